@@ -4,11 +4,8 @@
 class Error(Exception):
     """Something the user can put right, said in one line: the thing, its value, the fix.
 
-    >>> raise Error("prompt is empty (0 tokens): give at least one character with --prompt")
-    Traceback (most recent call last):
-    ...
-    dsmachine.circuits.errors.Error: prompt is empty (0 tokens): give at least one character \
-with --prompt
+    >>> str(Error("prompt '' is empty: give at least one character"))
+    "prompt '' is empty: give at least one character"
 
     The command line prints it as ``error: …`` and exits with code 2.
     """

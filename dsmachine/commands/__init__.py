@@ -1,0 +1,118 @@
+"""The command line: one file a command, each listed once in ``COMMANDS``.
+
+What a user can put right (:class:`dsmachine.Error`, a wrong option) is one line ``error: …`` on
+stderr and exit code 2. Ctrl-C exits 130. Anything else is a bug and keeps its traceback.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+from .. import Error, __version__
+from . import doctor
+from ._common import LogHandler, error_line
+
+COMMANDS: list[Callable[..., None]] = [
+    doctor.doctor,
+]
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+# typer brings its own click since 0.26 and used the installed one before: take whichever it is.
+_ClickError: type[Exception] = next(
+    c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
+)
+
+# No markup mode: rich would read the brackets of TERM[0:8,0:8] as markup.
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in COMMANDS:
+    app.command()(_command)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"dsmachine {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _frame(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+    verbose: Annotated[
+        int,
+        typer.Option("-v", "--verbose", count=True, help="Say more; -vv everything.", metavar=""),
+    ] = 0,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Only errors: no warnings, no progress.")
+    ] = False,
+) -> None:
+    """Language models that anneal: a circuit-level emulator of the dynamical-system machine."""
+    if quiet and verbose:
+        raise typer.BadParameter("-q and -v exclude each other: give one of them")
+    _start_logging(_level(verbose, quiet))
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def _level(verbose: int, quiet: bool) -> int:
+    if quiet:
+        return logging.ERROR
+    return [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
+
+
+def _start_logging(level: int) -> None:
+    """Send the package's log to stderr; other packages' loggers keep their own settings."""
+    logger = logging.getLogger("dsmachine")
+    logger.setLevel(level)
+    if not any(isinstance(handler, LogHandler) for handler in logger.handlers):
+        logger.addHandler(LogHandler())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    command = typer.main.get_command(app)
+    args = None if arguments is None else list(arguments)
+    try:
+        code = command.main(args, prog_name="dsmachine", standalone_mode=False)
+    except Error as error:
+        return _fail(str(error))
+    except _ClickError as error:
+        return _fail(_usage_line(error))
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted()
+    if code == INTERRUPTED:
+        return _interrupted()
+    return code if isinstance(code, int) else 0
+
+
+def _usage_line(error: Exception) -> str:
+    """Name what is wrong and where the options are listed."""
+    message: str = error.format_message() if hasattr(error, "format_message") else str(error)
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "dsmachine"
+    return f"{message.rstrip('.')}: see '{path} --help'"
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(error_line(message))
+    return USER_ERROR
+
+
+def _interrupted() -> int:
+    sys.stderr.write("interrupted\n")
+    return INTERRUPTED

@@ -1,0 +1,208 @@
+"""What commands share: the JSON object, text and progress for people, safe output paths."""
+
+import contextlib
+import ctypes
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from .. import Error
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Write one JSON object to stdout, all else to stderr.")
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what is already at the output path.")
+]
+
+
+class LogHandler(logging.Handler):
+    """Writes ``warning: …`` to the stderr of the moment, which a live progress bar replaces."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        try:
+            sys.stderr.write(f"{record.levelname.lower()}: {self.format(record)}\n")
+        except Exception:
+            self.handleError(record)
+
+
+def error_line(message: str) -> str:
+    """Return ``error: message`` as exactly one line, whatever the message holds."""
+    # Names from checkpoints are untrusted text: no control character reaches the terminal.
+    line = " ".join(message.splitlines())
+    return "error: " + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) + "\n"
+
+
+# --- results ---------------------------------------------------------------------------------
+
+
+def to_plain(value: Any) -> Any:
+    """Return ``value`` as JSON has it: NumPy as numbers and lists, NaN and ±∞ as null."""
+    if value is None or (isinstance(value, bool | str | int) and not isinstance(value, Enum)):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.generic | np.ndarray):
+        return to_plain(value.tolist())
+    if isinstance(value, Enum):
+        return to_plain(value.value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    if isinstance(value, Set):
+        return sorted(to_plain(item) for item in value)
+    raise TypeError(f"a {type(value).__name__} has no form in JSON")
+
+
+def write_json(result: Mapping[str, Any]) -> None:
+    """Write one JSON object and a newline to stdout."""
+    # Built whole before the first byte: a value without a JSON form must not leave half an object.
+    text = json.dumps(to_plain(result), indent=2, allow_nan=False)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def stdout_kept_for_json(as_json: bool) -> Iterator[None]:
+    """Send to stderr what anybody writes to stdout meanwhile, C libraries such as ngspice too.
+
+    Without ``--json`` nothing changes. Leave the context before :func:`write_json`.
+    """
+    if not as_json:
+        yield
+        return
+    _flush_stdout()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _flush_stdout()  # what C buffered belongs to stderr too
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _flush_stdout() -> None:
+    sys.stdout.flush()
+    ctypes.CDLL(None).fflush(None)
+
+
+# --- text for people -------------------------------------------------------------------------
+
+
+def results_console() -> Console:
+    """Console on stdout. Names such as ``TERM[0:8]`` stay as they are: no markup, no colours."""
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def messages_console() -> Console:
+    """Console on stderr, for all that is not the result."""
+    return Console(stderr=True, markup=False, highlight=False, emoji=False)
+
+
+def progress() -> Progress:
+    """Progress bar on stderr; silent when stderr is no terminal, or under ``-q``."""
+    console = messages_console()
+    loud = logging.getLogger("dsmachine").isEnabledFor(logging.WARNING)
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not (loud and console.is_terminal),
+        redirect_stdout=False,
+    )
+
+
+# --- output paths ----------------------------------------------------------------------------
+
+
+def check_output_file(path: Path, *, overwrite: bool) -> Path:
+    """Return ``path`` if a file can be written there; ask before any work is done."""
+    if _kind(path) == "folder":
+        raise Error(f"output {path} is a folder: name a file in it")
+    if _kind(path) == "other":
+        raise Error(f"output {path} is not a regular file: name another file")
+    if _kind(path) == "file" and not overwrite:
+        raise Error(f"output {path} already exists: give --overwrite or another path")
+    _check_writable_folder(path.parent, path)
+    return path
+
+
+def check_output_folder(path: Path, *, overwrite: bool) -> Path:
+    """Return ``path`` if it can be created or is an empty folder (or any, with ``overwrite``)."""
+    kind = _kind(path)
+    if kind is None:
+        _check_writable_folder(path.parent, path)
+        return path
+    if kind != "folder":
+        raise Error(f"output {path} is a file, not a folder: name another folder")
+    _check_writable_folder(path, path)
+    if any(path.iterdir()) and not overwrite:
+        raise Error(f"output folder {path} is not empty: give --overwrite or another folder")
+    return path
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a path to write to, moved to ``path`` at the end: the old file or a whole new one.
+
+    The temporary name keeps the suffix, which tells some writers the format.
+    """
+    target = path.resolve()  # a link keeps pointing; what it points to is replaced
+    part = target.with_name(f".part-{os.getpid()}-{target.name}")
+    try:
+        yield part
+        part.replace(target)
+    except OSError as error:
+        if error.filename is not None and os.fspath(error.filename) != os.fspath(part):
+            raise
+        reason = error.strerror or "writing failed"
+        raise Error(f"output {path} cannot be written ({reason}): name another path") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _kind(path: Path) -> str | None:
+    """Return "file", "folder" or "other" for what is there, None for nothing."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        reason = error.strerror or "unreachable"
+        raise Error(f"output {path} cannot be looked at ({reason}): name another path") from error
+    if path.is_dir():
+        return "folder"
+    return "file" if path.is_file() else "other"
+
+
+def _check_writable_folder(folder: Path, path: Path) -> None:
+    if not folder.exists():
+        raise Error(f"output {path}: folder {folder} does not exist: create it or name another")
+    if not folder.is_dir():
+        raise Error(f"output {path}: {folder} is a file, not a folder: name another path")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Error(f"output {path}: folder {folder} is not writable: name another")

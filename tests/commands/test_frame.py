@@ -1,0 +1,251 @@
+"""The frame of the command line: one-line errors, exit codes, one JSON object, safe outputs."""
+
+import ctypes
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dsmachine as ds
+from dsmachine.commands import _common, doctor, main
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    logger = logging.getLogger("dsmachine")
+    level, handlers = logger.level, logger.handlers[:]
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
+
+
+def _raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Let the command ``doctor`` run into ``error``."""
+
+    def examine() -> list[doctor.Part]:
+        raise error
+
+    monkeypatch.setattr(doctor, "examine", examine)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"dsmachine {ds.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert main(arguments) == 0
+    assert "doctor" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["nope"], "nope"),
+        (["--nope"], "--nope"),
+        (["doctor", "--nope"], "--nope"),
+        (["doctor", "extra"], "extra"),
+        (["-q", "-v", "doctor"], "-q and -v"),
+    ],
+)
+def test_usage_error_is_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
+) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert named in err
+    assert "--help" in err
+    assert err.endswith("\n") and err.count("\n") == 1
+
+
+def test_error_is_one_line_without_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _raising(monkeypatch, ds.Error("tensor 'σ\x1b[31m'\nis NaN: retrain"))
+    assert main(["doctor", "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "error: tensor 'σ\\x1b[31m' is NaN: retrain\n"
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    _raising(monkeypatch, ZeroDivisionError("bug"))
+    with pytest.raises(ZeroDivisionError, match="bug"):
+        main(["doctor"])
+
+
+def test_interrupt_exits_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _raising(monkeypatch, KeyboardInterrupt())
+    assert main(["doctor"]) == 130
+    assert capsys.readouterr().err.strip() == "interrupted"
+
+
+def test_process_exit_code_and_streams() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dsmachine", "doctor", "--nope"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_json_alone_on_stdout(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Not even a C library that prints can join the object on stdout."""
+
+    def examine() -> list[doctor.Part]:
+        print("from python")
+        os.write(1, b"from the system\n")
+        ctypes.CDLL(None).puts(b"from C")
+        return [doctor.Part("numpy", "everything", True)]
+
+    monkeypatch.setattr(doctor, "examine", examine)
+    assert main(["doctor", "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["parts"][0]["name"] == "numpy"
+    assert all(f"from {who}" in err for who in ("python", "the system", "C"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], ["warning"]),
+        (["-v"], ["warning", "info"]),
+        (["-vv"], ["warning", "info", "debug"]),
+        (["-q"], []),
+    ],
+)
+def test_verbosity(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    said: list[str],
+) -> None:
+    def examine() -> list[doctor.Part]:
+        logger = logging.getLogger("dsmachine.somewhere")
+        for level in (logging.WARNING, logging.INFO, logging.DEBUG):
+            logger.log(level, "x")
+        return []
+
+    monkeypatch.setattr(doctor, "examine", examine)
+    assert main([*options, "doctor", "--json"]) == 0
+    assert capsys.readouterr().err == "".join(f"{level}: x\n" for level in said)
+
+
+class _Colour(Enum):
+    RED = "red"
+
+
+@dataclass
+class _Pair:
+    a: Any
+    b: Any
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.float64(np.nan), None),
+        (float("-inf"), None),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        (np.array([[1.0, np.nan]]), [[1.0, None]]),
+        ({1: (np.int8(2), {"s"})}, {"1": [2, ["s"]]}),
+        (Path("a/b"), "a/b"),
+        (_Colour.RED, "red"),
+        (_Pair(np.inf, None), {"a": None, "b": None}),
+    ],
+)
+def test_to_plain(value: Any, plain: Any) -> None:
+    assert _common.to_plain(value) == plain
+    json.dumps(_common.to_plain(value), allow_nan=False)
+
+
+def test_no_half_json(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(TypeError, match="object"):
+        _common.write_json({"good": 1, "bad": object()})
+    assert capsys.readouterr().out == ""
+
+
+def test_output_file_is_refused_before_work(tmp_path: Path) -> None:
+    old = tmp_path / "run.h5"
+    old.write_text("old")
+    for path, reason in [
+        (old, "already exists"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "none" / "run.h5", "does not exist"),
+        (old / "run.h5", "is a file, not a folder"),
+        (Path("/dev/null"), "not a regular file"),
+        (tmp_path / ("x" * 300), "cannot be looked at"),
+    ]:
+        with pytest.raises(ds.Error, match=reason) as caught:
+            _common.check_output_file(path, overwrite=False)
+        assert str(path) in str(caught.value)
+    assert _common.check_output_file(old, overwrite=True) == old
+    assert _common.check_output_file(tmp_path / "new.h5", overwrite=False).name == "new.h5"
+
+
+def test_output_in_a_folder_without_write_permission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o500)
+    if os.access(tmp_path, os.W_OK):  # root may write everywhere
+        monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ds.Error, match="not writable"):
+        _common.check_output_file(tmp_path / "run.h5", overwrite=False)
+    tmp_path.chmod(0o700)
+
+
+def test_output_folder(tmp_path: Path) -> None:
+    full, file = tmp_path / "full", tmp_path / "file"
+    full.mkdir()
+    (full / "x").touch()
+    file.touch()
+    for path, reason in [
+        (full, "not empty"),
+        (file, "not a folder"),
+        (tmp_path / "none" / "demo", "does not exist"),
+    ]:
+        with pytest.raises(ds.Error, match=reason):
+            _common.check_output_folder(path, overwrite=False)
+    assert _common.check_output_folder(full, overwrite=True) == full
+    assert _common.check_output_folder(tmp_path / "new", overwrite=False).name == "new"
+
+
+def test_written_whole(tmp_path: Path) -> None:
+    path = tmp_path / "run.txt"
+    with _common.written_whole(path) as part:
+        part.write_text("first")
+        assert part.suffix == ".txt"
+        assert not path.exists()
+    with pytest.raises(ZeroDivisionError), _common.written_whole(path) as part:
+        part.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "first"
+    assert os.listdir(tmp_path) == ["run.txt"]
+
+
+def test_written_whole_names_what_fails(tmp_path: Path) -> None:
+    path = tmp_path / "gone" / "run.txt"
+    with (
+        pytest.raises(ds.Error, match=r"run\.txt cannot be written"),
+        _common.written_whole(path) as part,
+    ):
+        part.write_text("x")
