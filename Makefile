@@ -1,0 +1,61 @@
+# make demo   everything from nothing, then the main job, into demo/
+# make test   the whole test suite
+# make lint   ruff and mypy
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PYTEST_ARGS ?=
+
+# As many BLAS threads everywhere, so that figures and times can be compared.
+THREADS ?= 2
+PINNED := OPENBLAS_NUM_THREADS=$(THREADS) OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS)
+
+APT_PACKAGES := ngspice libngspice0-dev
+
+.PHONY: demo test lint wheel ngspice clean
+
+demo: $(VENV)/.with-spice ngspice
+	$(PINNED) $(BIN)/dsmachine demo -o demo --overwrite
+
+# Two runs: the tests, and the examples in docstrings.
+test: $(VENV)/.with-test ngspice
+	$(PINNED) MPLBACKEND=Agg HF_HUB_OFFLINE=1 $(BIN)/pytest $(PYTEST_ARGS)
+	$(PINNED) MPLBACKEND=Agg $(BIN)/pytest -q --doctest-modules --pyargs dsmachine
+
+lint: $(VENV)/.with-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel: $(VENV)/.with-test
+	$(BIN)/python .ci/check_wheel.py
+
+# The stamps: an install is repeated only when pyproject.toml changes.
+$(VENV)/.with-spice: pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install -q -e '.[spice]'
+	@touch $@
+
+$(VENV)/.with-test: pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install -q -e '.[spice,test]'
+	@touch $@ $(VENV)/.with-spice
+
+$(BIN)/pip:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# PySpice loads libngspice.so, a link that only the -dev package brings. A machine where it
+# cannot be installed goes on without: what needs ngspice says so and fails there.
+ngspice: | $(BIN)/pip
+	@if command -v ngspice >/dev/null \
+	  && $(BIN)/python -c 'import ctypes; ctypes.CDLL("libngspice.so")' 2>/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ]; then as_root=env; \
+	elif command -v sudo >/dev/null; then as_root=sudo; else as_root=; fi; \
+	if [ -n "$$as_root" ] && command -v apt-get >/dev/null \
+	  && $$as_root apt-get update -q && $$as_root env DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -q -y --no-install-recommends $(APT_PACKAGES); then exit 0; fi; \
+	echo 'ngspice is missing; the cross-check will fail until you run, as root:' >&2; \
+	echo '    apt-get install -y $(APT_PACKAGES)' >&2
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
