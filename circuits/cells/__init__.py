@@ -1,0 +1,30 @@
+"""Cells: one physical unit a file, and it says everything about itself side by side."""
+
+from .coupling import Coupling, coupling
+from .node import Feedback, NodeArray
+from .product import Product, product
+from .rectifier import Rectifier
+from .softmax import Softmax
+from .source import Source
+from .tanh_pair import TanhPair
+from .term import Meter, Signals, Term, View, as_view
+from .transfer import Transfer
+
+__all__ = [
+    "Coupling",
+    "Feedback",
+    "Meter",
+    "NodeArray",
+    "Product",
+    "Rectifier",
+    "Signals",
+    "Softmax",
+    "Source",
+    "TanhPair",
+    "Term",
+    "Transfer",
+    "View",
+    "as_view",
+    "coupling",
+    "product",
+]

@@ -1,0 +1,59 @@
+"""Contractions of two arrays as one batched matrix product, on any array module.
+
+`np.einsum` leaves the matrix units idle as soon as an index is shared by both factors and the result; sorting
+the indices into batch / free / summed turns every such contraction into `matmul`, whose kernels are the fast
+ones on both processors and accelerators.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+Array = Any
+
+
+@lru_cache(maxsize=256)
+def _plan(spec: str) -> tuple[str, str, str, str, str]:
+    """(batch, free a, free b, summed, out) of a spec "ab,bc->ac"."""
+    inputs, out = spec.split("->")
+    a, b = inputs.split(",")
+    batch = "".join(i for i in a if i in b and i in out)
+    summed = "".join(i for i in a if i in b and i not in out)
+    free_a = "".join(i for i in a if i not in b)
+    free_b = "".join(i for i in b if i not in a)
+    if set(free_a + free_b) - set(out):
+        raise ValueError(f"contraction {spec!r}: an index of one factor alone must appear in the result")
+    return batch, free_a, free_b, summed, out
+
+
+def _arrange(x: Array, have: str, want: str) -> Array:
+    return x.transpose(0, *(1 + have.index(i) for i in want))
+
+
+def contract(spec: str, a: Array, b: Array) -> Array:
+    """einsum of (K, …) factors; K is carried along. `spec` names the other axes: "ihd,jhd->hij"."""
+    xp = a.__array_namespace__()
+    batch, free_a, free_b, summed, out = _plan(spec)
+    left, right = spec.split("->")[0].split(",")
+    if not free_a and not free_b:
+        if not summed:
+            product = _arrange(a, left, batch) * _arrange(b, right, batch)
+            return _arrange(product, batch, out)
+        product = xp.einsum(f"Z{batch + summed},Z{batch + summed}->Z{batch}",
+                            _arrange(a, left, batch + summed), _arrange(b, right, batch + summed))
+        return _arrange(product, batch, out)
+    sizes = dict(zip(left, a.shape[1:], strict=True)) | dict(zip(right, b.shape[1:], strict=True))
+    head = (a.shape[0], *(sizes[i] for i in batch))
+    rows, cols, inner = (_size(sizes, i) for i in (free_a, free_b, summed))
+    first = _arrange(a, left, batch + free_a + summed).reshape(*head, rows, inner)
+    second = _arrange(b, right, batch + summed + free_b).reshape(*head, inner, cols)
+    product = xp.matmul(first, second).reshape(*head, *(sizes[i] for i in free_a + free_b))
+    return _arrange(product, batch + free_a + free_b, out)
+
+
+def _size(sizes: dict[str, int], indices: str) -> int:
+    size = 1
+    for i in indices:
+        size *= sizes[i]
+    return size

@@ -1,0 +1,166 @@
+"""Coupling unit: a transistor-resistor from a buffered driver to the node it drives (DESIGN §1, §3).
+
+    I_i = Σ_j G_ij v_j,        G_ij = g_i U_i w_ij / U_j        (signed by crossed connection)
+
+`buffered`: the node's current conveyor holds its input still, so couplings do not load the node.
+`passive`:  plain resistors; they load it: g_i grows by Σ_j |G_ij|        -> y = ΣGx / (g + Σ|G|)
+`one-sided`: of a differential pair the unused side is off, the physical conductance is |G|.
+`balanced`:  G₊ + G₋ = G_max whatever the weight: linear, but every unit conducts.
+
+Noise: 4kT ΣG (triode, γ = 1), one-sided [A²/Hz]. Dissipation: |G| v_j² (the conveyor's input is a virtual ground).
+Mismatch: β is relative, w(1 + σξ); V_t is additive, σ·max_j|G_ij| of the row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .term import Array, Meter, Signals, Term, View, as_view
+
+if TYPE_CHECKING:
+    from ..circuit import Circuit
+    from .mismatch import Draw, Spread
+
+
+@dataclass(frozen=True)
+class Coupling(Term):
+    """Couplings from every node of `source` to every node of `target` along the last axis, position by position.
+
+    weight: (out, in) matrix w, shared by all positions (`in` may span several trailing axes of the source); or a vector / scalar broadcastable to the target's shape:
+        one coupling per node, source and target being of one shape (a scalar 1.0 is a residual connection).
+    elementwise: which of the two it is.
+    """
+
+    name: str
+    target: str
+    source: View
+    weight: Array
+    passive: bool = False
+    balanced: bool = False
+    elementwise: bool = False
+
+    @property
+    def sources(self) -> tuple[View, ...]:
+        return (self.source,)
+
+    def _apply(self, x: Array) -> Array:
+        if self.elementwise:
+            return x * self.weight
+        out, width = self.weight.shape
+        flat = x.reshape(-1, width) @ self.weight.T
+        return flat.reshape(*_lead(x.shape, width), out)
+
+    def drive(self, x: Signals) -> Array:
+        return self._apply(self.source.of(x[self.source.array]))
+
+    def jvp(self, x: Signals, dx: Signals) -> Array:
+        moved = dx.get(self.source.array)
+        return 0.0 if moved is None else self._apply(self.source.of(moved))
+
+    def _source_units(self, circuit: Circuit) -> Array:
+        """U of the viewed nodes, trailing axes merged to `in` for a dense coupling."""
+        u = np.asarray(self.source.of(circuit.units(self.source.array)[None])[0], float)
+        return u if self.elementwise else u.reshape(*_lead(u.shape, self.weight.shape[1]), -1)
+
+    # --- physical -------------------------------------------------------------------------------------
+
+    def siemens(self, circuit: Circuit, position: int | None = None) -> Array:
+        """Signed G_ij [S]: (out, in) at one position for a dense coupling, else (target shape)."""
+        node = circuit.arrays[self.target]
+        u_in = self._source_units(circuit)
+        u_out = circuit.units(self.target)
+        if self.elementwise:
+            return node.conductance * np.broadcast_to(self.weight, node.shape) * u_out / u_in
+        p = 0 if position is None else position
+        row = u_out.reshape(-1, u_out.shape[-1])[p if len(node.shape) > 1 else 0]
+        col = u_in.reshape(-1, u_in.shape[-1])[p if len(node.shape) > 1 else 0]
+        return node.conductance * np.asarray(self.weight, float) * row[:, None] / col[None, :]
+
+    def _sums(self, circuit: Circuit) -> tuple[Array, Array]:
+        """(Σ_j|G_ij| at each target node, Σ_i|G_ij| at each source node) in S, for all positions."""
+        node = circuit.arrays[self.target]
+        u_in = self._source_units(circuit)
+        u_out = circuit.units(self.target)
+        if self.elementwise:
+            g = np.abs(self.siemens(circuit))
+            if self.balanced:
+                g = np.where(g > 0, g.max(), 0.0)
+            return g, g
+        w = np.abs(np.asarray(self.weight, float))
+        if self.balanced:
+            peak = max(float(np.abs(self.siemens(circuit, p)).max()) for p in range(min(2, _positions(node.shape))))
+            shape_in, shape_out = u_in.shape, u_out.shape
+            return np.full(shape_out, peak * w.shape[1]), np.full(shape_in, peak * w.shape[0])
+        return node.conductance * u_out * ((1 / u_in) @ w.T), node.conductance * (u_out @ w) / u_in
+
+    def loading(self, circuit: Circuit) -> tuple[Array, Array]:
+        total = self._sums(circuit)[0]
+        return (0.0, total) if self.passive else (total, 0.0)
+
+    def conductance(self, circuit: Circuit, x: Signals) -> Array:
+        return self._sums(circuit)[0]
+
+    def meter(self, circuit: Circuit) -> Meter:
+        u = self._source_units(circuit)
+        column = np.broadcast_to(self._sums(circuit)[1], u.shape)
+        heat, current = (column * u * u).reshape(-1), (column * u).reshape(-1)
+
+        def read(x: Signals) -> tuple[Array, Array]:
+            v = self.source.of(x[self.source.array])
+            v = v.reshape(len(v), -1)
+            return (v * v) @ heat, abs(v) @ current
+
+        return read
+
+    def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Coupling:
+        w = np.asarray(self.weight, float)
+        if self.elementwise:
+            w = np.array(np.broadcast_to(w, circuit.arrays[self.target].shape))
+        if spread.mismatch:
+            w = w * (1 + spread.mismatch * draw(self.name, "beta", w.shape))
+        if spread.vt_mismatch:
+            w = w + spread.vt_mismatch * self._row_peak(circuit, w) * draw(self.name, "vt", w.shape)
+        return replace(self, weight=w, elementwise=self.elementwise)
+
+    def _row_peak(self, circuit: Circuit, w: Array) -> Array:
+        """max_j|G_ij| of each row, referred back to each weight; units of the last position (they are shared)."""
+        if self.elementwise:
+            return np.abs(w)
+        u_in = self._source_units(circuit)
+        col = u_in.reshape(-1, u_in.shape[-1])[-1]
+        return np.abs(w / col).max(axis=1, keepdims=True) * col
+
+    def count(self, circuit: Circuit) -> int:
+        shape = circuit.arrays[self.target].shape
+        if self.elementwise:
+            return int(np.prod(shape))
+        return int(np.count_nonzero(self.weight)) * _positions(shape)
+
+
+def coupling(
+    name: str, source: str | View, target: str, weight: Array, *, passive: bool = False, balanced: bool = False
+) -> Coupling:
+    """A `Coupling` whose weight's shape says what it is: a matrix is dense, a vector or scalar one per node."""
+    weight = weight if np.ndim(weight) == 0 else np.asarray(weight)
+    return Coupling(name, target, as_view(source), weight, passive, balanced, elementwise=np.ndim(weight) < 2)
+
+
+def _lead(shape: tuple[int, ...], width: int) -> tuple[int, ...]:
+    """Axes in front of the trailing ones that together hold `width` nodes."""
+    held, axis = 1, len(shape)
+    while held < width and axis > 0:
+        axis -= 1
+        held *= shape[axis]
+    if held != width:
+        raise ValueError(f"a weight of {width} columns does not fit nodes of shape {shape}")
+    return shape[:axis]
+
+
+def _positions(shape: tuple[int, ...]) -> int:
+    count = 1
+    for length in shape[:-1]:
+        count *= length
+    return count

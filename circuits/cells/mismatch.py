@@ -1,0 +1,74 @@
+"""Static imperfections of a chip: how large (Spread), and where the numbers come from (Draw).
+
+Draws are counter-based: Philox4x32-10 (Salmon et al. 2011) keyed by the chip's seed and the array's name, counted by
+the element's index. An element's number therefore does not depend on tile, batch, order or machine.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import Error
+
+Array = Any
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
+LOW = np.uint64(0xFFFFFFFF)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Standard deviations, all 0 by default.
+
+    mismatch: relative, of conductances and gains (β); vt_mismatch: additive, share of the row's largest |G|;
+    offset: of nodes and pairs, share of full scale.
+    """
+
+    mismatch: float = 0.0
+    vt_mismatch: float = 0.0
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value < 10:
+                raise Error(f"{name} is {value!r}: it is a standard deviation, 0 … 10 (0.02 means 2 %)")
+
+
+def philox(counter: Array, key: tuple[int, int]) -> Array:
+    """Philox4x32-10: uint32 (n, 4) of 64-bit counters (n,) under a key of two 32-bit words."""
+    index = np.asarray(counter, np.uint64)
+    c = [index & LOW, index >> np.uint64(32), np.zeros_like(index), np.zeros_like(index)]
+    k0, k1 = key
+    for _ in range(10):
+        high0, low0 = _multiply(c[0], MULTIPLIERS[0])
+        high1, low1 = _multiply(c[2], MULTIPLIERS[1])
+        c = [high1 ^ c[1] ^ np.uint64(k0), low1, high0 ^ c[3] ^ np.uint64(k1), low0]
+        k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
+    return np.stack(c, axis=1).astype(np.uint32)
+
+
+def _multiply(a: Array, b: int) -> tuple[Array, Array]:
+    product = a * np.uint64(b)
+    return product >> np.uint64(32), product & LOW
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Standard normal numbers of one chip. Seed 0 is an ordinary seed."""
+
+    seed: int
+
+    def __call__(self, array: str, kind: str, shape: tuple[int, ...]) -> Array:
+        """Normals (shape) of one array's devices; kind tells several draws of an array apart. Box-Muller."""
+        count = int(np.prod(shape))
+        key = ((self.seed ^ zlib.crc32(kind.encode())) & 0xFFFFFFFF, zlib.crc32(array.encode()) ^ (self.seed >> 32))
+        words = philox(np.arange((count + 3) // 4), key).astype(np.float64)
+        uniform = (words + 0.5) * 2.0**-32
+        radius = np.sqrt(-2 * np.log(uniform[:, 0::2]))
+        angle = 2 * np.pi * uniform[:, 1::2]
+        normal = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=2)
+        return normal.reshape(-1)[:count].reshape(shape)

@@ -1,0 +1,102 @@
+"""Product unit: a coupling unit whose control port another node drives (DESIGN §1; the paper's fig. 3a).
+
+    I_t = Σ K v_a v_b         any contraction of two arrays: squares, q·k, Σ e v, gated MLP
+    K   = κ g U_t / (U_a U_b)  [A/V²], an element's own gain when the units differ along the contraction
+
+The device is a triode transistor of conductance K|v_a| between ±v_b and the target's conveyor: noise 4kT·K|v_a|
+(γ = 1), dissipation K|v_a| v_b². Mismatch: gain K(1 + σξ).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .contract import contract
+from .term import Array, Meter, Signals, Term, View, as_view
+
+if TYPE_CHECKING:
+    from ..circuit import Circuit
+    from .mismatch import Draw, Spread
+
+
+@dataclass(frozen=True)
+class Product(Term):
+    """Contraction `spec` ("ihd,jhd->hij", positions included) of views `a` (control) and `b`, times `gain` κ.
+
+    gain: scalar, or broadcastable to the target's shape (logical units of the target per unit of a·b).
+    """
+
+    name: str
+    target: str
+    a: View
+    b: View
+    spec: str
+    shape: tuple[int, ...]
+    gain: Array = 1.0
+
+    @property
+    def sources(self) -> tuple[View, ...]:
+        return (self.a, self.b)
+
+    def _contract(self, a: Array, b: Array) -> Array:
+        return self.gain * contract(self.spec, a, b).reshape(len(a), *self.shape)
+
+    def drive(self, x: Signals) -> Array:
+        return self._contract(self.a.of(x[self.a.array]), self.b.of(x[self.b.array]))
+
+    def jvp(self, x: Signals, dx: Signals) -> Array:
+        total: Array = 0.0
+        if self.a.array in dx:
+            total = total + self._contract(self.a.of(dx[self.a.array]), self.b.of(x[self.b.array]))
+        if self.b.array in dx:
+            total = total + self._contract(self.a.of(x[self.a.array]), self.b.of(dx[self.b.array]))
+        return total
+
+    def _unit(self, circuit: Circuit, view: View) -> Array:
+        return np.asarray(view.of(circuit.units(view.array)[None])[0], float)[None]
+
+    def conductance(self, circuit: Circuit, x: Signals) -> Array:
+        """Σ K|v_a| at each target node: g U_t κ Σ |x_a| / U_b."""
+        node = circuit.arrays[self.target]
+        inverse = 1 / self._unit(circuit, self.b)
+        a = np.abs(self.a.of(x[self.a.array]))
+        spread = self._contract(a, np.broadcast_to(inverse, (len(a), *inverse.shape[1:])))
+        return node.conductance * circuit.units(self.target) * spread
+
+    def meter(self, circuit: Circuit) -> Meter:
+        node = circuit.arrays[self.target]
+        u_b = self._unit(circuit, self.b)
+        scale = (node.conductance * circuit.units(self.target) * np.abs(self.gain)).reshape(-1)
+
+        def read(x: Signals) -> tuple[Array, Array]:
+            a, b = abs(self.a.of(x[self.a.array])), self.b.of(x[self.b.array])
+            current = contract(self.spec, a, abs(b)).reshape(len(a), -1) @ scale
+            heat = contract(self.spec, a, b * b * u_b).reshape(len(a), -1) @ scale
+            return heat, current
+
+        return read
+
+    def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Product:
+        if not spread.mismatch:
+            return self
+        return replace(self, gain=self.gain * (1 + spread.mismatch * draw(self.name, "beta", self.shape)))
+
+    def count(self, circuit: Circuit) -> int:
+        """Devices: one for each pair that is multiplied."""
+        sizes: dict[str, int] = {}
+        for view, indices in zip(self.sources, self.spec.split("->")[0].split(","), strict=True):
+            shape = view.of(circuit.units(view.array)[None]).shape[1:]
+            sizes.update(zip(indices, shape, strict=True))
+        pairs = int(np.prod(list(sizes.values())))
+        exists = circuit.arrays[self.target].exists
+        return pairs if exists is None else int(pairs * float(np.mean(exists)))
+
+
+def product(
+    name: str, a: str | View, b: str | View, target: str, spec: str, shape: tuple[int, ...], gain: Array = 1.0
+) -> Product:
+    """A `Product` from plain arguments; see the class."""
+    return Product(name, target, as_view(a), as_view(b), spec, shape, gain)

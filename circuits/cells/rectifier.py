@@ -1,0 +1,46 @@
+"""Rectifier: a node read through a diode-connected mirror, I = g U max(v, 0) (ReLU).
+
+The knee is the smooth ramp of `smooth.py`, `knee` wide, so the law is exactly max(x, 0) outside |x| < knee.
+Noise: the mirror conducts like the resistor it stands for, 4kT·g while on. Mismatch: gain β.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .smooth import ramp, ramp_slope
+from .term import Array, Signals
+from .transfer import Transfer
+
+if TYPE_CHECKING:
+    from ..circuit import Circuit
+    from .mismatch import Draw, Spread
+
+
+@dataclass(frozen=True)
+class Rectifier(Transfer):
+    """f(x) = gain · max(x, 0), smoothed over |x| < knee (logical units)."""
+
+    gain: Array = 1.0
+    knee: float = 1e-3
+
+    def f(self, x: Array) -> Array:
+        return self.gain * ramp(x, self.knee)
+
+    def slope(self, x: Array) -> Array:
+        return self.gain * ramp_slope(x, self.knee)
+
+    def conductance(self, circuit: Circuit, x: Signals) -> Array:
+        node = circuit.arrays[self.target]
+        u_in = np.asarray(self.source.of(circuit.units(self.source.array)), float)
+        ratio = circuit.units(self.target) / u_in
+        return node.conductance * ratio * abs(self.slope(self.source.of(x[self.source.array])))
+
+    def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Rectifier:
+        if not spread.mismatch:
+            return self
+        shape = circuit.arrays[self.target].shape
+        return replace(self, gain=self.gain * (1 + spread.mismatch * draw(self.name, "beta", shape)))

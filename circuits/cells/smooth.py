@@ -1,0 +1,53 @@
+"""The one nonlinearity that cells share: a smooth ramp, and the limiter made of it.
+
+A transistor that starts to conduct, or a mirror that runs out of headroom, does so over a knee and not at a
+corner.  Both are written with the same twice-differentiable piecewise polynomial, so that outside the knee a
+cell is *exactly* linear (a mapped model has no bias at its operating point) and inside it a high-order
+integrator still sees a smooth function:
+
+    ramp(z, w) = 0                            z <= -w
+               = 2w (u**3 - u**4 / 2)         u = (z + w) / 2w in (0, 1)
+               = z                            z >= w
+
+    limit(z, D, w) = sign(z) (|z| - ramp(|z| - D, w))     -> linear below D - w, flat at D above D + w
+"""
+
+from typing import Any
+
+Array = Any
+
+
+def ramp(z: Array, width: Array) -> Array:
+    """Smooth max(z, 0), exact outside |z| < width. Shapes broadcast; the unit is that of z."""
+    xp = z.__array_namespace__()
+    u = xp.clip((z + width) / (2 * width), 0, 1)
+    return 2 * width * u**3 * (1 - u / 2) + xp.maximum(z - width, 0)
+
+
+def ramp_slope(z: Array, width: Array) -> Array:
+    """Derivative of `ramp` in z: 0 to 1 over the knee (3u² − 2u³)."""
+    xp = z.__array_namespace__()
+    u = xp.clip((z + width) / (2 * width), 0, 1)
+    return u * u * (3 - 2 * u)
+
+
+def limit(z: Array, bound: Array, knee: float) -> Array:
+    """Smooth saturation of z at ±bound (bound > 0); `knee` is the half-width of the knee, as a share of bound.
+
+    Exactly z while |z| <= (1 − knee)·bound and never beyond ±bound. Returns z itself, not a copy, when no
+    element reaches its knee: the usual case, and cheap to find out.
+    """
+    xp = z.__array_namespace__()
+    ratio = xp.abs(z) / bound
+    if not bool((ratio > 1 - knee).any()):
+        return z
+    u = xp.clip((ratio - (1 - knee)) / (2 * knee), 0, 1)
+    held = xp.minimum(ratio, 1 + knee) - 2 * knee * u**3 * (1 - u / 2)
+    return xp.copysign(held * bound, z)
+
+
+def limit_slope(z: Array, bound: Array, knee: float) -> Array:
+    """Derivative of `limit` in z: 1 while linear, 0 when flat."""
+    xp = z.__array_namespace__()
+    u = xp.clip((xp.abs(z) / bound - (1 - knee)) / (2 * knee), 0, 1)
+    return 1 - u * u * (3 - 2 * u)

@@ -1,0 +1,53 @@
+"""Source: a current from a bias DAC into each node of an array (the paper's bias vector b).
+
+    I_i = g_i U_i s_i            constant in time; noise, loading and mismatch of the DAC are not modelled
+
+Time-dependent inputs are clamped node arrays (`NodeArray(clamped=True)`), whose voltage the run prescribes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .term import Array, Meter, Signals, Term, View
+
+if TYPE_CHECKING:
+    from ..circuit import Circuit
+
+
+@dataclass(frozen=True)
+class Source(Term):
+    """Constant drive `value` (logical units, broadcastable to the target's shape)."""
+
+    name: str
+    target: str
+    value: Array
+
+    @property
+    def sources(self) -> tuple[View, ...]:
+        return ()
+
+    def drive(self, x: Signals) -> Array:
+        return self.value
+
+    def jvp(self, x: Signals, dx: Signals) -> Array:
+        return 0.0
+
+    def conductance(self, circuit: Circuit, x: Signals) -> Array:
+        return np.zeros(circuit.arrays[self.target].shape)
+
+    def meter(self, circuit: Circuit) -> Meter:
+        node = circuit.arrays[self.target]
+        amperes = float(np.sum(np.abs(node.conductance * circuit.units(self.target) * np.asarray(self.value))))
+
+        def read(x: Signals) -> tuple[Array, Array]:
+            leading = len(next(iter(x.values())))
+            return np.zeros(leading), np.full(leading, amperes)
+
+        return read
+
+    def count(self, circuit: Circuit) -> int:
+        return int(np.prod(circuit.arrays[self.target].shape))

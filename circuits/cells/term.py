@@ -1,0 +1,91 @@
+"""What every current-pushing cell can be asked. Solver, meter and netlist writer know cells only through this.
+
+Currents are stated *normalised*: a term's drive is its current divided by g·U of the target node (g the node's
+reference conductance, U its volts per logical unit), so that with x = v/U every node obeys
+
+    (C/g) dx/dt = limit(Σ drive) − γ(x)·x                                     (DESIGN: C dv/dt = Σ I − g(v) v)
+
+Physical quantities (siemens, watts) are methods that look the units up in the circuit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..circuit import Circuit
+    from .mismatch import Draw, Spread
+
+Array = Any
+Signals = Mapping[str, Array]
+Meter = Callable[[Signals], tuple[Array, Array]]
+
+
+@dataclass(frozen=True)
+class View:
+    """Part of a node array as a cell reads it: columns [start, stop) of its last axis, split into `split`.
+
+    `View("h.0.attn.qkv", 0, 64, (4, 16))` reads the first 64 of (P, 192) nodes as (P, 4, 16).
+    """
+
+    array: str
+    start: int | None = None
+    stop: int | None = None
+    split: tuple[int, ...] = ()
+
+    def of(self, signal: Array) -> Array:
+        """The viewed part of a signal (..., width)."""
+        part = signal if self.start is None else signal[..., self.start : self.stop]
+        return part.reshape(*part.shape[:-1], *self.split) if self.split else part
+
+
+def as_view(source: str | View) -> View:
+    return source if isinstance(source, View) else View(source)
+
+
+class Term:
+    """A cell that pushes current into the nodes of `target`.
+
+    Leading axes: a signal is (K, *shape) with K = time points × batch; every method keeps K in front.
+    """
+
+    name: str
+    target: str
+
+    @property
+    def sources(self) -> tuple[View, ...]:
+        """The arrays this cell reads."""
+        raise NotImplementedError
+
+    def drive(self, x: Signals) -> Array:
+        """Normalised current into each target node, (K, *target shape), or broadcastable to it."""
+        raise NotImplementedError
+
+    def jvp(self, x: Signals, dx: Signals) -> Array:
+        """Derivative of `drive` along dx (arrays absent from dx do not move)."""
+        raise NotImplementedError
+
+    def conductance(self, circuit: Circuit, x: Signals) -> Array:
+        """ΣG [S] that the cell's devices show at each target node: thermal noise and conveyor loading follow."""
+        raise NotImplementedError
+
+    def loading(self, circuit: Circuit) -> tuple[Array, Array]:
+        """Static ΣG [S] at each target node: (through the conveyor's input, straight onto the capacitor)."""
+        return 0.0, 0.0
+
+    def meter(self, circuit: Circuit) -> Meter:
+        """A function x -> (watts turned to heat in the cell, amperes drawn from the drivers' supply), (K,) each.
+
+        Everything that does not change during a run is computed here, once. Class-B drivers: Σ|I|.
+        """
+        raise NotImplementedError
+
+    def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Term:
+        """This cell as one chip happens to have it."""
+        return self
+
+    def count(self, circuit: Circuit) -> int:
+        """Number of units (devices or device groups) the cell consists of."""
+        raise NotImplementedError

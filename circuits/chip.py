@@ -1,0 +1,65 @@
+"""A Chip: one fabricated instance of a Circuit, everything static drawn once and frozen.
+
+Trim comes after fabrication: `none`; `write-verify` brings every coupling and gain within a residual σ of its
+target; `auto-zero` does the same for offsets. A trim replaces the spread it acts on by its residual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .cells.mismatch import Draw, Spread
+from .circuit import Circuit
+from .errors import Error
+
+Array = Any
+TRIMS = {"write-verify": ("mismatch", "vt_mismatch"), "auto-zero": ("offset",)}
+
+
+@dataclass(frozen=True)
+class Chip:
+    """`circuit` with this chip's devices in it; `seed` and what it was made with."""
+
+    circuit: Circuit
+    seed: int
+    spread: Spread
+    trim: dict[str, float]
+
+
+def fabricate(
+    circuit: Circuit,
+    *,
+    seed: int = 0,
+    mismatch: float = 0.0,
+    vt_mismatch: float = 0.0,
+    offset: float = 0.0,
+    trim: Mapping[str, float] | None = None,
+) -> Chip:
+    """One chip. mismatch: relative σ of conductances; vt_mismatch: additive σ, share of the row's largest |G|;
+    offset: σ of nodes, share of full scale; trim: {"write-verify": σ, "auto-zero": σ} residuals.
+
+    Raises Error for spreads outside 0 … 10 and unknown trims.
+    """
+    if seed < 0 or seed >= 2**63:
+        raise Error(f"chip seed {seed} is outside 0 … 2⁶³: choose a non-negative integer")
+    spread = Spread(mismatch, vt_mismatch, offset)
+    for name, sigma in (trim or {}).items():
+        if name not in TRIMS:
+            raise Error(f"trim {name!r} is unknown: use {' or '.join(TRIMS)}")
+        spread = replace(spread, **{k: min(getattr(spread, k), sigma) for k in TRIMS[name]})
+    draw = Draw(seed)
+    terms = [term.fabricate(circuit, spread, draw) for term in circuit.terms.values()]
+    nodes = [_offset(circuit, node.name, spread, draw) for node in circuit.arrays.values() if not node.clamped]
+    return Chip(circuit.with_terms(terms, nodes), seed, spread, dict(trim or {}))
+
+
+def _offset(circuit: Circuit, name: str, spread: Spread, draw: Draw) -> Any:
+    node = circuit.arrays[name]
+    if not spread.offset:
+        return node
+    sigma = spread.offset * np.broadcast_to(np.asarray(node.full_scale, float), node.shape)
+    return replace(node, offset=node.offset + sigma * draw(name, "offset", node.shape))

@@ -1,0 +1,181 @@
+"""A Circuit: named node arrays and the terms that push current into them. One description, three readings.
+
+The solver (`emulator`), the meter (`energy`) and the writer (`netlists`) read this and nothing else; none of them
+knows what a transformer is. Circuits may have cycles; `order` says which arrays must be solved together.
+
+A three-node ring by hand:
+
+>>> import numpy as np
+>>> from dsmachine.circuits.circuit import Circuit
+>>> ring = Circuit("ring")
+>>> _ = ring.nodes("s", (3,))
+>>> _ = ring.couple("J", "s", "s", 0.3 * np.roll(np.eye(3), 1, axis=0))
+>>> ring.order()
+[('s',)]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from .cells import Coupling, NodeArray, Product, Rectifier, Source, TanhPair, Term, View, as_view, coupling, product
+from .errors import Error
+
+Array = Any
+BOLTZMANN = 1.380649e-23  # J/K
+ELEMENTARY_CHARGE = 1.602176634e-19  # C
+
+
+@dataclass
+class Circuit:
+    """Node arrays and terms, in the order they were added. `temperature` in kelvin.
+
+    Built by `nodes`, `clamp`, `couple`, `multiply`, `bias`, `add`; every name is unique.
+    """
+
+    name: str
+    temperature: float = 300.0
+    arrays: dict[str, NodeArray] = field(default_factory=dict)
+    terms: dict[str, Term] = field(default_factory=dict)
+    output: str | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def thermal_voltage(self) -> float:
+        """kT/q in volts."""
+        return BOLTZMANN * self.temperature / ELEMENTARY_CHARGE
+
+    # --- building -------------------------------------------------------------------------------------
+
+    def add_nodes(self, node: NodeArray) -> NodeArray:
+        """Add a node array; its name must be new."""
+        if node.name in self.arrays:
+            raise Error(f"node array {node.name!r} exists already: choose another name")
+        self.arrays[node.name] = node
+        return node
+
+    def nodes(self, name: str, shape: tuple[int, ...], **options: Any) -> NodeArray:
+        """Add `NodeArray(name, shape, **options)`; see there for the options and their units."""
+        return self.add_nodes(NodeArray(name, shape, **options))
+
+    def clamp(self, name: str, shape: tuple[int, ...], **options: Any) -> NodeArray:
+        """Add an input: nodes whose voltage the run prescribes."""
+        return self.add_nodes(NodeArray(name, shape, clamped=True, **options))
+
+    def add(self, term: Term) -> Term:
+        """Add a term; the arrays it names must exist and its result must fit the target."""
+        if term.name in self.terms:
+            raise Error(f"term {term.name!r} exists already: choose another name")
+        for name in (term.target, *(view.array for view in term.sources)):
+            if name not in self.arrays:
+                raise Error(f"term {term.name!r} names the array {name!r}, which the circuit lacks: add it first")
+        if self.arrays[term.target].clamped:
+            raise Error(f"term {term.name!r} drives {term.target!r}, which is clamped: drive a free array")
+        self._check_shape(term)
+        self.terms[term.name] = term
+        return term
+
+    def _check_shape(self, term: Term) -> None:
+        probe = {v.array: np.zeros((1, *self.arrays[v.array].shape), np.float32) for v in term.sources}
+        target = self.arrays[term.target].shape
+        try:
+            found = np.shape(term.drive(probe))
+            np.broadcast_to(np.empty(found, bool), (1, *target))
+        except ValueError as problem:
+            raise Error(f"term {term.name!r} does not fit {term.target!r} of shape {target}: {problem}") from None
+
+    def couple(self, name: str, source: str | View, target: str, weight: Array, **options: bool) -> Term:
+        """Couplings of logical weight w (G = g·w·U_target/U_source); a matrix is dense, else one per node."""
+        return self.add(coupling(name, source, target, weight, **options))
+
+    def multiply(self, name: str, a: str | View, b: str | View, target: str, spec: str, gain: Array = 1.0) -> Term:
+        """Products: contraction `spec` of two arrays, "pd,pd->p"; `a` drives the control ports."""
+        return self.add(product(name, a, b, target, spec, self.arrays[target].shape, gain))
+
+    def bias(self, name: str, target: str, value: Array) -> Term:
+        """A constant drive (logical units) into each node."""
+        return self.add(Source(name, target, value))
+
+    def tanh(self, name: str, source: str | View, target: str, gain: float = 1.0) -> Term:
+        """A tanh pair a node."""
+        return self.add(TanhPair(name, target, as_view(source), gain=gain))
+
+    def rectify(self, name: str, source: str | View, target: str, gain: float = 1.0) -> Term:
+        """A rectifier a node."""
+        return self.add(Rectifier(name, target, as_view(source), gain=gain))
+
+    # --- reading --------------------------------------------------------------------------------------
+
+    def units(self, name: str) -> Array:
+        """Volts per logical unit of each node of an array, in its shape."""
+        node = self.arrays[name]
+        return np.broadcast_to(np.asarray(node.unit, float), node.shape)
+
+    def full_scale(self, name: str) -> Array:
+        """Full scale of each node in logical units, in the array's shape."""
+        node = self.arrays[name]
+        return np.broadcast_to(np.asarray(node.full_scale, float), node.shape) / self.units(name)
+
+    def inputs(self) -> list[NodeArray]:
+        """The clamped arrays."""
+        return [node for node in self.arrays.values() if node.clamped]
+
+    def into(self, name: str) -> list[Term]:
+        """Terms that drive an array."""
+        return [term for term in self.terms.values() if term.target == name]
+
+    def needs(self, name: str) -> set[str]:
+        """Arrays whose voltages an array's equation contains, itself only if it does."""
+        found = {view.array for term in self.into(name) for view in term.sources}
+        feedback = self.arrays[name].feedback
+        if feedback is not None and feedback.control != name:
+            found.add(feedback.control)
+        return found
+
+    def node_count(self) -> int:
+        """Nodes that exist, inputs included."""
+        return sum(
+            int(np.prod(n.shape)) if n.exists is None else int(np.count_nonzero(n.exists)) for n in self.arrays.values()
+        )
+
+    def order(self) -> list[tuple[str, ...]]:
+        """Free arrays in feed-forward order; arrays on a common cycle share a tuple."""
+        free = [name for name, node in self.arrays.items() if not node.clamped]
+        edges = {name: [n for n in self.needs(name) if not self.arrays[n].clamped] for name in free}
+        return sorted_components(free, edges)
+
+    def with_terms(self, terms: Iterable[Term], arrays: Iterable[NodeArray] = ()) -> Circuit:
+        """A copy in which terms and arrays of the same names are replaced."""
+        return replace(
+            self,
+            arrays=self.arrays | {node.name: node for node in arrays},
+            terms=self.terms | {term.name: term for term in terms},
+        )
+
+
+def sorted_components(names: list[str], edges: dict[str, list[str]]) -> list[tuple[str, ...]]:
+    """Strongly connected components in topological order (edges: name -> names it needs)."""
+    index = {name: k for k, name in enumerate(names)}
+    rows = [index[n] for n in names for _ in edges[n]]
+    cols = [index[m] for n in names for m in edges[n]]
+    graph = coo_array((np.ones(len(rows)), (rows, cols)), shape=(len(names), len(names)))
+    _, label = connected_components(graph, directed=True, connection="strong")
+    members: dict[int, list[str]] = {}
+    for name in names:
+        members.setdefault(int(label[index[name]]), []).append(name)
+    needs = {c: {int(label[index[m]]) for n in group for m in edges[n]} - {c} for c, group in members.items()}
+    try:
+        ordered = TopologicalSorter(needs).static_order()
+        return [tuple(members[c]) for c in ordered]
+    except CycleError as cycle:  # pragma: no cover - components of a graph have no cycle
+        raise AssertionError("components cannot form a cycle") from cycle
+
+
+__all__ = ["BOLTZMANN", "Circuit", "Coupling", "NodeArray", "Product"]

@@ -1,0 +1,76 @@
+"""What a run prescribes: inputs and starting values, checked against the circuit before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..circuits.circuit import Circuit
+from ..circuits.errors import Error
+from .backend import Backend
+
+Array = Any
+
+
+def checked_inputs(circuit: Circuit, backend: Backend, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Each clamped array's value as (batch, *shape) on the backend; waveforms (anything with `.at`) pass."""
+    wanted = {node.name for node in circuit.inputs()}
+    for name in inputs:
+        if name not in wanted:
+            raise Error(f"input {name!r} is not a clamped array of {circuit.name!r}: it has {sorted(wanted) or 'none'}")
+    for name in sorted(wanted - set(inputs)):
+        raise Error(f"input {name!r} of {circuit.name!r} has no value: pass inputs={{{name!r}: …}}")
+    values: dict[str, Any] = {}
+    for name, value in inputs.items():
+        shape = circuit.arrays[name].shape
+        values[name] = value if hasattr(value, "at") else _batched(backend, value, shape, f"input {name!r}")
+    batch = {v.shape[0] for v in values.values() if not hasattr(v, "at")} - {1}
+    if len(batch) > 1:
+        raise Error(f"inputs have different batch lengths {sorted(batch)}: give all the same, or 1")
+    return values
+
+
+def _batched(backend: Backend, value: Any, shape: tuple[int, ...], what: str) -> Array:
+    array = np.asarray(backend.host(value))
+    if array.shape == shape:
+        array = array[None]
+    if array.shape[1:] != shape:
+        raise Error(f"{what} has shape {array.shape}: expected {shape} or (batch, {', '.join(map(str, shape))})")
+    if not np.isfinite(array).all():
+        raise Error(f"{what} holds NaN or infinity: check what produced it")
+    return backend.array(array)
+
+
+def batch_size(values: Mapping[str, Any], initial: Mapping[str, Any]) -> int:
+    """Common batch length of inputs and starting values."""
+    sizes = [v.shape[0] for v in values.values() if not hasattr(v, "at")] + [v.shape[0] for v in initial.values()]
+    for value in values.values():
+        if hasattr(value, "batch"):
+            sizes.append(value.batch)
+    return max(sizes, default=1)
+
+
+def starting_values(
+    circuit: Circuit, backend: Backend, initial: Mapping[str, Any] | str | None, seed: int
+) -> dict[str, Any]:
+    """Free arrays' values at t = 0: "zero" (default), "random" (uniform in ± full scale, from `seed`), or a mapping."""
+    free = {n: a for n, a in circuit.arrays.items() if not a.clamped}
+    if initial is None or (isinstance(initial, str) and initial == "zero"):
+        return {name: backend.array(np.zeros((1, *node.shape))) for name, node in free.items()}
+    if isinstance(initial, str):
+        if initial != "random":
+            raise Error(f"initial state {initial!r} is unknown: use 'zero', 'random' or a mapping of arrays")
+        rng = np.random.default_rng(seed)
+        return {
+            name: backend.array(circuit.full_scale(name) * rng.uniform(-1, 1, (1, *node.shape)))
+            for name, node in free.items()
+        }
+    for name in initial:
+        if name not in free:
+            raise Error(f"initial value {name!r} is not a free array of {circuit.name!r}")
+    return {
+        name: _batched(backend, initial.get(name, np.zeros(node.shape)), node.shape, f"initial value {name!r}")
+        for name, node in free.items()
+    }

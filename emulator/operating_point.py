@@ -1,0 +1,145 @@
+"""Operating point: where every node's current balances, γ·v = delivered current.
+
+A feed-forward circuit takes one sweep in order. Arrays on a cycle are found together by pseudo-transient Newton
+(Kelley & Keyes 1998): (1/δ − J) Δx = residual with δ growing as the residual falls, which follows the circuit's own
+relaxation at first and so ends in an equilibrium that the circuit itself would reach.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..circuits.errors import Error
+from .inputs import batch_size, checked_inputs
+from .plan import Group, Plan, Stage
+
+Array = Any
+log = logging.getLogger(__name__)
+
+
+def solve_operating_point(plan: Plan, inputs: Mapping[str, Any], time: float = np.inf) -> dict[str, Array]:
+    """Logical values (batch, *shape) of every array, inputs included. Waveforms are taken at `time`."""
+    backend = plan.backend
+    x: dict[str, Array] = {}
+    for name, value in checked_inputs(plan.circuit, backend, inputs).items():
+        x[name] = backend.array(value.at(np.array([time]))[0]) if hasattr(value, "at") else value
+    batch = batch_size(x, {})
+    for name, value in x.items():
+        x[name] = backend.xp.broadcast_to(value, (batch, *value.shape[1:]))
+    for group in plan.groups:
+        if group.cyclic:
+            _settle_cycle(plan, group, x, batch)
+        else:
+            for stage in group.stages:
+                x[stage.name] = settled_stage(stage, x, batch)
+    return x
+
+
+def settled_stage(stage: Stage, x: Mapping[str, Array], batch: int) -> Array:
+    """The values at which one array rests while the arrays it reads stand still."""
+    gamma = None if stage.node.is_root else stage.gamma(x)
+    held = stage.delivered(x, gamma)
+    if stage.node.is_root:
+        assert stage.node.feedback is not None
+        value = stage.node.feedback.settled_root(held)
+    else:
+        value = held / gamma
+    xp = value.__array_namespace__()
+    return xp.broadcast_to(value, (batch, *stage.node.shape))
+
+
+def saturation(plan: Plan, x: Mapping[str, Array]) -> dict[str, int]:
+    """Nodes of each array whose drive is beyond the linear part of its rail at x (only arrays that have any)."""
+    found: dict[str, int] = {}
+    for stage in plan.stages:
+        gamma = None if stage.node.is_root else stage.gamma(x)
+        count = int(stage.node.saturated(stage.drive(x), gamma).sum())
+        if count:
+            found[stage.name] = count
+    return found
+
+
+def residual(stage: Stage, x: Mapping[str, Array]) -> Array:
+    """τ dx/dt of one array: delivered − γ·x."""
+    own = x[stage.name]
+    if stage.node.is_root:
+        assert stage.node.feedback is not None
+        gamma = stage.node.feedback.ratio(own) + stage.standing
+        return stage.delivered(x, gamma) - gamma * own
+    gamma = stage.gamma(x)
+    return stage.delivered(x, gamma) - gamma * own
+
+
+def residual_jvp(stage: Stage, x: Mapping[str, Array], dx: Mapping[str, Array]) -> Array:
+    """Derivative of `residual` along dx."""
+    node, own = stage.node, x[stage.name]
+    control = node.feedback.control if node.feedback is not None else None
+    gamma = node.feedback.ratio(x[control]) + stage.standing if control else stage.gamma(x)
+    change = sum((term.jvp(x, dx) for term in stage.terms), start=0.0)
+    change = change * stage.attenuation * node.delivered_slope(stage.drive(x), gamma)
+    if node.exists is not None:
+        change = change * node.exists
+    if control in dx:
+        assert node.feedback is not None
+        change = change - node.feedback.slope(x[control]) * dx[control] * own
+    return change - gamma * dx[stage.name] if stage.name in dx else change
+
+
+def _settle_cycle(plan: Plan, group: Group, x: dict[str, Array], batch: int) -> None:
+    """Adds the arrays of a cycle to x, one batch element after another."""
+    xp = plan.backend.xp
+    size = sum(int(np.prod(stage.node.shape)) for stage in group.stages)
+    if size > 4000:
+        raise Error(f"the cycle {[s.name for s in group.stages]} has {size} nodes: operating_point takes 4000 at most")
+    solved = [_settle_one(plan, group, {n: v[k : k + 1] for n, v in x.items()}, size) for k in range(batch)]
+    for stage in group.stages:
+        x[stage.name] = xp.concatenate([found[stage.name] for found in solved])
+
+
+def _settle_one(plan: Plan, group: Group, x: dict[str, Array], size: int) -> dict[str, Array]:
+    backend = plan.backend
+    for stage in group.stages:
+        x[stage.name] = backend.array(np.zeros((1, *stage.node.shape)))
+    pace, before = 1.0, np.inf
+    tolerance = 100 * float(np.finfo(backend.dtype).eps)
+    for _ in range(500):
+        miss = np.concatenate([backend.host(residual(s, x)).reshape(-1) for s in group.stages]).astype(float)
+        norm = float(np.abs(miss).max())
+        scale = max(float(abs(x[s.name]).max()) for s in group.stages)
+        if norm <= tolerance * max(scale, 1e-6):
+            return x
+        pace = min(pace * min(max(before / norm, 0.5), 10.0), 1e12)
+        before = norm
+        step = np.linalg.solve(np.eye(size) / pace - _jacobian(plan, group, x, size), miss)
+        _move(plan, group, x, step)
+    raise Error(f"no operating point found for the cycle {[s.name for s in group.stages]}: it may not be stable")
+
+
+def _jacobian(plan: Plan, group: Group, x: Mapping[str, Array], size: int) -> Array:
+    """Dense ∂residual/∂x of a cycle, by pushing the identity through the cells' derivatives."""
+    backend, start = plan.backend, 0
+    columns = []
+    for stage in group.stages:
+        count = int(np.prod(stage.node.shape))
+        push = {stage.name: backend.array(np.eye(count).reshape(count, *stage.node.shape))}
+        wide = {n: backend.xp.broadcast_to(v, (count, *v.shape[1:])) for n, v in x.items()}
+        rows = [
+            np.broadcast_to(backend.host(residual_jvp(s, wide, push)), (count, *s.node.shape)).reshape(count, -1)
+            for s in group.stages
+        ]
+        columns.append(np.concatenate(rows, axis=1).T)
+        start += count
+    return np.concatenate(columns, axis=1).astype(float)
+
+
+def _move(plan: Plan, group: Group, x: dict[str, Array], step: Array) -> None:
+    start = 0
+    for stage in group.stages:
+        count = int(np.prod(stage.node.shape))
+        part = plan.backend.array(step[start : start + count]).reshape(1, *stage.node.shape)
+        x[stage.name] = x[stage.name] + part
+        start += count

@@ -1,0 +1,152 @@
+"""A circuit made ready to be solved: stages in feed-forward order, their cells placed on a backend.
+
+A *stage* is one node array with the terms that drive it. A *group* is a run of stages that march together: those
+of one layer, or of one cycle. The order of groups is feed-forward: a group needs only earlier groups and inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..circuits.cells import NodeArray, Signals, Term
+from ..circuits.circuit import Circuit, sorted_components
+from .backend import Backend
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One node array, ready: everything constant is worked out.
+
+    attenuation: share of the coupled current that the conveyor's r_x lets through; standing: γ of plain resistors
+    on the node (passive couplings); per_full_scale: 1 / full scale [1/logical unit].
+    """
+
+    node: NodeArray
+    terms: tuple[Term, ...]
+    attenuation: Array
+    standing: Array
+    offset: Array
+    per_full_scale: Array
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    @property
+    def linear(self) -> bool:
+        """Whether γ is one and the same constant for all nodes."""
+        return self.node.feedback is None and np.ndim(self.node.ratio) == 0 and np.ndim(self.standing) == 0
+
+    def gamma(self, x: Signals) -> Array:
+        """γ: a constant, or (K, …) broadcastable to the nodes. Not for root nodes, which know it only when solved."""
+        feedback = self.node.feedback
+        if feedback is None:
+            return self.node.ratio + self.standing
+        return feedback.ratio(x[feedback.control]) + self.standing
+
+    def drive(self, x: Signals) -> Array:
+        """Σ of the terms' normalised currents, (K, *shape), before the rail."""
+        total = self.terms[0].drive(x)
+        fresh = False  # whether `total` is ours to write into
+        for term in self.terms[1:]:
+            part = term.drive(x)
+            if fresh and np.shape(total) >= np.shape(part):
+                total += part
+            else:
+                total, fresh = total + part, True
+        if not isinstance(self.attenuation, float):
+            total = total * self.attenuation
+        if self.node.exists is not None:
+            total = total * self.node.exists
+        return total
+
+    def delivered(self, x: Signals, gamma: Array) -> Array:
+        """The drive that reaches the capacitor: rail and offset applied."""
+        held = self.node.delivered(self.drive(x), gamma)
+        return held if isinstance(self.offset, float) else held + gamma * self.offset
+
+
+@dataclass(frozen=True)
+class Group:
+    """Stages that march together. A cyclic group is swept until it agrees with itself."""
+
+    layer: str
+    stages: tuple[Stage, ...]
+    cyclic: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A circuit on a backend, in order."""
+
+    circuit: Circuit
+    backend: Backend
+    groups: tuple[Group, ...]
+
+    @property
+    def stages(self) -> list[Stage]:
+        return [stage for group in self.groups for stage in group.stages]
+
+    def input_values(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Inputs checked and brought to (batch, *shape); waveforms pass through."""
+        from .inputs import checked_inputs
+
+        return checked_inputs(self.circuit, self.backend, inputs)
+
+
+def make_plan(circuit: Circuit, backend: Backend) -> Plan:
+    """Stages of a circuit in feed-forward order, grouped by layer and cycle."""
+    by_target: dict[str, list[Term]] = {name: [] for name in circuit.arrays}
+    for term in circuit.terms.values():
+        by_target[term.target].append(term)
+    groups = []
+    for label, names, cyclic in _grouped(circuit):
+        stages = tuple(_stage(circuit, backend, circuit.arrays[name], by_target[name]) for name in names)
+        groups.append(Group(label, stages, cyclic))
+    return Plan(circuit, backend, tuple(groups))
+
+
+def _stage(circuit: Circuit, backend: Backend, node: NodeArray, terms: list[Term]) -> Stage:
+    conveyed = sum((t.loading(circuit)[0] for t in terms), start=np.zeros(()))
+    standing = sum((t.loading(circuit)[1] for t in terms), start=np.zeros(())) / node.conductance
+    loaded = node.input_resistance > 0 and np.any(conveyed)
+    ordered = sorted(terms, key=lambda term: not term.sources)  # sources last: broadcast onto a full array
+    unit = np.asarray(node.unit, float)
+    return Stage(
+        node=backend.place(node),
+        terms=tuple(backend.place(t) for t in ordered),
+        attenuation=backend.array(1 / (1 + node.input_resistance * conveyed)) if loaded else 1.0,
+        standing=backend.array(standing) if np.any(standing) else 0.0,
+        offset=backend.array(np.asarray(node.offset) / unit) if np.any(node.offset) else 0.0,
+        per_full_scale=backend.array(unit / np.asarray(node.full_scale, float)),
+    )
+
+
+def _grouped(circuit: Circuit) -> list[tuple[str, list[str], bool]]:
+    """(layer, names in order, cyclic) of each group: cycles on their own, else consecutive arrays of a layer."""
+    found: list[tuple[str, list[str], bool]] = []
+    for component in _ordered_by_layer(circuit):
+        cyclic = len(component) > 1 or component[0] in circuit.needs(component[0])
+        layer = circuit.arrays[component[0]].layer
+        if found and not cyclic and not found[-1][2] and found[-1][0] == layer:
+            found[-1][1].append(component[0])
+        else:
+            found.append((layer, list(component), cyclic))
+    return found
+
+
+def _ordered_by_layer(circuit: Circuit) -> list[tuple[str, ...]]:
+    """Feed-forward order in which the arrays of a layer stand together wherever the wiring allows."""
+    components = circuit.order()
+    layer = {name: circuit.arrays[c[0]].layer for c in components for name in c}
+    labels = list(dict.fromkeys(layer.values()))
+    edges: dict[str, list[str]] = {label: [] for label in labels}
+    for name, label in layer.items():
+        edges[label] += [layer[n] for n in circuit.needs(name) if n in layer and layer[n] != label]
+    rank = {label: k for k, group in enumerate(sorted_components(labels, edges)) for label in group}
+    return sorted(components, key=lambda c: rank[layer[c[0]]])
