@@ -1,0 +1,61 @@
+"""Runs one netlist in libngspice through PySpice: ``python ngspice_worker.py NETLIST RESULT``.
+
+:mod:`dsmachine.netlists.ngspice` starts this file by its path, in a process of its own. It must not
+import dsmachine, and nothing else may import PySpice, which is GPL-3 and optional.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def main(netlist: Path, result: Path) -> None:
+    """Simulates ``netlist``; leaves waveforms, log and times in ``result`` (.npz)."""
+    logging.disable(logging.CRITICAL)
+    from PySpice.Spice.NgSpice.Shared import NgSpiceShared
+
+    os.environ["HOME"] = str(result.parent)  # so that no .spiceinit of the user is read
+    ng = NgSpiceShared.new_instance(send_data=False)
+    log: list[str] = []
+    start = time.perf_counter()
+    attempt(ng, log, lambda: ng.load_circuit(netlist.read_text(encoding="utf-8")))
+    loaded = time.perf_counter()
+    attempt(ng, log, ng.run)
+    solved = time.perf_counter()
+    plot = ng.last_plot
+    waves = ng.plot(simulation=None, plot_name=plot) if plot.startswith("tran") else {}
+    about = {
+        "names": list(waves),
+        "version": ng.ngspice_version,
+        "log": "\n".join(log),
+        "load_seconds": loaded - start,
+        "solve_seconds": solved - loaded,
+    }
+    table = np.array([wave._data for wave in waves.values()], dtype=np.float64)
+    np.savez(result, about=np.array(json.dumps(about)), table=table)
+
+
+def attempt(ng: Any, log: list[str], action: Any) -> None:
+    """Performs ``action`` and appends what ngspice said.
+
+    PySpice raises on any line that looks like an error to it, harmless notes among them. Whether
+    the run failed is judged from the log and the results instead.
+    """
+    try:
+        action()
+    except Exception as reason:
+        if type(reason).__module__.split(".")[0] != "PySpice" and not isinstance(reason, NameError):
+            raise
+    log += [*ng._stdout, *ng._stderr]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
