@@ -52,10 +52,11 @@ def prepare(folder: Path) -> None:
 
 
 def calibration_text(train: str) -> str:
-    """Four passages of the training text, spread over it, each starting at a speech."""
+    """Four passages of the training text, spread over it, of whole lines from a speech on."""
     length = CALIBRATION_CHARACTERS // 4
     starts = (train.index("\n\n", len(train) * k // 5) + 2 for k in range(1, 5))
-    return "".join(train[start : start + length] for start in starts)
+    passages = (train[start : start + length] for start in starts)
+    return "\n".join(passage[: passage.rindex("\n") + 1] for passage in passages)
 
 
 def save_tokenizer(path: Path) -> None:

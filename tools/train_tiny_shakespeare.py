@@ -104,8 +104,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         batch, positions, width = x.shape
         q, k, v = (
-            part.view(batch, positions, self.heads, -1).transpose(1, 2)
-            for part in self.c_attn(x).split(width, dim=-1)
+            part.view(batch, positions, self.heads, -1).transpose(1, 2) for part in self.c_attn(x).split(width, dim=-1)
         )
         if self.softmax == "exact":
             context = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -253,9 +252,7 @@ def train(model: GPT2, train_text: Tensor, val_text: Tensor, options: argparse.N
             log.info("step %d, %.0f s: held-out loss %.4f nats/char", step, elapsed, loss)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(options, step, progress)
-        starts = torch.randint(
-            len(train_text) - context, (options.batch,), device=train_text.device
-        )
+        starts = torch.randint(len(train_text) - context, (options.batch,), device=train_text.device)
         loss_value, penalty, _ = step_model(*windows(train_text, starts, context))
         (loss_value + options.penalty * penalty).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
