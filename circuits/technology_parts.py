@@ -1,0 +1,201 @@
+"""The sections of a `Technology`: documented numbers in SI units, one class a section of the TOML file."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+def _q(unit: str, zero: bool = False) -> Any:
+    """A quantity in an SI unit; above zero, or at zero too where `zero`."""
+    return field(metadata={"unit": unit, "zero": zero})
+
+
+@dataclass(frozen=True)
+class Supply:
+    """vdd [V]; swing [V]: differential rail of a node; headroom: rail over settled range."""
+
+    vdd: float = _q("V")
+    swing: float = _q("V")
+    headroom: float = _q("1")
+
+    @property
+    def full_scale(self) -> float:
+        """Settled range of a node [V]: swing / headroom."""
+        return self.swing / self.headroom
+
+
+@dataclass(frozen=True)
+class Device:
+    """The transistor of a coupling finger: threshold [V], width, length [m], on_conductance [S] at full gate drive,
+    mobility_exponent of its fall with temperature."""
+
+    threshold: float = _q("V")
+    width: float = _q("m")
+    length: float = _q("m")
+    on_conductance: float = _q("S")
+    mobility_exponent: float = _q("1", zero=True)
+
+
+@dataclass(frozen=True)
+class Node:
+    """capacitance [F] of its own; conductance [S] g of the feedback; feedback_floor g_min/g; area [m²]."""
+
+    capacitance: float = _q("F")
+    conductance: float = _q("S")
+    feedback_floor: float = _q("1", zero=True)
+    area: float = _q("m²", zero=True)
+
+    @property
+    def time_constant(self) -> float:
+        """C/g [s] of a node without wire and gates."""
+        return self.capacitance / self.conductance
+
+
+@dataclass(frozen=True)
+class Wire:
+    """pitch [m] of couplings along a row; capacitance [F/m] and resistance [Ω/m] per length; gate_capacitance [F] of
+    each product unit that a node controls."""
+
+    pitch: float = _q("m")
+    capacitance_per_length: float = _q("F/m", zero=True)
+    resistance_per_length: float = _q("Ω/m", zero=True)
+    gate_capacitance: float = _q("F", zero=True)
+
+    @property
+    def capacitance(self) -> float:
+        """Wire [F] per coupling crossed."""
+        return self.pitch * self.capacitance_per_length
+
+
+@dataclass(frozen=True)
+class CouplingUnit:
+    """g_max [S]: largest conductance of a unit, fingers in parallel; area [m²]."""
+
+    g_max: float = _q("S")
+    area: float = _q("m²", zero=True)
+
+
+@dataclass(frozen=True)
+class ProductUnit:
+    """area [m²]."""
+
+    area: float = _q("m²", zero=True)
+
+
+@dataclass(frozen=True)
+class SoftmaxUnit:
+    """slope_factor n; tail_current [A] a row; leakage_floor [nats] under the row's maximum; area [m²] a branch."""
+
+    slope_factor: float = _q("1")
+    tail_current: float = _q("A")
+    leakage_floor: float = _q("1")
+    area: float = _q("m²", zero=True)
+
+
+@dataclass(frozen=True)
+class TanhUnit:
+    """slope_factor n; tail_current [A]; area [m²]."""
+
+    slope_factor: float = _q("1")
+    tail_current: float = _q("A")
+    area: float = _q("m²", zero=True)
+
+
+@dataclass(frozen=True)
+class RectifierUnit:
+    """bias_current [A]; area [m²]."""
+
+    bias_current: float = _q("A", zero=True)
+    area: float = _q("m²", zero=True)
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Of each node that drives couplings. bias_current [A] class A; class_b_factor: amperes drawn from the supply per
+    ampere delivered to couplings; area [m²]."""
+
+    bias_current: float = _q("A", zero=True)
+    class_b_factor: float = _q("1", zero=True)
+    area: float = _q("m²", zero=True)
+
+
+@dataclass(frozen=True)
+class Conveyor:
+    """Of each node that couplings drive. bias_current [A]; mirror_copies: times the current is drawn again;
+    input_resistance r_x [Ω], used only when asked for; area [m²]."""
+
+    bias_current: float = _q("A", zero=True)
+    mirror_copies: float = _q("1", zero=True)
+    input_resistance: float = _q("Ω", zero=True)
+    area: float = _q("m²", zero=True)
+
+
+@dataclass(frozen=True)
+class Converter:
+    """Energy [J] and time [s] of one conversion, area [m²] of one converter."""
+
+    dac_energy: float = _q("J", zero=True)
+    dac_time: float = _q("s")
+    dac_area: float = _q("m²", zero=True)
+    adc_energy: float = _q("J", zero=True)
+    adc_time: float = _q("s")
+    adc_area: float = _q("m²", zero=True)
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Retention of weights: off_current [A] of the write switch, leakage_doubling [K], hold_capacitance [F] of a
+    weight, droop [V] that is allowed, refresh_energy [J] of one weight."""
+
+    off_current: float = _q("A", zero=True)
+    leakage_doubling: float = _q("K")
+    hold_capacitance: float = _q("F")
+    droop: float = _q("V")
+    refresh_energy: float = _q("J", zero=True)
+
+    @property
+    def refresh_interval(self) -> float:
+        """Seconds until leakage has moved a weight by `droop`: C·ΔV/I (inf without leakage)."""
+        return self.hold_capacitance * self.droop / self.off_current if self.off_current else math.inf
+
+
+@dataclass(frozen=True)
+class Controller:
+    """Digital controller, for information: power [W] and area [m²] per coupling, least evolution step [s]."""
+
+    power_per_coupling: float = _q("W", zero=True)
+    step: float = _q("s")
+    area_per_coupling: float = _q("m²", zero=True)
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Pelgrom coefficients, for information: threshold_area A_Vt [V·m], beta_area A_β [m] (relative)."""
+
+    threshold_area: float = _q("V·m", zero=True)
+    beta_area: float = _q("m", zero=True)
+
+
+SECTIONS: dict[str, type] = {
+    "supply": Supply,
+    "device": Device,
+    "node": Node,
+    "wire": Wire,
+    "coupling": CouplingUnit,
+    "product": ProductUnit,
+    "softmax": SoftmaxUnit,
+    "tanh": TanhUnit,
+    "rectifier": RectifierUnit,
+    "buffer": Buffer,
+    "conveyor": Conveyor,
+    "converter": Converter,
+    "switch": Switch,
+    "controller": Controller,
+    "mismatch": Mismatch,
+}
+FIELDS = {"temperature": {"unit": "K", "zero": False}} | {
+    f"{section}.{f.name}": dict(f.metadata) for section, kind in SECTIONS.items() for f in fields(kind)
+}
+UNITS: dict[str, str] = {key: str(meta["unit"]) for key, meta in FIELDS.items()}

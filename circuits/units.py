@@ -1,0 +1,55 @@
+"""Units as people write them ("fF/µm", "mV·µm", "%") turned into a factor and an SI unit ("F/m", "V·m", "1")."""
+
+from __future__ import annotations
+
+import re
+
+from .errors import Error
+
+PREFIXES = {
+    "T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3, "m": 1e-3, "u": 1e-6,
+    "µ": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15, "a": 1e-18,
+}  # fmt: skip
+BASES = ("V", "A", "S", "Ω", "F", "W", "J", "K", "Hz", "s", "m")
+PLAIN = {"1": 1.0, "%": 0.01, "nat": 1.0}
+EXPONENTS = {"": 1, "²": 2, "^2": 2}
+
+
+def si(unit: str) -> tuple[float, str]:
+    """(factor, SI unit) of a written unit; multiplying a value by the factor gives SI.
+
+    >>> si("mV·µm")
+    (1e-09, 'V·m')
+    >>> si("%")
+    (0.01, '1')
+
+    Raises Error for a unit it does not know.
+    """
+    factor, text = 1.0, ""
+    for sign, token in re.findall(r"(^|[·/])([^·/]+)", unit.replace("μ", "µ").replace("*", "·")):
+        scale, base = _factor(token.strip(), unit)
+        factor = factor / scale if sign == "/" else factor * scale
+        if base != "1":
+            text += (sign if text else "1/" if sign == "/" else "") + base
+    if not unit.strip():
+        raise Error("a unit is empty: write an SI unit such as 'fF', or '1' for a plain number")
+    return _tidy(factor), text or "1"
+
+
+def _factor(token: str, unit: str) -> tuple[float, str]:
+    if token in PLAIN:
+        return PLAIN[token], "1"
+    match = re.fullmatch(r"(\D+?)(²|\^2)?", token)
+    name, power = (match[1], match[2] or "") if match else (token, "")
+    exponent = EXPONENTS[power]
+    mark = "²" if exponent == 2 else ""
+    if name in BASES:
+        return 1.0, name + mark
+    if name[:1] in PREFIXES and name[1:] in BASES:
+        return PREFIXES[name[0]] ** exponent, name[1:] + mark
+    raise Error(f"unit {unit!r} is not understood: use {', '.join(BASES)} with a prefix, '%' or '1'")
+
+
+def _tidy(factor: float) -> float:
+    """The power of ten itself where rounding left a neighbour of it."""
+    return float(f"{factor:.12g}")
