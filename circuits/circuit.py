@@ -91,7 +91,7 @@ class Circuit:
         except ValueError as problem:
             raise Error(f"term {term.name!r} does not fit {term.target!r} of shape {target}: {problem}") from None
 
-    def couple(self, name: str, source: str | View, target: str, weight: Array, **options: bool) -> Term:
+    def couple(self, name: str, source: str | View, target: str, weight: Array, **options: bool | None) -> Term:
         """Couplings of logical weight w (G = g·w·U_target/U_source); a matrix is dense, else one per node."""
         return self.add(coupling(name, source, target, weight, **options))
 

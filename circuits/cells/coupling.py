@@ -115,6 +115,19 @@ class Coupling(Term):
 
         return read
 
+    def peaks(self, circuit: Circuit) -> Array:
+        """Largest |G_ij| [S] at each target node, in the target's shape."""
+        g0 = circuit.arrays[self.target].conductance
+        if self.elementwise:
+            return np.abs(self.siemens(circuit))
+        w, u_in = np.abs(np.asarray(self.weight, float)), self._source_units(circuit)
+        rows = {u.tobytes(): (w / u).max(axis=1) for u in u_in.reshape(-1, u_in.shape[-1])}
+        each = np.stack([rows[u.tobytes()] for u in u_in.reshape(-1, u_in.shape[-1])])
+        return g0 * circuit.units(self.target) * each.reshape(*u_in.shape[:-1], -1)
+
+    def fan_out(self, circuit: Circuit) -> list[tuple[str, int, int]]:
+        return [(self.source.array, 1 if self.elementwise else len(self.weight), 0)]
+
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Coupling:
         w = np.asarray(self.weight, float)
         if self.elementwise:
@@ -141,11 +154,19 @@ class Coupling(Term):
 
 
 def coupling(
-    name: str, source: str | View, target: str, weight: Array, *, passive: bool = False, balanced: bool = False
+    name: str,
+    source: str | View,
+    target: str,
+    weight: Array,
+    *,
+    passive: bool = False,
+    balanced: bool = False,
+    elementwise: bool | None = None,
 ) -> Coupling:
     """A `Coupling` whose weight's shape says what it is: a matrix is dense, a vector or scalar one per node."""
     weight = weight if np.ndim(weight) == 0 else np.asarray(weight)
-    return Coupling(name, target, as_view(source), weight, passive, balanced, elementwise=np.ndim(weight) < 2)
+    each = np.ndim(weight) < 2 if elementwise is None else elementwise
+    return Coupling(name, target, as_view(source), weight, passive, balanced, each)
 
 
 def _lead(shape: tuple[int, ...], width: int) -> tuple[int, ...]:

@@ -79,6 +79,12 @@ class Product(Term):
 
         return read
 
+    def fan_out(self, circuit: Circuit) -> list[tuple[str, int, int]]:
+        """A node of `a` drives one gate for each pair it is in, a node of `b` one unit."""
+        pairs = self.count(circuit)
+        each = [pairs // max(1, int(np.prod(self._unit(circuit, view).shape))) for view in self.sources]
+        return [(self.a.array, 0, each[0]), (self.b.array, each[1], 0)]
+
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Product:
         if not spread.mismatch:
             return self

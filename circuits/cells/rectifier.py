@@ -35,7 +35,7 @@ class Rectifier(Transfer):
 
     def conductance(self, circuit: Circuit, x: Signals) -> Array:
         node = circuit.arrays[self.target]
-        u_in = np.asarray(self.source.of(circuit.units(self.source.array)), float)
+        u_in = np.asarray(self.source.of(circuit.units(self.source.array)[None])[0], float)
         ratio = circuit.units(self.target) / u_in
         return node.conductance * ratio * abs(self.slope(self.source.of(x[self.source.array])))
 

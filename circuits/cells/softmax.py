@@ -70,7 +70,7 @@ class Softmax(Transfer):
         if not spread.offset:
             return self
         shape = circuit.arrays[self.target].shape
-        full_scale = self.source.of(circuit.full_scale(self.source.array))
+        full_scale = self.source.of(circuit.full_scale(self.source.array)[None])[0]
         return replace(self, shift=spread.offset * full_scale * draw(self.name, "offset", shape))
 
     def count(self, circuit: Circuit) -> int:

@@ -48,5 +48,5 @@ class TanhPair(Transfer):
         if not spread.offset:
             return self
         shape = circuit.arrays[self.target].shape
-        full_scale = self.source.of(circuit.full_scale(self.source.array))
+        full_scale = self.source.of(circuit.full_scale(self.source.array)[None])[0]
         return replace(self, shift=spread.offset * full_scale * draw(self.name, "offset", shape))

@@ -25,7 +25,8 @@ Meter = Callable[[Signals], tuple[Array, Array]]
 
 @dataclass(frozen=True)
 class View:
-    """Part of a node array as a cell reads it: columns [start, stop) of its last axis, split into `split`.
+    """Part of a node array as a cell reads it: columns [start, stop) of its last axis, split into `split`, then
+    its axes in another order.
 
     `View("h.0.attn.qkv", 0, 64, (4, 16))` reads the first 64 of (P, 192) nodes as (P, 4, 16).
     """
@@ -34,11 +35,13 @@ class View:
     start: int | None = None
     stop: int | None = None
     split: tuple[int, ...] = ()
+    axes: tuple[int, ...] = ()
 
     def of(self, signal: Array) -> Array:
-        """The viewed part of a signal (..., width)."""
+        """The viewed part of a signal (K, *shape)."""
         part = signal if self.start is None else signal[..., self.start : self.stop]
-        return part.reshape(*part.shape[:-1], *self.split) if self.split else part
+        part = part.reshape(*part.shape[:-1], *self.split) if self.split else part
+        return part.transpose(0, *(1 + axis for axis in self.axes)) if self.axes else part
 
 
 def as_view(source: str | View) -> View:
@@ -74,6 +77,14 @@ class Term:
     def loading(self, circuit: Circuit) -> tuple[Array, Array]:
         """Static ΣG [S] at each target node: (through the conveyor's input, straight onto the capacitor)."""
         return 0.0, 0.0
+
+    def peaks(self, circuit: Circuit) -> Array | None:
+        """Largest conductance [S] that one programmable device must have, at each target node; None: no such device."""
+        return None
+
+    def fan_out(self, circuit: Circuit) -> list[tuple[str, int, int]]:
+        """(array, coupling units crossed, gates driven) by one node of each array the cell reads: it loads them."""
+        return [(view.array, 1, 0) for view in self.sources]
 
     def meter(self, circuit: Circuit) -> Meter:
         """A function x -> (watts turned to heat in the cell, amperes drawn from the drivers' supply), (K,) each.

@@ -1,0 +1,107 @@
+"""From numbers to volts (DESIGN §3): how many volts a logical unit is, node by node.
+
+Calibration text gives each node the range its activation settles in, the first position apart from the rest (the
+attention sink of language models lives there). U puts that range into the swing with headroom to spare,
+
+    U = (swing / headroom) / range,
+
+and gives way where a coupling would need more conductance than its device has: then the node uses less of its
+swing, which is reported as lost bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .circuit import Circuit
+from .errors import Error
+from .technology import Technology
+
+Array = Any
+SMALLEST_SHARE = 1e-3  # a node's range is at least this share of its array's largest
+MOST_LOST_BITS = 8.0
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """max|activation| of each array: (2, *node shape), [0] first position, [1] all others."""
+
+    values: Mapping[str, Array]
+
+    def spread(self, name: str, shape: tuple[int, ...], *, position_axis: int = 0) -> Array:
+        """Range of each node of an array of `shape`, floored to a small share of the array's largest."""
+        found = np.asarray(self.values[name], float)
+        found = np.maximum(found, SMALLEST_SHARE * max(float(found.max()), 1e-12))
+        positions = shape[position_axis]
+        rows = np.where(np.arange(positions) == 0, 0, 1)
+        each = found[rows]  # (positions, …)
+        each = each.reshape(positions, *each.shape[1:])
+        if position_axis == 1:  # (heads, positions, positions): ranges are (positions, heads, 1)
+            each = np.swapaxes(each, 0, 1)
+        return np.broadcast_to(each, shape).copy()
+
+
+@dataclass(frozen=True)
+class UnitReport:
+    """lost_bits: array -> worst log2(wanted unit / given unit); peak: array -> largest coupling [S] into it."""
+
+    lost_bits: dict[str, float]
+    peak: dict[str, float]
+
+
+def unit_for(spread: Array, technology: Technology) -> Array:
+    """Volts per logical unit that put `spread` (logical) at swing / headroom."""
+    return technology.supply.swing / technology.supply.headroom / spread
+
+
+def fit_to_devices(circuit: Circuit, technology: Technology) -> tuple[Circuit, UnitReport]:
+    """Lower units, in feed-forward order, until no coupling needs more than the device's largest conductance.
+
+    Raises Error when a node would keep less than 2^-8 of its swing.
+    """
+    largest = technology.coupling.g_max
+    lost: dict[str, float] = {}
+    peak: dict[str, float] = {}
+    for component in circuit.order():
+        for name in component:
+            needs = [t.peaks(circuit) for t in circuit.into(name)]
+            needed = np.max([n for n in needs if n is not None], axis=0) if any(n is not None for n in needs) else 0.0
+            share = np.minimum(1.0, largest / np.maximum(needed, 1e-30))
+            peak[name] = float(np.max(needed * share))
+            lost[name] = float(-np.log2(share.min())) if np.ndim(share) else float(-np.log2(share))
+            if lost[name] > MOST_LOST_BITS:
+                raise Error(
+                    f"a coupling into {name!r} needs {np.max(needed) * 1e6:.3g} µS, the device has "
+                    f"{largest * 1e6:.3g} µS: raise coupling.g_max or rescale the weight"
+                )
+            if lost[name] > 0:
+                node = circuit.arrays[name]
+                unit = circuit.units(name) * share
+                full = np.asarray(node.full_scale, float) * share
+                circuit = circuit.with_terms((), [replace(node, unit=unit, full_scale=full)])
+    return circuit, UnitReport({n: b for n, b in lost.items() if b > 0}, peak)
+
+
+def load_nodes(circuit: Circuit, technology: Technology) -> Circuit:
+    """Give every free array the capacitance it drives: its own, the gates and the wire of the units it reaches."""
+    wires: dict[str, int] = {}
+    gates: dict[str, int] = {}
+    for term in circuit.terms.values():
+        for name, crossed, driven in term.fan_out(circuit):
+            wires[name] = wires.get(name, 0) + crossed
+            gates[name] = gates.get(name, 0) + driven
+    changed = [
+        replace(
+            node,
+            capacitance=technology.node.capacitance
+            + wires.get(node.name, 0) * technology.wire.capacitance
+            + gates.get(node.name, 0) * technology.wire.gate_capacitance,
+        )
+        for node in circuit.arrays.values()
+        if not node.clamped
+    ]
+    return circuit.with_terms((), changed)

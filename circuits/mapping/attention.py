@@ -1,0 +1,114 @@
+"""Causal self-attention as a circuit (paper §3.3; DESIGN §4).
+
+    s_ij = Σ_d q_id k_jd / sqrt(d_h)          products; couplings for j > i do not exist
+    translinear: τ dp/dt = softmax(s) − p,    τ da/dt = Σ_j p_ij v_j − a
+    taylor:      e = Σ_n sⁿ/n!  by products,  τ da/dt = m (Σ_j e_ij v_j − (Σ_j e_ij) a)
+
+m makes the feedback PEAK at the largest Σe of calibration; Σe grows with the number of keys, so m is per position.
+"""
+
+from __future__ import annotations
+
+from math import factorial
+from typing import Any
+
+import numpy as np
+
+from ..cells import Feedback, Softmax, View
+from ..errors import Error
+from .builder import Builder
+from .normalization import PEAK
+
+Array = Any
+
+
+def causal(heads: int, positions: int) -> Array:
+    """Mask (H, P, P) of the scores that exist."""
+    return np.broadcast_to(np.tril(np.ones((positions, positions), bool)), (heads, positions, positions)).copy()
+
+
+def map_attention(b: Builder, name: str, qkv: str, heads: int, width: int, softmax: str, order: int) -> View:
+    """From the q, k, v nodes (P, 3·width) to the context; returns it as (P, width) or (P, heads, width/heads)."""
+    split = (heads, width // heads)
+    q, k, v = (View(qkv, n * width, (n + 1) * width, split) for n in range(3))
+    p = b.positions
+    exists = causal(heads, p)
+    score = f"{name}.score"
+    unit = _nat_unit(b) if softmax == "translinear" else None
+    b.nodes(score, (heads, p, p), unit=unit, exists=exists, position_axis=1)
+    if softmax == "translinear":
+        _check_reach(b, score)
+    b.circuit.multiply(score, q, k, score, "ihd,jhd->hij", gain=split[1] ** -0.5)
+    if softmax == "translinear":
+        return _translinear(b, name, score, v, exists, width)
+    return _taylor(b, name, score, v, exists, order)
+
+
+def _nat_unit(b: Builder) -> float:
+    """Volts per nat of the softmax cell, n·kT/q at the technology's temperature."""
+    return b.technology.softmax.slope_factor * b.circuit.thermal_voltage
+
+
+def _check_reach(b: Builder, score: str) -> None:
+    node = b.circuit.arrays[score]
+    assert node.rail is not None
+    need, reach = float(np.max(b.circuit.full_scale(score))), node.rail / float(np.max(node.unit))
+    if need > 0.9 * reach:
+        raise Error(
+            f"{score}: scores reach ±{need:.1f} nats on the calibration text, the softmax cell ±{reach:.1f}: "
+            "raise supply.swing or lower softmax.slope_factor"
+        )
+
+
+def _translinear(b: Builder, name: str, score: str, v: View, exists: Array, width: int) -> View:
+    heads, p, _ = exists.shape
+    prob, context = f"{name}.prob", f"{name}.context"
+    b.nodes(prob, (heads, p, p), spread=np.ones((heads, p, p)), exists=exists)
+    cell = b.technology.softmax
+    b.circuit.add(Softmax(prob, prob, View(score), tail_current=cell.tail_current, exists=exists))
+    b.nodes(context, (p, width))
+    b.circuit.multiply(context, prob, v, context, "hij,jhd->ihd")
+    return View(context)
+
+
+def _taylor(b: Builder, name: str, score: str, v: View, exists: Array, order: int) -> View:
+    heads, p, _ = exists.shape
+    exp, total, context = f"{name}.exp", f"{name}.expsum", f"{name}.context"
+    reach = b.circuit.full_scale(score)
+    powers = [score]
+    for n in range(2, order + 1):
+        power = f"{name}.power{n}"
+        b.nodes(power, exists.shape, spread=reach**n, exists=exists)
+        b.circuit.multiply(power, powers[-1], score, power, "hij,hij->hij")
+        powers.append(power)
+    b.nodes(exp, exists.shape, spread=b.ranges.spread(exp, exists.shape, position_axis=1), exists=exists)
+    b.circuit.bias(f"{exp}.one", exp, exists.astype(float))
+    for n, power in enumerate(powers, start=1):
+        b.each(f"{exp}.{n}", power, exp, 1 / factorial(n))
+    spread = _sum_range(b, total, heads)
+    b.nodes(total, (heads, p, 1), spread=spread)
+    b.dense(total, exp, total, np.ones((1, p)))
+    gain = PEAK / spread
+    b.nodes(
+        context,
+        (heads, p, v.split[1]),
+        spread=_by_head(b, context, heads),
+        feedback=Feedback(total, gain, b.technology.node.feedback_floor),
+    )
+    b.circuit.multiply(context, exp, v, context, "hij,jhd->hid", gain=gain)
+    return View(context, axes=(1, 0, 2))
+
+
+def _sum_range(b: Builder, total: str, heads: int) -> Array:
+    """Range of Σe (H, P, 1): in proportion to the number of keys, up to what calibration saw at the last position."""
+    p = b.positions
+    seen = b.ranges.spread(total, (p, heads, 1)).max(axis=0)[None]
+    share = np.arange(1, p + 1) / p
+    floor = b.ranges.spread(total, (p, heads, 1))[0][None]
+    return np.swapaxes(np.maximum(seen * share[:, None, None], floor), 0, 1).copy()
+
+
+def _by_head(b: Builder, context: str, heads: int) -> Array:
+    p = b.positions
+    each = b.ranges.spread(context, (p, len(np.atleast_2d(b.ranges.values[context])[0])))
+    return np.swapaxes(each.reshape(p, heads, -1), 0, 1).copy()

@@ -1,0 +1,71 @@
+"""What every operation's mapping needs: the circuit being built, the technology, and ranges in volts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..calibration import Ranges, unit_for
+from ..cells import Feedback, View
+from ..circuit import Circuit
+from ..technology import Technology
+
+Array = Any
+
+
+@dataclass
+class Builder:
+    """Adds arrays with calibrated units and terms to one circuit. positions: P; layer: label of new arrays."""
+
+    circuit: Circuit
+    technology: Technology
+    ranges: Ranges
+    positions: int
+    coupling: str = "buffered"
+    layer: str = ""
+
+    def nodes(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        *,
+        spread: Array | None = None,
+        unit: Array | None = None,
+        feedback: Feedback | None = None,
+        exists: Array | None = None,
+        clamped: bool = False,
+        position_axis: int = 0,
+    ) -> str:
+        """A node array whose full scale is `spread` (logical; default: calibrated); `unit` fixed, else from it."""
+        supply, node = self.technology.supply, self.technology.node
+        if spread is None:
+            spread = self.ranges.spread(name, shape, position_axis=position_axis)
+        each = unit_for(spread, self.technology) if unit is None else unit
+        self.circuit.nodes(
+            name,
+            shape,
+            unit=each,
+            full_scale=np.broadcast_to(each * spread, shape).copy(),
+            rail=supply.swing,
+            capacitance=node.capacitance,
+            conductance=node.conductance,
+            feedback=feedback,
+            exists=exists,
+            clamped=clamped,
+            layer=self.layer,
+        )
+        return name
+
+    def dense(self, name: str, source: str | View, target: str, weight: Array, bias: Array | None = None) -> None:
+        """A weight matrix (out, in) and its bias source, named as the checkpoint names them."""
+        self.circuit.couple(name, source, target, weight, balanced=self.coupling == "balanced")
+        if bias is not None:
+            self.circuit.bias(f"{name}.bias", target, bias)
+
+    def each(self, name: str, source: str | View, target: str, weight: Array) -> None:
+        """One coupling per node, of weight broadcastable to the target."""
+        shape = self.circuit.arrays[target].shape
+        weight = weight if np.ndim(weight) == 0 else np.broadcast_to(weight, shape).copy()
+        self.circuit.couple(name, source, target, weight, elementwise=True, balanced=self.coupling == "balanced")

@@ -1,0 +1,156 @@
+"""GPT-2 architecture -> Circuit: every activation of every position is a node array, every tensor a term."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..calibration import Ranges, fit_to_devices, load_nodes
+from ..checkpoints import Model
+from ..circuit import Circuit
+from ..errors import Error
+from ..reference import calibrate_ranges
+from ..technology import Technology, load_technology
+from .activation import ACTIVATIONS, map_gelu, map_relu
+from .attention import map_attention
+from .builder import Builder
+from .normalization import fold, map_layer_norm
+
+Array = Any
+SOFTMAXES = ("translinear", "taylor")
+COUPLINGS = ("buffered", "balanced")
+
+
+def map_model(
+    model: Model,
+    positions: int,
+    *,
+    technology: Technology | str = "cmos45",
+    softmax: str | None = None,
+    order: int = 3,
+    activation: str = "tanh-pair",
+    coupling: str = "buffered",
+    tokens: str = "parallel",
+    ranges: Ranges | None = None,
+) -> Circuit:
+    """The circuit of `model` for `positions` tokens; its input is `embed` (P, width), its output `logits` (P, V).
+
+    softmax: "translinear" or "taylor" (of `order`); None: what the model was trained with.
+    activation: "tanh-pair", "taylor" or "paper". coupling: "buffered" (one-sided pairs) or "balanced".
+    ranges: calibrated ranges; None: from the model's own calibration text.
+    Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
+    with it and whose Σe is not positive, and couplings beyond the device.
+    """
+    tech = load_technology(technology) if isinstance(technology, str) else technology
+    softmax = softmax or ("taylor" if model.config.softmax != "exact" else "translinear")
+    _check(model, positions, softmax, activation, coupling, tokens)
+    ranges = ranges or Ranges(calibrate(model, positions, softmax, order, activation))
+    circuit = Circuit(model.name, temperature=tech.temperature, output="logits")
+    b = Builder(circuit, tech, ranges, positions, coupling)
+    _embed(b, model)
+    x = "embed"
+    for layer in range(model.config.layers):
+        b.layer = f"h.{layer}"
+        x = _block(b, model, f"h.{layer}", x, softmax, order, activation)
+    b.layer = "head"
+    _head(b, model, x)
+    circuit, report = fit_to_devices(load_nodes(circuit, tech), tech)
+    circuit.notes |= {
+        "positions": positions,
+        "softmax": softmax if softmax == "translinear" else f"taylor {order}",
+        "activation": activation,
+        "coupling": coupling,
+        "tokens": tokens,
+        "technology": tech.name,
+        "lost_bits": report.lost_bits,
+    }
+    return circuit
+
+
+def calibrate(model: Model, positions: int, softmax: str, order: int, activation: str) -> dict[str, Array]:
+    """Ranges of every activation on the model's calibration text, (first position, others)."""
+    return calibrate_ranges(
+        model,
+        model.calibration_text,
+        positions,
+        softmax="exact" if softmax == "translinear" else "taylor",
+        order=order,
+        activation={"tanh-pair": "gelu"}.get(activation, activation),
+    )
+
+
+def _check(model: Model, positions: int, softmax: str, activation: str, coupling: str, tokens: str) -> None:
+    if not 1 <= positions <= model.config.context:
+        raise Error(f"{positions} positions: {model.name} holds 1 … {model.config.context}")
+    for what, value, known in (
+        ("softmax", softmax, SOFTMAXES),
+        ("activation", activation, ACTIVATIONS),
+        ("coupling", coupling, COUPLINGS),
+    ):
+        if value not in known:
+            raise Error(f"{what} {value!r} is unknown: use {' or '.join(known)}")
+    if tokens != "parallel":
+        raise Error(f"tokens {tokens!r} is not built yet: use 'parallel' (every position has its own nodes)")
+
+
+def _embed(b: Builder, model: Model) -> None:
+    shape = (b.positions, model.config.width)
+    b.nodes("embed", shape, clamped=True)
+
+
+def _block(b: Builder, model: Model, name: str, x: str, softmax: str, order: int, activation: str) -> str:
+    """One transformer block; returns the name of its residual stream."""
+    config, tensor = model.config, model.tensors
+    shape = (b.positions, config.width)
+    y = map_layer_norm(b, f"{name}.ln_1", x, config.width, config.epsilon)
+    qkv = f"{name}.attn.qkv"
+    b.nodes(qkv, (b.positions, 3 * config.width))
+    b.dense(f"{name}.attn.c_attn", y, qkv, *_folded(tensor, f"{name}.attn.c_attn", f"{name}.ln_1"))
+    context = map_attention(b, f"{name}.attn", qkv, config.heads, config.width, softmax, order)
+    middle = f"{name}.resid_mid"
+    b.nodes(middle, shape)
+    b.each(f"{middle}.skip", x, middle, 1.0)
+    b.dense(f"{name}.attn.c_proj", context, middle, *_linear(tensor, f"{name}.attn.c_proj"))
+    y = map_layer_norm(b, f"{name}.ln_2", middle, config.width, config.epsilon)
+    pre = f"{name}.mlp.pre"
+    weight, bias = _folded(tensor, f"{name}.mlp.c_fc", f"{name}.ln_2")
+    b.nodes(pre, (b.positions, len(weight)))
+    b.dense(f"{name}.mlp.c_fc", y, pre, weight, bias)
+    if config.activation == "relu":
+        act = map_relu(b, f"{name}.mlp", pre, len(weight))
+    else:
+        act = map_gelu(b, f"{name}.mlp", pre, len(weight), activation)
+    out = f"{name}.resid"
+    b.nodes(out, shape)
+    b.each(f"{out}.skip", middle, out, 1.0)
+    b.dense(f"{name}.mlp.c_proj", act, out, *_linear(tensor, f"{name}.mlp.c_proj"))
+    return out
+
+
+def _head(b: Builder, model: Model, x: str) -> None:
+    config, tensor = model.config, model.tensors
+    y = map_layer_norm(b, "ln_f", x, config.width, config.epsilon)
+    weight, bias = fold(_float(tensor["wte.weight"]), None, _float(tensor["ln_f.weight"]), _float(tensor["ln_f.bias"]))
+    b.nodes("logits", (b.positions, config.vocabulary))
+    b.dense("wte", y, "logits", weight, bias)
+
+
+def _float(x: Array) -> Array:
+    return np.asarray(x, np.float64)
+
+
+def _linear(tensor: Any, name: str) -> tuple[Array, Array]:
+    """(out, in) weight and bias of a Conv1D tensor, which checkpoints store as (in, out)."""
+    return _float(tensor[f"{name}.weight"]).T.copy(), _float(tensor[f"{name}.bias"])
+
+
+def _folded(tensor: Any, name: str, norm: str) -> tuple[Array, Array]:
+    weight, bias = _linear(tensor, name)
+    return fold(weight, bias, _float(tensor[f"{norm}.weight"]), _float(tensor[f"{norm}.bias"]))
+
+
+def embedding(model: Model, tokens: list[int]) -> Array:
+    """Token plus position embedding (P, width): what the DACs write onto the input nodes."""
+    ids = np.asarray(tokens)
+    return _float(model.tensors["wte.weight"])[ids] + _float(model.tensors["wpe.weight"])[: len(ids)]

@@ -1,0 +1,46 @@
+"""LayerNorm as a circuit (paper A.2b; DESIGN §4):
+
+    μ = Σ x_j / d                      couplings
+    δ = x − μ                          couplings
+    τ ds/dt = m (Σ δ²/d + ε) − (m s) s     products into a root node: s = sqrt(var + ε)
+    τ dy/dt = m δ − (m s) y                division by feedback that s drives: y = δ / s
+
+m is chosen so that the feedback γ = m s is PEAK at the largest s of calibration. Gain and bias of the norm are folded
+into the weights that read y.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..cells import Feedback
+from .builder import Builder
+
+Array = Any
+PEAK = 2.0  # feedback at the calibrated range, in units of the node's reference conductance
+
+
+def map_layer_norm(b: Builder, name: str, source: str, width: int, epsilon: float) -> str:
+    """Nodes of one LayerNorm without its gain and bias; returns the name of y (P, width)."""
+    p, c, floor = b.positions, b.circuit, b.technology.node.feedback_floor
+    mean, diff, root, norm = (f"{name}.{part}" for part in ("mean", "diff", "root", "norm"))
+    b.nodes(mean, (p, 1))
+    b.dense(mean, source, mean, np.full((1, width), 1 / width))
+    b.nodes(diff, (p, width))
+    b.each(f"{diff}.signal", source, diff, 1.0)
+    b.dense(f"{diff}.mean", mean, diff, np.full((width, 1), -1.0))
+    m = PEAK / b.ranges.spread(root, (p, 1))
+    b.nodes(root, (p, 1), feedback=Feedback(root, m, floor))
+    c.multiply(f"{root}.squares", diff, diff, root, "pd,pd->p", gain=m / width)
+    c.bias(f"{root}.epsilon", root, m * epsilon)
+    b.nodes(norm, (p, width), feedback=Feedback(root, m, floor))
+    b.each(f"{norm}.signal", diff, norm, m)
+    return norm
+
+
+def fold(weight: Array, bias: Array | None, gain: Array, shift: Array) -> tuple[Array, Array]:
+    """W' = W diag(γ), b' = b + W β for a weight (out, in) that reads a normalised array."""
+    extra = weight @ shift
+    return weight * gain, extra if bias is None else bias + extra
