@@ -165,7 +165,7 @@ def load_model(path_or_name: str | os.PathLike[str]) -> Model:
     Tensors stay in the file until they are used. Raises `Error` for whatever is missing, damaged
     or unsupported.
 
-    >>> load_model("tiny-shakespear")
+    >>> load_model("tiny-shakespear")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     dsmachine.circuits.errors.Error: model 'tiny-shakespear' is neither a folder nor a bundled ...
