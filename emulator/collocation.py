@@ -26,7 +26,7 @@ def radau(p: int) -> tuple[Array, Array]:
     a = np.empty((p, p))
     for j in range(p):
         others = np.delete(c, j)
-        basis = Polynomial.fromroots(others) / np.prod(c[j] - others)
+        basis = Polynomial.fromroots(others) / np.prod(c[j] - others) if p > 1 else Polynomial([1.0])
         a[:, j] = basis.integ()(c)
     return c, a
 

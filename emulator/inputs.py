@@ -43,6 +43,19 @@ def _batched(backend: Backend, value: Any, shape: tuple[int, ...], what: str) ->
     return backend.array(array)
 
 
+def input_at(backend: Backend, value: Any, shape: tuple[int, ...], times: Array, batch: int) -> Array:
+    """A checked input at times: (len(times), batch, *shape). B < batch values repeat: row s·B + b is value b."""
+    if hasattr(value, "at"):
+        found = backend.array(value.at(times))
+        found = found if found.ndim == len(shape) + 2 else found[:, None]
+    else:
+        found = value[None]
+    repeats = batch // found.shape[1]
+    if found.shape[1] > 1 and repeats > 1:
+        found = backend.xp.concatenate([found] * repeats, axis=1)
+    return backend.xp.broadcast_to(found, (len(times), batch, *shape))
+
+
 def batch_size(values: Mapping[str, Any], initial: Mapping[str, Any]) -> int:
     """Common batch length of inputs and starting values."""
     sizes = [v.shape[0] for v in values.values() if not hasattr(v, "at")] + [v.shape[0] for v in initial.values()]

@@ -14,10 +14,12 @@ from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from .backend import Backend
 from .inputs import batch_size, checked_inputs, starting_values
-from .observers import Observer, Probe
+from .observers import NoiseMeter, Observer, Probe
 from .operating_point import saturation, solve_operating_point
 from .plan import Plan, make_plan
+from .request import chosen_method
 from .settling import SettlingWatch
+from .stochastic import Noise, Stepper, shortest_time_constant
 from .transient import March, windows
 
 Array = Any
@@ -31,7 +33,10 @@ class Run:
 
     outputs: every free array's last value (operating point, or end of the transient).
     settling_time: oracle settling time of each sample (batch,), nan where it did not settle; by_array the worst
-        sample's, array by array. duration: time simulated. observed: what observers recorded, by their name.
+        sample's, array by array.
+    noise_rms: rms deviation of each array from the noiseless operating point, share of full scale, over nodes,
+        samples and the second half of the read window.
+    duration: time simulated. observed: what observers recorded, by their name.
     statistics: engine, precision, elements, points, rejected, wall seconds; saturated: nodes beyond their rail's
         linear part at the operating point, by array.
     """
@@ -41,6 +46,7 @@ class Run:
     outputs: dict[str, Array]
     settling_time: Array | None = None
     by_array: dict[str, float] = field(default_factory=dict)
+    noise_rms: dict[str, float] = field(default_factory=dict)
     duration: float = 0.0
     observed: dict[str, Any] = field(default_factory=dict)
     saturated: dict[str, int] = field(default_factory=dict)
@@ -94,65 +100,136 @@ def transient(
     inputs: Mapping[str, Any] | None = None,
     *,
     duration: float | None = None,
-    settle_bits: float = 8,
-    tolerance: float = 1e-4,
-    accuracy: str = "waveform",
+    settle_bits: float | None = None,
+    noise: str | float = "off",
+    noise_seed: int = 0,
+    read_window: float | None = None,
+    samples: int | None = None,
+    method: str | None = None,
+    tolerance: float | None = None,
+    accuracy: str | None = None,
+    points: int | None = None,
+    elements: Array | None = None,
+    step: float | None = None,
     initial: Mapping[str, Any] | str | None = None,
     initial_seed: int = 0,
     observers: Sequence[Observer] | None = None,
-    points: int | None = None,
-    elements: Array | None = None,
     precision: str = "float32",
     device: str = "numpy",
 ) -> Run:
-    """C dv/dt = Σ I − g(v) v from a starting state, until settled (or for `duration` seconds).
+    """C dv/dt = Σ I − g(v) v + noise, from a starting state.
 
     inputs: clamped arrays, logical units: (*shape), (batch, *shape) or a waveform.
-    duration [s]: run exactly so long; None: until settled to `settle_bits`.
-    tolerance: local error of an element, share of full scale (rms of the worst array). accuracy="settling" is
-        30 × looser on the way: a contracting cascade forgets early errors.
-    initial: "zero", "random" (from initial_seed) or logical values by array.
-    observers: see `observers`; `points`: collocation points p of an element (default: by tolerance).
+    initial: "zero", "random" (from initial_seed) or logical values by array. observers: see `observers`.
+
+    Without noise the machine relaxes from zero until settled:
+    duration [s]: run exactly so long; None: until settled to `settle_bits` (8).
+
+    With noise="thermal" (4kTΣG at the circuit's temperature) or σ (every node's own stationary noise, share of its
+    full scale) it starts at the noiseless operating point, unless `initial` is given, and is watched:
+    read_window [s]: how long; default (20 + 2·arrays) of the longest time constant, noise having to come through.
+    samples: runs with different noise, side by side: row s·B + b of the result is sample s of input b of B.
+    noise_seed: Philox key of the noise; 0 is an ordinary seed.
+
+    method: "elements" (default) is `transient.py`, "stepper" (default with noise) is `stochastic.py`.
+    tolerance (1e-4; elements): local error of an element, share of full scale, rms of the worst array.
+    accuracy (elements): "waveform"; "settling" is 30 × looser on the way: a contracting cascade forgets early errors.
+    points (elements): collocation points p of an element; default by tolerance.
     elements: element ends [s], used by all groups as they are, without error control.
+    step (stepper): in units of the shortest time constant C/(γ g₀); default 1/4.
+
+    Raises Error for an option that the engine would ignore.
     """
     begun = clock.perf_counter()
+    given = {
+        "duration": duration, "settle_bits": settle_bits, "read_window": read_window, "samples": samples,
+        "tolerance": tolerance, "accuracy": accuracy, "points": points, "elements": elements, "step": step,
+    }  # fmt: skip
+    engine = chosen_method(noise, method, given)
+    plan = make_plan(circuit_of(machine), Backend(device, precision))
+    values = checked_inputs(plan.circuit, plan.backend, inputs or {})
+    noisy = Noise(noise, noise_seed) if noise != "off" else None
+    target = solve_operating_point(plan, inputs or {})
+    if noisy and initial is None:
+        start = solve_operating_point(plan, inputs or {}, time=0.0)
+        start = {stage.name: start[stage.name] for stage in plan.stages}
+    else:
+        start = starting_values(plan.circuit, plan.backend, initial, initial_seed)
+    batch = batch_size(values, start) * _count(samples)
+    start, target = _repeated(plan, start, batch), _repeated(plan, target, batch)
+    run = Run(plan.circuit, "noise" if noisy else "tran", {}, saturated=saturation(plan, target))
+    run.observed = {type(o).__name__: o for o in observers or []}
+    seen = list(observers or [])
+    watch = None if noisy else SettlingWatch(target, 8 if settle_bits is None else settle_bits)
+    if noisy:
+        duration = read_window if read_window is not None else (20 + 2 * len(plan.stages)) * _longest(plan)
+        run.statistics |= {"noise": noise, "noise_seed": noise_seed, "samples": samples or 1, "read_window_s": duration}
+    meter = NoiseMeter(target, (duration or 0.0) / 2)
+    seen.append(watch if watch else meter)
+    march: March | Stepper
+    if engine == "elements":
+        march = _elements(plan, values, start, seen, given, run)
+    else:
+        size = _positive("step", step, 0.25) * shortest_time_constant(plan, target)
+        march = Stepper(plan, values, start, step=size, noise=noisy, observers=seen)
+        run.statistics |= {"engine": f"{device} stepper"}
+    run.duration = _march(plan, march, watch, values, duration, elements)
+    run.outputs = _volts(plan, march.x)
+    if watch:
+        run.settling_time, run.by_array = watch.time, watch.by_array
+    else:
+        run.noise_rms = meter.rms
+    run.statistics |= {"precision": precision, **vars(march.counts)} | _wall(begun)
+    return run
+
+
+def _elements(
+    plan: Plan,
+    values: Mapping[str, Any],
+    start: Mapping[str, Array],
+    seen: list[Observer],
+    given: dict[str, Any],
+    run: Run,
+) -> March:
+    """The finite-element engine, set up as the options given say."""
+    accuracy = given["accuracy"] or "waveform"
+    tolerance = 1e-4 if given["tolerance"] is None else given["tolerance"]
     if accuracy not in ("waveform", "settling"):
         raise Error(f"accuracy {accuracy!r} is unknown: use 'waveform' or 'settling'")
     if not 1e-12 <= tolerance <= 0.5:
         raise Error(f"tolerance {tolerance!r} is outside 1e-12 … 0.5: it is a share of full scale")
-    plan = make_plan(circuit_of(machine), Backend(device, precision))
-    values = checked_inputs(plan.circuit, plan.backend, inputs or {})
-    start = starting_values(plan.circuit, plan.backend, initial, initial_seed)
-    batch = batch_size(values, start)
-    start = {n: plan.backend.xp.broadcast_to(v, (batch, *v.shape[1:])) for n, v in start.items()}
-    target = solve_operating_point(plan, inputs or {})
-    watch = SettlingWatch(target, settle_bits)
     local = tolerance * (LOOSER if accuracy == "settling" else 1.0)
-    seen = [watch, *(observers or [])]
-    count = points or default_points(local)
-    march = March(
-        plan, values, start, points=count, tolerance=None if elements is not None else local, observers=seen
-    )
-    end = _march(plan, march, watch, values, duration, elements)
-    return Run(
-        circuit=plan.circuit,
-        analysis="tran",
-        outputs=_volts(plan, march.x),
-        settling_time=watch.time,
-        by_array=watch.by_array,
-        duration=end,
-        observed={type(o).__name__: o for o in observers or []},
-        saturated=saturation(plan, target),
-        statistics={
-            "engine": f"{device} finite elements",
-            "precision": precision,
-            "points_per_element": count,
-            "tolerance": tolerance,
-            "accuracy": accuracy,
-            **vars(march.counts),
-        }
-        | _wall(begun),
-    )
+    count = given["points"] or default_points(local)
+    free = given["elements"] is not None
+    run.statistics |= {
+        "engine": f"{plan.backend.device} finite elements",
+        "points_per_element": count,
+        "tolerance": tolerance,
+        "accuracy": accuracy,
+    }
+    return March(plan, values, start, points=count, tolerance=None if free else local, observers=seen)
+
+
+def _repeated(plan: Plan, values: Mapping[str, Array], batch: int) -> dict[str, Array]:
+    """Values (B, *shape) repeated to (batch, *shape): row s·B + b is row b."""
+    xp = plan.backend.xp
+    return {n: xp.concatenate([v] * (batch // len(v))) if len(v) < batch else v for n, v in values.items()}
+
+
+def _positive(name: str, value: float | None, default: float) -> float:
+    if value is not None and not value > 0:
+        raise Error(f"{name} is {value!r}: it must be positive")
+    return default if value is None else value
+
+
+def _count(samples: int | None) -> int:
+    if samples is not None and samples < 1:
+        raise Error(f"samples is {samples!r}: take 1 or more")
+    return samples or 1
+
+
+def _longest(plan: Plan) -> float:
+    return max((s.node.time_constant for s in plan.stages), default=1.0)
 
 
 def default_points(tolerance: float) -> int:
@@ -161,13 +238,18 @@ def default_points(tolerance: float) -> int:
 
 
 def _march(
-    plan: Plan, march: March, watch: SettlingWatch, values: Mapping[str, Any], duration: float | None, elements: Any
+    plan: Plan,
+    march: March | Stepper,
+    watch: SettlingWatch | None,
+    values: Mapping[str, Any],
+    duration: float | None,
+    elements: Any,
 ) -> float:
     """Run the windows; returns the time reached."""
-    longest = max((s.node.time_constant for s in plan.stages), default=1.0)
+    longest = _longest(plan)
     slowest = longest / min((_least_gamma(s.node) for s in plan.stages), default=1.0)
     patience = (40 + 5 * len(plan.stages)) * longest + 20 * slowest
-    stop = duration if duration is not None else patience
+    stop = _positive("duration", duration, patience)
     if elements is not None:
         ends = np.asarray(elements, float)
         for begin, end in zip([0.0, *ends[:-1]], ends, strict=True):
@@ -178,7 +260,7 @@ def _march(
     last_mark = float(marks.max(initial=0.0))
     for begin, length in windows(stop, WINDOW * longest, marks):
         march.window(begin, length)
-        if duration is None and begin + length >= last_mark and watch.settled:
+        if duration is None and watch and begin + length >= last_mark * (1 - 1e-9) and watch.settled:
             return begin + length
     return stop
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from ..circuits.errors import Error
 from .collocation import combine, interpolation, propagator, radau, solve_root, solve_varying, tail
+from .inputs import input_at
 from .observers import Element, Observer
 from .plan import Group, Plan, Stage
 
@@ -58,6 +59,7 @@ class Signals(Mapping[str, Array]):
     def __init__(self, march: March, begin: float, length: float) -> None:
         self.march, self.begin, self.length = march, begin, length
         self.times = begin + length * march.points_at
+        self.inside = begin + length * np.minimum(march.points_at, 1 - 1e-9)  # before a jump at the element's end
         self.known: dict[str, Array] = {}
 
     def __getitem__(self, name: str) -> Array:
@@ -75,7 +77,7 @@ class Signals(Mapping[str, Array]):
     def _evaluate(self, name: str) -> Array:
         march = self.march
         if name in march.inputs:
-            return march.input_at(name, self.times)
+            return march.input_at(name, self.inside)
         pieces = march.pieces[name]
         for piece in pieces:
             if piece.begin == self.begin and piece.length == self.length:
@@ -117,13 +119,8 @@ class March:
 
     def input_at(self, name: str, times: Array) -> Array:
         """A clamped array at times, (len(times), batch, *shape)."""
-        backend, value = self.plan.backend, self.inputs[name]
         shape = self.plan.circuit.arrays[name].shape
-        if hasattr(value, "at"):
-            found = backend.array(value.at(times))
-            found = found if found.ndim == len(shape) + 2 else found[:, None]
-            return backend.xp.broadcast_to(found, (len(times), self.batch, *shape))
-        return backend.xp.broadcast_to(value, (len(times), self.batch, *shape))
+        return input_at(self.plan.backend, self.inputs[name], shape, times, self.batch)
 
     def window(self, begin: float, length: float) -> None:
         """March every group from begin to begin + length."""
@@ -229,8 +226,10 @@ class March:
             return combine(scale, start, drive)
         rank = len(start.shape) - 1
         varying = node.feedback is not None
-        gamma = gamma.reshape(p, self.batch, *gamma.shape[1:]) if varying else gamma.reshape(
-            1, 1, *(1,) * (rank - gamma.ndim), *gamma.shape
+        gamma = (
+            gamma.reshape(p, self.batch, *gamma.shape[1:])
+            if varying
+            else gamma.reshape(1, 1, *(1,) * (rank - gamma.ndim), *gamma.shape)
         )
         xp = self.plan.backend.xp
         gamma = xp.broadcast_to(gamma, (p, self.batch, *gamma.shape[2:]))
