@@ -117,8 +117,10 @@ def solve_varying(p: int, ratio: float, gamma: Array, start: Array, drive: Array
     return xp.linalg.solve(matrices, right).transpose(1, 0, 2).reshape(p, *shape)
 
 
-def solve_root(p: int, ratio: float, feedback: Any, standing: Array, start: Array, drive: Array) -> Array:
-    """X of nodes whose own voltage drives their feedback, by Newton: F(X) = X − x₀ − (h/τ)A(d − γ(X)X) = 0."""
+def solve_root(
+    p: int, ratio: float, feedback: Any, standing: Array, offset: Array, start: Array, drive: Array
+) -> Array:
+    """X of nodes whose own voltage drives their feedback, by Newton: F(X) = X − x₀ − (h/τ)A(d − γ(X)(X − offset)) = 0."""
     xp = drive.__array_namespace__()
     shape = drive.shape
     a = xp.asarray(ratio * radau(p)[1], dtype=drive.dtype)
@@ -129,8 +131,9 @@ def solve_root(p: int, ratio: float, feedback: Any, standing: Array, start: Arra
     for _ in range(40):
         full = x.reshape(shape)
         gamma = (feedback.ratio(full) + standing).reshape(p, -1)
-        slope = gamma + (feedback.slope(full) * full).reshape(p, -1)
-        miss = x + a @ (gamma * x) - known
+        away = (full - offset).reshape(p, -1)
+        slope = gamma + feedback.slope(full).reshape(p, -1) * away
+        miss = x + a @ (gamma * away) - known
         step = xp.linalg.solve(eye + a * slope.T[:, None, :], miss.T[:, :, None])[:, :, 0].T
         x -= step
         if float(abs(step).max()) <= tolerance * (float(abs(x).max()) + 1e-30):

@@ -45,7 +45,7 @@ def settled_stage(stage: Stage, x: Mapping[str, Array], batch: int) -> Array:
     held = stage.delivered(x, gamma)
     if stage.node.is_root:
         assert stage.node.feedback is not None
-        value = stage.node.feedback.settled_root(held)
+        value = stage.node.feedback.settled_root(held, stage.standing, stage.offset)
     else:
         value = held / gamma
     xp = value.__array_namespace__()
@@ -76,16 +76,14 @@ def residual(stage: Stage, x: Mapping[str, Array]) -> Array:
 
 def residual_jvp(stage: Stage, x: Mapping[str, Array], dx: Mapping[str, Array]) -> Array:
     """Derivative of `residual` along dx."""
-    node, own = stage.node, x[stage.name]
-    control = node.feedback.control if node.feedback is not None else None
-    gamma = node.feedback.ratio(x[control]) + stage.standing if control else stage.gamma(x)
+    node, feedback, own = stage.node, stage.node.feedback, x[stage.name]
+    gamma = stage.gamma(x)
     change = sum((term.jvp(x, dx) for term in stage.terms), start=0.0)
     change = change * stage.attenuation * node.delivered_slope(stage.drive(x), gamma)
     if node.exists is not None:
         change = change * node.exists
-    if control in dx:
-        assert node.feedback is not None
-        change = change - node.feedback.slope(x[control]) * dx[control] * own
+    if feedback is not None and feedback.control in dx:
+        change = change - feedback.slope(x[feedback.control]) * dx[feedback.control] * (own - stage.offset)
     return change - gamma * dx[stage.name] if stage.name in dx else change
 
 

@@ -66,9 +66,9 @@ class Stage:
         return total
 
     def delivered(self, x: Signals, gamma: Array) -> Array:
-        """The drive that reaches the capacitor: rail and offset applied."""
+        """The drive that reaches the capacitor: rail applied, offset too where γ is known (not None, a root)."""
         held = self.node.delivered(self.drive(x), gamma)
-        return held if isinstance(self.offset, float) else held + gamma * self.offset
+        return held if gamma is None or isinstance(self.offset, float) else held + gamma * self.offset
 
 
 @dataclass(frozen=True)

@@ -229,14 +229,14 @@ def _root_step(stage: Stage, start: Array, ratio: float, before: Array, after: A
     x = start
     for _ in range(30):
         gamma = (at_start + feedback.ratio(x)) / 2 + stage.standing
-        miss = x - _linear_step(start, ratio, gamma, before, after)
-        pull = ratio * phi(ratio * gamma)[0] * (start + x) / 4 * feedback.slope(x)
+        miss = x - stage.offset - _linear_step(start - stage.offset, ratio, gamma, before, after)
+        pull = ratio * phi(ratio * gamma)[0] * (start + x - 2 * stage.offset) / 4 * feedback.slope(x)
         step = miss / (1 + np.maximum(pull, 0))
         x = x - step
         if float(abs(step).max()) <= 4 * float(np.finfo(x.dtype).eps) * float(abs(x).max()):
             break
     middle = (start + x) / 2
-    return x, gamma, gamma + feedback.slope(middle) * np.maximum(middle, 0)
+    return x, gamma, gamma + feedback.slope(middle) * np.maximum(middle - stage.offset, 0)
 
 
 class _Shown(Mapping[str, Array]):

@@ -217,7 +217,7 @@ class March:
         shape = (p, *start.shape)
         if node.is_root:
             drive = _shaped(stage.delivered(signals, None), shape)
-            return solve_root(p, ratio, node.feedback, stage.standing, start, drive)
+            return solve_root(p, ratio, node.feedback, stage.standing, stage.offset, start, drive)
         gamma = stage.gamma(signals)
         drive = _shaped(stage.delivered(signals, gamma), shape)
         if stage.linear:

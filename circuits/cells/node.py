@@ -50,13 +50,16 @@ class Feedback:
         """dγ/dx_c."""
         return self.gain * ramp_slope(self.gain * control - self.floor, self.floor / 2)
 
-    def settled_root(self, drive: Array) -> Array:
-        """x with γ(x)·x = drive, for a node that drives its own feedback: sqrt(d/K), or d/floor under the knee."""
+    def settled_root(self, drive: Array, standing: Array = 0.0, offset: Array = 0.0) -> Array:
+        """x with (γ(x) + standing)(x − offset) = drive, for a node that drives its own feedback: sqrt(d/K), or d/floor
+        under the knee."""
         xp = drive.__array_namespace__()
-        x = xp.where(drive > 0, xp.sqrt(xp.maximum(drive, 0) / self.gain), drive / self.floor)
+        least = self.floor + standing
+        x = offset + xp.where(drive > 0, xp.sqrt(xp.maximum(drive, 0) / self.gain), drive / least)
         for _ in range(8):
-            gamma = self.ratio(x)
-            x = x - (gamma * x - drive) / (gamma + self.slope(x) * x)
+            gamma = self.ratio(x) + standing
+            away = x - offset
+            x = x - (gamma * away - drive) / (gamma + self.slope(x) * away)
         return x
 
 
