@@ -33,15 +33,16 @@ class Ranges:
     values: Mapping[str, Array]
 
     def spread(self, name: str, shape: tuple[int, ...], *, position_axis: int = 0) -> Array:
-        """Range of each node of an array of `shape`, floored to a small share of the array's largest."""
+        """Range of each node of an array of `shape`, floored to a small share of the array's largest.
+
+        Stored ranges lack the position axis (and trailing axes over which they are one).
+        """
         found = np.asarray(self.values[name], float)
         found = np.maximum(found, SMALLEST_SHARE * max(float(found.max()), 1e-12))
         positions = shape[position_axis]
         rows = np.where(np.arange(positions) == 0, 0, 1)
-        each = found[rows]  # (positions, …)
-        each = each.reshape(positions, *each.shape[1:])
-        if position_axis == 1:  # (heads, positions, positions): ranges are (positions, heads, 1)
-            each = np.swapaxes(each, 0, 1)
+        each = np.moveaxis(found[rows], 0, position_axis)
+        each = each.reshape(*each.shape, *(1,) * (len(shape) - each.ndim))
         return np.broadcast_to(each, shape).copy()
 
 

@@ -41,7 +41,9 @@ class Backend:
                 return cupy
         except ImportError:
             pass
-        raise Error("device 'cupy' needs CuPy and a GPU, which are not here: pip install 'dsmachine[cuda13]' or use numpy")
+        raise Error(
+            "device 'cupy' needs CuPy and a GPU, which are not here: pip install 'dsmachine[cuda13]' or use numpy"
+        )
 
     @property
     def dtype(self) -> Any:

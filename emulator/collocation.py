@@ -120,7 +120,7 @@ def solve_varying(p: int, ratio: float, gamma: Array, start: Array, drive: Array
 def solve_root(
     p: int, ratio: float, feedback: Any, standing: Array, offset: Array, start: Array, drive: Array
 ) -> Array:
-    """X of nodes whose own voltage drives their feedback, by Newton: F(X) = X − x₀ − (h/τ)A(d − γ(X)(X − offset)) = 0."""
+    """X of nodes whose own voltage drives their feedback, by Newton on X − x₀ − (h/τ)A(d − γ(X)(X − offset)) = 0."""
     xp = drive.__array_namespace__()
     shape = drive.shape
     a = xp.asarray(ratio * radau(p)[1], dtype=drive.dtype)

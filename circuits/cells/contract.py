@@ -40,8 +40,11 @@ def contract(spec: str, a: Array, b: Array) -> Array:
         if not summed:
             product = _arrange(a, left, batch) * _arrange(b, right, batch)
             return _arrange(product, batch, out)
-        product = xp.einsum(f"Z{batch + summed},Z{batch + summed}->Z{batch}",
-                            _arrange(a, left, batch + summed), _arrange(b, right, batch + summed))
+        product = xp.einsum(
+            f"Z{batch + summed},Z{batch + summed}->Z{batch}",
+            _arrange(a, left, batch + summed),
+            _arrange(b, right, batch + summed),
+        )
         return _arrange(product, batch, out)
     sizes = dict(zip(left, a.shape[1:], strict=True)) | dict(zip(right, b.shape[1:], strict=True))
     head = (a.shape[0], *(sizes[i] for i in batch))

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 class Coupling(Term):
     """Couplings from every node of `source` to every node of `target` along the last axis, position by position.
 
-    weight: (out, in) matrix w, shared by all positions (`in` may span several trailing axes of the source); or a vector / scalar broadcastable to the target's shape:
-        one coupling per node, source and target being of one shape (a scalar 1.0 is a residual connection).
+    weight: (out, in) matrix w, shared by all positions (`in` may span several trailing axes of the source);
+        or a scalar or array broadcastable to the target's shape: one coupling per node, source and target being
+        of one shape (a scalar 1.0 is a residual connection).
     elementwise: which of the two it is.
     """
 
@@ -171,7 +172,8 @@ def coupling(
 
 def _lead(shape: tuple[int, ...], width: int) -> tuple[int, ...]:
     """Axes in front of the trailing ones that together hold `width` nodes."""
-    held, axis = 1, len(shape)
+    axis = len(shape) - 1
+    held = shape[axis]
     while held < width and axis > 0:
         axis -= 1
         held *= shape[axis]

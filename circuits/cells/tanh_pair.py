@@ -40,8 +40,11 @@ class TanhPair(Transfer):
         """Half the pair's output conductance current-equivalent: G_eq = g·U_t·f′ / (2·2nV_T)."""
         node = circuit.arrays[self.target]
         thermal = 2 * SLOPE_FACTOR * circuit.thermal_voltage
-        return node.conductance * circuit.units(self.target) * abs(self.slope(self.source.of(x[self.source.array]))) / (
-            2 * thermal
+        return (
+            node.conductance
+            * circuit.units(self.target)
+            * abs(self.slope(self.source.of(x[self.source.array])))
+            / (2 * thermal)
         )
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> TanhPair:

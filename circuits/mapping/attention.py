@@ -101,14 +101,13 @@ def _taylor(b: Builder, name: str, score: str, v: View, exists: Array, order: in
 
 def _sum_range(b: Builder, total: str, heads: int) -> Array:
     """Range of Σe (H, P, 1): in proportion to the number of keys, up to what calibration saw at the last position."""
-    p = b.positions
-    seen = b.ranges.spread(total, (p, heads, 1)).max(axis=0)[None]
-    share = np.arange(1, p + 1) / p
-    floor = b.ranges.spread(total, (p, heads, 1))[0][None]
-    return np.swapaxes(np.maximum(seen * share[:, None, None], floor), 0, 1).copy()
+    seen = b.ranges.spread(total, (heads, b.positions, 1), position_axis=1)
+    share = (np.arange(1, b.positions + 1) / b.positions)[None, :, None]
+    return np.maximum(seen[:, -1:] * share, seen[:, :1])
 
 
 def _by_head(b: Builder, context: str, heads: int) -> Array:
-    p = b.positions
-    each = b.ranges.spread(context, (p, len(np.atleast_2d(b.ranges.values[context])[0])))
-    return np.swapaxes(each.reshape(p, heads, -1), 0, 1).copy()
+    """Range of the context (H, P, d_h), which calibration keeps as (P, d)."""
+    width = np.shape(b.ranges.values[context])[-1]
+    each = b.ranges.spread(context, (b.positions, width)).reshape(b.positions, heads, -1)
+    return np.swapaxes(each, 0, 1).copy()

@@ -23,9 +23,7 @@ USER_ERROR = 2
 INTERRUPTED = 130
 
 # typer brings its own click since 0.26 and used the installed one before: take whichever it is.
-_ClickError: type[Exception] = next(
-    c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
-)
+_ClickError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 # No markup mode: rich would read the brackets of TERM[0:8,0:8] as markup.
 app = typer.Typer(
@@ -49,17 +47,13 @@ def _frame(
     context: typer.Context,
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", help="Print the version.", callback=_print_version, is_eager=True
-        ),
+        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
     ] = False,
     verbose: Annotated[
         int,
         typer.Option("-v", "--verbose", count=True, help="Say more; -vv everything.", metavar=""),
     ] = 0,
-    quiet: Annotated[
-        bool, typer.Option("-q", "--quiet", help="Only errors: no warnings, no progress.")
-    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only errors: no warnings, no progress.")] = False,
 ) -> None:
     """Language models that anneal: a circuit-level emulator of the dynamical-system machine."""
     if quiet and verbose:

@@ -20,12 +20,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .. import Error
 
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Write one JSON object to stdout, all else to stderr.")
-]
-OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help="Replace what is already at the output path.")
-]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON object to stdout, all else to stderr.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is already at the output path.")]
 
 
 class LogHandler(logging.Handler):

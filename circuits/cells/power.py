@@ -1,0 +1,79 @@
+"""What a cell costs, in a form that a meter can integrate cheaply (DESIGN §6).
+
+    heat(t)      = Σ_a Σ_n H_an x_an²  + rest        W, in the cell's own elements
+    delivered(t) = Σ_a Σ_n D_an x_an²  + rest        W, handed over by the driving nodes at their own voltages
+    supply(t)    = Σ_a Σ_n A_an |x_an| + standing + rest        A, drawn from the rails
+
+a: arrays the cell reads, n: their nodes, x: logical values. The sums over nodes are left to the meter: with ∫x² and
+∫|x| of each node, which all cells on an array share, a cell costs one dot product a *run*. Only what is not of this
+form (`rest`: products of two arrays) is evaluated at every point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ..circuit import Circuit
+    from .term import View
+
+Array = Any
+Signals = Mapping[str, Array]
+
+
+class Power(NamedTuple):
+    """heat [W], delivered [W], supply [A] of a cell at K points, (K,) each."""
+
+    heat: Array
+    delivered: Array
+    supply: Array
+
+
+@dataclass(frozen=True)
+class Meter:
+    """The power law of one cell, everything that does not change in a run worked out.
+
+    heat, delivered [W per x²], supply [A per |x|]: arrays by array name, each in that array's shape. standing [A].
+    rest: a dataclass that maps signals (K, *shape) to `Power`, or None.
+    """
+
+    heat: Mapping[str, Array] = field(default_factory=dict)
+    delivered: Mapping[str, Array] = field(default_factory=dict)
+    supply: Mapping[str, Array] = field(default_factory=dict)
+    standing: float = 0.0
+    rest: Callable[[Signals], Power] | None = None
+
+    def __call__(self, x: Signals) -> Power:
+        """The cell's power at each of K points."""
+        points = len(next(iter(x.values())))
+        heat = _dot(self.heat, x, np.square, points)
+        delivered = _dot(self.delivered, x, np.square, points)
+        supply = _dot(self.supply, x, np.abs, points) + self.standing
+        if self.rest is None:
+            return Power(heat, delivered, supply)
+        more = self.rest(x)
+        return Power(heat + more.heat, delivered + more.delivered, supply + more.supply)
+
+
+def _dot(weights: Mapping[str, Array], x: Signals, of: Callable[[Array], Array], points: int) -> Array:
+    total = np.zeros(points)
+    for name, weight in weights.items():
+        total = total + of(x[name]).reshape(points, -1) @ weight.reshape(-1)
+    return total
+
+
+def scatter(circuit: Circuit, view: View, values: Array) -> Array:
+    """Values of the viewed nodes, put where they belong in an array of the whole array's shape (0 elsewhere)."""
+    whole = np.zeros((1, *circuit.arrays[view.array].shape))
+    part = view.of(whole)
+    part[...] = np.broadcast_to(values, part.shape[1:]) if np.ndim(values) == 0 else np.reshape(values, part.shape)
+    return whole[0]
+
+
+def added(a: Mapping[str, Array], b: Mapping[str, Array]) -> dict[str, Array]:
+    """Sum of two sets of arrays by name."""
+    return dict(a) | {name: a[name] + value if name in a else value for name, value in b.items()}

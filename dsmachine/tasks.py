@@ -1,0 +1,221 @@
+"""One call from a prompt to a settled machine: map, fabricate, anneal, weigh, compare with the digital reference."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .circuits.checkpoints import Model, load_model
+from .circuits.chip import Chip, fabricate
+from .circuits.circuit import Circuit
+from .circuits.errors import Error
+from .circuits.mapping.gpt2 import embedding, map_model
+from .circuits.reference import forward
+from .circuits.technology import Technology, load_technology
+from .emulator.observers import Observer
+from .emulator.run import Run, transient
+from .energy.meter import EnergyMeter, EnergyReport
+
+Array = Any
+TIMER_QUANTILE = 0.99
+
+
+@dataclass(frozen=True)
+class Annealed:
+    """What `anneal` found.
+
+    prompt, tokens: text and its token ids; text: the likeliest next token, decoded; logits (P, V) as read;
+    reference: the digital reference's logits; run: the transient; energy: joules by part;
+    timer_time [s]: p99 over calibration prompts of the oracle settling time; wall_s: seconds of each stage.
+    """
+
+    model: str
+    prompt: str
+    tokens: list[int]
+    text: str
+    logits: Array
+    reference: Array
+    run: Run
+    energy: EnergyReport
+    machine: Chip
+    timer_time: float
+    wall_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def logit_error(self) -> float:
+        """max over positions of max|Δlogit| / max|logit − mean logit| against the digital reference."""
+        return logit_error(self.logits, self.reference)
+
+    @property
+    def argmax_agreement(self) -> dict[str, float | int]:
+        """Share of positions whose likeliest token agrees, where the reference's margin exceeds twice the error."""
+        return argmax_agreement(self.logits, self.reference)
+
+    def summary(self) -> dict[str, Any]:
+        """What the command line prints with --json."""
+        settled = self.run.settling_time
+        oracle = float(np.nanmax(settled)) if settled is not None and self.run.settled else None
+        return {
+            "model": self.model,
+            "prompt": self.prompt,
+            "tokens": len(self.tokens),
+            "prediction": self.text,
+            "settled": self.run.settled,
+            "settling_time_s": {"oracle": oracle, "timer": self.timer_time},
+            "energy_j": self.energy.to_json(),
+            "logit_error": self.logit_error,
+            "argmax_agreement": self.argmax_agreement,
+            "saturated_nodes": sum(self.run.saturated.values()),
+            "engine": self.run.statistics["engine"],
+            "precision": self.run.statistics["precision"],
+            "wall_s": self.wall_s,
+            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        }
+
+
+def logit_error(logits: Array, reference: Array) -> float:
+    """Worst position's max|Δlogit| / max|logit − mean logit| (DESIGN §2). (P, V) each."""
+    spread = np.abs(reference - reference.mean(axis=-1, keepdims=True)).max(axis=-1)
+    return float((np.abs(logits - reference).max(axis=-1) / spread).max())
+
+
+def argmax_agreement(logits: Array, reference: Array) -> dict[str, float | int]:
+    """share: positions that agree among those whose margin exceeds twice the largest error; compared, close: counts."""
+    best = np.sort(reference, axis=-1)
+    margin = best[:, -1] - best[:, -2]
+    clear = margin > 2 * np.abs(logits - reference).max(axis=-1)
+    agree = logits.argmax(axis=-1) == reference.argmax(axis=-1)
+    share = float(agree[clear].mean()) if clear.any() else 1.0
+    return {"share": share, "compared": int(clear.sum()), "close": int((~clear).sum())}
+
+
+def anneal(
+    model: Model | str,
+    prompt: str,
+    *,
+    technology: Technology | str = "cmos45",
+    softmax: str | None = None,
+    order: int = 3,
+    activation: str = "tanh-pair",
+    coupling: str = "buffered",
+    tokens: str = "parallel",
+    mismatch: float = 0.0,
+    vt_mismatch: float = 0.0,
+    offset: float = 0.0,
+    trim: Mapping[str, float] | None = None,
+    chip_seed: int = 0,
+    noise: str | float = "off",
+    noise_seed: int = 0,
+    tolerance: float = 1e-3,
+    settle_bits: float = 8,
+    accuracy: str = "waveform",
+    method: str | None = None,
+    precision: str = "float32",
+    timer_prompts: int = 4,
+    observers: Sequence[Observer] = (),
+    stage: Callable[[str], None] = lambda name: None,
+) -> Annealed:
+    """Relax a language model on a prompt, as one circuit, until it has settled; weigh it; compare it.
+
+    Ideal and noiseless by default. Names and units of the imperfections: `fabricate` and `transient`.
+    timer_prompts: calibration prompts whose p99 settling time is the timer (0: none, timer is nan).
+    stage: told the name of each stage as it begins (for progress bars).
+    """
+    watch = _Stopwatch(stage)
+    watch("map")
+    tech = load_technology(technology) if isinstance(technology, str) else technology
+    loaded = load_model(model) if isinstance(model, str) else model
+    ids = loaded.encode(prompt)
+    circuit = map_model(
+        loaded, len(ids), technology=tech, softmax=softmax, order=order, activation=activation,
+        coupling=coupling, tokens=tokens,
+    )  # fmt: skip
+    chip = fabricate(circuit, seed=chip_seed, mismatch=mismatch, vt_mismatch=vt_mismatch, offset=offset, trim=trim)
+    watch("anneal")
+    meter = EnergyMeter(tech)
+    run = transient(
+        chip, {"embed": embedding(loaded, ids)}, noise=noise, noise_seed=noise_seed, tolerance=tolerance,
+        settle_bits=settle_bits, accuracy=accuracy, method=method, precision=precision, observers=[meter, *observers],
+    )  # fmt: skip
+    _refuse_saturation(chip.circuit, run)
+    watch("timer")
+    timer = _timer(loaded, chip, len(ids), settle_bits, precision, timer_prompts)
+    watch("reference")
+    reference = reference_logits(loaded, ids, circuit)
+    watch("")
+    logits = np.asarray(run.logical("logits")[0], float)
+    return Annealed(
+        model=loaded.name,
+        prompt=prompt,
+        tokens=ids,
+        text=loaded.decode([int(logits[-1].argmax())]),
+        logits=logits,
+        reference=reference,
+        run=run,
+        energy=meter.report(),
+        machine=chip,
+        timer_time=timer,
+        wall_s=watch.seconds,
+    )
+
+
+def reference_logits(model: Model, ids: list[int], circuit: Circuit) -> Array:
+    """Logits (P, V) of the digital reference with the attention and activation that the circuit has."""
+    softmax, _, order = str(circuit.notes["softmax"]).partition(" ")
+    activation = str(circuit.notes["activation"])
+    values = forward(
+        model,
+        ids,
+        softmax="exact" if softmax == "translinear" else "taylor",
+        order=int(order or 3),
+        activation="gelu" if activation == "tanh-pair" else activation,
+    )
+    return values["logits"]
+
+
+def _refuse_saturation(circuit: Circuit, run: Run) -> None:
+    """Error when a node is on its rail at the operating point: its value is lost there."""
+    if not run.saturated:
+        return
+    name, count = max(run.saturated.items(), key=lambda item: item[1])
+    total = sum(run.saturated.values())
+    raise Error(
+        f"{total} nodes saturate at the operating point, most in {name!r} ({count} of "
+        f"{int(np.prod(circuit.arrays[name].shape))}): calibrate on text like the prompt, or raise supply.headroom"
+    )
+
+
+def _timer(model: Model, chip: Chip, positions: int, bits: float, precision: str, prompts: int) -> float:
+    """p99 of the settling time over calibration prompts: what a chip without an oracle has to wait [s]."""
+    if prompts == 0:
+        return float("nan")
+    ids = model.encode(model.calibration_text)
+    starts = np.linspace(0, max(len(ids) - positions, 0), prompts).astype(int)
+    rows = [embedding(model, (ids[s:] + ids)[:positions]) for s in starts]
+    run = transient(
+        chip, {"embed": np.stack(rows)}, tolerance=1e-3, settle_bits=bits, accuracy="settling", precision=precision
+    )
+    assert run.settling_time is not None
+    return float(np.quantile(run.settling_time, TIMER_QUANTILE))
+
+
+class _Stopwatch:
+    """Seconds of each named stage; calling it ends one stage and begins the next."""
+
+    def __init__(self, announce: Callable[[str], None]) -> None:
+        self.announce, self.seconds = announce, {}
+        self._name, self._begun = "", time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, name: str) -> None:
+        now = time.perf_counter()
+        if self._name:
+            self.seconds[self._name] = now - self._begun
+        self._name, self._begun = name, now
+        if name:
+            self.announce(name)
