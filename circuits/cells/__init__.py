@@ -2,12 +2,13 @@
 
 from .coupling import Coupling, coupling
 from .node import Feedback, NodeArray
+from .power import Meter, Power
 from .product import Product, product
 from .rectifier import Rectifier
 from .softmax import Softmax
 from .source import Source
 from .tanh_pair import TanhPair
-from .term import Meter, Signals, Term, View, as_view
+from .term import Signals, Term, View, as_view
 from .transfer import Transfer
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Feedback",
     "Meter",
     "NodeArray",
+    "Power",
     "Product",
     "Rectifier",
     "Signals",

@@ -32,7 +32,7 @@ def _arrange(x: Array, have: str, want: str) -> Array:
 
 
 def contract(spec: str, a: Array, b: Array) -> Array:
-    """einsum of (K, …) factors; K is carried along. `spec` names the other axes: "ihd,jhd->hij"."""
+    """einsum of (K, …) factors (one K may be 1); K is carried along. `spec` names the other axes: "ihd,jhd->hij"."""
     xp = a.__array_namespace__()
     batch, free_a, free_b, summed, out = _plan(spec)
     left, right = spec.split("->")[0].split(",")
@@ -47,11 +47,11 @@ def contract(spec: str, a: Array, b: Array) -> Array:
         )
         return _arrange(product, batch, out)
     sizes = dict(zip(left, a.shape[1:], strict=True)) | dict(zip(right, b.shape[1:], strict=True))
-    head = (a.shape[0], *(sizes[i] for i in batch))
+    head = tuple(sizes[i] for i in batch)
     rows, cols, inner = (_size(sizes, i) for i in (free_a, free_b, summed))
-    first = _arrange(a, left, batch + free_a + summed).reshape(*head, rows, inner)
-    second = _arrange(b, right, batch + summed + free_b).reshape(*head, inner, cols)
-    product = xp.matmul(first, second).reshape(*head, *(sizes[i] for i in free_a + free_b))
+    first = _arrange(a, left, batch + free_a + summed).reshape(a.shape[0], *head, rows, inner)
+    second = _arrange(b, right, batch + summed + free_b).reshape(b.shape[0], *head, inner, cols)
+    product = xp.matmul(first, second).reshape(-1, *head, *(sizes[i] for i in free_a + free_b))
     return _arrange(product, batch + free_a + free_b, out)
 
 

@@ -7,21 +7,24 @@
 `one-sided`: of a differential pair the unused side is off, the physical conductance is |G|.
 `balanced`:  G₊ + G₋ = G_max whatever the weight: linear, but every unit conducts.
 
-Noise: 4kT ΣG (triode, γ = 1), one-sided [A²/Hz]. Dissipation: |G| v_j² (the conveyor's input is a virtual ground).
+Noise: 4kT ΣG (triode, γ = 1), one-sided [A²/Hz]. Dissipation: |G| v_j² (the conveyor's input is a virtual ground);
+passive |G| (v_j ∓ v_i)², of which the driver delivers |G| (v_j ∓ v_i) v_j.
 Mismatch: β is relative, w(1 + σξ); V_t is additive, σ·max_j|G_ij| of the row.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .term import Array, Meter, Signals, Term, View, as_view
+from .power import Meter, Power, added, scatter
+from .term import Array, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
+    from ..technology import Technology
     from .mismatch import Draw, Spread
 
 
@@ -42,6 +45,7 @@ class Coupling(Term):
     passive: bool = False
     balanced: bool = False
     elementwise: bool = False
+    kind: ClassVar[str] = "coupling"
 
     @property
     def sources(self) -> tuple[View, ...]:
@@ -106,15 +110,29 @@ class Coupling(Term):
 
     def meter(self, circuit: Circuit) -> Meter:
         u = self._source_units(circuit)
-        column = np.broadcast_to(self._sums(circuit)[1], u.shape)
-        heat, current = (column * u * u).reshape(-1), (column * u).reshape(-1)
+        row, column = self._sums(circuit)
+        amperes = np.broadcast_to(column, u.shape) * u
+        watts = {self.source.array: scatter(circuit, self.source, amperes * u)}
+        if not self.passive:
+            return Meter(watts, watts, {self.source.array: scatter(circuit, self.source, amperes)})
+        square = circuit.units(self.target) ** 2
+        heat = added(watts, {self.target: row * square})
+        back = circuit.arrays[self.target].conductance * square
+        loaded = Loaded(self.source, self.target, self.weight, self.elementwise, back, amperes, u)
+        return Meter(heat, watts, rest=loaded)
 
-        def read(x: Signals) -> tuple[Array, Array]:
-            v = self.source.of(x[self.source.array])
-            v = v.reshape(len(v), -1)
-            return (v * v) @ heat, abs(v) @ current
+    @property
+    def conveyed(self) -> bool:
+        return not self.passive
 
-        return read
+    def drivers(self) -> tuple[View, ...]:
+        return (self.source,)
+
+    def weights(self, circuit: Circuit) -> int:
+        return self.count(circuit)
+
+    def area(self, circuit: Circuit, technology: Technology) -> float:
+        return self.count(circuit) * technology.coupling.area
 
     def peaks(self, circuit: Circuit) -> Array:
         """Largest |G_ij| [S] at each target node, in the target's shape."""
@@ -148,10 +166,36 @@ class Coupling(Term):
         return np.abs(w / col).max(axis=1, keepdims=True) * col
 
     def count(self, circuit: Circuit) -> int:
-        shape = circuit.arrays[self.target].shape
+        node = circuit.arrays[self.target]
         if self.elementwise:
-            return int(np.prod(shape))
-        return int(np.count_nonzero(self.weight)) * _positions(shape)
+            return node.count
+        return int(np.count_nonzero(self.weight)) * _positions(node.shape)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What passive couplings cost beyond Σ|G| v² at both ends: the cross term, B_j = Σ_i G_ij v_i at each driver.
+
+    heat −2 Σ_j v_j B_j,   delivered −Σ_j v_j B_j,   supply Σ_j |v_j Σ_i|G_ij| − B_j|
+    """
+
+    source: View
+    target: str
+    weight: Array
+    elementwise: bool
+    back: Array
+    amperes: Array
+    unit: Array
+
+    def __call__(self, x: Signals) -> Power:
+        v = self.source.of(x[self.source.array])
+        held = x[self.target] * self.back
+        cross = held * self.weight if self.elementwise else held.reshape(-1, len(self.weight)) @ self.weight
+        v = v.reshape(len(v), *self.unit.shape)
+        cross = cross.reshape(v.shape)
+        shared = (v * cross).reshape(len(v), -1).sum(axis=1)
+        supply = abs(v * self.amperes - cross / self.unit).reshape(len(v), -1).sum(axis=1)
+        return Power(-2 * shared, -shared, supply)
 
 
 def coupling(

@@ -21,11 +21,14 @@ Mismatch: `offset`, a static voltage the node settles off by. Dissipation g(v)·
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .smooth import limit, limit_slope, ramp, ramp_slope
+
+if TYPE_CHECKING:
+    from ..technology import Technology
 
 Array = Any
 KNEE = 0.1  # half-width of the rail's knee, as a share of the rail
@@ -96,6 +99,15 @@ class NodeArray:
     def time_constant(self) -> float:
         """C/g₀ in seconds."""
         return self.capacitance / self.conductance
+
+    @property
+    def count(self) -> int:
+        """Nodes that exist."""
+        return int(np.prod(self.shape)) if self.exists is None else int(np.count_nonzero(self.exists))
+
+    def area(self, technology: Technology) -> float:
+        """Silicon [m²] of capacitors and feedback; 0 for inputs, whose nodes belong to the converters."""
+        return 0.0 if self.clamped else self.count * technology.node.area
 
     @property
     def is_root(self) -> bool:

@@ -10,15 +10,17 @@ The device is a triode transistor of conductance K|v_a| between ±v_b and the ta
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from .contract import contract
-from .term import Array, Meter, Signals, Term, View, as_view
+from .power import Meter, Power
+from .term import Array, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
+    from ..technology import Technology
     from .mismatch import Draw, Spread
 
 
@@ -36,6 +38,7 @@ class Product(Term):
     spec: str
     shape: tuple[int, ...]
     gain: Array = 1.0
+    kind: ClassVar[str] = "product"
 
     @property
     def sources(self) -> tuple[View, ...]:
@@ -68,16 +71,20 @@ class Product(Term):
 
     def meter(self, circuit: Circuit) -> Meter:
         node = circuit.arrays[self.target]
-        u_b = self._unit(circuit, self.b)
-        scale = (node.conductance * circuit.units(self.target) * np.abs(self.gain)).reshape(-1)
+        scale = node.conductance * circuit.units(self.target) * np.abs(self.gain)
+        if node.exists is not None:
+            scale = scale * node.exists
+        inputs, out = self.spec.split("->")
+        sizes = self._sizes(circuit)
+        scale = np.broadcast_to(scale, node.shape).reshape(1, *(sizes[i] for i in out))
+        spec = f"{inputs.split(',')[0]},{out}->{inputs.split(',')[1]}"
+        return Meter(rest=Driven(self.a, self.b, spec, scale, self._unit(circuit, self.b).reshape(-1)))
 
-        def read(x: Signals) -> tuple[Array, Array]:
-            a, b = abs(self.a.of(x[self.a.array])), self.b.of(x[self.b.array])
-            current = contract(self.spec, a, abs(b)).reshape(len(a), -1) @ scale
-            heat = contract(self.spec, a, b * b * u_b).reshape(len(a), -1) @ scale
-            return heat, current
+    def drivers(self) -> tuple[View, ...]:
+        return (self.b,)
 
-        return read
+    def area(self, circuit: Circuit, technology: Technology) -> float:
+        return self.count(circuit) * technology.product.area
 
     def fan_out(self, circuit: Circuit) -> list[tuple[str, int, int]]:
         """A node of `a` drives one gate for each pair it is in, a node of `b` one unit."""
@@ -92,13 +99,40 @@ class Product(Term):
 
     def count(self, circuit: Circuit) -> int:
         """Devices: one for each pair that is multiplied."""
-        sizes: dict[str, int] = {}
-        for view, indices in zip(self.sources, self.spec.split("->")[0].split(","), strict=True):
-            shape = view.of(circuit.units(view.array)[None]).shape[1:]
-            sizes.update(zip(indices, shape, strict=True))
-        pairs = int(np.prod(list(sizes.values())))
+        pairs = int(np.prod(list(self._sizes(circuit).values())))
         exists = circuit.arrays[self.target].exists
         return pairs if exists is None else int(pairs * float(np.mean(exists)))
+
+    def _sizes(self, circuit: Circuit) -> dict[str, int]:
+        """Length of each index of the contraction."""
+        sizes: dict[str, int] = {}
+        for view, indices in zip(self.sources, self.spec.split("->")[0].split(","), strict=True):
+            sizes.update(zip(indices, self._unit(circuit, view).shape[1:], strict=True))
+        return sizes
+
+
+@dataclass(frozen=True)
+class Driven:
+    """Power law of a product. Σ_t K|v_a| over the targets is what a node of b sees: one contraction gives both
+
+    supply = Σ_b |x_b| Σ_t s_t |x_a|,        heat = delivered = Σ_b U_b x_b² Σ_t s_t |x_a|        s = κ g U_t [A]
+    """
+
+    a: View
+    b: View
+    spec: str
+    scale: Array
+    unit: Array
+
+    def __call__(self, x: Signals) -> Power:
+        a, b = abs(self.a.of(x[self.a.array])), abs(self.b.of(x[self.b.array]))
+        current = contract(self.spec, a, self.scale).reshape(len(a), -1)
+        b = b.reshape(len(b), -1)
+        current *= b
+        supply = current.sum(axis=1)
+        current *= b
+        heat = current @ self.unit
+        return Power(heat, heat, supply)
 
 
 def product(

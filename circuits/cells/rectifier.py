@@ -7,7 +7,7 @@ Noise: the mirror conducts like the resistor it stands for, 4kT·g while on. Mis
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from .transfer import Transfer
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
+    from ..technology import Technology
     from .mismatch import Draw, Spread
 
 
@@ -26,6 +27,7 @@ class Rectifier(Transfer):
 
     gain: Array = 1.0
     knee: float = 1e-3
+    kind: ClassVar[str] = "rectifier"
 
     def f(self, x: Array) -> Array:
         return self.gain * ramp(x, self.knee)
@@ -38,6 +40,9 @@ class Rectifier(Transfer):
         u_in = np.asarray(self.source.of(circuit.units(self.source.array)[None])[0], float)
         ratio = circuit.units(self.target) / u_in
         return node.conductance * ratio * abs(self.slope(self.source.of(x[self.source.array])))
+
+    def area(self, circuit: Circuit, technology: Technology) -> float:
+        return self.count(circuit) * technology.rectifier.area
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Rectifier:
         if not spread.mismatch:

@@ -11,7 +11,7 @@ Noise: shot noise of the branches, 2qI_i(1 − p_i): as a conductance G_eq = q I
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .transfer import Transfer
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
+    from ..technology import Technology
     from .mismatch import Draw, Spread
 
 ABSENT = -1e30  # logit of a branch that does not exist
@@ -37,6 +38,7 @@ class Softmax(Transfer):
     gain: float = 1.0
     shift: Array = 0.0
     floor: float | None = None
+    kind: ClassVar[str] = "softmax"
 
     def drive(self, x: Signals) -> Array:
         return self._softmax(self.source.of(x[self.source.array]))
@@ -72,6 +74,10 @@ class Softmax(Transfer):
         shape = circuit.arrays[self.target].shape
         full_scale = self.source.of(circuit.full_scale(self.source.array)[None])[0]
         return replace(self, shift=spread.offset * full_scale * draw(self.name, "offset", shape))
+
+    def area(self, circuit: Circuit, technology: Technology) -> float:
+        """By branch: one for each node of the target that exists."""
+        return circuit.arrays[self.target].count * technology.softmax.area
 
     def count(self, circuit: Circuit) -> int:
         """One tail for each row."""

@@ -8,11 +8,12 @@ Time-dependent inputs are clamped node arrays (`NodeArray(clamped=True)`), whose
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .term import Array, Meter, Signals, Term, View
+from .power import Meter
+from .term import Array, Signals, Term, View
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -25,6 +26,7 @@ class Source(Term):
     name: str
     target: str
     value: Array
+    kind: ClassVar[str] = "source"
 
     @property
     def sources(self) -> tuple[View, ...]:
@@ -42,12 +44,10 @@ class Source(Term):
     def meter(self, circuit: Circuit) -> Meter:
         node = circuit.arrays[self.target]
         amperes = float(np.sum(np.abs(node.conductance * circuit.units(self.target) * np.asarray(self.value))))
-
-        def read(x: Signals) -> tuple[Array, Array]:
-            leading = len(next(iter(x.values())))
-            return np.zeros(leading), np.full(leading, amperes)
-
-        return read
+        return Meter(standing=amperes)
 
     def count(self, circuit: Circuit) -> int:
-        return int(np.prod(circuit.arrays[self.target].shape))
+        return circuit.arrays[self.target].count
+
+    def weights(self, circuit: Circuit) -> int:
+        return self.count(circuit)

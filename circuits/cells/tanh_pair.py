@@ -9,13 +9,14 @@ Noise: shot noise of the tail split by the pair, 2qI_T·sech²: one-sided densit
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from .term import Array, Signals
 from .transfer import Transfer
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
+    from ..technology import Technology
     from .mismatch import Draw, Spread
 
 SLOPE_FACTOR = 1.12  # n of the pair in weak inversion, measured on a 45 nm card (0.3 V overdrive off)
@@ -27,6 +28,7 @@ class TanhPair(Transfer):
 
     gain: Array = 1.0
     shift: Array = 0.0
+    kind: ClassVar[str] = "tanh"
 
     def f(self, x: Array) -> Array:
         xp = x.__array_namespace__()
@@ -46,6 +48,9 @@ class TanhPair(Transfer):
             * abs(self.slope(self.source.of(x[self.source.array])))
             / (2 * thermal)
         )
+
+    def area(self, circuit: Circuit, technology: Technology) -> float:
+        return self.count(circuit) * technology.tanh.area
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> TanhPair:
         if not spread.offset:

@@ -10,17 +10,19 @@ Physical quantities (siemens, watts) are methods that look the units up in the c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .power import Meter
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
+    from ..technology import Technology
     from .mismatch import Draw, Spread
 
 Array = Any
 Signals = Mapping[str, Array]
-Meter = Callable[[Signals], tuple[Array, Array]]
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Term:
 
     name: str
     target: str
+    kind: ClassVar[str] = "term"
+    """What reports call cells of this class."""
 
     @property
     def sources(self) -> tuple[View, ...]:
@@ -87,10 +91,7 @@ class Term:
         return [(view.array, 1, 0) for view in self.sources]
 
     def meter(self, circuit: Circuit) -> Meter:
-        """A function x -> (watts turned to heat in the cell, amperes drawn from the drivers' supply), (K,) each.
-
-        Everything that does not change during a run is computed here, once. Class-B drivers: Σ|I|.
-        """
+        """Heat in the cell, power its drivers deliver, amperes drawn from the supply (class-B drivers: Σ|I|)."""
         raise NotImplementedError
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Term:
@@ -100,3 +101,20 @@ class Term:
     def count(self, circuit: Circuit) -> int:
         """Number of units (devices or device groups) the cell consists of."""
         raise NotImplementedError
+
+    @property
+    def conveyed(self) -> bool:
+        """Whether the current reaches the node through its conveyor, and not through plain resistors."""
+        return True
+
+    def drivers(self) -> tuple[View, ...]:
+        """Views whose nodes must deliver current to the cell, so need a buffer (gates need none)."""
+        return ()
+
+    def weights(self, circuit: Circuit) -> int:
+        """Number of programmed values that are held on capacitors and leak."""
+        return 0
+
+    def area(self, circuit: Circuit, technology: Technology) -> float:
+        """Silicon [m²] of the cell."""
+        return 0.0

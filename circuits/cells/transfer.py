@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from .term import Array, Meter, Signals, Term, View
+from .power import Meter
+from .term import Array, Signals, Term, View
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -41,14 +40,7 @@ class Transfer(Term):
 
     def meter(self, circuit: Circuit) -> Meter:
         """Output current into a virtual ground: no heat in the cell's own elements; the tail is drawn always."""
-        amperes = self.tail_current * self.count(circuit)
-
-        def read(x: Signals) -> tuple[Array, Array]:
-            leading = len(x[self.source.array])
-            return np.zeros(leading), np.full(leading, amperes)
-
-        return read
+        return Meter(standing=self.tail_current * self.count(circuit))
 
     def count(self, circuit: Circuit) -> int:
-        node = circuit.arrays[self.target]
-        return int(np.prod(node.shape)) if node.exists is None else int(np.count_nonzero(node.exists))
+        return circuit.arrays[self.target].count
