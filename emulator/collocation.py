@@ -54,9 +54,9 @@ def interpolation(p: int, s: Array) -> Array:
     exact = gap == 0
     gap[exact] = 1.0
     terms = _barycentric(nodes) / gap
-    matrix = terms / terms.sum(axis=1, keepdims=True)
     rows = exact.any(axis=1)
-    matrix[rows] = exact[rows]
+    terms[rows] = exact[rows]
+    matrix: Array = terms / terms.sum(axis=1, keepdims=True)
     return matrix
 
 

@@ -8,7 +8,7 @@ relaxation at first and so ends in an equilibrium that the circuit itself would 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from .plan import Group, Plan, Stage
 
 Array = Any
 log = logging.getLogger(__name__)
+LARGEST = 4000  # nodes of a dense matrix
 
 
 def solve_operating_point(plan: Plan, inputs: Mapping[str, Any], time: float = np.inf) -> dict[str, Array]:
@@ -91,8 +92,10 @@ def _settle_cycle(plan: Plan, group: Group, x: dict[str, Array], batch: int) -> 
     """Adds the arrays of a cycle to x, one batch element after another."""
     xp = plan.backend.xp
     size = sum(int(np.prod(stage.node.shape)) for stage in group.stages)
-    if size > 4000:
-        raise Error(f"the cycle {[s.name for s in group.stages]} has {size} nodes: operating_point takes 4000 at most")
+    if size > LARGEST:
+        raise Error(
+            f"the cycle {[s.name for s in group.stages]} has {size} nodes: operating_point takes {LARGEST} at most"
+        )
     solved = [_settle_one(plan, group, {n: v[k : k + 1] for n, v in x.items()}, size) for k in range(batch)]
     for stage in group.stages:
         x[stage.name] = xp.concatenate([found[stage.name] for found in solved])
@@ -112,25 +115,28 @@ def _settle_one(plan: Plan, group: Group, x: dict[str, Array], size: int) -> dic
             return x
         pace = min(pace * min(max(before / norm, 0.5), 10.0), 1e12)
         before = norm
-        step = np.linalg.solve(np.eye(size) / pace - _jacobian(plan, group, x, size), miss)
+        step = np.linalg.solve(np.eye(size) / pace - jacobian(plan, group.stages, x), miss)
         _move(plan, group, x, step)
     raise Error(f"no operating point found for the cycle {[s.name for s in group.stages]}: it may not be stable")
 
 
-def _jacobian(plan: Plan, group: Group, x: Mapping[str, Array], size: int) -> Array:
-    """Dense ∂residual/∂x of a cycle, by pushing the identity through the cells' derivatives."""
-    backend, start = plan.backend, 0
+def jacobian(plan: Plan, stages: Sequence[Stage], x: Mapping[str, Array]) -> Array:
+    """Dense ∂(τ dx/dt)/∂x (n, n) of some stages at x (1, *shape), by pushing the identity through the cells."""
+    backend = plan.backend
+    size = sum(int(np.prod(stage.node.shape)) for stage in stages)
+    if size > LARGEST:
+        names = ", ".join(stage.name for stage in stages[:4])
+        raise Error(f"arrays {names}, … have {size} nodes: {LARGEST} at most can be linearised as one matrix")
     columns = []
-    for stage in group.stages:
+    for stage in stages:
         count = int(np.prod(stage.node.shape))
         push = {stage.name: backend.array(np.eye(count).reshape(count, *stage.node.shape))}
         wide = {n: backend.xp.broadcast_to(v, (count, *v.shape[1:])) for n, v in x.items()}
         rows = [
             np.broadcast_to(backend.host(residual_jvp(s, wide, push)), (count, *s.node.shape)).reshape(count, -1)
-            for s in group.stages
+            for s in stages
         ]
         columns.append(np.concatenate(rows, axis=1).T)
-        start += count
     return np.concatenate(columns, axis=1).astype(float)
 
 

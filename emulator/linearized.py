@@ -1,0 +1,54 @@
+"""A circuit near a state, as matrices: its Jacobian from the cells' derivatives, and what noise makes of it.
+
+    τ_i dx_i/dt ≈ Σ_j J_ij δx_j + noise,        A = J/τ,        A P + P Aᵀ + Q = 0
+
+P is the stationary covariance (Lyapunov), Q_ii = 2kT ΣG_i / (C_i U_i)² the two-sided intensity of node i's noise.
+Dense: for circuits of up to a few thousand nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..circuits.circuit import BOLTZMANN
+from .operating_point import jacobian
+from .plan import Plan, Stage
+
+Array = Any
+
+
+def joined(stages: Sequence[Stage], values: Mapping[str, Array]) -> Array:
+    """Values of several arrays, (…, *shape) or broadcastable to it, as one vector (…, n) in the stages' order."""
+    parts = []
+    for stage in stages:
+        value, shape = np.asarray(values[stage.name], float), stage.node.shape
+        lead = np.broadcast_shapes(value.shape, shape)[: -len(shape)]
+        parts.append(np.broadcast_to(value, (*lead, *shape)).reshape(*lead, -1))
+    return np.concatenate(parts, axis=-1)
+
+
+def thermal_intensity(plan: Plan, x: Mapping[str, Array]) -> Array:
+    """Q_ii = 2kT ΣG_i / (C_i U_i)² (n,) of every free node at x, in logical units squared a second."""
+    circuit, found = plan.circuit, {}
+    for stage in plan.stages:
+        node = circuit.arrays[stage.name]
+        gamma = stage.node.ratio if node.feedback is None else stage.gamma(x) - stage.standing
+        cells = sum((term.conductance(circuit, x) for term in circuit.into(stage.name)), start=np.zeros(node.shape))
+        total = node.conductance * gamma + stage.attenuation * cells
+        scale = 2 * BOLTZMANN * circuit.temperature / (node.capacitance * circuit.units(stage.name)) ** 2
+        found[stage.name] = np.broadcast_to(scale * total, (1, *node.shape))[0] * (
+            1 if node.exists is None else node.exists
+        )
+    return joined(plan.stages, found)
+
+
+def stationary_covariance(plan: Plan, x: Mapping[str, Array]) -> Array:
+    """P (n, n) of all free nodes, logical units squared, for thermal noise around the operating point x."""
+    from scipy.linalg import solve_continuous_lyapunov
+
+    stages = plan.stages
+    rates = joined(stages, {s.name: np.full(s.node.shape, 1 / s.node.time_constant) for s in stages})
+    return solve_continuous_lyapunov(rates[:, None] * jacobian(plan, stages, x), -np.diag(thermal_intensity(plan, x)))
