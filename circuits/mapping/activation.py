@@ -17,6 +17,7 @@ from ..errors import Error
 from .builder import Builder
 
 SERIES = {"taylor": (1.0, -1 / 3, 2 / 15), "paper": (1.0, -1 / 3, 1 / 5)}
+SPARE = 1.25  # powers of x exceed their range sooner than x does: room for x beyond its own
 ACTIVATIONS = ("tanh-pair", "taylor", "paper")
 
 
@@ -27,9 +28,10 @@ def map_gelu(b: Builder, name: str, pre: str, width: int, activation: str) -> st
     shape = (b.positions, width)
     square, arg, tanh, act = (f"{name}.{part}" for part in ("square", "arg", "tanh", "act"))
     scale = sqrt(2 / pi) * (0.5 if activation == "paper" else 1.0)
-    b.nodes(square, shape)
+    reach = SPARE * b.ranges.spread(pre, shape)
+    b.nodes(square, shape, spread=reach**2)
     b.circuit.multiply(square, pre, pre, square, "pd,pd->pd")
-    b.nodes(arg, shape)
+    b.nodes(arg, shape, spread=scale * (reach + 0.044715 * reach**3))
     b.each(f"{arg}.signal", pre, arg, scale)
     b.circuit.multiply(f"{arg}.cube", square, pre, arg, "pd,pd->pd", gain=0.044715 * scale)
     if activation == "tanh-pair":

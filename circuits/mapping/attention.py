@@ -81,11 +81,12 @@ def _taylor(b: Builder, name: str, score: str, v: View, exists: Array, order: in
         b.nodes(power, exists.shape, spread=reach**n, exists=exists)
         b.circuit.multiply(power, powers[-1], score, power, "hij,hij->hij")
         powers.append(power)
-    b.nodes(exp, exists.shape, spread=b.ranges.spread(exp, exists.shape, position_axis=1), exists=exists)
+    largest = b.ranges.spread(exp, exists.shape, position_axis=1)
+    b.nodes(exp, exists.shape, spread=largest, exists=exists)
     b.circuit.bias(f"{exp}.one", exp, exists.astype(float))
     for n, power in enumerate(powers, start=1):
         b.each(f"{exp}.{n}", power, exp, 1 / factorial(n))
-    spread = _sum_range(b, total, heads)
+    spread = _sum_range(b, total, largest)
     b.nodes(total, (heads, p, 1), spread=spread)
     b.dense(total, exp, total, np.ones((1, p)))
     gain = PEAK / spread
@@ -99,11 +100,12 @@ def _taylor(b: Builder, name: str, score: str, v: View, exists: Array, order: in
     return View(context, axes=(1, 0, 2))
 
 
-def _sum_range(b: Builder, total: str, heads: int) -> Array:
-    """Range of Σe (H, P, 1): in proportion to the number of keys, up to what calibration saw at the last position."""
-    seen = b.ranges.spread(total, (heads, b.positions, 1), position_axis=1)
-    share = (np.arange(1, b.positions + 1) / b.positions)[None, :, None]
-    return np.maximum(seen[:, -1:] * share, seen[:, :1])
+def _sum_range(b: Builder, total: str, exp: Array) -> Array:
+    """Range of Σe (H, P, 1): what calibration saw, but no more than the number of keys times the largest e."""
+    heads, p, _ = exp.shape
+    seen = b.ranges.spread(total, (heads, p, 1), position_axis=1)
+    most = np.arange(1, p + 1)[None, :, None] * exp.max(axis=(1, 2), keepdims=True)
+    return np.minimum(seen, most)
 
 
 def _by_head(b: Builder, context: str, heads: int) -> Array:

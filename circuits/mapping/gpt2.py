@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 
 from ..calibration import Ranges, fit_to_devices, load_nodes
-from ..checkpoints import Model
+from ..checkpoints import Model, load_model
 from ..circuit import Circuit
 from ..errors import Error
 from ..reference import calibrate_ranges
@@ -23,7 +24,7 @@ COUPLINGS = ("buffered", "balanced")
 
 
 def map_model(
-    model: Model,
+    model: Model | str | os.PathLike[str],
     positions: int,
     *,
     technology: Technology | str = "cmos45",
@@ -36,6 +37,7 @@ def map_model(
 ) -> Circuit:
     """The circuit of `model` for `positions` tokens; its input is `embed` (P, width), its output `logits` (P, V).
 
+    model: as loaded, or what `load_model` takes: a bundled name or a folder.
     softmax: "translinear" or "taylor" (of `order`); None: what the model was trained with.
     activation: "tanh-pair", "taylor" or "paper". coupling: "buffered" (one-sided pairs) or "balanced".
     ranges: calibrated ranges; None: from the model's own calibration text.
@@ -43,6 +45,7 @@ def map_model(
     with it and whose Σe is not positive, and couplings beyond the device.
     """
     tech = load_technology(technology) if isinstance(technology, str) else technology
+    model = model if isinstance(model, Model) else load_model(model)
     softmax = softmax or ("taylor" if model.config.softmax != "exact" else "translinear")
     _check(model, positions, softmax, activation, coupling, tokens)
     ranges = ranges or Ranges(calibrate(model, positions, softmax, order, activation))
@@ -70,10 +73,15 @@ def map_model(
 
 def calibrate(model: Model, positions: int, softmax: str, order: int, activation: str) -> dict[str, Array]:
     """Ranges of every activation on the model's calibration text, (first position, others)."""
+    if not model.calibration_text:
+        raise Error(
+            f"model {model.name!r} has no calibration text: put some thousand characters into its calibration.txt"
+        )
     return calibrate_ranges(
         model,
         model.calibration_text,
         positions,
+        windows=max(32, len(model.calibration_text) // positions),
         softmax="exact" if softmax == "translinear" else "taylor",
         order=order,
         activation={"tanh-pair": "gelu"}.get(activation, activation),
