@@ -259,8 +259,10 @@ def _calibration_text(path: Path, tokenizer: Any) -> str:
         if not text:
             raise Error(f"{place(path)} is empty: put some thousand characters of training text there")
         return text
-    known = {c: tokens.knows(tokenizer, c) or c.isspace() for c in set(DEFAULT_CALIBRATION)}
-    return "".join(c for c in DEFAULT_CALIBRATION if known[c])
+    known = {c for c in set(DEFAULT_CALIBRATION) if tokens.knows(tokenizer, c)}
+    spaced = "".join(c for c in DEFAULT_CALIBRATION if c in known or c.isspace())
+    # Some tokenizers know white space only beside a word, others not at all.
+    return spaced if tokens.takes(tokenizer, spaced) else "".join(c for c in spaced if c in known)
 
 
 # ---- config.json ----------------------------------------------------------------------------

@@ -150,7 +150,7 @@ def calibrate_ranges(
             f"calibration over {windows} windows of {positions} positions: use 1 to "
             f"{model.config.context} positions and at least one window"
         )
-    ids = np.asarray(model.tokenize(model.calibration_text if text is None else text, "text"))
+    ids = np.asarray(model.tokenize(model.calibration_text if text is None else text, "calibration text"))
     options: dict[str, Any] = {
         "softmax": softmax,
         "order": order,

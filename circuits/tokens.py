@@ -95,6 +95,14 @@ def knows(tokenizer: Any, character: str) -> bool:
     return bool(encoding.ids) and (unknown is None or unknown not in encoding.tokens)
 
 
+def takes(tokenizer: Any, text: str) -> bool:
+    """Whether the tokenizer has tokens for a whole text."""
+    try:
+        return bool(tokenize(tokenizer, text))
+    except Error:
+        return False
+
+
 def detokenize(tokenizer: Any, ids: Sequence[int], vocabulary: int) -> str:
     """The text of some tokens; `Error` for an id outside the vocabulary."""
     for token in ids:

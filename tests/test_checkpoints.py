@@ -107,7 +107,9 @@ def test_bfloat16(folder: Path) -> None:
 
 
 def test_calibration_text(folder: Path) -> None:
-    without = load_model(folder).calibration_text
+    model = load_model(folder)
+    without = model.calibration_text
+    assert model.tokenize(without)  # nothing in it that this tokenizer does not know, blanks neither
     assert set(without) <= set("abcdefghijkl \n")
     (folder / "calibration.txt").write_text("abcabc")
     assert load_model(folder).calibration_text == "abcabc"
