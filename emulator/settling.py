@@ -75,22 +75,31 @@ class SettlingWatch:
                 continue
             outside = _host(self._outside(name, points))
             if outside.any():
+                self.last[name] = self.last[name].copy()
                 self._refine(name, element, initial, points, outside)
             self.last[name] = np.where(ends, stop, self.last[name])
             self._slow[name] = bool(ends.any()) or self._moves(name, element, initial, points)
 
     def _refine(self, name: str, element: Element, initial: Array, points: Array, outside: Array) -> None:
-        """Last time outside, to 1/32 of the gap between the last point outside and the next."""
+        """Last time outside, to 1/64 of the gap between the last point outside and the next, sample by sample.
+
+        Only the nodes outside at that last point are followed: the others came back earlier.
+        """
         p = len(points)
         edges = np.concatenate([[0.0], (element.times - element.start) / element.length])
-        k = int(np.flatnonzero(outside.any(axis=1))[-1]) + 1
-        s = np.linspace(edges[k - 1], edges[min(k + 1, p)], 65)
-        dense = combine(interpolation(p, s), initial, points)
-        late = _host(self._outside(name, dense))
-        times = element.start + element.length * s
-        found = np.where(late, times[:, None], -math.inf).max(axis=0)
-        coarse = np.where(outside, element.times[:, None], -math.inf).max(axis=0)
-        self.last[name] = np.maximum(self.last[name], np.maximum(found, coarse))
+        rows, nodes = points.shape[1], int(np.prod(points.shape[2:]))
+        ref = self._refs[name].reshape(rows, nodes)
+        per = np.broadcast_to(_host(self._per[name]), (rows, *points.shape[2:])).reshape(rows, nodes)
+        for sample in np.flatnonzero(outside.any(axis=0)):
+            k = int(np.flatnonzero(outside[:, sample])[-1])
+            off = _host(abs(points[k, sample].reshape(-1) - ref[sample])) * per[sample]
+            late = np.flatnonzero(off > 1)
+            s = np.linspace(edges[k + 1], edges[min(k + 2, p)], 65)
+            columns = points[:, sample].reshape(p, nodes)[:, late]
+            dense = combine(interpolation(p, s), initial[sample].reshape(-1)[late], columns)
+            away = (_host(abs(dense - ref[sample, late])) * per[sample, late] > 1).any(axis=1)
+            share = s[np.flatnonzero(away)[-1]] if away.any() else s[0]
+            self.last[name][sample] = element.start + element.length * share
 
     def _moves(self, name: str, element: Element, initial: Array, points: Array) -> bool:
         """Whether any node still has |C dv/dt|/g beyond its band at the element's end."""
