@@ -1,7 +1,69 @@
-"""Circuit-level emulator of the dynamical-system machine: language models that anneal."""
+"""Circuit-level emulator of the dynamical-system machine: language models that anneal.
+
+The public names; each is imported when it is first asked for. A machine by hand, three nodes on a cycle that an
+input drives:
+
+>>> import numpy as np
+>>> import dsmachine as ds
+>>> ring = ds.Circuit("ring")
+>>> _ = ring.clamp("input", (3,))
+>>> _ = ring.nodes("s", (3,))
+>>> _ = ring.couple("h", "input", "s", 1.0)
+>>> _ = ring.couple("J", "s", "s", 0.5 * np.roll(np.eye(3), 1, axis=0))
+>>> run = ds.transient(ring, {"input": [0.07, 0.0, 0.0]}, settle_bits=10)
+>>> run.settled, run.outputs["s"].round(3).tolist()  # s = h + J s
+(True, [[0.08, 0.04, 0.02]])
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .circuits.errors import Error
 
+if TYPE_CHECKING:
+    from .circuits.checkpoints import load_model
+    from .circuits.chip import fabricate
+    from .circuits.circuit import Circuit
+    from .circuits.mapping.gpt2 import map_model
+    from .emulator.observers import Probe
+    from .emulator.run import operating_point, transient
+    from .tasks import anneal
+
 __version__ = "0.1.0"
 
-__all__ = ["Error", "__version__"]
+__all__ = [
+    "Error",
+    "Circuit",
+    "load_model",
+    "map_model",
+    "fabricate",
+    "operating_point",
+    "transient",
+    "Probe",
+    "anneal",
+    "__version__",
+]
+
+_HOME = {
+    "Circuit": ".circuits.circuit",
+    "load_model": ".circuits.checkpoints",
+    "map_model": ".circuits.mapping.gpt2",
+    "fabricate": ".circuits.chip",
+    "operating_point": ".emulator.run",
+    "transient": ".emulator.run",
+    "Probe": ".emulator.observers",
+    "anneal": ".tasks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use: the command line starts without SciPy."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
