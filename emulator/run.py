@@ -16,7 +16,7 @@ from .backend import Backend
 from .inputs import batch_size, checked_inputs, starting_values
 from .observers import NoiseMeter, Observer, Probe
 from .operating_point import saturation, solve_operating_point
-from .plan import Plan, make_plan
+from .plan import Plan, Stage, make_plan
 from .request import chosen_method
 from .settling import SettlingWatch
 from .stochastic import Noise, Stepper, shortest_time_constant
@@ -247,7 +247,7 @@ def _march(
 ) -> float:
     """Run the windows; returns the time reached."""
     longest = _longest(plan)
-    slowest = longest / min((_least_gamma(s.node) for s in plan.stages), default=1.0)
+    slowest = longest / min((_least_gamma(s) for s in plan.stages), default=1.0)
     patience = (40 + 5 * len(plan.stages)) * longest + 20 * slowest
     stop = _positive("duration", duration, patience)
     if elements is not None:
@@ -265,8 +265,11 @@ def _march(
     return stop
 
 
-def _least_gamma(node: Any) -> float:
-    return float(node.feedback.floor) if node.feedback is not None else float(np.min(node.ratio))
+def _least_gamma(stage: Stage) -> float:
+    """Smallest γ of an array, plain resistors on it included; a node without any counts as 1e-3."""
+    node = stage.node
+    own = node.feedback.floor if node.feedback is not None else np.min(node.ratio)
+    return max(float(own + np.min(stage.standing)), 1e-3)
 
 
 def _volts(plan: Plan, x: Mapping[str, Array]) -> dict[str, Array]:
