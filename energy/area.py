@@ -1,0 +1,24 @@
+"""Silicon area of a circuit, by part [m²]: every cell states its own, buffers, conveyors and converters come on top."""
+
+from __future__ import annotations
+
+from ..circuits.circuit import Circuit
+from ..circuits.technology import Technology
+from .meter import driver_counts
+
+
+def area(circuit: Circuit, technology: Technology) -> dict[str, float]:
+    """Area [m²] by part: nodes, each kind of term, buffers, conveyors, converters (one DAC and one ADC, shared).
+
+    Wiring and the digital controller are not in it.
+    """
+    parts: dict[str, float] = {"nodes": sum(node.area(technology) for node in circuit.arrays.values())}
+    for term in circuit.terms.values():
+        parts[term.kind] = parts.get(term.kind, 0.0) + term.area(circuit, technology)
+    parts["buffers"] = sum(driver_counts(circuit).values()) * technology.buffer.area
+    targets = {term.target for term in circuit.terms.values() if term.conveyed}
+    parts["conveyors"] = sum(circuit.arrays[name].count for name in targets) * technology.conveyor.area
+    parts["converters"] = (technology.converter.dac_area if circuit.inputs() else 0.0) + (
+        technology.converter.adc_area if circuit.output is not None else 0.0
+    )
+    return parts

@@ -1,0 +1,154 @@
+"""EnergyReport: joules of a run, by part, layer and phase.
+
+*Drawn* is what the supply delivers, *dissipated* what becomes heat in couplings, products and feedback. They are
+different questions (a class-B driver at VDD draws more than its coupling dissipates) and are never added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = Any
+EXCLUDED = (
+    "programming of the weights (once a model: see `programming`)",
+    "reset of the nodes",
+    "digital controller (technology.controller, 130 nm figures)",
+    "what a conveyor's input resistance dissipates",
+    "clock feedthrough, IR drop, supply noise, ageing",
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the account: joules of each sample, (batch,)."""
+
+    part: str
+    layer: str
+    phase: str
+    drawn: Array
+    dissipated: Array
+
+
+@dataclass(frozen=True)
+class EnergyReport:
+    """What one run cost, for each sample of the batch (arrays are (batch,)), in joules and seconds.
+
+    entries: the account. duration: seconds annealed. tokens: positions the run answered.
+    delivered: what drivers and ideal sources handed to couplings and products at their own voltages.
+    stored_before, stored_after: ½CV² on the free nodes. weights: programmed values held.
+    programming: joules to write all weights once, not in the total. excluded: what is not counted at all.
+    passive: whether nothing but passive couplings drives the nodes, so that `imbalance` must vanish.
+    """
+
+    circuit: str
+    technology: str
+    duration: float
+    tokens: int
+    entries: tuple[Entry, ...]
+    delivered: Array
+    stored_before: Array
+    stored_after: Array
+    weights: int
+    programming: float
+    passive: bool
+    excluded: tuple[str, ...] = EXCLUDED
+
+    @property
+    def total(self) -> Array:
+        """Drawn from the supply [J], (batch,)."""
+        return sum((e.drawn for e in self.entries), start=np.zeros_like(self.delivered))
+
+    @property
+    def dissipated(self) -> Array:
+        """Turned into heat in elements [J], (batch,)."""
+        return sum((e.dissipated for e in self.entries), start=np.zeros_like(self.delivered))
+
+    @property
+    def per_token(self) -> Array:
+        """Drawn from the supply for each token [J], (batch,)."""
+        return self.total / self.tokens
+
+    @property
+    def power(self) -> Array:
+        """Mean power drawn from the supply while it anneals [W], (batch,)."""
+        joules = sum((e.drawn for e in self.entries if e.phase == "anneal"), start=np.zeros_like(self.delivered))
+        return joules / self.duration if self.duration else joules
+
+    @property
+    def imbalance(self) -> Array | None:
+        """|delivered − dissipated − Δ½CV²| / delivered of a passive circuit, (batch,); None for others."""
+        if not self.passive:
+            return None
+        miss = abs(self.delivered - self.dissipated - (self.stored_after - self.stored_before))
+        return miss / np.maximum(abs(self.delivered), np.finfo(float).tiny)
+
+    def by(self, key: str) -> dict[str, tuple[Array, Array]]:
+        """{name: (drawn, dissipated)} summed by "part", "layer" or "phase", (batch,) each."""
+        table: dict[str, tuple[Array, Array]] = {}
+        for entry in self.entries:
+            drawn, dissipated = table.get(getattr(entry, key), (0.0, 0.0))
+            table[getattr(entry, key)] = (drawn + entry.drawn, dissipated + entry.dissipated)
+        return table
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The account as plain rows {part, layer, phase, drawn_j, dissipated_j}, mean over samples."""
+        return [
+            {
+                "part": e.part,
+                "layer": e.layer,
+                "phase": e.phase,
+                "drawn_j": float(np.mean(e.drawn)),
+                "dissipated_j": float(np.mean(e.dissipated)),
+            }
+            for e in self.entries
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers, mean over samples: totals, tables by part, layer and phase, what is excluded."""
+        return {
+            "total": float(np.mean(self.total)),
+            "dissipated": float(np.mean(self.dissipated)),
+            "delivered": float(np.mean(self.delivered)),
+            "per_token": float(np.mean(self.per_token)),
+            "power_w": float(np.mean(self.power)),
+            "duration_s": self.duration,
+            "tokens": self.tokens,
+            "programming": self.programming,
+            **{f"by_{key}": dict(self._means(key)) for key in ("part", "layer", "phase")},
+            "excluded": list(self.excluded),
+        }
+
+    def _means(self, key: str) -> Iterator[tuple[str, dict[str, float]]]:
+        for name, (drawn, dissipated) in self.by(key).items():
+            yield name, {"drawn": float(np.mean(drawn)), "dissipated": float(np.mean(dissipated))}
+
+    def __str__(self) -> str:
+        total = float(np.mean(self.total))
+        lines = [
+            f"{self.circuit} on {self.technology}: {engineering(total, 'J')} drawn from the supply, "
+            f"{engineering(float(np.mean(self.dissipated)), 'J')} dissipated in elements",
+            f"{engineering(self.duration, 's')}, {engineering(float(np.mean(self.power)), 'W')}, "
+            f"{engineering(total / self.tokens, 'J')} a token ({self.tokens})",
+            f"{'part':<12}{'drawn':>12}{'share':>8}{'dissipated':>12}",
+        ]
+        for name, cost in sorted(self._means("part"), key=lambda item: -item[1]["drawn"]):
+            share = cost["drawn"] / total if total else 0.0
+            drawn, heat = (engineering(cost[k], "J") for k in ("drawn", "dissipated"))
+            lines.append(f"{name:<12}{drawn:>12}{share:>8.1%}{heat:>12}")
+        return "\n".join([*lines, "not counted: " + "; ".join(self.excluded)])
+
+
+def engineering(value: float, unit: str) -> str:
+    """Three digits and an SI prefix.
+
+    >>> engineering(3.2e-11, "J")
+    '32 pJ'
+    """
+    if value == 0 or not np.isfinite(value):
+        return f"{value:g} {unit}"
+    power = int(np.clip(np.floor(np.log10(abs(value)) / 3), -6, 4))
+    return f"{value / 1000.0**power:.3g} {['a', 'f', 'p', 'n', 'µ', 'm', '', 'k', 'M', 'G', 'T'][power + 6]}{unit}"
