@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .circuits.mapping.gpt2 import map_model
     from .emulator.observers import Probe
     from .emulator.run import operating_point, transient
+    from .energy.meter import EnergyMeter
     from .tasks import anneal
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ __all__ = [
     "operating_point",
     "transient",
     "Probe",
+    "EnergyMeter",
     "anneal",
     "__version__",
 ]
@@ -52,6 +54,7 @@ _HOME = {
     "operating_point": ".emulator.run",
     "transient": ".emulator.run",
     "Probe": ".emulator.observers",
+    "EnergyMeter": ".energy.meter",
     "anneal": ".tasks",
 }
 

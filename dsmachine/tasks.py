@@ -18,11 +18,14 @@ from .circuits.mapping.gpt2 import embedding, map_model
 from .circuits.reference import forward
 from .circuits.technology import Technology, load_technology
 from .emulator.observers import Observer
+from .emulator.request import chosen_method
 from .emulator.run import Run, transient
+from .emulator.stochastic import Noise
 from .energy.meter import EnergyMeter, EnergyReport
 
 Array = Any
 TIMER_QUANTILE = 0.99
+TOLERANCE = 1e-3  # of the finite elements, where nothing else is asked for
 
 
 @dataclass(frozen=True)
@@ -30,20 +33,25 @@ class Annealed:
     """What `anneal` found.
 
     prompt, tokens: text and its token ids; text: the likeliest next token, decoded; logits (P, V) as read;
-    reference: the digital reference's logits; run: the transient; energy: joules by part;
-    timer_time [s]: p99 over calibration prompts of the oracle settling time; wall_s: seconds of each stage.
+    expected: what the digital reference would say; reference: its logits;
+    run: the noiseless transient, from zero until settled; read: the noisy window after it (None without noise);
+    energy: joules by part; machine: the chip; timer_time [s]: p99 over calibration prompts of the oracle settling
+    time; settle_bits: what settled means; wall_s: seconds of each stage.
     """
 
     model: str
     prompt: str
     tokens: list[int]
     text: str
+    expected: str
     logits: Array
     reference: Array
     run: Run
     energy: EnergyReport
     machine: Chip
     timer_time: float
+    settle_bits: float = 8
+    read: Run | None = None
     wall_s: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -56,26 +64,43 @@ class Annealed:
         """Share of positions whose likeliest token agrees, where the reference's margin exceeds twice the error."""
         return argmax_agreement(self.logits, self.reference)
 
+    @property
+    def oracle_time(self) -> float | None:
+        """When the machine settled [s]; None if it did not."""
+        settled = self.run.settling_time
+        return float(settled.max()) if settled is not None and self.run.settled else None
+
     def summary(self) -> dict[str, Any]:
         """What the command line prints with --json."""
-        settled = self.run.settling_time
-        oracle = float(np.nanmax(settled)) if settled is not None and self.run.settled else None
         return {
             "model": self.model,
             "prompt": self.prompt,
             "tokens": len(self.tokens),
             "prediction": self.text,
+            "reference_prediction": self.expected,
             "settled": self.run.settled,
-            "settling_time_s": {"oracle": oracle, "timer": self.timer_time},
+            "settle_bits": self.settle_bits,
+            "settling_time_s": {"oracle": self.oracle_time, "timer": self.timer_time},
             "energy_j": self.energy.to_json(),
             "logit_error": self.logit_error,
             "argmax_agreement": self.argmax_agreement,
             "saturated_nodes": sum(self.run.saturated.values()),
             "engine": self.run.statistics["engine"],
             "precision": self.run.statistics["precision"],
+            "technology": self.machine.circuit.notes["technology"],
+            "chip": {"seed": self.machine.seed, **vars(self.machine.spread), "trim": self.machine.trim},
+            "noise": self._noise(),
             "wall_s": self.wall_s,
             "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
+
+    def _noise(self) -> dict[str, Any] | None:
+        if self.read is None:
+            return None
+        rms = self.read.noise_rms
+        worst = max(rms, key=lambda name: rms[name])
+        said = {key: self.read.statistics[key] for key in ("noise", "noise_seed", "read_window_s", "engine")}
+        return said | {"worst_array": worst, "rms": rms[worst]}
 
 
 def logit_error(logits: Array, reference: Array) -> float:
@@ -100,7 +125,7 @@ def anneal(
     *,
     technology: Technology | str = "cmos45",
     softmax: str | None = None,
-    order: int = 3,
+    order: int | None = None,
     activation: str = "tanh-pair",
     coupling: str = "buffered",
     tokens: str = "parallel",
@@ -111,23 +136,28 @@ def anneal(
     chip_seed: int = 0,
     noise: str | float = "off",
     noise_seed: int = 0,
-    tolerance: float = 1e-3,
+    tolerance: float | None = None,
     settle_bits: float = 8,
-    accuracy: str = "waveform",
+    accuracy: str | None = None,
     method: str | None = None,
     precision: str = "float32",
     timer_prompts: int = 4,
     observers: Sequence[Observer] = (),
+    read_observers: Sequence[Observer] = (),
     stage: Callable[[str], None] = lambda name: None,
 ) -> Annealed:
     """Relax a language model on a prompt, as one circuit, until it has settled; weigh it; compare it.
 
     Ideal and noiseless by default. Names and units of the imperfections: `fabricate` and `transient`.
+    With noise the machine settles without it first and is then read at the end of a noisy window.
+    tolerance: of the finite elements, 1e-3 by default. observers see the noiseless transient,
+    read_observers the noisy window.
     timer_prompts: calibration prompts whose p99 settling time is the timer (0: none, timer is nan).
     stage: told the name of each stage as it begins (for progress bars).
     """
+    _check(noise, noise_seed, method, timer_prompts)
     watch = _Stopwatch(stage)
-    watch("map")
+    watch("calibrate and map")
     tech = load_technology(technology) if isinstance(technology, str) else technology
     loaded = load_model(model) if isinstance(model, str) else model
     ids = loaded.encode(prompt)
@@ -136,32 +166,53 @@ def anneal(
         coupling=coupling, tokens=tokens,
     )  # fmt: skip
     chip = fabricate(circuit, seed=chip_seed, mismatch=mismatch, vt_mismatch=vt_mismatch, offset=offset, trim=trim)
+    inputs = {"embed": embedding(loaded, ids)}
     watch("anneal")
     meter = EnergyMeter(tech)
+    stepped = noise == "off" and method == "stepper"
     run = transient(
-        chip, {"embed": embedding(loaded, ids)}, noise=noise, noise_seed=noise_seed, tolerance=tolerance,
-        settle_bits=settle_bits, accuracy=accuracy, method=method, precision=precision, observers=[meter, *observers],
+        chip, inputs, settle_bits=settle_bits, method="stepper" if stepped else "elements", accuracy=accuracy,
+        tolerance=tolerance if stepped or tolerance is not None else TOLERANCE,
+        precision=precision, observers=[meter, *observers],
     )  # fmt: skip
     _refuse_saturation(chip.circuit, run)
+    read = None
+    if noise != "off":
+        watch("read")
+        read = transient(
+            chip, inputs, noise=noise, noise_seed=noise_seed, precision=precision, observers=read_observers
+        )
     watch("timer")
     timer = _timer(loaded, chip, len(ids), settle_bits, precision, timer_prompts)
     watch("reference")
     reference = reference_logits(loaded, ids, circuit)
     watch("")
-    logits = np.asarray(run.logical("logits")[0], float)
+    logits = np.asarray((run if read is None else read).logical("logits")[0], float)
     return Annealed(
         model=loaded.name,
         prompt=prompt,
         tokens=ids,
         text=loaded.decode([int(logits[-1].argmax())]),
+        expected=loaded.decode([int(reference[-1].argmax())]),
         logits=logits,
         reference=reference,
         run=run,
         energy=meter.report(),
         machine=chip,
         timer_time=timer,
+        settle_bits=settle_bits,
+        read=read,
         wall_s=watch.seconds,
     )
+
+
+def _check(noise: str | float, noise_seed: int, method: str | None, timer_prompts: int) -> None:
+    """Error for what only the last stages would notice."""
+    chosen_method(noise, method, {})
+    if noise != "off":
+        Noise(noise, noise_seed)
+    if timer_prompts < 0:
+        raise Error(f"timer_prompts is {timer_prompts}: use 0 (no timer) or more")
 
 
 def reference_logits(model: Model, ids: list[int], circuit: Circuit) -> Array:
@@ -194,9 +245,10 @@ def _timer(model: Model, chip: Chip, positions: int, bits: float, precision: str
     """p99 of the settling time over calibration prompts: what a chip without an oracle has to wait [s]."""
     if prompts == 0:
         return float("nan")
-    ids = model.encode(model.calibration_text)
-    starts = np.linspace(0, max(len(ids) - positions, 0), prompts).astype(int)
-    rows = [embedding(model, (ids[s:] + ids)[:positions]) for s in starts]
+    ids = model.tokenize(model.calibration_text, "calibration text")
+    ids = [int(i) for i in np.resize(ids, max(len(ids), positions))]  # repeated if too short
+    starts = np.linspace(0, len(ids) - positions, prompts).astype(int)
+    rows = [embedding(model, ids[s : s + positions]) for s in starts]
     run = transient(
         chip, {"embed": np.stack(rows)}, tolerance=1e-3, settle_bits=bits, accuracy="settling", precision=precision
     )
@@ -208,9 +260,9 @@ class _Stopwatch:
     """Seconds of each named stage; calling it ends one stage and begins the next."""
 
     def __init__(self, announce: Callable[[str], None]) -> None:
-        self.announce, self.seconds = announce, {}
-        self._name, self._begun = "", time.perf_counter()
+        self.announce = announce
         self.seconds: dict[str, float] = {}
+        self._name, self._begun = "", time.perf_counter()
 
     def __call__(self, name: str) -> None:
         now = time.perf_counter()

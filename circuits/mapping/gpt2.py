@@ -29,7 +29,7 @@ def map_model(
     *,
     technology: Technology | str = "cmos45",
     softmax: str | None = None,
-    order: int = 3,
+    order: int | None = None,
     activation: str = "tanh-pair",
     coupling: str = "buffered",
     tokens: str = "parallel",
@@ -38,7 +38,7 @@ def map_model(
     """The circuit of `model` for `positions` tokens; its input is `embed` (P, width), its output `logits` (P, V).
 
     model: as loaded, or what `load_model` takes: a bundled name or a folder.
-    softmax: "translinear" or "taylor" (of `order`); None: what the model was trained with.
+    softmax: "translinear" or "taylor" (of `order`, 3); None: what the model was trained with.
     activation: "tanh-pair", "taylor" or "paper". coupling: "buffered" (one-sided pairs) or "balanced".
     ranges: calibrated ranges; None: from the model's own calibration text.
     Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
@@ -48,6 +48,7 @@ def map_model(
     model = model if isinstance(model, Model) else load_model(model)
     softmax = softmax or ("taylor" if model.config.softmax != "exact" else "translinear")
     _check(model, positions, softmax, activation, coupling, tokens)
+    order = _order(softmax, order)
     ranges = ranges or Ranges(calibrate(model, positions, softmax, order, activation))
     circuit = Circuit(model.name, temperature=tech.temperature, output="logits")
     b = Builder(circuit, tech, ranges, positions, coupling)
@@ -90,7 +91,9 @@ def calibrate(model: Model, positions: int, softmax: str, order: int, activation
 
 def _check(model: Model, positions: int, softmax: str, activation: str, coupling: str, tokens: str) -> None:
     if not 1 <= positions <= model.config.context:
-        raise Error(f"{positions} positions: {model.name} holds 1 … {model.config.context}")
+        raise Error(
+            f"{positions} positions are outside 1 … {model.config.context}, the context of {model.name}: choose inside"
+        )
     for what, value, known in (
         ("softmax", softmax, SOFTMAXES),
         ("activation", activation, ACTIVATIONS),
@@ -100,6 +103,15 @@ def _check(model: Model, positions: int, softmax: str, activation: str, coupling
             raise Error(f"{what} {value!r} is unknown: use {' or '.join(known)}")
     if tokens != "parallel":
         raise Error(f"tokens {tokens!r} is not built yet: use 'parallel' (every position has its own nodes)")
+
+
+def _order(softmax: str, order: int | None) -> int:
+    """Order of the Taylor series: 3, the paper's, unless given."""
+    if order is not None and softmax == "translinear":
+        raise Error(f"order {order} would be ignored by softmax 'translinear': leave it out or use softmax 'taylor'")
+    if order is not None and order < 1:
+        raise Error(f"order {order} of the Taylor series is too low: use 1 or more")
+    return 3 if order is None else order
 
 
 def _embed(b: Builder, model: Model) -> None:
