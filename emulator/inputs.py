@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
+from ..circuits.waveforms import Waveform
 from .backend import Backend
 
 Array = Any
 
 
+@dataclass(frozen=True)
+class Driven:
+    """A checked waveform: values always have their batch axis, (K, batch, *shape)."""
+
+    waveform: Waveform
+    shape: tuple[int, ...]
+
+    @property
+    def breakpoints(self) -> Array:
+        return np.asarray(getattr(self.waveform, "breakpoints", np.zeros(0)), float)
+
+    @property
+    def batch(self) -> int:
+        return len(self.at(np.zeros(1))[0])
+
+    def at(self, times: Array) -> Array:
+        found = np.asarray(self.waveform.at(times))
+        return found[:, None] if found.ndim == len(self.shape) + 1 else found
+
+
 def checked_inputs(circuit: Circuit, backend: Backend, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Each clamped array's value as (batch, *shape) on the backend; waveforms (anything with `.at`) pass."""
+    """Each clamped array's value as (batch, *shape) on the backend; waveforms (anything with `.at`) as `Driven`."""
     wanted = {node.name for node in circuit.inputs()}
     for name in inputs:
         if name not in wanted:
@@ -25,11 +47,25 @@ def checked_inputs(circuit: Circuit, backend: Backend, inputs: Mapping[str, Any]
     values: dict[str, Any] = {}
     for name, value in inputs.items():
         shape = circuit.arrays[name].shape
-        values[name] = value if hasattr(value, "at") else _batched(backend, value, shape, f"input {name!r}")
-    batch = {v.shape[0] for v in values.values() if not hasattr(v, "at")} - {1}
+        driven = hasattr(value, "at")
+        values[name] = _driven(value, shape, name) if driven else _batched(backend, value, shape, f"input {name!r}")
+    batch = {_batch(v) for v in values.values()} - {1}
     if len(batch) > 1:
         raise Error(f"inputs have different batch lengths {sorted(batch)}: give all the same, or 1")
     return values
+
+
+def _driven(value: Any, shape: tuple[int, ...], name: str) -> Driven:
+    if isinstance(value, Driven):
+        return value
+    found = np.shape(value.at(np.zeros(1)))
+    if found[1:] != shape and found[2:] != shape:
+        raise Error(f"waveform of input {name!r} has values of shape {found[1:]}: expected {shape}, or a batch of it")
+    return Driven(value, shape)
+
+
+def _batch(value: Any) -> int:
+    return value.batch if isinstance(value, Driven) else len(value)
 
 
 def _batched(backend: Backend, value: Any, shape: tuple[int, ...], what: str) -> Array:
@@ -45,11 +81,7 @@ def _batched(backend: Backend, value: Any, shape: tuple[int, ...], what: str) ->
 
 def input_at(backend: Backend, value: Any, shape: tuple[int, ...], times: Array, batch: int) -> Array:
     """A checked input at times: (len(times), batch, *shape). B < batch values repeat: row s·B + b is value b."""
-    if hasattr(value, "at"):
-        found = backend.array(value.at(times))
-        found = found if found.ndim == len(shape) + 2 else found[:, None]
-    else:
-        found = value[None]
+    found = backend.array(value.at(times)) if isinstance(value, Driven) else value[None]
     repeats = batch // found.shape[1]
     if found.shape[1] > 1 and repeats > 1:
         found = backend.xp.concatenate([found] * repeats, axis=1)
@@ -58,10 +90,7 @@ def input_at(backend: Backend, value: Any, shape: tuple[int, ...], times: Array,
 
 def batch_size(values: Mapping[str, Any], initial: Mapping[str, Any]) -> int:
     """Common batch length of inputs and starting values."""
-    sizes = [v.shape[0] for v in values.values() if not hasattr(v, "at")] + [v.shape[0] for v in initial.values()]
-    for value in values.values():
-        if hasattr(value, "batch"):
-            sizes.append(value.batch)
+    sizes = [_batch(v) for v in values.values()] + [len(v) for v in initial.values()]
     return max(sizes, default=1)
 
 

@@ -27,10 +27,7 @@ def solve_operating_point(plan: Plan, inputs: Mapping[str, Any], time: float = n
     backend = plan.backend
     x: dict[str, Array] = {}
     for name, value in checked_inputs(plan.circuit, backend, inputs).items():
-        if hasattr(value, "at"):
-            shape = plan.circuit.arrays[name].shape
-            value = backend.array(np.reshape(value.at(np.array([time]))[0], (-1, *shape)))
-        x[name] = value
+        x[name] = backend.array(value.at(np.array([time]))[0]) if hasattr(value, "at") else value
     batch = batch_size(x, {})
     for name, value in x.items():
         x[name] = backend.xp.broadcast_to(value, (batch, *value.shape[1:]))
