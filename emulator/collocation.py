@@ -8,6 +8,7 @@ All small matrices are made in float64; a matrix is kept for each distinct h/τ.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -97,30 +98,108 @@ def combine(matrix: Array, start: Array, points: Array) -> Array:
     return out.reshape(len(matrix), *shape)
 
 
-def solve_varying(p: int, ratio: float, gamma: Array, start: Array, drive: Array) -> Array:
-    """X (p, B, *shape) of (h/τ) A (d − γX) + x₀ = X for γ (p, B, …) that varies in time and among nodes.
+@dataclass(frozen=True)
+class Piece:
+    """One array's polynomials in `count` elements of equal length in a row.
 
-    Trailing axes along which γ is constant (length 1) share one small matrix.
+    length [s]: of one element; starts: value at the begin, (batch, *shape); points (count·p, batch, *shape).
+    """
+
+    begin: float
+    length: float
+    count: int
+    start: Array
+    points: Array
+
+    @property
+    def end(self) -> float:
+        return self.begin + self.count * self.length
+
+    def at(self, p: int, times: Array) -> Array:
+        """Values at ascending times inside the piece, (len(times), batch, *shape)."""
+        place = np.clip((times - self.begin) / self.length, 0.0, self.count)
+        which = np.minimum(place.astype(int), self.count - 1)
+        parts = []
+        for k in range(which[0], which[-1] + 1):
+            s = place[which == k] - k
+            if len(s):
+                start = self.start if k == 0 else self.points[k * p - 1]
+                parts.append(combine(interpolation(p, s), start, self.points[k * p : (k + 1) * p]))
+        return parts[0] if len(parts) == 1 else self.points.__array_namespace__().concatenate(parts)
+
+
+def tails(p: int, start: Array, values: Array) -> Array:
+    """The two highest Legendre terms of elements in a row: start (…), values (count, p, …) -> (2, count, …)."""
+    xp = values.__array_namespace__()
+    matrix = tail(p)
+    count = len(values)
+    flat = values.reshape(count, p, -1)
+    out = xp.asarray(matrix[:, 1:], dtype=values.dtype) @ flat
+    first = xp.asarray(matrix[:, :1], dtype=values.dtype)
+    out[0] += first * start.reshape(1, -1)
+    out[1:] += first * flat[:-1, -1:]
+    return out.transpose(1, 0, 2).reshape(2, count, *values.shape[2:])
+
+
+def solve_constant(m: Array, matrix: Array, gamma: float, start: Array, drive: Array) -> Array:
+    """X (count, p, B, *shape) of elements in a row for one constant γ: X = m x₀ + M d/γ, x₀ the end before."""
+    xp = drive.__array_namespace__()
+    count, p = drive.shape[:2]
+    out = xp.asarray(matrix / gamma, dtype=drive.dtype) @ drive.reshape(count, p, -1)
+    weights = xp.asarray(m[:, None], dtype=drive.dtype)
+    before = start.reshape(1, -1)
+    for element in out:
+        element += weights * before
+        before = element[-1:]
+    return out.reshape(drive.shape)
+
+
+def solve_varying(p: int, ratio: float, gamma: Array, start: Array, drive: Array) -> Array:
+    """X (count, p, B, *shape) of (h/τ) A (d − γX) + x₀ = X for γ (count, p, B, …) varying in time and among nodes.
+
+    Trailing axes along which γ is constant (length 1) share one small matrix. The matrices of all elements are solved
+    at once, for the drive and for a unit start; then starts are chained.
     """
     xp = drive.__array_namespace__()
-    shape = drive.shape[1:]
-    gamma = gamma.reshape(gamma.shape[:1] + (1,) * (drive.ndim - gamma.ndim) + gamma.shape[1:])
+    count = len(drive)
+    shape = drive.shape[2:]
+    gamma = gamma.reshape(gamma.shape[:2] + (1,) * (drive.ndim - gamma.ndim) + gamma.shape[2:])
     axes = drive.ndim
-    while axes > 1 and gamma.shape[axes - 1] == 1:
+    while axes > 2 and gamma.shape[axes - 1] == 1:
         axes -= 1
-    lead = drive.shape[1:axes]
-    gamma = xp.broadcast_to(gamma.reshape(gamma.shape[:axes]), (p, *lead)).reshape(p, -1)
-    count = gamma.shape[1]
+    gamma = xp.broadcast_to(gamma.reshape(gamma.shape[:axes]), (count, p, *drive.shape[2:axes])).reshape(count, p, -1)
+    lead = gamma.shape[2]
     a = xp.asarray(ratio * radau(p)[1], dtype=drive.dtype)
-    matrices = xp.eye(p, dtype=drive.dtype) + a * gamma.T[:, None, :]
-    right = (a @ drive.reshape(p, -1) + start.reshape(1, -1)).reshape(p, count, -1).transpose(1, 0, 2)
-    return xp.linalg.solve(matrices, right).transpose(1, 0, 2).reshape(p, *shape)
+    matrices = xp.eye(p, dtype=drive.dtype) + a * gamma.transpose(0, 2, 1)[:, :, None, :]
+    right = (a @ drive.reshape(count, p, -1)).reshape(count, p, lead, -1).transpose(0, 2, 1, 3)
+    ones = xp.ones((count, lead, p, 1), dtype=drive.dtype)
+    solved = xp.linalg.solve(matrices, xp.concatenate([right, ones], axis=3))
+    before = start.reshape(lead, 1, -1)
+    for element in solved:
+        element[:, :, :-1] += element[:, :, -1:] * before
+        before = element[:, -1:, :-1]
+    return solved[..., :-1].transpose(0, 2, 1, 3).reshape(count, p, *shape)
 
 
 def solve_root(
     p: int, ratio: float, feedback: Any, standing: Array, offset: Array, start: Array, drive: Array
 ) -> Array:
-    """X of nodes whose own voltage drives their feedback, by Newton on X − x₀ − (h/τ)A(d − γ(X)(X − offset)) = 0."""
+    """X (count, p, B, *shape) of nodes whose own voltage drives their feedback, one element after another."""
+    xp = drive.__array_namespace__()
+    solved = xp.empty_like(drive)
+    for k in range(len(drive)):
+        solved[k] = _root_element(p, ratio, feedback, standing, offset, start, drive[k])
+        start = solved[k, -1]
+    return solved
+
+
+def _root_element(
+    p: int, ratio: float, feedback: Any, standing: Array, offset: Array, start: Array, drive: Array
+) -> Array:
+    """X (p, B, *shape) of nodes whose own voltage drives their feedback, by Newton on
+
+    X − x₀ − (h/τ) A (d − γ(X)(X − offset)) = 0
+    """
     xp = drive.__array_namespace__()
     shape = drive.shape
     a = xp.asarray(ratio * radau(p)[1], dtype=drive.dtype)

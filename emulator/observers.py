@@ -9,22 +9,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from .collocation import combine, interpolation, quadrature
+from .collocation import Piece, quadrature
 from .plan import Group, Plan
+from .traces import Trace
 
 Array = Any
 
 
 @dataclass(frozen=True)
 class Element:
-    """One accepted element of one group; a step of the noise engine is an element with one point, its end.
+    """Accepted elements of one group, `count` of equal length in a row; a step of the noise engine is an element with
+    one point, its end.
 
-    start, length [s]; times (p,) of the points; values: any array the group reads or holds, (p, batch, *shape);
-    initial: the group's own arrays at the start, (batch, *shape).
+    start, length [s] of all together; times (T,) of their points, T = count·p; values: any array the group reads or
+    holds, (T, batch, *shape); initial: the group's own arrays at the start, (batch, *shape).
     """
 
     group: Group
@@ -33,16 +35,22 @@ class Element:
     times: Array
     values: Mapping[str, Array]
     initial: Mapping[str, Array]
+    count: int = 1
+
+    @property
+    def points(self) -> int:
+        """Points p of one element."""
+        return len(self.times) // self.count
 
     @property
     def weights(self) -> Array:
-        """Quadrature weights (p,) in seconds: ∫ f dt = Σ weights·f(points)."""
-        return self.length * quadrature(len(self.times))
+        """Quadrature weights (T,) in seconds: ∫ f dt = Σ weights·f(points)."""
+        return np.tile(self.length / self.count * quadrature(self.points), self.count)
 
     def at(self, name: str, times: Array) -> Array:
-        """An own array's polynomial at times [s] inside the element, (len(times), batch, *shape)."""
-        s = (np.asarray(times) - self.start) / self.length
-        return combine(interpolation(len(self.times), s), self.initial[name], self.values[name])
+        """An own array's polynomial at ascending times [s] inside, (len(times), batch, *shape)."""
+        piece = Piece(self.start, self.length / self.count, self.count, self.initial[name], self.values[name])
+        return piece.at(self.points, np.asarray(times, float))
 
 
 class Observer(Protocol):
@@ -56,6 +64,14 @@ class Observer(Protocol):
 
     def window(self, time: float) -> None:
         """Called when all groups have reached `time`."""
+
+
+@runtime_checkable
+class Aimed(Protocol):
+    """An observer that measures the distance from rest and wants to know where that is."""
+
+    def aim(self, target: Mapping[str, Array]) -> None:
+        """Called before `begin` with the operating point, logical values (batch, *shape)."""
 
 
 class Probe:
@@ -72,11 +88,15 @@ class Probe:
         self._times: dict[str, list[Array]] = {name: [] for name in self.index}
         self._volts: dict[str, list[Array]] = {name: [] for name in self.index}
         self._unit: dict[str, Array] = {}
+        self._picked: dict[str, Array] = {}
+        self._shape: dict[str, tuple[int, ...]] = {}
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
         for name, index in self.index.items():
             unit = plan.circuit.units(name)
             self._unit[name] = unit[index]
+            self._picked[name] = np.arange(unit.size).reshape(unit.shape)[index]
+            self._shape[name] = unit.shape
             if name in start and (self.sample_times is None or 0.0 in self.sample_times):
                 self._keep(name, np.zeros(1), plan.backend.host(start[name])[None])
 
@@ -98,9 +118,10 @@ class Probe:
     def _inside(self, element: Element) -> Array:
         stop = element.start + element.length
         if self.sample_times is None:
-            return element.start + element.length * np.arange(1, self.density + 1) / self.density
+            share = np.arange(1, self.density * element.count + 1) / (self.density * element.count)
+            return element.start + element.length * share
         t = self.sample_times
-        margin = 1e-9 * element.length
+        margin = 1e-9 * element.length / element.count
         return t[(t > element.start + margin) & (t <= stop + margin)]
 
     def window(self, time: float) -> None:
@@ -113,6 +134,14 @@ class Probe:
     def volts(self, name: str) -> Array:
         """Samples in volts, (T, batch, …)."""
         return np.concatenate(self._volts[name])
+
+    def traces(self) -> dict[str, Trace]:
+        """Everything recorded, by array."""
+        return {
+            name: Trace(self.times(name), self.volts(name), "V", self._picked[name], self._shape[name])
+            for name, times in self._times.items()
+            if times
+        }
 
 
 class NoiseMeter:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,17 +15,21 @@ from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from .backend import Backend
 from .inputs import batch_size, checked_inputs, starting_values
-from .observers import NoiseMeter, Observer, Probe
+from .observers import Aimed, NoiseMeter, Observer, Probe
 from .operating_point import saturation, solve_operating_point
 from .plan import Plan, Stage, make_plan
 from .request import chosen_method
+from .runfile import save_run
 from .settling import SettlingWatch
 from .stochastic import Noise, Stepper, shortest_time_constant
 from .transient import March, windows
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Array = Any
 LOOSER = 30.0  # accuracy="settling": tolerance on the way, as a multiple
-WINDOW = 16.0  # longest window, in the circuit's longest time constant
+WINDOW = 16.0  # longest window of a large circuit, in its longest time constant
 
 
 @dataclass
@@ -61,6 +66,16 @@ class Run:
         """An array's last value in logical units (the activation it carries)."""
         return self.outputs[name] / self.circuit.units(name)
 
+    def save(self, path: str | Path, *, overwrite: bool = False, extra: Mapping[str, Any] | None = None) -> None:
+        """Write a run file that `load_run` reopens; see `save_run`."""
+        save_run(self, path, overwrite=overwrite, extra=extra)
+
+    def plot(self, **options: Any) -> Figure:
+        """Recorded waveforms; options as `plotting.plot_waveforms`."""
+        from .plotting import plot_waveforms
+
+        return plot_waveforms(self, **options)
+
     def __repr__(self) -> str:
         settled = "" if self.settling_time is None else f", settled at {np.nanmax(self.settling_time) * 1e9:.1f} ns"
         arrays = len(self.outputs)
@@ -70,6 +85,13 @@ class Run:
 def circuit_of(machine: Circuit | Chip) -> Circuit:
     """The circuit as this chip has it, or the ideal one."""
     return machine.circuit if isinstance(machine, Chip) else machine
+
+
+def _fabrication(machine: Circuit | Chip) -> dict[str, Any]:
+    """Seed, spreads and trim of a chip; nothing of an ideal circuit."""
+    if not isinstance(machine, Chip):
+        return {}
+    return {"chip_seed": machine.seed, **vars(machine.spread), "trim": machine.trim}
 
 
 def operating_point(
@@ -91,7 +113,9 @@ def operating_point(
         analysis="op",
         outputs=_volts(plan, x),
         saturated=saturation(plan, x),
-        statistics={"engine": f"{device} operating point", "precision": precision} | _wall(begun),
+        statistics={"engine": f"{device} operating point", "precision": precision}
+        | _fabrication(machine)
+        | _wall(begun),
     )
 
 
@@ -158,9 +182,16 @@ def transient(
     batch = batch_size(values, start) * _count(samples)
     start, target = _repeated(plan, start, batch), _repeated(plan, target, batch)
     run = Run(plan.circuit, "noise" if noisy else "tran", {}, saturated=saturation(plan, target))
-    run.observed = {type(o).__name__: o for o in observers or []}
+    run.statistics |= _fabrication(machine)
     seen = list(observers or [])
-    watch = None if noisy else SettlingWatch(target, 8 if settle_bits is None else settle_bits)
+    run.observed = _named(seen)
+    for observer in seen:
+        if isinstance(observer, Aimed):
+            observer.aim(target)
+    bits = 8 if settle_bits is None else settle_bits
+    watch = None if noisy else SettlingWatch(target, bits)
+    if watch:
+        run.statistics["settle_bits"] = bits
     if noisy:
         duration = read_window if read_window is not None else (20 + 2 * len(plan.stages)) * _longest(plan)
         run.statistics |= {"noise": noise, "noise_seed": noise_seed, "samples": samples or 1, "read_window_s": duration}
@@ -216,6 +247,16 @@ def _repeated(plan: Plan, values: Mapping[str, Array], batch: int) -> dict[str, 
     return {n: xp.concatenate([v] * (batch // len(v))) if len(v) < batch else v for n, v in values.items()}
 
 
+def _named(observers: Sequence[Observer]) -> dict[str, Observer]:
+    """Observers by the name of their class; "Probe 2" is the second of its class."""
+    named: dict[str, Observer] = {}
+    for observer in observers:
+        name = type(observer).__name__
+        count = sum(type(o).__name__ == name for o in named.values())
+        named[f"{name} {count + 1}" if count else name] = observer
+    return named
+
+
 def _positive(name: str, value: float | None, default: float) -> float:
     if value is not None and not value > 0:
         raise Error(f"{name} is {value!r}: it must be positive")
@@ -258,7 +299,7 @@ def _march(
     breaks = [v.breakpoints for v in values.values() if hasattr(v, "breakpoints")]
     marks = np.concatenate([np.asarray(b, float) for b in breaks]) if breaks else np.zeros(0)
     last_mark = float(marks.max(initial=0.0))
-    for begin, length in windows(stop, WINDOW * longest, marks):
+    for begin, length in windows(stop, WINDOW * march.stretch * longest, marks):
         march.window(begin, length)
         if duration is None and watch and begin + length >= last_mark * (1 - 1e-9) and watch.settled:
             return begin + length

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .collocation import combine, end_slope, interpolation
+from .collocation import Piece, combine, end_slope
 from .observers import Element
 from .plan import Plan
 
@@ -85,26 +85,32 @@ class SettlingWatch:
 
         Only the nodes outside at that last point are followed: the others came back earlier.
         """
-        p = len(points)
-        edges = np.concatenate([[0.0], (element.times - element.start) / element.length])
         rows, nodes = points.shape[1], int(np.prod(points.shape[2:]))
         ref = self._refs[name].reshape(rows, nodes)
         per = np.broadcast_to(_host(self._per[name]), (rows, *points.shape[2:])).reshape(rows, nodes)
+        edges = np.append(element.times, element.start + element.length)
         for sample in np.flatnonzero(outside.any(axis=0)):
             k = int(np.flatnonzero(outside[:, sample])[-1])
             off = _host(abs(points[k, sample].reshape(-1) - ref[sample])) * per[sample]
             late = np.flatnonzero(off > 1)
-            s = np.linspace(edges[k + 1], edges[min(k + 2, p)], 65)
-            columns = points[:, sample].reshape(p, nodes)[:, late]
-            dense = combine(interpolation(p, s), initial[sample].reshape(-1)[late], columns)
+            times = np.linspace(edges[k], edges[k + 1], 65)
+            followed = Piece(
+                element.start,
+                element.length / element.count,
+                element.count,
+                initial[sample].reshape(-1)[late],
+                points[:, sample].reshape(len(points), nodes)[:, late],
+            )
+            dense = followed.at(element.points, times)
             away = (_host(abs(dense - ref[sample, late])) * per[sample, late] > 1).any(axis=1)
-            share = s[np.flatnonzero(away)[-1]] if away.any() else s[0]
-            self.last[name][sample] = element.start + element.length * share
+            self.last[name][sample] = times[np.flatnonzero(away)[-1]] if away.any() else times[0]
 
     def _moves(self, name: str, element: Element, initial: Array, points: Array) -> bool:
         """Whether any node still has |C dv/dt|/g beyond its band at the element's end."""
         stage = next(s for s in element.group.stages if s.name == name)
-        slope = combine(end_slope(len(points))[None], initial, points)[0] / element.length
+        p = element.points
+        start = initial if len(points) == p else points[-p - 1]
+        slope = combine(end_slope(p)[None], start, points[-p:])[0] * (element.count / element.length)
         node = stage.node
         if node.feedback is None:
             gamma = stage.gamma({})

@@ -81,6 +81,8 @@ def phi(a: Array) -> tuple[Array, Array]:
 class Stepper:
     """State of a stochastic transient: every array's value and, for the next step, its delivered drive and γ."""
 
+    stretch = 1  # windows are no longer than usual: steps are not solved in rows
+
     def __init__(
         self,
         plan: Plan,

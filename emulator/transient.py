@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..circuits.errors import Error
-from .collocation import combine, interpolation, propagator, radau, solve_root, solve_varying, tail
+from .collocation import Piece, propagator, radau, solve_constant, solve_root, solve_varying, tails
 from .inputs import input_at
 from .observers import Element, Observer
 from .plan import Group, Plan, Stage
@@ -30,16 +30,7 @@ Array = Any
 log = logging.getLogger(__name__)
 SMALLEST = 14  # a group may halve its window this often
 MAX_SWEEPS = 60
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One array's polynomial in one element: start (batch, *shape), points (p, batch, *shape)."""
-
-    begin: float
-    length: float
-    start: Array
-    points: Array
+BLOCK_VALUES = 1 << 17  # node values that a block of elements may hold
 
 
 @dataclass
@@ -54,12 +45,16 @@ class Counts:
 
 
 class Signals(Mapping[str, Array]):
-    """Values (p·batch, *shape) at an element's points: own arrays as solved, others evaluated when first asked for."""
+    """Values (K, *shape), K = count·p·batch, at the points of `count` equal elements in a row.
 
-    def __init__(self, march: March, begin: float, length: float) -> None:
-        self.march, self.begin, self.length = march, begin, length
-        self.times = begin + length * march.points_at
-        self.inside = begin + length * np.minimum(march.points_at, 1 - 1e-9)  # before a jump at the element's end
+    Own arrays as solved; others are evaluated when first asked for.
+    """
+
+    def __init__(self, march: March, begin: float, length: float, count: int) -> None:
+        self.march, self.begin, self.length, self.count = march, begin, length, count
+        starts = begin + length * np.arange(count)[:, None]
+        self.times = (starts + length * march.points_at).reshape(-1)
+        self.inside = (starts + length * np.minimum(march.points_at, 1 - 1e-9)).reshape(-1)  # before a jump at the end
         self.known: dict[str, Array] = {}
 
     def __getitem__(self, name: str) -> Array:
@@ -74,22 +69,27 @@ class Signals(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self.march.plan.circuit.arrays)
 
+    def keep(self, count: int) -> None:
+        """Forget all but the first `count` elements."""
+        points = count * self.march.p
+        self.count, self.times = count, self.times[:points]
+        self.known = {name: values[:points] for name, values in self.known.items()}
+
     def _evaluate(self, name: str) -> Array:
         march = self.march
         if name in march.inputs:
             return march.input_at(name, self.inside)
         pieces = march.pieces[name]
         for piece in pieces:
-            if piece.begin == self.begin and piece.length == self.length:
-                return piece.points
+            if piece.begin == self.begin and piece.length == self.length and piece.count >= self.count:
+                return piece.points[: self.count * march.p]
         parts, done = [], 0
         for k, piece in enumerate(pieces):
-            stop = piece.begin + piece.length * (1 + 1e-12) if k < len(pieces) - 1 else math.inf
-            upto = int(np.searchsorted(self.times, stop, side="right"))
-            if upto > done:
-                s = np.minimum((self.times[done:upto] - piece.begin) / piece.length, 1.0)
-                parts.append(combine(interpolation(march.p, s), piece.start, piece.points))
-                done = upto
+            last = k == len(pieces) - 1
+            stop = len(self.times) if last else int(np.searchsorted(self.times, piece.end * (1 + 1e-12), side="right"))
+            if stop > done:
+                parts.append(piece.at(march.p, self.times[done:stop]))
+                done = stop
         return parts[0] if len(parts) == 1 else march.plan.backend.xp.concatenate(parts)
 
 
@@ -112,7 +112,9 @@ class March:
         self.batch = max([v.shape[0] for v in start.values()], default=1)
         self.x = {n: plan.backend.xp.broadcast_to(v, (self.batch, *v.shape[1:])) for n, v in start.items()}
         self.pieces: dict[str, list[Piece]] = {}
-        self.level = [3] * len(plan.groups)
+        self.block = [self._block(group) for group in plan.groups]
+        self.stretch = 1 << min(3, max(0, min(self.block, default=1).bit_length() - 4))  # longer windows of longer rows
+        self.level = [1 + self.stretch.bit_length()] * len(plan.groups)
         self.counts = Counts()
         for observer in observers:
             observer.begin(plan, self.x)
@@ -121,6 +123,11 @@ class March:
         """A clamped array at times, (len(times), batch, *shape)."""
         shape = self.plan.circuit.arrays[name].shape
         return input_at(self.plan.backend, self.inputs[name], shape, times, self.batch)
+
+    def _block(self, group: Group) -> int:
+        """Elements solved at once: many where an element is small beside the cost of asking for it."""
+        nodes = self.batch * sum(math.prod(stage.node.shape) for stage in group.stages)
+        return 1 if group.cyclic else max(1, BLOCK_VALUES // (self.p * nodes))
 
     def window(self, begin: float, length: float) -> None:
         """March every group from begin to begin + length."""
@@ -131,6 +138,7 @@ class March:
             observer.window(begin + length)
 
     def _march_group(self, number: int, group: Group, begin: float, length: float) -> None:
+        """Elements of one group through the window: as many of one size at once as fit a block, halved on error."""
         for stage in group.stages:
             self.pieces[stage.name] = []
         finest = 1 << SMALLEST
@@ -140,51 +148,51 @@ class March:
             while at % (finest >> level):
                 level += 1
             span = finest >> level
-            size = length * span / finest
-            solved, error = self._element(group, begin + length * at / finest, size)
-            if error > 1 and level < SMALLEST:
+            count = min((finest - at) // span, self.block[number])
+            solved, errors = self._elements(group, begin + length * at / finest, length * span / finest, count)
+            good = next((k for k, error in enumerate(errors) if error > 1), count)
+            if good < count:
                 self.counts.rejected += 1
-                level += 1 if error < 2.0**self.p else 2
-                level = min(level, SMALLEST)
-                continue
-            if error > 1e3:
-                raise Error(
-                    f"the transient of layer {group.layer!r} does not converge at {begin:.3g} s: "
-                    "the circuit may be unstable; check its feedback, or raise tolerance"
-                )
-            self._accept(group, solved)
-            at += span
-            if level > 0 and error * 2.0 ** (self.p - 1) < 1:
-                level -= 1
+                if level == SMALLEST and errors[good] > 1e3:
+                    raise _unstable(group, begin)
+                good = max(good, 1) if level == SMALLEST else good
+                level = min(level + (1 if errors[min(good, count - 1)] < 2.0**self.p else 2), SMALLEST)
+            if good:
+                solved.keep(good)
+                self._accept(group, solved)
+                at += good * span
+                if good == count:
+                    level = max(0, level - _doublings(max(errors), self.p))
         self.level[number] = level
 
     def _accept(self, group: Group, signals: Signals) -> None:
         initial = {s.name: self.x[s.name] for s in group.stages}
         for stage in group.stages:
-            points = signals.known[stage.name]
-            self.pieces[stage.name].append(Piece(signals.begin, signals.length, initial[stage.name], points))
-            self.x[stage.name] = points[-1]
-        self.counts.elements += 1
-        self.counts.points += self.p
-        self.counts.by_layer[group.layer] = self.counts.by_layer.get(group.layer, 0) + 1
+            name, points = stage.name, signals.known[stage.name]
+            self.pieces[name].append(Piece(signals.begin, signals.length, signals.count, initial[name], points))
+            self.x[name] = points[-1]
+        self.counts.elements += signals.count
+        self.counts.points += signals.count * self.p
+        self.counts.by_layer[group.layer] = self.counts.by_layer.get(group.layer, 0) + signals.count
         if self.observers:
-            shown = Element(group, signals.begin, signals.length, signals.times, _Shown(signals), initial)
+            length = signals.count * signals.length
+            shown = Element(group, signals.begin, length, signals.times, _Shown(signals), initial, signals.count)
             for observer in self.observers:
                 observer.element(shown)
 
-    def _element(self, group: Group, begin: float, length: float) -> tuple[Signals, float]:
-        """Solve one element of one group. Returns its signals and error / tolerance."""
-        signals = Signals(self, begin, length)
+    def _elements(self, group: Group, begin: float, length: float, count: int) -> tuple[Signals, list[float]]:
+        """Solve elements of one group. Returns their signals and each one's error / tolerance."""
+        signals = Signals(self, begin, length, 1 if group.cyclic else count)
         if group.cyclic:
-            return signals, self._sweep_cycle(group, signals)
-        worst = 0.0
+            return signals, [self._sweep_cycle(group, signals)]
+        worst = np.zeros(count)
         for stage in group.stages:
             signals.known[stage.name] = self._solve(stage, signals)
             if self.tolerance is not None:
-                worst = max(worst, self._error(stage, signals.known[stage.name]))
-                if worst > 1:
+                worst = np.maximum(worst, self._errors(stage, signals.known[stage.name], count))
+                if worst[0] > 1:
                     break
-        return signals, worst
+        return signals, worst.tolist()
 
     def _sweep_cycle(self, group: Group, signals: Signals) -> float:
         """Gauss-Seidel sweeps over a cycle until it changes by less than a hundredth of the tolerance."""
@@ -206,47 +214,39 @@ class March:
             if change < aim:
                 if self.tolerance is None:
                     return 0.0
-                return max(self._error(stage, signals.known[stage.name]) for stage in group.stages)
+                return max(float(self._errors(stage, signals.known[stage.name], 1)[0]) for stage in group.stages)
         return math.inf
 
     def _solve(self, stage: Stage, signals: Signals) -> Array:
-        """The polynomial of one array in the element: (p, batch, *shape)."""
-        node, p = stage.node, self.p
+        """The polynomials of one array in the elements: (count·p, batch, *shape)."""
+        node, p, count = stage.node, self.p, signals.count
         start = self.x[stage.name]
         ratio = signals.length / node.time_constant
-        shape = (p, *start.shape)
+        shape = (count, p, *start.shape)
         if node.is_root:
             drive = _shaped(stage.delivered(signals, None), shape)
-            return solve_root(p, ratio, node.feedback, stage.standing, stage.offset, start, drive)
+            solved = solve_root(p, ratio, node.feedback, stage.standing, stage.offset, start, drive)
+            return solved.reshape(-1, *start.shape)
         gamma = stage.gamma(signals)
         drive = _shaped(stage.delivered(signals, gamma), shape)
         if stage.linear:
-            m, matrix = propagator(p, ratio * gamma)
-            scale = np.concatenate([m[:, None], matrix / gamma], axis=1)
-            return combine(scale, start, drive)
-        rank = len(start.shape) - 1
-        varying = node.feedback is not None
-        gamma = (
-            gamma.reshape(p, self.batch, *gamma.shape[1:])
-            if varying
-            else gamma.reshape(1, 1, *(1,) * (rank - gamma.ndim), *gamma.shape)
-        )
-        xp = self.plan.backend.xp
-        gamma = xp.broadcast_to(gamma, (p, self.batch, *gamma.shape[2:]))
-        return solve_varying(p, ratio, gamma, start, drive)
+            solved = solve_constant(*propagator(p, ratio * gamma), gamma, start, drive)
+        else:
+            solved = solve_varying(p, ratio, _per_point(gamma, node.feedback is not None, shape), start, drive)
+        return solved.reshape(-1, *start.shape)
 
-    def _error(self, stage: Stage, points: Array) -> float:
-        """Estimated rms error of the element, in full scale, over tolerance."""
-        top = combine(tail(self.p), self.x[stage.name], points) * stage.per_full_scale
-        before, last = (math.sqrt(float((row * row).mean())) for row in top)
+    def _errors(self, stage: Stage, points: Array, count: int) -> Array:
+        """Estimated rms error of each element, in full scale, over tolerance: (count,)."""
         assert self.tolerance is not None
-        if not math.isfinite(last):
-            return math.inf
-        return last * min(1.0, last / before if before > 0 else 0.0) / self.tolerance
+        values = points.reshape(count, self.p, *points.shape[1:])
+        top = tails(self.p, self.x[stage.name], values) * stage.per_full_scale
+        before, last = np.sqrt(self.plan.backend.host((top * top).reshape(2, count, -1).mean(axis=2)))
+        ratio = np.minimum(1.0, last / np.maximum(before, 1e-30))
+        return np.where(np.isfinite(last), last * ratio / self.tolerance, math.inf)
 
 
 class _Shown(Mapping[str, Array]):
-    """An element's signals as observers see them: (p, batch, *shape)."""
+    """An element's signals as observers see them: (points, batch, *shape)."""
 
     def __init__(self, signals: Signals) -> None:
         self.signals = signals
@@ -262,10 +262,32 @@ class _Shown(Mapping[str, Array]):
         return len(self.signals)
 
 
+def _doublings(error: float, p: int) -> int:
+    """How often an element may double before an error that grows like length^p passes half the tolerance."""
+    return max(0, int(math.log2(0.5 / max(error, 1e-30)) // p))
+
+
+def _unstable(group: Group, begin: float) -> Error:
+    return Error(
+        f"the transient of layer {group.layer!r} does not converge at {begin:.3g} s: "
+        "the circuit may be unstable; check its feedback, or raise tolerance"
+    )
+
+
+def _per_point(gamma: Array, varying: bool, shape: tuple[int, ...]) -> Array:
+    """γ as (count, p, batch, …) with the node axes it has."""
+    xp = gamma.__array_namespace__()
+    if varying:
+        return gamma.reshape(*shape[:3], *gamma.shape[1:])
+    rank = len(shape) - 3
+    each = gamma.reshape(*(1,) * (3 + rank - gamma.ndim), *gamma.shape)
+    return xp.broadcast_to(each, (*shape[:3], *each.shape[3:]))
+
+
 def _shaped(drive: Array, shape: tuple[int, ...]) -> Array:
-    """A drive (K, …) or broadcastable, as (p, batch, *shape)."""
+    """A drive (K, …) or broadcastable, as (count, p, batch, *shape)."""
     xp = np if not hasattr(drive, "__array_namespace__") else drive.__array_namespace__()
-    flat = (shape[0] * shape[1], *shape[2:])
+    flat = (shape[0] * shape[1] * shape[2], *shape[3:])
     if np.shape(drive) != flat:
         drive = xp.ascontiguousarray(xp.broadcast_to(drive, flat))
     return drive.reshape(shape)

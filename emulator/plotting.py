@@ -1,0 +1,165 @@
+"""Pictures of waveforms, and the look that all pictures share. No global state: a Figure is returned, never shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..circuits.errors import Error
+from .traces import Trace, Traced
+
+Array = Any
+F = TypeVar("F", bound=Callable[..., Figure])
+
+# Okabe & Ito (2008): told apart by every kind of colour vision; the yellow is too light for lines on paper.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+INK, MUTED, FAINT = "#1f2328", "#59636e", "#d9dee3"
+MARKERS = ("-", "--", "-.", ":")
+LOOK = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.labelsize": 9.0,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "lines.linewidth": 1.3,
+    "lines.solid_capstyle": "round",
+    "legend.fontsize": 8.0,
+    "legend.frameon": False,
+    "figure.dpi": 110.0,
+    "figure.facecolor": "white",
+}
+
+
+def drawn(function: F) -> F:
+    """Draw in the shared look; the caller's own settings are as before afterwards."""
+    return mpl.rc_context(LOOK)(function)  # type: ignore[return-value]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, sizes in inches, that no window knows of."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def mark_settling(axes: Iterable[Axes], seconds: float | None, *, label: bool = True) -> None:
+    """A line where the machine settled, named on the first of the axes."""
+    if seconds is None or not np.isfinite(seconds):
+        return
+    for k, ax in enumerate(axes):
+        ax.axvline(seconds * 1e9, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1.5)
+        if k == 0 and label:
+            ax.annotate(
+                f"settled {seconds * 1e9:.0f} ns",
+                (seconds * 1e9, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                color=INK,
+                annotation_clip=False,
+            )
+
+
+def settling_of(run: Any) -> float | None:
+    """Oracle settling time [s] of a run's slowest sample; None for anything that has none."""
+    time = getattr(run, "settling_time", None)
+    return float(np.max(time)) if time is not None and np.isfinite(time).all() else None
+
+
+def recorded(source: Any, unit: str) -> dict[str, Trace]:
+    """Traces in a unit, of an observer, or of all observers of a run."""
+    if isinstance(source, Traced):
+        observers: list[Any] = [source]
+    else:
+        observers = list(getattr(source, "observed", {}).values())
+    found: dict[str, Trace] = {}
+    for observer in observers:
+        if isinstance(observer, Traced):
+            found |= {name: trace for name, trace in observer.traces().items() if trace.unit == unit}
+    return found
+
+
+@drawn
+def plot_waveforms(
+    source: Any,
+    names: Iterable[str] | None = None,
+    *,
+    spins: int = 6,
+    sample: int = 0,
+    title: str = "",
+) -> Figure:
+    """Voltages of chosen spins against time, one panel an array, mV and ns.
+
+    source: a run (all its probes) or one probe. names: arrays, default all recorded. spins: at most so many nodes of
+    an array: those that end lowest, highest and evenly between. sample: row of the batch.
+    Raises Error when nothing was recorded.
+    """
+    traces = _chosen(recorded(source, "V"), names)
+    figure = new_figure(7.0, 0.75 + 1.45 * len(traces))
+    axes = np.ravel(figure.subplots(len(traces), 1, sharex=True, squeeze=False))
+    for ax, (name, trace) in zip(axes, traces.items(), strict=True):
+        _panel(ax, name, trace, spins, sample)
+    settled = settling_of(source)
+    mark_settling(axes, settled)
+    axes[-1].set_xlabel("time (ns)")
+    axes[-1].set_xlim(0, max(float(t.times[-1]) for t in traces.values()) * 1e9)
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return figure
+
+
+def _chosen(traces: Mapping[str, Trace], names: Iterable[str] | None) -> dict[str, Trace]:
+    if not traces:
+        raise Error("nothing was recorded: pass observers=[Probe([…])] to the run")
+    for name in names or ():
+        if name not in traces:
+            raise Error(f"array {name!r} was not recorded: choose from {', '.join(traces)}")
+    return {name: traces[name] for name in names or traces}
+
+
+def _panel(ax: Axes, name: str, trace: Trace, spins: int, sample: int) -> None:
+    values = trace.values.reshape(len(trace.times), trace.values.shape[1], -1)
+    if not -values.shape[1] <= sample < values.shape[1]:
+        raise Error(f"sample {sample} is not in the run: it has {values.shape[1]}")
+    millivolts = values[:, sample] * 1e3
+    for n, k in enumerate(spread(millivolts[-1], min(spins, len(COLOURS)))):
+        ax.plot(trace.times * 1e9, millivolts[:, k], color=COLOURS[n], label=trace.label(k))
+    ax.axhline(0, color=MUTED, linewidth=0.6, zorder=1)
+    ax.set_ylabel("mV")
+    ax.set_title(name)
+    ax.margins(y=0.12)
+    if trace.label(0):
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.2, labelspacing=0.3)
+
+
+def spread(ends: Array, count: int) -> list[int]:
+    """Indices of `count` values, highest first, evenly through their order."""
+    order = np.argsort(-np.asarray(ends), kind="stable")
+    places = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
+    return [int(order[p]) for p in places]
+
+
+__all__ = ["COLOURS", "drawn", "mark_settling", "new_figure", "plot_waveforms", "recorded", "settling_of", "spread"]

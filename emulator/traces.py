@@ -1,0 +1,39 @@
+"""What observers leave behind: values of one thing against time, with their unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Trace:
+    """times (T,) [s]; values (T, …) in `unit` ("V", or "1" for a share of full scale).
+
+    Of an array's nodes: values (T, batch, *picked); nodes (*picked) their flat indices in the array's `shape`.
+    """
+
+    times: Array
+    values: Array
+    unit: str = "V"
+    nodes: Array | None = None
+    shape: tuple[int, ...] = ()
+
+    def label(self, k: int) -> str:
+        """Index of the k-th picked node in its array, such as "[3, 17]"."""
+        if self.nodes is None or not self.shape:
+            return ""
+        index = np.unravel_index(int(np.ravel(self.nodes)[k]), self.shape)
+        return "[" + ", ".join(str(int(i)) for i in index) + "]"
+
+
+@runtime_checkable
+class Traced(Protocol):
+    """An observer whose record can be plotted and saved."""
+
+    def traces(self) -> dict[str, Trace]:
+        """What was recorded, by name."""
