@@ -1,0 +1,89 @@
+"""What the benchmarks share: waveform error by the strict definition, medians, and result tables with their origin."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import dsmachine as ds
+from dsmachine.circuits.circuit import Circuit
+from dsmachine.emulator.observers import Probe
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def free_arrays(circuit: Circuit) -> list[str]:
+    """Names of the arrays that are solved for."""
+    return [name for name, node in circuit.arrays.items() if not node.clamped]
+
+
+def nrmse(circuit: Circuit, probe: Probe, reference: Probe, until: float) -> tuple[float, str]:
+    """(NRMSE, array) of the worst array: rms over nodes and times up to `until` of Δv / full scale."""
+    worst = (0.0, "")
+    for name in free_arrays(circuit):
+        times = reference.times(name)
+        node = circuit.arrays[name]
+        error = (probe.volts(name) - reference.volts(name))[times <= until]
+        error = error / np.broadcast_to(node.full_scale, node.shape)
+        if node.exists is not None:
+            error = error[:, :, node.exists]
+        worst = max(worst, (float(np.sqrt((error**2).mean())), name))
+    return worst
+
+
+def timed(task: Callable[[], Any], repeats: int) -> tuple[float, Any]:
+    """(median seconds, last result) of `repeats` calls."""
+    seconds = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        result = task()
+        seconds.append(time.perf_counter() - begun)
+    return statistics.median(seconds), result
+
+
+def origin() -> dict[str, Any]:
+    """Where and with what the rows were measured."""
+    root = Path(__file__).parent
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True)
+    return {
+        "dsmachine": ds.__version__,
+        "commit": commit.stdout.strip(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS", "default"),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def save(name: str, rows: list[dict[str, Any]]) -> None:
+    """Write benchmarks/results/<name>.json and .md and print the table."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps({"origin": origin(), "rows": rows}, indent=1) + "\n")
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    lines = ["| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
+    lines += ["| " + " | ".join(_cell(row.get(key, "")) for key in keys) + " |" for row in rows]
+    about = ", ".join(f"{key} {value}" for key, value in origin().items())
+    text = "\n".join(lines)
+    (RESULTS / f"{name}.md").write_text(f"{text}\n\n{about}\n")
+    sys.stdout.write(text + "\n")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
