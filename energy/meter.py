@@ -3,7 +3,8 @@
     heat of a term   ∫ Σ H x² dt           from ∫x² of each node, which all terms on an array share
     its supply       VDD ∫ Σ A |x| dt      class-B drivers; from ∫|x|
     feedback         ∫ g₀γ v² dt           γ constant, or driven by another node
-    conveyor         VDD (I_bias T + m ∫|I| dt),      |I| = |C dv/dt + g₀γ v| ≤ C|dv/dt| + g₀γ|v|, equal at rest
+    conveyor         VDD (I_bias T + m ∫|I| dt),      |I| = |C dv/dt + g₀γ v| ≤ C|dv/dt| + g₀γ|v|, equal at rest;
+                                           ∫|dv/dt| dt is counted from window to window
     buffer           VDD I_bias T          of each node that must deliver current
     retention        VDD I_off T,   refresh  E_refresh T / (C_hold ΔV / I_off)       of each weight that is held
 
@@ -33,35 +34,39 @@ Array = Any
 class Integrals:
     """Of one array, per node, (batch, *shape), logical units and seconds.
 
-    square ∫x², magnitude ∫|x|; held_square ∫γx², held_magnitude ∫γ|x| where γ varies, else None;
-    travel Σ|Δx| over elements; last: x at the end of the latest element.
+    square ∫x², magnitude ∫|x|; held_square ∫γx², held_magnitude ∫γ|x| where γ varies (else left at 0);
+    travel Σ|Δx| over windows; begun, last: x at the present window's start and the latest element's end.
     """
 
     square: Array
     magnitude: Array
-    held_square: Array | None
-    held_magnitude: Array | None
+    held_square: Array
+    held_magnitude: Array
     travel: Array
+    begun: Array
     last: Array
 
     @classmethod
-    def zero(cls, xp: Any, shape: tuple[int, ...], varying: bool, last: Array) -> Integrals:
-        held = [xp.zeros(shape) if varying else None for _ in range(2)]
-        return cls(xp.zeros(shape), xp.zeros(shape), held[0], held[1], xp.zeros(shape), last)
+    def zero(cls, xp: Any, shape: tuple[int, ...], start: Array) -> Integrals:
+        square, magnitude, held_square, held_magnitude, travel = (xp.zeros(shape) for _ in range(5))
+        return cls(square, magnitude, held_square, held_magnitude, travel, start, start)
 
     def add(self, weights: Array, x: Array, gamma: Array | None) -> None:
         """One element: weights (p,) in seconds, x (p, batch, *shape), γ broadcastable to x or None."""
-        powers = ((x * x, self.square, self.held_square), (abs(x), self.magnitude, self.held_magnitude))
-        for power, plain, held in powers:
-            plain += _weighted(weights, power)
-            if held is not None:
-                power *= gamma
-                held += _weighted(weights, power)
+        size = abs(x)
+        self.magnitude += _weighted(weights, size)
+        if gamma is not None:
+            held = size * gamma
+            self.held_magnitude += _weighted(weights, held)
+            held *= size
+            self.held_square += _weighted(weights, held)
+        size *= size
+        self.square += _weighted(weights, size)
 
-    def move(self, start: Array, end: Array) -> None:
-        """The element went from start to end."""
-        self.travel += abs(end - start)
-        self.last = end.copy()
+    def end_window(self) -> None:
+        """A window is over: count the way from where it began."""
+        self.travel += abs(self.last - self.begun)
+        self.begun = self.last.copy()
 
 
 def _weighted(weights: Array, x: Array) -> Array:
@@ -95,9 +100,8 @@ class EnergyMeter:
         self.duration = 0.0
 
     def _zero(self, node: NodeArray, start: Array | None) -> Integrals:
-        shape = (self._batch, *node.shape)
-        last = self._plan.backend.xp.zeros(shape) if start is None else start.copy()
-        return Integrals.zero(self._plan.backend.xp, shape, node.feedback is not None, last)
+        xp, shape = self._plan.backend.xp, (self._batch, *node.shape)
+        return Integrals.zero(xp, shape, xp.zeros(shape) if start is None else start.copy())
 
     def element(self, element: Element) -> None:
         """Add one accepted element of one group."""
@@ -106,7 +110,7 @@ class EnergyMeter:
         for stage in element.group.stages:
             x, integrals = element.values[stage.name], self._of[stage.name]
             integrals.add(weights, x, _varying_gamma(stage, element.values))
-            integrals.move(element.initial[stage.name], x[-1])
+            integrals.last = x[-1]
             for term in stage.terms:
                 if term.name in self._rest:
                     self._add_rest(term.name, element, weights)
@@ -122,6 +126,8 @@ class EnergyMeter:
     def window(self, time: float) -> None:
         """All groups have reached `time`."""
         self.duration = time
+        for stage in self._plan.stages:
+            self._of[stage.name].end_window()
 
     # --- the account ----------------------------------------------------------------------------------
 

@@ -99,7 +99,7 @@ class Coupling(Term):
             peak = max(float(np.abs(self.siemens(circuit, p)).max()) for p in range(min(2, _positions(node.shape))))
             shape_in, shape_out = u_in.shape, u_out.shape
             return np.full(shape_out, peak * w.shape[1]), np.full(shape_in, peak * w.shape[0])
-        return node.conductance * u_out * ((1 / u_in) @ w.T), node.conductance * (u_out @ w) / u_in
+        return node.conductance * u_out * _rowwise(1 / u_in, w.T), node.conductance * _rowwise(u_out, w) / u_in
 
     def loading(self, circuit: Circuit) -> tuple[Array, Array]:
         total = self._sums(circuit)[0]
@@ -224,6 +224,15 @@ def _lead(shape: tuple[int, ...], width: int) -> tuple[int, ...]:
     if held != width:
         raise ValueError(f"a weight of {width} columns does not fit nodes of shape {shape}")
     return shape[:axis]
+
+
+def _rowwise(x: Array, matrix: Array) -> Array:
+    """x @ matrix with each distinct row of x multiplied once: positions mostly share their units."""
+    rows = x.reshape(-1, x.shape[-1])
+    distinct = {row.tobytes(): k for k, row in enumerate(rows)}
+    place = {key: n for n, key in enumerate(distinct)}
+    product = rows[list(distinct.values())] @ matrix
+    return product[[place[row.tobytes()] for row in rows]].reshape(*x.shape[:-1], -1)
 
 
 def _positions(shape: tuple[int, ...]) -> int:

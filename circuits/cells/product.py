@@ -125,7 +125,8 @@ class Driven:
     unit: Array
 
     def __call__(self, x: Signals) -> Power:
-        a, b = abs(self.a.of(x[self.a.array])), abs(self.b.of(x[self.b.array]))
+        a = abs(self.a.of(x[self.a.array]))
+        b = a if self.a == self.b else abs(self.b.of(x[self.b.array]))
         current = contract(self.spec, a, self.scale).reshape(len(a), -1)
         b = b.reshape(len(b), -1)
         current *= b

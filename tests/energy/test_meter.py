@@ -1,0 +1,273 @@
+"""Joules against closed forms: RC, divider, a tile by direct quadrature; independence of elements; shapes."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.integrate import quad_vec
+
+from dsmachine.circuits.cells import Feedback, View
+from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.technology import Technology, load_technology
+from dsmachine.emulator.run import transient
+from dsmachine.energy.area import area
+from dsmachine.energy.meter import EnergyMeter, EnergyReport, driver_counts
+from dsmachine.energy.report import engineering
+
+Array = Any
+TAU = 49e-15 / 32.26e-6
+C, G, VDD = 49e-15, 32.26e-6, 1.0
+
+
+def weigh(circuit: Circuit, inputs: dict[str, Array], duration: float, **options: Any) -> EnergyReport:
+    meter = EnergyMeter()
+    settings: dict[str, Any] = {"tolerance": 1e-7, "precision": "float64"} | options
+    transient(circuit, inputs, duration=duration, observers=[meter], **settings)
+    return meter.report()
+
+
+def series_rc() -> Circuit:
+    """The textbook's: a source, a resistor, a capacitor, and nothing to ground."""
+    circuit = Circuit("series RC")
+    circuit.clamp("u", (1,))
+    circuit.nodes("v", (1,), ratio=0.0, rail=None)
+    circuit.couple("r", "u", "v", 1.0, passive=True)
+    return circuit
+
+
+# --- one RC -------------------------------------------------------------------------------------------
+
+
+def test_series_rc_burns_half_of_what_it_draws() -> None:
+    report = weigh(series_rc(), {"u": [0.4]}, 40 * TAU)
+    assert report.dissipated == pytest.approx(0.5 * C * 0.4**2, rel=1e-6)
+    assert report.delivered == pytest.approx(C * 0.4**2, rel=1e-6)
+    assert report.stored_after - report.stored_before == pytest.approx(0.5 * C * 0.4**2, rel=1e-6)
+    assert report.imbalance is not None and report.imbalance < 1e-6
+    assert report.by("part")["coupling"][0] == pytest.approx(VDD * C * 0.4, rel=1e-6)  # class B
+
+
+def test_series_rc_on_the_way() -> None:
+    t = 0.7 * TAU
+    report = weigh(series_rc(), {"u": [0.4]}, t)
+    assert report.dissipated == pytest.approx(0.5 * C * 0.16 * (1 - np.exp(-2 * t / TAU)), rel=1e-6)
+    assert report.duration == pytest.approx(t)
+
+
+def test_discharge_burns_what_was_stored() -> None:
+    report = weigh(series_rc(), {"u": [0.0]}, 40 * TAU, initial={"v": [0.3]})
+    assert report.dissipated == pytest.approx(0.5 * C * 0.09, rel=1e-6)
+    assert abs(report.delivered) < 1e-9 * report.stored_before
+
+
+def test_buffered_rc() -> None:
+    """v = V(1 − e^(−t/τ)): coupling G V² t, feedback G ∫v², conveyor VDD (I_b t + G ∫v + C V)."""
+    circuit = Circuit("rc")
+    circuit.clamp("u", (1,))
+    circuit.nodes("v", (1,), layer="L")
+    circuit.couple("w", "u", "v", 1.0)
+    t, v = 12 * TAU, 0.3
+    report = weigh(circuit, {"u": [v]}, t)
+    tech, parts = load_technology(), report.by("part")
+    e = np.exp(-t / TAU)
+    assert parts["coupling"][1] == pytest.approx(G * v * v * t, rel=1e-6)
+    assert parts["coupling"][0] == pytest.approx(VDD * G * v * t, rel=1e-6)
+    square = v * v * (t - 2 * TAU * (1 - e) + TAU / 2 * (1 - e * e))
+    assert parts["feedback"][1] == pytest.approx(G * square, rel=1e-6)
+    signal = G * v * (t - TAU * (1 - e)) + C * v * (1 - e)
+    assert parts["conveyors"][0] == pytest.approx(VDD * (tech.conveyor.bias_current * t + signal), rel=1e-6)
+    assert parts["input drivers"][0] == pytest.approx(tech.buffer.bias_current * t)
+    assert parts["refresh"][0] == pytest.approx(4e-12 * t / tech.switch.refresh_interval)
+    assert parts["retention"][0] == pytest.approx(69e-12 * t)
+    assert report.imbalance is None
+
+
+# --- networks of passive parts ------------------------------------------------------------------------
+
+
+def test_static_divider() -> None:
+    """At rest a divider of G₁ to 0.4 V and g to ground takes V² G₁g/(G₁ + g), from the start on and for ever."""
+    circuit = Circuit("divider")
+    circuit.clamp("u", (1,))
+    circuit.nodes("v", (1,), rail=None)
+    circuit.couple("r", "u", "v", 3.0, passive=True)
+    rest = 0.4 * 3 / 4
+    report = weigh(circuit, {"u": [0.4]}, 10 * TAU, initial={"v": [rest]})
+    watts = 0.16 * G * 3 / 4
+    assert report.dissipated == pytest.approx(watts * 10 * TAU, rel=1e-6)
+    assert report.delivered == pytest.approx(watts * 10 * TAU, rel=1e-6)
+    assert report.power > report.delivered / report.duration
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_a_passive_network_closes_its_balance(balanced: bool) -> None:
+    rng = np.random.default_rng(0)
+    circuit = Circuit("mesh")
+    circuit.clamp("u", (3, 5), unit=0.2)
+    circuit.nodes("a", (3, 4), unit=rng.uniform(0.1, 0.4, (3, 4)), rail=None, ratio=rng.uniform(0, 1, (3, 4)))
+    circuit.nodes("b", (3, 4), unit=0.3, rail=None)
+    circuit.couple("dense", "u", "a", rng.normal(size=(4, 5)), passive=True, balanced=balanced)
+    circuit.couple("each", "a", "b", rng.normal(size=4), passive=True)
+    circuit.couple("part", View("u", 1, 5, (2, 2)), "b", rng.normal(size=(4, 4)), passive=True)
+    report = weigh(circuit, {"u": rng.normal(size=(2, 3, 5))}, 3 * TAU)
+    assert report.imbalance is not None and report.imbalance.shape == (2,)
+    assert np.all(report.imbalance < 1e-6)
+
+
+# --- a tile, by direct quadrature ---------------------------------------------------------------------
+
+
+def tile() -> tuple[Circuit, Array]:
+    rng = np.random.default_rng(1)
+    circuit = Circuit("tile")
+    circuit.clamp("u", (2, 3), unit=0.3)
+    unit = rng.uniform(0.2, 0.4, (2, 4))
+    circuit.nodes("a", (2, 4), unit=unit, rail=None, layer="1")
+    weight = rng.normal(size=(4, 3))
+    circuit.couple("w", "u", "a", weight)
+    mask = np.array([[True, False], [True, True]])
+    circuit.nodes("p", (2, 2), unit=0.5, rail=None, layer="2", exists=mask)
+    circuit.multiply("q", "a", "a", "p", "id,jd->ij", gain=0.5)
+    return circuit, weight
+
+
+def test_tile_against_direct_quadrature() -> None:
+    circuit, weight = tile()
+    u = np.random.default_rng(2).normal(size=(2, 3))
+    t = 5 * TAU
+    report = weigh(circuit, {"u": u}, t)
+    unit, scale = circuit.units("a"), G * 0.5 * 0.5
+    siemens = G * np.abs(weight) * unit[:, :, None] / 0.3  # (position, out, in)
+    rest = u @ weight.T
+    mask = circuit.arrays["p"].exists
+    assert mask is not None
+
+    def watts(time: float) -> Array:
+        x = rest * (1 - np.exp(-time / TAU))
+        drive = np.abs(x)[:, None, :] * scale  # A of a device per |x_b|
+        heat = sum(float((drive[i, 0] * x[j] ** 2 * unit[j]).sum()) for i in range(2) for j in range(2) if mask[i, j])
+        amps = sum(float((drive[i, 0] * np.abs(x[j])).sum()) for i in range(2) for j in range(2) if mask[i, j])
+        coupling = float((siemens * (0.3 * u[:, None, :]) ** 2).sum())
+        signal = float((siemens * np.abs(0.3 * u[:, None, :])).sum())
+        return np.array([heat, amps, coupling, signal, float((G * (unit * x) ** 2).sum())])
+
+    heat, amps, coupling, signal, feedback = quad_vec(watts, 0, t, epsrel=1e-10)[0]
+    parts, layers = report.by("part"), report.by("layer")
+    assert parts["product"][1] == pytest.approx(heat, rel=1e-6)
+    assert parts["product"][0] == pytest.approx(VDD * amps, rel=1e-6)
+    assert parts["coupling"][1] == pytest.approx(coupling, rel=1e-6)
+    assert parts["coupling"][0] == pytest.approx(VDD * signal, rel=1e-6)
+    assert layers["1"][1] == pytest.approx(coupling + feedback, rel=1e-6)
+
+
+def test_meters_agree_with_themselves_point_by_point() -> None:
+    """A cell's law as the meter integrates it equals the law evaluated at each point."""
+    circuit, _ = tile()
+    rng = np.random.default_rng(3)
+    x = {name: rng.normal(size=(5, *node.shape)) for name, node in circuit.arrays.items()}
+    law = circuit.terms["w"].meter(circuit)
+    power = law(x)
+    assert power.heat.shape == power.supply.shape == (5,)
+    siemens = [circuit.terms["w"].siemens(circuit, p) for p in range(2)]  # type: ignore[attr-defined]
+    want = sum((np.abs(siemens[p]) * (0.3 * x["u"][:, p, None, :]) ** 2).sum(axis=(1, 2)) for p in range(2))
+    assert power.heat == pytest.approx(want)
+
+
+def test_feedback_driven_by_another_node_and_by_itself() -> None:
+    """At rest: division v = d/γ(s), root v² = d; heat g γ v² in each."""
+    circuit = Circuit("feedback")
+    circuit.clamp("u", (2, 1))
+    circuit.nodes("s", (2, 1), rail=None, feedback=Feedback("s"))
+    circuit.nodes("y", (2, 3), rail=None, feedback=Feedback("s"))
+    circuit.couple("a", "u", "s", 1.0)
+    circuit.bias("d", "y", 0.1)
+    u = np.array([[0.09], [0.25]])
+    root = np.sqrt(u)
+    t = 4 * TAU
+    report = weigh(circuit, {"u": u}, t, initial={"s": root, "y": np.broadcast_to(0.1 / root, (2, 3))})
+    heat = G * t * ((root**3).sum() + 3 * (0.01 / root).sum())
+    assert report.by("part")["feedback"][1] == pytest.approx(heat, rel=1e-6)
+    assert report.by("part")["source"][0] == pytest.approx(VDD * G * 0.1 * 6 * t, rel=1e-6)
+
+
+# --- independence, batches, tables --------------------------------------------------------------------
+
+
+def test_energy_does_not_depend_on_elements() -> None:
+    circuit, _ = tile()
+    inputs = {"u": np.random.default_rng(2).normal(size=(2, 3))}
+    end = 8 * TAU
+    exact = weigh(circuit, inputs, end, tolerance=1e-9)
+    for options in ({"elements": np.linspace(0, end, 9)[1:], "points": 7}, {"tolerance": 1e-5}):
+        found = weigh(circuit, inputs, end, **options)
+        assert found.dissipated == pytest.approx(exact.dissipated, rel=1e-5)
+        assert found.total == pytest.approx(exact.total, rel=1e-5)
+    single = weigh(circuit, inputs, end, tolerance=1e-4, precision="float32")
+    assert single.total == pytest.approx(exact.total, rel=1e-3)
+
+
+def test_batch_gives_each_sample_its_own_joules() -> None:
+    circuit, _ = tile()
+    u = np.random.default_rng(4).normal(size=(3, 2, 3))
+    together = weigh(circuit, {"u": u}, 4 * TAU)
+    assert together.total.shape == together.dissipated.shape == (3,)
+    for k in range(3):
+        alone = weigh(circuit, {"u": u[k]}, 4 * TAU)
+        assert together.total[k] == pytest.approx(alone.total[0], rel=1e-6)
+
+
+def test_tables_add_up_and_print() -> None:
+    circuit, _ = tile()
+    circuit.output = "p"
+    meter = EnergyMeter("cmos45")
+    transient(circuit, {"u": np.ones((2, 3))}, duration=4 * TAU, observers=[meter])
+    report = meter.report()
+    assert report.tokens == 2 and report.per_token == pytest.approx(report.total / 2)
+    for key in ("part", "layer", "phase"):
+        assert sum(drawn for drawn, _ in report.by(key).values()) == pytest.approx(report.total)
+        assert sum(heat for _, heat in report.by(key).values()) == pytest.approx(report.dissipated)
+    assert report.by("phase")["load"][0] == pytest.approx(6 * 4e-12)
+    assert report.by("phase")["read"][0] == pytest.approx(3 * 13.3e-12)  # one of four nodes does not exist
+    assert sum(row["drawn_j"] for row in report.rows()) == pytest.approx(report.total)
+    assert report.to_json()["total"] == pytest.approx(float(report.total[0]))
+    assert report.power == pytest.approx(report.by("phase")["anneal"][0] / report.duration)
+    text = str(report)
+    assert "drawn from the supply" in text and "refresh" in text and "not counted" in text
+
+
+def test_currents_and_leakage_come_from_the_technology() -> None:
+    def drawn(technology: Technology) -> EnergyReport:
+        meter = EnergyMeter(technology)
+        circuit, _ = tile()
+        transient(circuit, {"u": np.ones((2, 3))}, duration=4 * TAU, observers=[meter])
+        return meter.report()
+
+    tech = load_technology()
+    base, leaky = drawn(tech), drawn(tech.changed({"switch.off_current": 2 * 69e-12}, "test"))
+    assert leaky.by("part")["refresh"][0] == pytest.approx(2 * base.by("part")["refresh"][0])
+    assert base.weights == 24 and base.programming == pytest.approx(24 * 4e-12)
+    tight = drawn(tech.changed({"switch.off_current": 0.0}, "test"))
+    assert tight.by("part")["refresh"][0] == 0
+
+
+# --- silicon ------------------------------------------------------------------------------------------
+
+
+def test_area_counts_units() -> None:
+    circuit, _ = tile()
+    circuit.output = "p"
+    tech = load_technology()
+    parts = area(circuit, tech)
+    assert parts["nodes"] == pytest.approx((8 + 3) * tech.node.area)
+    assert parts["coupling"] == pytest.approx(2 * 12 * tech.coupling.area)
+    assert parts["product"] == pytest.approx(12 * tech.product.area)  # 2·2·4 pairs, a quarter masked
+    assert driver_counts(circuit) == {"u": 6, "a": 8}
+    assert parts["conveyors"] == pytest.approx((8 + 3) * tech.conveyor.area)
+    assert parts["converters"] == pytest.approx(tech.converter.dac_area + tech.converter.adc_area)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0 J"), (4e-12, "4 pJ"), (1.5e-19, "0.15 aJ"), (12, "12 J"), (3.2e7, "32 MJ")]
+)
+def test_engineering(value: float, text: str) -> None:
+    assert engineering(value, "J") == text
