@@ -25,7 +25,8 @@ def check_target(path: str | Path, *, overwrite: bool = False) -> Path:
         if target.exists() and not overwrite:
             raise _taken(path)
         if not target.parent.is_dir():
-            raise Error(f"output {path}: folder {target.parent} does not exist: create it or name another")
+            what = "is a file, not a folder" if target.parent.exists() else "does not exist"
+            raise Error(f"output {path}: folder {target.parent} {what}: create it or name another")
         part = _part(target)
         os.close(os.open(part, os.O_CREAT | os.O_WRONLY))
         part.unlink()

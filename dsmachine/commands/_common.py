@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import fields, is_dataclass
@@ -16,9 +17,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from .. import Error
+from ..emulator.files import check_target
+
+_LIST_OF_NUMBERS = re.compile(r'\[\n([^][{}"]*)\n *\]')  # no newline is inside a JSON string
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON object to stdout, all else to stderr.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is already at the output path.")]
@@ -72,6 +76,7 @@ def write_json(result: Mapping[str, Any]) -> None:
     """Write one JSON object and a newline to stdout."""
     # Built whole before the first byte: a value without a JSON form must not leave half an object.
     text = json.dumps(to_plain(result), indent=2, allow_nan=False)
+    text = _LIST_OF_NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -122,7 +127,7 @@ def progress() -> Progress:
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
+        TaskProgressColumn(),
         TimeElapsedColumn(),
         console=console,
         transient=True,
@@ -134,71 +139,13 @@ def progress() -> Progress:
 # --- output paths ----------------------------------------------------------------------------
 
 
-def check_output_file(path: Path, *, overwrite: bool) -> Path:
-    """Return ``path`` if a file can be written there; ask before any work is done."""
-    if _kind(path) == "folder":
-        raise Error(f"output {path} is a folder: name a file in it")
-    if _kind(path) == "other":
-        raise Error(f"output {path} is not a regular file: name another file")
-    if _kind(path) == "file" and not overwrite:
-        raise Error(f"output {path} already exists: give --overwrite or another path")
-    _check_writable_folder(path.parent, path)
-    return path
-
-
 def check_output_folder(path: Path, *, overwrite: bool) -> Path:
     """Return ``path`` if it can be created or is an empty folder (or any, with ``overwrite``)."""
-    kind = _kind(path)
-    if kind is None:
-        _check_writable_folder(path.parent, path)
-        return path
-    if kind != "folder":
-        raise Error(f"output {path} is a file, not a folder: name another folder")
-    _check_writable_folder(path, path)
+    if not path.is_dir():
+        if path.exists():
+            raise Error(f"output {path} is a file, not a folder: name another folder")
+        return check_target(path)
+    check_target(path / "run.h5", overwrite=True)
     if any(path.iterdir()) and not overwrite:
         raise Error(f"output folder {path} is not empty: give --overwrite or another folder")
     return path
-
-
-@contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a path to write to, moved to ``path`` at the end: the old file or a whole new one.
-
-    The temporary name keeps the suffix, which tells some writers the format.
-    """
-    target = path.resolve()  # a link keeps pointing; what it points to is replaced
-    part = target.with_name(f".part-{os.getpid()}-{target.name}")
-    try:
-        yield part
-        part.replace(target)
-    except OSError as error:
-        if error.filename is not None and os.fspath(error.filename) != os.fspath(part):
-            raise
-        reason = error.strerror or "writing failed"
-        raise Error(f"output {path} cannot be written ({reason}): name another path") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
-
-
-def _kind(path: Path) -> str | None:
-    """Return "file", "folder" or "other" for what is there, None for nothing."""
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        reason = error.strerror or "unreachable"
-        raise Error(f"output {path} cannot be looked at ({reason}): name another path") from error
-    if path.is_dir():
-        return "folder"
-    return "file" if path.is_file() else "other"
-
-
-def _check_writable_folder(folder: Path, path: Path) -> None:
-    if not folder.exists():
-        raise Error(f"output {path}: folder {folder} does not exist: create it or name another")
-    if not folder.is_dir():
-        raise Error(f"output {path}: {folder} is a file, not a folder: name another path")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise Error(f"output {path}: folder {folder} is not writable: name another")

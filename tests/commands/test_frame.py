@@ -17,6 +17,7 @@ import pytest
 
 import dsmachine as ds
 from dsmachine.commands import _common, doctor, main
+from dsmachine.emulator.files import check_target, written_whole
 
 
 @pytest.fixture(autouse=True)
@@ -58,9 +59,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str], arguments: 
         (["-q", "-v", "doctor"], "-q and -v"),
     ],
 )
-def test_usage_error_is_one_line(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
-) -> None:
+def test_usage_error_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], named: str) -> None:
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -86,27 +85,21 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         main(["doctor"])
 
 
-def test_interrupt_exits_130(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_interrupt_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     _raising(monkeypatch, KeyboardInterrupt())
     assert main(["doctor"]) == 130
     assert capsys.readouterr().err.strip() == "interrupted"
 
 
 def test_process_exit_code_and_streams() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "dsmachine", "doctor", "--nope"], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-m", "dsmachine", "doctor", "--nope"], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
 
 
-def test_json_alone_on_stdout(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_json_alone_on_stdout(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """Not even a C library that prints can join the object on stdout."""
 
     def examine() -> list[doctor.Part]:
@@ -193,24 +186,15 @@ def test_output_file_is_refused_before_work(tmp_path: Path) -> None:
         (tmp_path / "none" / "run.h5", "does not exist"),
         (old / "run.h5", "is a file, not a folder"),
         (Path("/dev/null"), "not a regular file"),
-        (tmp_path / ("x" * 300), "cannot be looked at"),
+        (tmp_path / ("x" * 300), "cannot be written"),
+        (Path("/proc/run.h5"), "cannot be written"),  # where not even root may
     ]:
         with pytest.raises(ds.Error, match=reason) as caught:
-            _common.check_output_file(path, overwrite=False)
+            check_target(path)
         assert str(path) in str(caught.value)
-    assert _common.check_output_file(old, overwrite=True) == old
-    assert _common.check_output_file(tmp_path / "new.h5", overwrite=False).name == "new.h5"
-
-
-def test_output_in_a_folder_without_write_permission(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tmp_path.chmod(0o500)
-    if os.access(tmp_path, os.W_OK):  # root may write everywhere
-        monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(ds.Error, match="not writable"):
-        _common.check_output_file(tmp_path / "run.h5", overwrite=False)
-    tmp_path.chmod(0o700)
+    assert check_target(old, overwrite=True) == old
+    assert check_target(tmp_path / "new.h5").name == "new.h5"
+    assert os.listdir(tmp_path) == ["run.h5"]
 
 
 def test_output_folder(tmp_path: Path) -> None:
@@ -222,6 +206,7 @@ def test_output_folder(tmp_path: Path) -> None:
         (full, "not empty"),
         (file, "not a folder"),
         (tmp_path / "none" / "demo", "does not exist"),
+        (Path("/proc/demo"), "cannot be written"),
     ]:
         with pytest.raises(ds.Error, match=reason):
             _common.check_output_folder(path, overwrite=False)
@@ -231,21 +216,12 @@ def test_output_folder(tmp_path: Path) -> None:
 
 def test_written_whole(tmp_path: Path) -> None:
     path = tmp_path / "run.txt"
-    with _common.written_whole(path) as part:
+    with written_whole(path) as part:
         part.write_text("first")
         assert part.suffix == ".txt"
         assert not path.exists()
-    with pytest.raises(ZeroDivisionError), _common.written_whole(path) as part:
+    with pytest.raises(ZeroDivisionError), written_whole(path, overwrite=True) as part:
         part.write_text("half")
         raise ZeroDivisionError
     assert path.read_text() == "first"
     assert os.listdir(tmp_path) == ["run.txt"]
-
-
-def test_written_whole_names_what_fails(tmp_path: Path) -> None:
-    path = tmp_path / "gone" / "run.txt"
-    with (
-        pytest.raises(ds.Error, match=r"run\.txt cannot be written"),
-        _common.written_whole(path) as part,
-    ):
-        part.write_text("x")
