@@ -17,7 +17,6 @@ from ..errors import Error
 from .builder import Builder
 
 SERIES = {"taylor": (1.0, -1 / 3, 2 / 15), "paper": (1.0, -1 / 3, 1 / 5)}
-SPARE = 1.25  # powers of x exceed their range sooner than x does: room for x beyond its own
 ACTIVATIONS = ("tanh-pair", "taylor", "paper")
 
 
@@ -28,7 +27,7 @@ def map_gelu(b: Builder, name: str, pre: str, width: int, activation: str) -> st
     shape = (b.positions, width)
     square, arg, tanh, act = (f"{name}.{part}" for part in ("square", "arg", "tanh", "act"))
     scale = sqrt(2 / pi) * (0.5 if activation == "paper" else 1.0)
-    reach = SPARE * b.ranges.spread(pre, shape)
+    reach = b.ranges.spread(pre, shape)  # its margin goes into the powers too
     b.nodes(square, shape, spread=reach**2)
     b.circuit.multiply(square, pre, pre, square, "pd,pd->pd")
     b.nodes(arg, shape, spread=scale * (reach + 0.044715 * reach**3))
