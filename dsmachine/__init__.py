@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .circuits.mapping.gpt2 import map_model
     from .emulator.observers import Probe
     from .emulator.run import operating_point, transient
+    from .emulator.runfile import load_run
     from .energy.meter import EnergyMeter
     from .tasks import anneal
 
@@ -43,6 +44,7 @@ __all__ = [
     "Probe",
     "EnergyMeter",
     "anneal",
+    "load_run",
     "__version__",
 ]
 
@@ -56,6 +58,7 @@ _HOME = {
     "Probe": ".emulator.observers",
     "EnergyMeter": ".energy.meter",
     "anneal": ".tasks",
+    "load_run": ".emulator.runfile",
 }
 
 

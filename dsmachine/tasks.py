@@ -6,6 +6,7 @@ import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from .circuits.errors import Error
 from .circuits.mapping.gpt2 import embedding, map_model
 from .circuits.reference import forward
 from .circuits.technology import Technology, load_technology
-from .emulator.observers import Observer
+from .emulator.errors_by_layer import ErrorByLayer
+from .emulator.observers import Observer, Probe
 from .emulator.request import chosen_method
 from .emulator.run import Run, transient
 from .emulator.stochastic import Noise
@@ -35,8 +37,8 @@ class Annealed:
     prompt, tokens: text and its token ids; text: the likeliest next token, decoded; logits (P, V) as read;
     expected: what the digital reference would say; reference: its logits;
     run: the noiseless transient, from zero until settled; read: the noisy window after it (None without noise);
-    energy: joules by part; machine: the chip; timer_time [s]: p99 over calibration prompts of the oracle settling
-    time; settle_bits: what settled means; wall_s: seconds of each stage.
+    energy: joules by part; machine: the chip; technology: what it is made in; settle_bits: what settled means;
+    timer_time [s]: p99 over calibration prompts of the oracle settling time; wall_s: seconds of each stage.
     """
 
     model: str
@@ -49,6 +51,7 @@ class Annealed:
     run: Run
     energy: EnergyReport
     machine: Chip
+    technology: Technology
     timer_time: float
     settle_bits: float = 8
     read: Run | None = None
@@ -93,6 +96,22 @@ class Annealed:
             "wall_s": self.wall_s,
             "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
+
+    def save(self, path: str | Path, *, overwrite: bool = False, command: Sequence[str] = ()) -> None:
+        """Write the noiseless run as a run file, with all that belongs to it beside it (`load_run(path).extra`).
+
+        command: how it was made, for the record.
+        """
+        extra: dict[str, Any] = {
+            "command": list(command),
+            "summary": self.summary(),
+            "tokens": self.tokens,
+            "logits": self.logits,
+            "reference": self.reference,
+            "technology": self.technology.describe(),
+            "energy": self.energy.rows(),
+        }
+        self.run.save(path, overwrite=overwrite, extra=extra)
 
     def _noise(self) -> dict[str, Any] | None:
         if self.read is None:
@@ -199,6 +218,7 @@ def anneal(
         run=run,
         energy=meter.report(),
         machine=chip,
+        technology=tech,
         timer_time=timer,
         settle_bits=settle_bits,
         read=read,
@@ -213,6 +233,11 @@ def _check(noise: str | float, noise_seed: int, method: str | None, timer_prompt
         Noise(noise, noise_seed)
     if timer_prompts < 0:
         raise Error(f"timer_prompts is {timer_prompts}: use 0 (no timer) or more")
+
+
+def recorders() -> list[Observer]:
+    """Observers whose records are worth a run file: the error of each array, and the logits' waveforms."""
+    return [ErrorByLayer(), Probe(["logits"])]
 
 
 def reference_logits(model: Model, ids: list[int], circuit: Circuit) -> Array:

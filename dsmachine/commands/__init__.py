@@ -12,11 +12,13 @@ from typing import Annotated
 import typer
 
 from .. import Error, __version__
-from . import doctor
+from . import anneal, doctor, info
 from ._common import LogHandler, error_line
 
 COMMANDS: list[Callable[..., None]] = [
     doctor.doctor,
+    info.info,
+    anneal.anneal,
 ]
 
 USER_ERROR = 2

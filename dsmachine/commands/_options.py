@@ -1,0 +1,77 @@
+"""Options that several commands have, under one name each and with the same meaning everywhere."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .. import Error
+
+if TYPE_CHECKING:
+    from ..circuits.checkpoints import Model
+
+ModelArgument = Annotated[
+    str, typer.Argument(help="A bundled model (tiny-shakespeare) or a Hugging Face folder.", show_default=False)
+]
+PositionsOption = Annotated[
+    int | None, typer.Option("--positions", help="Tokens side by side [default: 16, or the context if smaller].")
+]
+TechnologyOption = Annotated[str, typer.Option(help="A bundled technology, or a .toml file.")]
+SoftmaxOption = Annotated[
+    str | None, typer.Option(help="translinear or taylor [default: as the model was trained].", show_default=False)
+]
+TaylorOrderOption = Annotated[
+    int | None, typer.Option("--taylor-order", help="Order of softmax taylor [default: 3].", show_default=False)
+]
+ActivationOption = Annotated[str, typer.Option(help="GELU from tanh-pair, taylor or paper.")]
+CouplingOption = Annotated[str, typer.Option(help="buffered (one-sided pairs) or balanced.")]
+TokensOption = Annotated[str, typer.Option(help="parallel: each position has its own nodes.")]
+
+POSITIONS = 16
+
+
+def positions_of(model: Model, positions: int | None) -> int:
+    """What was asked for, or a size that is quickly looked at."""
+    return min(POSITIONS, model.config.context) if positions is None else positions
+
+
+def parse_noise(text: str) -> str | float:
+    """ "off", "thermal" or σ as a share of full scale.
+
+    >>> parse_noise("0.01")
+    0.01
+    """
+    if text in ("off", "thermal"):
+        return text
+    try:
+        sigma = float(text)
+    except ValueError:
+        sigma = math.nan
+    if not 0 < sigma < 1:
+        raise Error(f"--noise {text!r} is unknown: use off, thermal, or σ between 0 and 1 (0.01: 1 % of full scale)")
+    return sigma
+
+
+def parse_trim(text: str) -> dict[str, float]:
+    """ "none", or residual spreads by trim.
+
+    >>> parse_trim("write-verify=0.005,auto-zero=0.001")
+    {'write-verify': 0.005, 'auto-zero': 0.001}
+    """
+    if text == "none":
+        return {}
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        try:
+            sigma = float(value)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise Error(f"--trim {part!r} is not understood: write none, or write-verify=0.005,auto-zero=0.001")
+        if name in found:
+            raise Error(f"--trim has {name!r} twice: give it once")
+        found[name] = sigma
+    return found

@@ -1,0 +1,77 @@
+"""Progress of an annealing model on stderr: its stages, and within the transient how much of it has settled."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import Progress
+
+from ._common import progress
+
+if TYPE_CHECKING:
+    from ..emulator.observers import Element
+    from ..emulator.plan import Plan
+
+Array = Any
+
+
+class StageProgress:
+    """One line a stage; called with its name as it begins."""
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar = bar
+        self._task = bar.add_task("", total=None, visible=False)
+
+    def __call__(self, name: str) -> None:
+        self.bar.reset(self._task, total=None, description=name, visible=True)
+
+    def reached(self, time: float, share: float | None) -> None:
+        """Within a stage: simulated seconds, and the share of arrays that have settled (None: not asked)."""
+        stage = self.bar.tasks[0].description.split("  ")[0]
+        total = None if share is None else 1.0
+        self.bar.update(self._task, description=f"{stage}  {time * 1e9:.0f} ns", total=total, completed=share)
+
+
+class SettledShare:
+    """Observer: tells `stage` the time reached and, unless noisy, the share of arrays within 2⁻ᵇ of their full scale
+    of the operating point."""
+
+    def __init__(self, stage: StageProgress, bits: float | None) -> None:
+        self.stage, self.bits = stage, bits
+        self._target: Mapping[str, Array] = {}
+        self._per: dict[str, Array] = {}
+        self._inside: dict[str, bool] = {}
+        self._time = 0.0
+
+    def aim(self, target: Mapping[str, Array]) -> None:
+        self._target = target
+
+    def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
+        self._per = {stage.name: stage.per_full_scale for stage in plan.stages}
+        self._inside = dict.fromkeys(self._per, False)
+
+    def element(self, element: Element) -> None:
+        if self.bits is None:
+            return
+        for name in element.initial:
+            off = abs(element.values[name][-1] - self._target[name]) * self._per[name]
+            self._inside[name] = bool((off <= 2.0**-self.bits).all())
+        self.stage.reached(self._time, self.share)
+
+    def window(self, time: float) -> None:
+        self._time = time
+        self.stage.reached(time, None if self.bits is None else self.share)
+
+    @property
+    def share(self) -> float:
+        """Share of arrays that have settled."""
+        return sum(self._inside.values()) / max(len(self._inside), 1)
+
+
+@contextlib.contextmanager
+def stage_progress() -> Iterator[StageProgress]:
+    """A live line on stderr, gone at the end; nothing where stderr is no terminal."""
+    with progress() as bar:
+        yield StageProgress(bar)

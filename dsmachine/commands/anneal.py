@@ -1,0 +1,137 @@
+"""``dsmachine anneal MODEL --prompt TEXT``: relax a model on a prompt, weigh it, compare it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ..emulator.files import check_target
+from ._common import JsonOption, OverwriteOption, results_console, stdout_kept_for_json, write_json
+from ._options import (
+    ActivationOption,
+    CouplingOption,
+    ModelArgument,
+    SoftmaxOption,
+    TaylorOrderOption,
+    TechnologyOption,
+    TokensOption,
+    parse_noise,
+    parse_trim,
+)
+from ._progress import SettledShare, stage_progress
+
+if TYPE_CHECKING:
+    from ..tasks import Annealed
+
+
+def anneal(
+    model: ModelArgument,
+    prompt: Annotated[str, typer.Option(help="The text to continue.", show_default=False)],
+    technology: TechnologyOption = "cmos45",
+    softmax: SoftmaxOption = None,
+    taylor_order: TaylorOrderOption = None,
+    activation: ActivationOption = "tanh-pair",
+    coupling: CouplingOption = "buffered",
+    tokens: TokensOption = "parallel",
+    mismatch: Annotated[float, typer.Option(help="Relative σ of conductances (0.02: 2 %).")] = 0.0,
+    vt_mismatch: Annotated[float, typer.Option(help="Additive σ, share of the row's largest conductance.")] = 0.0,
+    offset: Annotated[float, typer.Option(help="σ of node offsets, share of full scale.")] = 0.0,
+    noise: Annotated[str, typer.Option(help="off, thermal, or σ of every node as a share of full scale.")] = "off",
+    trim: Annotated[str, typer.Option(help="none, or what trimming leaves: write-verify=σ,auto-zero=σ.")] = "none",
+    chip_seed: Annotated[int, typer.Option(help="Which chip: all static draws.")] = 0,
+    noise_seed: Annotated[int, typer.Option(help="Which noise.")] = 0,
+    tolerance: Annotated[
+        float | None, typer.Option(help="Local error of the solver, share of full scale [default: 0.001].")
+    ] = None,
+    settle_bits: Annotated[float, typer.Option(help="Settled means within 2⁻ᵇ: when to stop.")] = 8,
+    accuracy: Annotated[
+        str | None, typer.Option(help="waveform or settling (looser on the way) [default: waveform].")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="elements or stepper [default: elements; the stepper for noise].")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    timer_prompts: Annotated[int, typer.Option(help="Calibration prompts for the timer time; 0: none.")] = 4,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a run file (HDF5).")] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Anneal a model on a prompt: prediction, settling time, joules, error. Ideal and noiseless by default."""
+    if output is not None:
+        check_target(output, overwrite=overwrite)
+    options = {
+        "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
+        "coupling": coupling, "tokens": tokens, "mismatch": mismatch, "vt_mismatch": vt_mismatch, "offset": offset,
+        "noise": parse_noise(noise), "trim": parse_trim(trim), "chip_seed": chip_seed, "noise_seed": noise_seed,
+        "tolerance": tolerance, "settle_bits": settle_bits, "accuracy": accuracy, "method": method,
+        "precision": precision, "timer_prompts": timer_prompts,
+    }  # fmt: skip
+    with stdout_kept_for_json(as_json):
+        found = _run(model, prompt, options, recorded=output is not None)
+        if output is not None:
+            found.save(output, overwrite=overwrite, command=["dsmachine", *sys.argv[1:]])
+    if as_json:
+        write_json(found.summary())
+    else:
+        _show(results_console(), found, output)
+
+
+def _run(model: str, prompt: str, options: dict[str, Any], *, recorded: bool) -> Annealed:
+    """Anneal with a progress line; with some waveforms and the error of each layer when it is going to be saved."""
+    from .. import tasks
+
+    with stage_progress() as stage:
+        watchers = [*(tasks.recorders() if recorded else []), SettledShare(stage, options["settle_bits"])]
+        noisy = [SettledShare(stage, None)]
+        return tasks.anneal(model, prompt, observers=watchers, read_observers=noisy, stage=stage, **options)
+
+
+def _show(console: Console, found: Annealed, output: Path | None) -> None:
+    rows = {
+        "model": f"{found.model}, {len(found.tokens)} tokens, {_chip(found)}",
+        "prediction": f"{found.text!r} after {_tail(found.prompt)}; digital reference {found.expected!r}",
+        "settled": _settling(found),
+        "logit error": f"{found.logit_error:.2g} of the logits' range",
+        "agreement": _agreement(found),
+    }
+    if found.read is not None:
+        said = found.summary()["noise"]
+        rows["noise"] = f"{said['noise']}, seed {said['noise_seed']}: rms {said['rms']:.2%} in {said['worst_array']}"
+    if output is not None:
+        rows["run file"] = str(output)
+    for name, text in rows.items():
+        console.print(f"{name:<12} {text}", soft_wrap=True)
+    console.print()
+    console.print(str(found.energy), soft_wrap=True)
+
+
+def _chip(found: Annealed) -> str:
+    spreads = {k: v for k, v in vars(found.machine.spread).items() if v}
+    if not spreads:
+        return "ideal chip"
+    said = ", ".join(f"{name} {value:g}" for name, value in spreads.items())
+    trimmed = "".join(f", {name} to {value:g}" for name, value in found.machine.trim.items())
+    return f"chip {found.machine.seed} with {said}{trimmed}"
+
+
+def _tail(prompt: str) -> str:
+    return repr(prompt) if len(prompt) <= 40 else "…" + repr(prompt[-40:])
+
+
+def _settling(found: Annealed) -> str:
+    from ..energy.report import engineering
+
+    if found.oracle_time is None:
+        return f"no, not to {found.settle_bits:g} bits in {engineering(found.run.duration, 's')}"
+    timer = "" if found.timer_time != found.timer_time else f", timer {engineering(found.timer_time, 's')}"
+    return f"to {found.settle_bits:g} bits after {engineering(found.oracle_time, 's')}{timer}"
+
+
+def _agreement(found: Annealed) -> str:
+    said = found.argmax_agreement
+    clear = f"{said['share']:.0%} of {said['compared']} positions with a clear margin"
+    return clear if not said["close"] else f"{clear}; {said['close']} too close to tell"

@@ -1,0 +1,136 @@
+"""``dsmachine info MODEL``: the circuit that a model becomes, before anything is simulated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ._common import JsonOption, results_console, stdout_kept_for_json, write_json
+from ._options import (
+    ActivationOption,
+    CouplingOption,
+    ModelArgument,
+    PositionsOption,
+    SoftmaxOption,
+    TaylorOrderOption,
+    TechnologyOption,
+    positions_of,
+)
+
+if TYPE_CHECKING:
+    from ..circuits.circuit import Circuit
+
+
+RUN_SUFFIXES = (".h5", ".hdf5")
+
+
+def info(
+    model: ModelArgument,
+    positions: PositionsOption = None,
+    technology: TechnologyOption = "cmos45",
+    softmax: SoftmaxOption = None,
+    taylor_order: TaylorOrderOption = None,
+    activation: ActivationOption = "tanh-pair",
+    coupling: CouplingOption = "buffered",
+    as_json: JsonOption = False,
+) -> None:
+    """Show the circuit of a model: arrays and terms by layer, time constants, score range, lost bits, depth.
+
+    Of a run file (.h5), show what was run and what came out.
+    """
+    from .. import load_model, map_model
+    from ..describe import describe
+
+    if model.endswith(RUN_SUFFIXES):
+        _show_run(model, as_json)
+        return
+    with stdout_kept_for_json(as_json):
+        loaded = load_model(model)
+        circuit = map_model(
+            loaded,
+            positions_of(loaded, positions),
+            technology=technology,
+            softmax=softmax,
+            order=taylor_order,
+            activation=activation,
+            coupling=coupling,
+        )
+        found = describe(circuit)
+    if as_json:
+        write_json(found)
+    else:
+        _show(results_console(), circuit, found)
+
+
+def _show_run(path: str, as_json: bool) -> None:
+    """The header of a run file and, of an annealed model, its summary."""
+    from .. import load_run
+    from ..energy.report import engineering
+
+    run = load_run(path)
+    summary = run.extra.get("summary", {})
+    if as_json:
+        about = {"circuit": run.name, "analysis": run.analysis, "written": run.written, "versions": run.versions}
+        write_json({**about, "notes": run.notes, "statistics": run.statistics, "summary": summary})
+        return
+    console = results_console()
+    versions = ", ".join(f"{name} {number}" for name, number in run.versions.items())
+    rows = {"run": f"{run.name}, {run.analysis}, written {run.written}", "versions": versions}
+    rows["simulated"] = f"{engineering(run.duration, 's')}, {len(run.outputs)} arrays, {run.statistics['engine']}"
+    if run.settled and run.settling_time is not None:
+        rows["settled"] = engineering(float(run.settling_time.max()), "s")
+    if summary:
+        rows["prediction"] = f"{summary['prediction']!r} after {summary['prompt']!r}"
+        rows["energy"] = engineering(summary["energy_j"]["total"], "J")
+    for name, text in rows.items():
+        console.print(f"{name:<12} {text}", soft_wrap=True)
+
+
+def _show(console: Console, circuit: Circuit, found: dict[str, Any]) -> None:
+    from ..energy.report import engineering
+
+    console.print(
+        f"{circuit.name}: {found['positions']} positions on {found['technology']}, "
+        f"softmax {found['softmax']}, GELU {found['activation']}, coupling {found['coupling']}\n",
+        soft_wrap=True,
+    )
+    console.print(_table(circuit))
+    times = found["time_constant_s"]
+    lost = found["lost_bits"]
+    console.print(f"\ntime constants  {engineering(times['shortest'], 's')} to {engineering(times['longest'], 's')}")
+    if found["score_nats"] is not None:
+        score = found["score_nats"]
+        console.print(f"scores          ±{score['calibrated']:.1f} nats of ±{score['reach']:.1f} ({score['array']})")
+    worst = max(lost, key=lambda name: lost[name], default=None)
+    console.print("lost bits       " + (f"{lost[worst]:.1f} at most ({worst})" if worst else "none"))
+    console.print(f"depth           {found['depth']} stages")
+
+
+def _table(circuit: Circuit) -> Table:
+    """One row a layer."""
+    from ..describe import counts, depths
+    from ..energy.report import engineering
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("layer", no_wrap=True)
+    for title in ("arrays", "nodes", "couplings", "products", "other", "stages", "τ", "lost bits"):
+        table.add_column(title, justify="right", no_wrap=True)
+    depth, lost = depths(circuit), circuit.notes["lost_bits"]
+    for layer in dict.fromkeys(node.layer for node in circuit.arrays.values()):
+        nodes = [node for node in circuit.arrays.values() if node.layer == layer]
+        names = {node.name for node in nodes}
+        units = counts(circuit, [t for t in circuit.terms.values() if t.target in names], nodes)
+        main = [units.pop(key) for key in ("nodes", "couplings", "products")]
+        levels = {depth[name] for name in names if name in depth}
+        slowest = max((node.time_constant for node in nodes if not node.clamped), default=None)
+        table.add_row(
+            layer or "input",
+            str(len(nodes)),
+            *(f"{n:,}" for n in (*main, sum(units.values()))),
+            str(len(levels)),
+            "" if slowest is None else engineering(slowest, "s"),
+            f"{max((lost[n] for n in names if n in lost), default=0):.1f}",
+        )
+    return table

@@ -1,0 +1,95 @@
+"""What a circuit consists of, in numbers: cells, counts, depth, and what limits it. Nothing is simulated."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .circuits.cells import Coupling, NodeArray, Term
+from .circuits.circuit import Circuit
+
+MAPPED = ("technology", "positions", "softmax", "activation", "coupling", "tokens")
+
+
+def describe(circuit: Circuit) -> dict[str, Any]:
+    """Every array and term, counts, and what limits the circuit."""
+    return {
+        "model": circuit.name,
+        **{key: circuit.notes[key] for key in MAPPED if key in circuit.notes},
+        "arrays": [{"name": a.name, "shape": a.shape, "cell": cell_of(a)} for a in circuit.arrays.values()],
+        "terms": [_term(circuit, term) for term in circuit.terms.values()],
+        "counts": counts(circuit, circuit.terms.values(), circuit.arrays.values()),
+        "time_constant_s": _extremes(a.time_constant for a in circuit.arrays.values() if not a.clamped),
+        "score_nats": score_range(circuit),
+        "lost_bits": circuit.notes.get("lost_bits", {}),
+        "depth": max(depths(circuit).values(), default=0),
+    }
+
+
+def cell_of(node: NodeArray) -> str:
+    """What a node unit does: input, node, root or division (feedback driven by itself or by another node)."""
+    if node.clamped:
+        return "input"
+    if node.feedback is None:
+        return "node"
+    return "root" if node.is_root else "division"
+
+
+def kind_of(term: Term) -> str:
+    """The cell's name as people write it: coupling, product, softmax, tanh-pair, rectifier, source."""
+    name = type(term).__name__
+    return name[0].lower() + "".join(f"-{c.lower()}" if c.isupper() else c for c in name[1:])
+
+
+def _term(circuit: Circuit, term: Term) -> dict[str, Any]:
+    shape = circuit.arrays[term.target].shape
+    if isinstance(term, Coupling) and not term.elementwise:
+        shape = np.shape(term.weight)
+    return {
+        "name": term.name,
+        "kind": kind_of(term),
+        "shape": shape,
+        "from": list(dict.fromkeys(view.array for view in term.sources)),
+        "to": term.target,
+    }
+
+
+def counts(circuit: Circuit, terms: Iterable[Term], nodes: Iterable[NodeArray]) -> dict[str, int]:
+    """Nodes that exist, and units of each kind of cell, in the plural."""
+    found: Counter[str] = Counter(nodes=0, couplings=0, products=0)
+    for node in nodes:
+        found["nodes"] += math.prod(node.shape) if node.exists is None else int(np.count_nonzero(node.exists))
+    for term in terms:
+        kind = kind_of(term)
+        found[kind if kind == "softmax" else f"{kind}s"] += term.count(circuit)
+    return dict(found)
+
+
+def score_range(circuit: Circuit) -> dict[str, Any] | None:
+    """Largest |score| of calibration and what the nodes reach [nats]; None without attention scores."""
+    scores = [name for name in circuit.arrays if name.endswith(".score")]
+    if not scores:
+        return None
+    worst = max(scores, key=lambda name: float(circuit.full_scale(name).max()))
+    rail = circuit.arrays[worst].rail
+    reach = None if rail is None else rail / float(circuit.units(worst).max())
+    return {"array": worst, "calibrated": float(circuit.full_scale(worst).max()), "reach": reach}
+
+
+def depths(circuit: Circuit) -> dict[str, int]:
+    """Stages from the inputs to each free array, along the longest way; a cycle is one stage."""
+    found: dict[str, int] = {}
+    for component in circuit.order():
+        before = {n for name in component for n in circuit.needs(name)} - set(component)
+        depth = 1 + max((found.get(n, 0) for n in before), default=0)
+        found |= dict.fromkeys(component, depth)
+    return found
+
+
+def _extremes(values: Iterable[float]) -> dict[str, float | None]:
+    each = list(values)
+    return {"shortest": min(each, default=None), "longest": max(each, default=None)}

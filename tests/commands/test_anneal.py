@@ -1,0 +1,130 @@
+"""``dsmachine anneal``: one call from a prompt to a settled machine, as text, JSON and run file."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+from small_models import PROMPT, write_small
+
+import dsmachine as ds
+from dsmachine.commands import main
+from dsmachine.commands._progress import SettledShare, StageProgress
+
+DOCUMENTED = {
+    "model", "prompt", "tokens", "prediction", "settled", "settling_time_s", "energy_j", "logit_error",
+    "argmax_agreement", "saturated_nodes", "engine", "wall_s", "peak_rss_bytes",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_small(tmp_path_factory.mktemp("models") / "small"))
+
+
+def as_json(capfd: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main(["anneal", *arguments, "--prompt", PROMPT, "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    found = json.loads(out)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_json_has_what_is_documented(small: str, capfd: pytest.CaptureFixture[str]) -> None:
+    found = as_json(capfd, small)
+    assert set(found) >= DOCUMENTED
+    assert (found["prompt"], found["tokens"], found["settled"]) == (PROMPT, 4, True)
+    assert 0 < found["settling_time_s"]["oracle"] < 1e-6
+    assert 0 < found["settling_time_s"]["timer"] < 1e-6
+    assert found["energy_j"]["total"] > found["energy_j"]["dissipated"] > 0
+    parts = sum(part["drawn"] for part in found["energy_j"]["by_part"].values())
+    assert parts == pytest.approx(found["energy_j"]["total"])
+    assert found["logit_error"] < 2.0**-8
+    assert found["argmax_agreement"]["share"] == 1.0
+    assert sum(found["argmax_agreement"][k] for k in ("compared", "close")) == 4
+    assert found["saturated_nodes"] == 0
+    assert found["peak_rss_bytes"] > 1e6
+    assert found["noise"] is None
+
+
+def test_text_says_the_same(small: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["anneal", small, "--prompt", PROMPT]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    for word in ("prediction", "digital reference", "to 8 bits after", "timer", "logit error", "agreement", "coupling"):
+        assert word in out
+
+
+def test_imperfections_and_noise(small: str, capfd: pytest.CaptureFixture[str]) -> None:
+    options = ["--mismatch", "0.02", "--offset", "0.01", "--chip-seed", "3", "--noise", "0.001", "--noise-seed", "5"]
+    options += ["--timer-prompts", "0", "--trim", "write-verify=0.005,auto-zero=0.001"]
+    found = as_json(capfd, small, *options)
+    assert found["chip"]["seed"] == 3
+    assert (found["chip"]["mismatch"], found["chip"]["offset"]) == (0.005, 0.001)
+    assert (found["noise"]["noise"], found["noise"]["noise_seed"]) == (0.001, 5)
+    assert 0 < found["noise"]["rms"] < 0.05
+    assert found["settling_time_s"]["timer"] is None
+    assert found["logit_error"] > 1e-3
+
+
+def test_the_stepper_agrees(small: str, capfd: pytest.CaptureFixture[str]) -> None:
+    elements = as_json(capfd, small, "--timer-prompts", "0")
+    stepper = as_json(capfd, small, "--method", "stepper", "--timer-prompts", "0")
+    assert "stepper" in stepper["engine"]
+    times = [found["settling_time_s"]["oracle"] for found in (elements, stepper)]
+    assert times[0] == pytest.approx(times[1], rel=0.02)
+
+
+def test_run_file(small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.h5"
+    found = as_json(capfd, small, "-o", str(path))
+    loaded = ds.load_run(path)
+    assert loaded.settled
+    assert loaded.extra["summary"]["prediction"] == found["prediction"]
+    assert loaded.extra["logits"].shape == (4, 12)
+    assert loaded.extra["command"][0] == "dsmachine"
+    assert any(row[0] == "node.capacitance" for row in loaded.extra["technology"])
+    assert {"ErrorByLayer", "Probe"} <= set(loaded.observed)
+    assert main(["anneal", small, "--prompt", PROMPT, "-o", str(path), "--overwrite"]) == 0
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_info_reads_a_run_file_back(small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.h5"
+    as_json(capfd, small, "-o", str(path))
+    assert main(["info", str(path)]) == 0
+    assert "prediction" in capfd.readouterr().out
+    assert main(["info", str(path), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["summary"]["prompt"] == PROMPT
+
+
+def test_progress_ends_with_every_array_settled(small: str) -> None:
+    with Progress(console=Console(file=io.StringIO(), force_terminal=True)) as bar:
+        stage = StageProgress(bar)
+        share = SettledShare(stage, 8)
+        lines: list[str] = []
+
+        def announce(name: str) -> None:
+            lines.append(bar.tasks[0].description)
+            stage(name)
+
+        ds.anneal(small, PROMPT, observers=[share], stage=announce, timer_prompts=1)
+        assert share.share == 1.0
+    assert lines[:2] == ["", "calibrate and map"]
+    assert re.fullmatch(r"anneal  \d+ ns", lines[2])
+    assert lines[3:] == ["timer"]
+
+
+def test_api_takes_a_loaded_model(small: str) -> None:
+    found = ds.anneal(ds.load_model(small), PROMPT, timer_prompts=0)
+    assert np.isnan(found.timer_time)
+    assert found.text == found.expected
+    assert found.logits.shape == found.reference.shape == (4, 12)

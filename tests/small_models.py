@@ -1,0 +1,19 @@
+"""A model small enough to anneal within a test: one layer, width 8, random weights, an alphabet of twelve letters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from gpt2_folders import SHAPES, characters, write_folder
+
+CONFIG = SHAPES[0]
+PROMPT = "abcd"
+
+
+def write_small(folder: Path, *, calibration: str | None = None) -> Path:
+    """The folder of a model with a calibration text of its own letters."""
+    write_folder(folder, CONFIG)
+    letters = np.random.default_rng(0).choice(list(characters(CONFIG.vocabulary)), 400)
+    (folder / "calibration.txt").write_text("".join(letters) if calibration is None else calibration)
+    return folder
