@@ -19,8 +19,7 @@ F = TypeVar("F", bound=Callable[..., Figure])
 # Okabe & Ito (2008): told apart by every kind of colour vision; the yellow is too light for lines on paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 INK, MUTED, FAINT = "#1f2328", "#59636e", "#d9dee3"
-MARKERS = ("-", "--", "-.", ":")
-LOOK = {
+LOOK: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9.0,
@@ -47,6 +46,7 @@ LOOK = {
     "lines.linewidth": 1.3,
     "lines.solid_capstyle": "round",
     "legend.fontsize": 8.0,
+    "legend.title_fontsize": 8.0,
     "legend.frameon": False,
     "figure.dpi": 110.0,
     "figure.facecolor": "white",
@@ -55,7 +55,7 @@ LOOK = {
 
 def drawn(function: F) -> F:
     """Draw in the shared look; the caller's own settings are as before afterwards."""
-    return mpl.rc_context(LOOK)(function)  # type: ignore[return-value]
+    return mpl.rc_context(LOOK)(function)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -114,7 +114,7 @@ def plot_waveforms(
     """Voltages of chosen spins against time, one panel an array, mV and ns.
 
     source: a run (all its probes) or one probe. names: arrays, default all recorded. spins: at most so many nodes of
-    an array: those that end lowest, highest and evenly between. sample: row of the batch.
+    an array, highest to lowest at the end. sample: row of the batch.
     Raises Error when nothing was recorded.
     """
     traces = _chosen(recorded(source, "V"), names)
@@ -124,6 +124,7 @@ def plot_waveforms(
         _panel(ax, name, trace, spins, sample)
     settled = settling_of(source)
     mark_settling(axes, settled)
+    figure.supylabel("voltage (mV)", fontsize=9)
     axes[-1].set_xlabel("time (ns)")
     axes[-1].set_xlim(0, max(float(t.times[-1]) for t in traces.values()) * 1e9)
     if title:
@@ -148,18 +149,21 @@ def _panel(ax: Axes, name: str, trace: Trace, spins: int, sample: int) -> None:
     for n, k in enumerate(spread(millivolts[-1], min(spins, len(COLOURS)))):
         ax.plot(trace.times * 1e9, millivolts[:, k], color=COLOURS[n], label=trace.label(k))
     ax.axhline(0, color=MUTED, linewidth=0.6, zorder=1)
-    ax.set_ylabel("mV")
     ax.set_title(name)
     ax.margins(y=0.12)
     if trace.label(0):
-        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.2, labelspacing=0.3)
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.2, labelspacing=0.3, title="node")
 
 
 def spread(ends: Array, count: int) -> list[int]:
-    """Indices of `count` values, highest first, evenly through their order."""
-    order = np.argsort(-np.asarray(ends), kind="stable")
-    places = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
-    return [int(order[p]) for p in places]
+    """Indices of at most `count` values, highest first, at levels as even as they come."""
+    left = list(np.argsort(-np.asarray(ends), kind="stable"))
+    found: list[int] = []
+    for level in np.linspace(np.max(ends), np.min(ends), min(count, len(left))):
+        nearest = min(left, key=lambda k: abs(float(ends[k]) - level))
+        left.remove(nearest)
+        found.append(int(nearest))
+    return sorted(found, key=lambda k: -float(ends[k]))
 
 
 __all__ = ["COLOURS", "drawn", "mark_settling", "new_figure", "plot_waveforms", "recorded", "settling_of", "spread"]

@@ -1,0 +1,204 @@
+"""Pictures: waveforms of spins, error against time by layer, the front running through the model, energy by part.
+
+Each returns a matplotlib Figure (`figure.savefig("x.png")`); nothing global is touched and no window opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .circuits.errors import Error
+from .emulator.errors_by_layer import error_at, worst_by_layer
+from .emulator.files import written_whole
+from .emulator.plotting import (
+    COLOURS,
+    FAINT,
+    INK,
+    MUTED,
+    drawn,
+    mark_settling,
+    new_figure,
+    plot_waveforms,
+    recorded,
+    settling_of,
+)
+from .emulator.traces import Trace
+from .energy.report import EnergyReport, engineering
+
+Array = Any
+BITS_SHOWN = 12
+
+
+def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = False, dpi: float = 160) -> None:
+    """Write a figure whole, in the format of the path's suffix (PNG without one)."""
+    known = figure.canvas.get_supported_filetypes()
+    suffix = Path(path).suffix.lstrip(".").lower() or "png"
+    if suffix not in known:
+        raise Error(f"picture {path} has no known format: use one of {', '.join(sorted(known))}")
+    with written_whole(path, overwrite=overwrite) as part:
+        figure.savefig(part, dpi=dpi, format=suffix)
+
+
+# --- settling ---------------------------------------------------------------------------------------
+
+
+@drawn
+def plot_settling(source: Any, *, settle_bits: float = 8) -> Figure:
+    """Error against time of each layer's worst array: max|x − x_op|, share of full scale, logarithmic.
+
+    source: a run observed by `ErrorByLayer`, or that observer. The line at 2^−settle_bits is what settled means.
+    """
+    observer, errors = _errors(source)
+    by_layer = worst_by_layer(errors, observer.layers)
+    settled = settling_of(source)
+    figure = new_figure(7.0, 3.7)
+    ax = figure.subplots()
+    colours = mpl.colormaps["cividis"](np.linspace(0.0, 0.88, len(by_layer)))
+    for (layer, trace), colour in zip(by_layer.items(), colours, strict=True):
+        ax.plot(
+            trace.times * 1e9, np.maximum(trace.values, 1e-9), color=colour, label=layer or "circuit", linewidth=1.8
+        )
+    band = 2.0**-settle_bits
+    end = max(float(t.times[-1]) for t in by_layer.values())
+    low = min(float(np.min(t.values[t.times >= 0.9 * end], initial=1.0)) for t in by_layer.values())
+    ax.axhspan(1e-12, band, color=FAINT, alpha=0.45, linewidth=0, zorder=0)
+    ax.annotate(
+        f"within {settle_bits:g} bits:\nbelow 2$^{{-{settle_bits:g}}}$ of full scale",
+        (0.0, 0.0), xycoords="axes fraction", xytext=(6, 6), textcoords="offset points",
+        va="bottom", fontsize=8, color=MUTED, linespacing=1.4,
+    )  # fmt: skip
+    ax.set_yscale("log")
+    ax.set_ylim(max(low / 3, 1e-7), None)
+    ax.set_xlim(0, end * 1e9)
+    ax.set_xlabel("time (ns)")
+    ax.set_ylabel("error (share of full scale)")
+    ax.legend(title="layer", loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1.4)
+    mark_settling([ax], settled)
+    return figure
+
+
+# --- the front --------------------------------------------------------------------------------------
+
+
+@drawn
+def plot_front(source: Any, *, settle_bits: float = 8, columns: int = 500, title: str = "") -> Figure:
+    """The front running through the machine: bits settled, −log₂(error / full scale), of every array against time.
+
+    Rows are arrays in feed-forward order, first at the top. source: a run observed by `ErrorByLayer`, or the
+    observer. The line is where an array has `settle_bits`.
+    """
+    observer, errors = _errors(source)
+    end = max(float(t.times[-1]) for t in errors.values())
+    times = np.linspace(0, end, columns)
+    bits = np.array([-np.log2(error_at(trace, times)) for trace in errors.values()])
+    figure = new_figure(7.4, min(max(2.6, 0.062 * len(errors) + 1.2), 9.0))
+    ax = figure.subplots()
+    step = times[1] * 1e9 / 2
+    image = ax.imshow(
+        bits, aspect="auto", cmap="cividis", vmin=0, vmax=BITS_SHOWN, interpolation="nearest",
+        extent=(-step, end * 1e9 + step, len(errors) - 0.5, -0.5),
+    )  # fmt: skip
+    _front_line(ax, bits, times * 1e9, settle_bits)
+    _layer_axis(ax, [observer.layers.get(name, "") for name in errors], list(errors))
+    ax.grid(False)
+    ax.set_xlim(0, end * 1e9)
+    ax.set_xlabel("time (ns)")
+    bar = figure.colorbar(image, ax=ax, pad=0.015, aspect=30, extend="max", ticks=[0, 2, 4, 6, 8, 10, 12])
+    bar.set_label("bits settled: −log₂(error / full scale)")
+    bar.outline.set_visible(False)
+    bar.ax.axhline(settle_bits, color="white", linewidth=1.4)
+    mark_settling([ax], settling_of(source))
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return figure
+
+
+def _front_line(ax: Axes, bits: Array, nanoseconds: Array, settle_bits: float) -> None:
+    """Step line through the time after which each array keeps its bits."""
+    late = bits < settle_bits
+    last = np.where(late.any(axis=1), late.shape[1] - 1 - late[:, ::-1].argmax(axis=1), 0)
+    rows = np.arange(len(bits) + 1) - 0.5
+    middle = len(bits) // 4
+    ax.annotate(
+        f"{settle_bits:g} bits", (nanoseconds[last[middle]], middle), xytext=(-6, 0), textcoords="offset points",
+        ha="right", va="center", color="white", fontsize=8, fontweight="bold",
+    )  # fmt: skip
+    ax.step(np.append(nanoseconds[last], nanoseconds[last[-1]]), rows, where="post", color="white", linewidth=1.3)
+
+
+def _layer_axis(ax: Axes, layers: Sequence[str], names: Sequence[str]) -> None:
+    """Layers named at their middle, divided by lines; array names where a circuit has no layers and few arrays."""
+    starts = [0, *(k for k in range(1, len(layers)) if layers[k] != layers[k - 1])]
+    ends = [*starts[1:], len(layers)]
+    if len(names) <= 16:
+        ax.set_yticks(range(len(names)), names)
+    else:
+        ax.set_yticks([(a + b - 1) / 2 for a, b in zip(starts, ends, strict=True)], [layers[a] for a in starts])
+    ax.tick_params(axis="y", length=0)
+    for k in starts[1:]:
+        ax.axhline(k - 0.5, color=FAINT, linewidth=0.7, alpha=0.55)
+    ax.set_ylabel("array, in feed-forward order" if len(names) <= 16 else "layer (one row an array)")
+
+
+def _errors(source: Any) -> tuple[Any, dict[str, Trace]]:
+    """The observer of errors and its traces."""
+    observers = [source, *getattr(source, "observed", {}).values()]
+    for observer in observers:
+        errors = recorded(observer, "1") if hasattr(observer, "layers") else {}
+        if errors:
+            return observer, errors
+    raise Error("no error was recorded: pass observers=[ErrorByLayer()] to the run")
+
+
+# --- energy -----------------------------------------------------------------------------------------
+
+
+@drawn
+def plot_energy(report: EnergyReport | Mapping[str, Any]) -> Figure:
+    """Joules by part: drawn from the supply on the left, dissipated in elements on the right; one scale, never added.
+
+    report: an EnergyReport, or its `to_json()` as a run file keeps it.
+    """
+    table = report.to_json() if isinstance(report, EnergyReport) else dict(report)
+    parts = dict(sorted(table["by_part"].items(), key=lambda item: item[1]["drawn"]))
+    figure = new_figure(7.4, 0.95 + 0.27 * len(parts))
+    left, right = figure.subplots(1, 2, sharey=True, sharex=True)
+    top = max((max(cost["drawn"], cost["dissipated"]) for cost in parts.values()), default=0.0)
+    totals = {"drawn": table["total"], "dissipated": table["dissipated"]}
+    titles = {"drawn": "drawn from the supply", "dissipated": "dissipated in elements"}
+    for ax, kind, colour in ((left, "drawn", COLOURS[0]), (right, "dissipated", COLOURS[1])):
+        _bars(ax, {name: cost[kind] for name, cost in parts.items()}, colour, top)
+        ax.set_title(f"{titles[kind]}: {engineering(totals[kind], 'J')}")
+    return figure
+
+
+def _bars(ax: Axes, joules: Mapping[str, float], colour: str, top: float) -> None:
+    scale, unit = _prefix(top)
+    ax.barh(list(joules), [j * scale for j in joules.values()], color=colour, height=0.68)
+    for row, value in enumerate(joules.values()):
+        ax.annotate(
+            engineering(value, "J") if value else "–", (value * scale, row), xytext=(4, 0),
+            textcoords="offset points", va="center", fontsize=8, color=INK if value else MUTED,
+        )  # fmt: skip
+    ax.set_xlim(0, top * scale * 1.28 or 1.0)
+    ax.set_xlabel(f"energy ({unit}J)")
+    ax.grid(axis="y", visible=False)
+    ax.tick_params(axis="y", length=0)
+
+
+def _prefix(joules: float) -> tuple[float, str]:
+    """Factor and SI prefix that put a value into 1 … 1000."""
+    for power, prefix in ((0, ""), (-3, "m"), (-6, "µ"), (-9, "n"), (-12, "p"), (-15, "f")):
+        if joules >= 10.0**power:
+            return 10.0**-power, prefix
+    return 1e18, "a"
+
+
+__all__ = ["plot_energy", "plot_front", "plot_settling", "plot_waveforms", "save_figure"]

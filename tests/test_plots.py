@@ -1,0 +1,187 @@
+"""Pictures: what they show is what was recorded; units on axes; nothing global is touched."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from runs import chain, relaxed
+
+from dsmachine import plots
+from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.errors import Error
+from dsmachine.emulator.errors_by_layer import ErrorByLayer
+from dsmachine.emulator.observers import Probe
+from dsmachine.emulator.plotting import spread
+from dsmachine.emulator.run import Run, transient
+from dsmachine.emulator.runfile import load_run
+
+COST = {
+    "total": 3e-9,
+    "dissipated": 2.5e-9,
+    "by_part": {
+        "coupling": {"drawn": 2e-9, "dissipated": 2.4e-9},
+        "buffers": {"drawn": 1e-9, "dissipated": 0.0},
+        "feedback": {"drawn": 0.0, "dissipated": 1e-10},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return relaxed(precision="float64", tolerance=1e-6)
+
+
+@pytest.fixture(autouse=True)
+def nothing_global_changes() -> Iterator[None]:
+    before = dict(mpl.rcParams)
+    yield
+    assert dict(mpl.rcParams) == before
+
+
+def labels(figure: Figure) -> str:
+    """All words on axes."""
+    words = [figure.get_supylabel()]
+    for ax in figure.axes:
+        words += [ax.get_xlabel(), ax.get_ylabel(), ax.get_title(loc="left"), *(t.get_text() for t in ax.texts)]
+    return " | ".join(words)
+
+
+def as_drawn(figure: Figure, path: Path) -> bytes:
+    """The picture's bytes: whatever cannot be drawn fails here."""
+    plots.save_figure(figure, path)
+    return path.read_bytes()
+
+
+# --- error against time -----------------------------------------------------------------------------
+
+
+def test_error_of_one_lag_is_an_exponential() -> None:
+    """|x − x_op| = |x_op| exp(−t/τ), as a share of full scale."""
+    circuit = Circuit("lag")
+    circuit.clamp("u", (1,), unit=0.1)
+    node = circuit.nodes("a", (1,), unit=0.1, full_scale=0.2, rail=None)
+    circuit.couple("w", "u", "a", np.eye(1))
+    seen = ErrorByLayer()
+    transient(circuit, {"u": [1.0]}, observers=[seen], tolerance=1e-8, precision="float64")
+    trace = seen.traces()["a"]
+    assert trace.times[0] == 0 and (np.diff(trace.times) > 0).all()
+    expected = 0.5 * np.exp(-trace.times / node.time_constant)
+    assert np.allclose(trace.values, expected, atol=1e-7)
+
+
+def test_a_layer_is_as_far_off_as_its_worst_array(run: Run) -> None:
+    seen = run.observed["ErrorByLayer"]
+    assert list(seen.by_layer()) == ["layer 0", "layer 1", "layer 2"]
+    for name, trace in seen.traces().items():
+        layer = seen.by_layer()[seen.layers[name]]
+        assert np.allclose(np.interp(trace.times, layer.times, layer.values), trace.values, rtol=1e-9, atol=1e-11)
+
+
+def test_the_error_crosses_the_band_when_the_machine_settles(run: Run) -> None:
+    """The observer and the settling watch look at the same deviation."""
+    for name, trace in run.observed["ErrorByLayer"].traces().items():
+        if name == run.circuit.output:  # its band is the row's range too
+            continue
+        outside = trace.times[trace.values > 2.0**-8]
+        assert outside[-1] <= run.by_array[name] * (1 + 1e-6)
+
+
+# --- pictures -----------------------------------------------------------------------------------------
+
+
+def test_waveforms_show_what_was_recorded(run: Run, tmp_path: Path) -> None:
+    figure = plots.plot_waveforms(run, ["a.2"], sample=1)
+    (ax,) = figure.axes
+    shown = np.array([line.get_ydata() for line in ax.lines if line.get_label().startswith("[")])
+    volts = run.observed["Probe"].volts("a.2")[:, 1]
+    assert sorted(shown[:, -1]) == pytest.approx(sorted(volts[-1] * 1e3))
+    assert "time (ns)" in labels(figure) and "voltage (mV)" in labels(figure) and "a.2" in labels(figure)
+    assert as_drawn(figure, tmp_path / "w.png").startswith(b"\x89PNG")
+
+
+def test_run_and_probe_plot_themselves(run: Run) -> None:
+    assert len(run.plot().axes) == 2
+    assert len(plots.plot_waveforms(run.observed["Probe"], spins=2).axes) == 2
+
+
+def test_chosen_spins_are_even_from_highest_to_lowest() -> None:
+    assert spread(np.array([0.0, 0.01, 1.0, -1.0, 0.02]), 3) == [2, 0, 3]
+    assert spread(np.array([5.0]), 6) == [0]
+    assert sorted(spread(np.zeros(4), 4)) == [0, 1, 2, 3]
+
+
+def test_settling_is_logarithmic_with_its_band(run: Run, tmp_path: Path) -> None:
+    figure = plots.plot_settling(run, settle_bits=6)
+    ax = figure.axes[0]
+    assert ax.get_yscale() == "log" and "share of full scale" in labels(figure) and "6 bits" in labels(figure)
+    legend = ax.get_legend()
+    assert legend is not None and [t.get_text() for t in legend.get_texts()] == ["layer 0", "layer 1", "layer 2"]
+    assert as_drawn(figure, tmp_path / "s.svg").startswith(b"<?xml")
+
+
+def test_the_front_runs_forward(run: Run, tmp_path: Path) -> None:
+    figure = plots.plot_front(run)
+    bits = np.asarray(figure.axes[0].images[0].get_array())
+    settled = [int(np.flatnonzero(row < 8)[-1]) for row in bits]
+    assert settled == sorted(settled) and len(settled) == 3
+    assert "bits settled" in labels(figure) and "time (ns)" in labels(figure)
+    as_drawn(figure, tmp_path / "f.png")
+
+
+def test_a_loaded_run_draws_the_same(run: Run, tmp_path: Path) -> None:
+    run.save(tmp_path / "run.h5")
+    again = load_run(tmp_path / "run.h5")
+    for draw in (plots.plot_waveforms, plots.plot_settling, plots.plot_front):
+        first, second = tmp_path / f"{draw.__name__}1.png", tmp_path / f"{draw.__name__}2.png"
+        assert as_drawn(draw(run), first) == as_drawn(draw(again), second)
+
+
+def test_energy_keeps_supply_and_heat_apart(tmp_path: Path) -> None:
+    figure = plots.plot_energy(COST)
+    left, right = figure.axes
+    assert [bar.get_width() for bar in left.patches] == pytest.approx([0, 1, 2])
+    assert [bar.get_width() for bar in right.patches] == pytest.approx([0.1, 0, 2.4])
+    assert left.get_xlim() == right.get_xlim()
+    assert "drawn from the supply: 3 nJ" in labels(figure) and "dissipated in elements: 2.5 nJ" in labels(figure)
+    assert "energy (nJ)" in labels(figure)
+    as_drawn(figure, tmp_path / "e.png")
+
+
+# --- what cannot be drawn -----------------------------------------------------------------------------
+
+
+def test_what_was_not_recorded_cannot_be_drawn() -> None:
+    bare = transient(chain(), {"u": np.ones(4)})
+    with pytest.raises(Error, match=r"nothing was recorded: pass observers=\[Probe"):
+        bare.plot()
+    for draw in (plots.plot_settling, plots.plot_front):
+        with pytest.raises(Error, match=r"no error was recorded: pass observers=\[ErrorByLayer"):
+            draw(bare)
+
+
+def test_a_wrong_name_or_sample(run: Run) -> None:
+    with pytest.raises(Error, match=r"array 'b' was not recorded: choose from a\.0, a\.2"):
+        run.plot(names=["b"])
+    with pytest.raises(Error, match="sample 2 is not in the run: it has 2"):
+        run.plot(sample=2)
+
+
+def test_two_probes_of_a_run_are_both_kept() -> None:
+    both = transient(chain(), {"u": np.ones(4)}, observers=[Probe(["a.0"]), Probe(["a.1"])])
+    assert list(both.observed) == ["Probe", "Probe 2"]
+    assert len(both.plot().axes) == 2
+
+
+@pytest.mark.parametrize("name", ["x.bmpx", "x"])
+def test_a_format_that_does_not_exist_leaves_nothing(tmp_path: Path, name: str) -> None:
+    figure = plots.plot_energy(COST)
+    if name == "x":
+        plots.save_figure(figure, tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+        return
+    with pytest.raises(Error, match=r"picture .*x\.bmpx has no known format"):
+        plots.save_figure(figure, tmp_path / name)
+    assert not list(tmp_path.iterdir())
