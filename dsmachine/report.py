@@ -1,0 +1,292 @@
+"""report.html: what one annealing did, in one file that a person can open anywhere."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import scipy
+
+from . import __version__
+from .emulator.files import write_text
+from .energy.report import engineering
+from .report_html import Html, join, page, pairs, picture, section, table, tag, text, tile
+
+if TYPE_CHECKING:
+    from .circuits.technology import Technology
+    from .tasks import Annealed
+
+LIMITS = (
+    "Cells are behavioural laws with the technology's numbers, not transistors: ngspice confirms laws, not a layout.",
+    "Only the imperfections under Settings are on; everything else is ideal.",
+    "The timer is a quantile over a few calibration prompts; another text may need longer.",
+    "A small character-level model is a demonstration of the machine, not of language.",
+)
+
+
+def write_report(
+    annealed: Annealed,
+    crosscheck: Any,
+    path: str | Path,
+    pictures: Mapping[str, Any],
+    *,
+    continuation: tuple[str, str] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write one self-contained page.
+
+    crosscheck: what ngspice said, a mapping or dataclass (nrmse, engine, options, …), None if it was not asked.
+    pictures: caption -> Figure, PNG bytes or path of a PNG. continuation: texts of machine and digital reference
+    after the prompt; default the likeliest next token of each.
+    Raises Error where the page cannot be written or a picture cannot be read.
+    """
+    ours, theirs = continuation or (annealed.text, annealed.expected)
+    check = _plain(crosscheck)
+    document = page(
+        f"{annealed.model}: annealing report",
+        _header(annealed),
+        _tiles(annealed, check),
+        _texts(annealed.prompt, ours, theirs),
+        _settling(annealed),
+        section("Pictures", *(picture(source, caption) for caption, source in pictures.items())) if pictures else "",
+        _energy(annealed),
+        _accuracy(annealed),
+        _crosscheck(check),
+        _settings(annealed),
+        _limits(annealed),
+        tag("footer", _versions(), cls="muted"),
+    )
+    write_text(path, document, overwrite=overwrite)
+
+
+# --- parts of the page --------------------------------------------------------------------------------
+
+
+def _header(annealed: Annealed) -> Html:
+    settled = "settled" if annealed.run.settled else "did not settle"
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    line = (
+        f"{len(annealed.tokens)} tokens, {annealed.machine.circuit.node_count():,} nodes, "
+        f"{len(annealed.machine.circuit.arrays)} arrays: {settled}. {made}"
+    )
+    return tag("header", tag("h1", f"{annealed.model}, annealed"), tag("div", line, cls="muted"))
+
+
+def _tiles(annealed: Annealed, check: dict[str, Any] | None) -> Html:
+    agree = annealed.argmax_agreement
+    tiles = [
+        tile(_seconds(annealed.oracle_time), f"settled to {annealed.settle_bits:g} bits"),
+        tile(engineering(float(np.mean(annealed.energy.per_token)), "J"), "drawn from the supply per token"),
+        tile(f"{annealed.logit_error:.2g}", "logit error against the digital reference"),
+        tile(f"{agree['share']:.0%}", f"same likeliest token, {agree['compared']} clear positions"),
+    ]
+    nrmse = None if check is None else check.get("nrmse")
+    if nrmse is not None:
+        tiles.append(tile(f"{float(nrmse):.2g}", "NRMSE against ngspice"))
+    return tag("div", *tiles, cls="tiles")
+
+
+def _texts(prompt: str, ours: str, theirs: str) -> Html:
+    same = "the same text" if ours == theirs else "the texts differ"
+    blocks = [
+        tag("div", tag("h3", title), tag("pre", prompt, tag("mark", _visible(said))))
+        for title, said in (("Machine", ours), ("Digital reference", theirs))
+    ]
+    note = "The prompt, and underlined what each makes of it: "
+    return section("Text", tag("p", note, same, ".", cls="muted"), tag("div", *blocks, cls="pair"))
+
+
+def _visible(said: str) -> str:
+    """A continuation of blanks only would show nothing."""
+    return said if said.strip() else said.replace(" ", "␣").replace("\n", "⏎") or "(nothing)"
+
+
+def _settling(annealed: Annealed) -> Html:
+    layers = {name: node.layer for name, node in annealed.machine.circuit.arrays.items()}
+    slowest: dict[str, tuple[float, str]] = {}
+    for name, seconds in annealed.run.by_array.items():
+        slowest[layers[name]] = max(slowest.get(layers[name], (-1.0, "")), (seconds, name))
+    rows = [(layer or "(inputs)", _seconds(t), name) for layer, (t, name) in slowest.items()]
+    band = join(["2", tag("sup", f"−{annealed.settle_bits:g}")])
+    oracle = _note("when every node of this prompt was inside its band for good")
+    timer = _note("p99 over calibration prompts: what a chip without an oracle waits")
+    facts: list[tuple[object, object]] = [
+        ("Oracle time", join([_seconds(annealed.oracle_time), oracle])),
+        ("Timer time", join([_seconds(annealed.timer_time), timer])),
+        (
+            "Settled means",
+            join(["within ", band, " of full scale, and of the logits’ range at every position"]),
+        ),
+        ("Time simulated", _seconds(annealed.run.duration)),
+        ("Saturated at rest", f"{sum(annealed.run.saturated.values())} nodes"),
+    ]
+    head = tag("h3", "Last array to settle, by layer")
+    return section("Settling", pairs(facts), head, table(("layer", "settled", "slowest array"), rows))
+
+
+def _note(words: str) -> Html:
+    return tag("span", " – ", words, cls="muted")
+
+
+def _energy(annealed: Annealed) -> Html:
+    account = annealed.energy.to_json()
+    tables: list[Html] = []
+    for key, title in (("by_part", "part"), ("by_layer", "layer"), ("by_phase", "phase")):
+        tables += [tag("h3", f"By {title}"), _energy_table(title, account[key], account)]
+    programming = join([engineering(account["programming"], "J"), _note("not in the total")])
+    facts: list[tuple[object, object]] = [
+        ("Drawn from the supply", engineering(account["total"], "J")),
+        ("… a token", engineering(account["per_token"], "J")),
+        ("Mean power while annealing", engineering(account["power_w"], "W")),
+        ("Dissipated in elements", engineering(account["dissipated"], "J")),
+        ("Programming all weights once", programming),
+    ]
+    apart = (
+        "Drawn is what the supply delivers; dissipated is what becomes heat in couplings, products and feedback. "
+        "They answer different questions and are never added."
+    )
+    return section("Energy", tag("p", apart, cls="muted"), pairs(facts), *tables)
+
+
+def _energy_table(title: str, costs: Mapping[str, Mapping[str, float]], account: Mapping[str, Any]) -> Html:
+    rows: list[tuple[object, ...]] = []
+    total = account["total"] or 1.0
+    for name, cost in sorted(costs.items(), key=lambda item: -item[1]["drawn"]):
+        drawn, heat = cost["drawn"], cost["dissipated"]
+        rows.append((name or "(inputs)", _joules(drawn), _share(drawn / total), _joules(heat)))
+    rows.append(("total", _joules(account["total"]), "", _joules(account["dissipated"])))
+    return table((title, "drawn from supply", "share", "dissipated in elements"), rows, apart=3, total=True)
+
+
+def _accuracy(annealed: Annealed) -> Html:
+    agree = annealed.argmax_agreement
+    return section(
+        "Against the digital reference",
+        pairs(
+            [
+                ("Logit error", f"{annealed.logit_error:.3g} (worst position: max |Δlogit| / max |logit − mean|)"),
+                (
+                    "Likeliest token agrees",
+                    f"{agree['share']:.1%} of {agree['compared']} positions with a clear margin",
+                ),
+                ("Too close to call", f"{agree['close']} positions"),
+            ]
+        ),
+    )
+
+
+def _crosscheck(check: dict[str, Any] | None) -> Html:
+    if check is None:
+        return section("Cross-check with ngspice", tag("p", "Not made in this run."))
+    rows: list[tuple[object, object]] = []
+    for key, value in check.items():
+        if isinstance(value, Mapping):
+            rows += [(f"{_words(key)}: {name}", _value(item)) for name, item in value.items()]
+        else:
+            rows.append((_words(key), _value(value)))
+    return section("Cross-check with ngspice", pairs(rows))
+
+
+def _settings(annealed: Annealed) -> Html:
+    circuit, run = annealed.machine.circuit, annealed.run
+    notes = {k: v for k, v in circuit.notes.items() if not isinstance(v, Mapping)}
+    chip = annealed.machine
+    spread = vars(chip.spread) | {"chip seed": chip.seed, "trim": chip.trim or "none"}
+    noise = annealed.summary()["noise"]
+    groups: list[tuple[str, Mapping[str, Any]]] = [
+        ("Machine", notes | _technology(annealed.technology)),
+        ("Chip", spread),
+        ("Noise", noise or {"noise": "off"}),
+        ("Solver", {k: v for k, v in run.statistics.items() if k != "by_layer"}),
+        ("Wall time (s)", {k: f"{v:.2f}" for k, v in annealed.wall_s.items()}),
+    ]
+    lost = circuit.notes.get("lost_bits") or {}
+    if lost:
+        worst = sorted(lost.items(), key=lambda item: -item[1])[:5]
+        groups.append(("Range given up to fit the devices (bits)", {n: f"{b:.1f}" for n, b in worst}))
+    parts = [(tag("h3", title), pairs((_words(k), _value(v)) for k, v in rows.items())) for title, rows in groups]
+    return section("Settings", *(piece for part in parts for piece in part))
+
+
+def _technology(tech: Technology) -> dict[str, str]:
+    """The few numbers of a technology that a reader asks for first."""
+    return {
+        "corner": tech.corner,
+        "temperature": f"{tech.temperature:g} K",
+        "supply": engineering(tech.supply.vdd, "V"),
+        "swing": f"±{engineering(tech.supply.swing, 'V')}",
+        "largest coupling": engineering(tech.coupling.g_max, "S"),
+    }
+
+
+def _limits(annealed: Annealed) -> Html:
+    excluded = join(tag("li", line) for line in annealed.energy.excluded)
+    limits = join(tag("li", line) for line in LIMITS)
+    return section("Limits", tag("ul", limits), tag("h3", "Not in the joules"), tag("ul", excluded))
+
+
+def _versions() -> Html:
+    named = {
+        "dsmachine": __version__,
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "SciPy": scipy.__version__,
+        "h5py": h5py.__version__,
+    }
+    return text(" · ".join(f"{name} {number}" for name, number in named.items()))
+
+
+# --- values -------------------------------------------------------------------------------------------
+
+
+def _plain(crosscheck: Any) -> dict[str, Any] | None:
+    if crosscheck is None:
+        return None
+    if is_dataclass(crosscheck) and not isinstance(crosscheck, type):
+        return asdict(crosscheck)
+    return dict(crosscheck)
+
+
+def _value(value: Any) -> Html:
+    return text("; ".join(_said(value)))
+
+
+def _said(value: Any) -> Iterator[str]:
+    """A value in words: numbers with four digits, arrays by their shape."""
+    if isinstance(value, bool | np.bool_):
+        yield "yes" if value else "no"
+    elif isinstance(value, float | np.floating):
+        yield f"{value:.4g}"
+    elif isinstance(value, np.ndarray):
+        yield f"array {value.shape}"
+    elif isinstance(value, Mapping):
+        yield ", ".join(f"{k}: {_value(v)}" for k, v in value.items())
+    elif isinstance(value, list | tuple):
+        yield ", ".join(str(v) for v in value)
+    else:
+        yield "–" if value is None else str(value)
+
+
+def _words(key: str) -> str:
+    return str(key).replace("_", " ")
+
+
+def _joules(value: float) -> str:
+    return engineering(value, "J") if value else "–"
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}" if value >= 5e-4 else ("< 0.1%" if value else "–")
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None or not np.isfinite(value) else engineering(value, "s")
+
+
+__all__ = ["LIMITS", "write_report"]
