@@ -14,9 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runs import chain, relaxed
+from small_models import write_small
 
+from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.chip import fabricate
 from dsmachine.circuits.errors import Error
+from dsmachine.circuits.mapping.gpt2 import embedding, map_model
+from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator.hdf5 import quoted, unquoted
 from dsmachine.emulator.run import Run, operating_point, transient
 from dsmachine.emulator.runfile import FORMAT_VERSION, load_run, save_run
@@ -122,6 +126,16 @@ def test_versions_and_seeds_are_in_it(tmp_path: Path) -> None:
     assert again.statistics["mismatch"] == 0.01
     assert again.noise_rms == noisy.noise_rms and again.settling_time is None and not again.settled
     assert again.versions["numpy"] == np.__version__ and {"dsmachine", "python", "h5py"} <= set(again.versions)
+
+
+def test_the_technology_of_a_mapped_model_is_in_it(tmp_path: Path) -> None:
+    """Every number, in SI, overrides included."""
+    tech = load_technology(overrides={"node.capacitance": 60e-15})
+    model = load_model(str(write_small(tmp_path / "model")))
+    found = operating_point(map_model(model, 2, technology=tech), {"embed": embedding(model, [0, 1])})
+    found.save(tmp_path / "run.h5")
+    notes = load_run(tmp_path / "run.h5").notes
+    assert notes["technology"] == "cmos45" and notes["technology_values"]["node.capacitance"] == 60e-15
 
 
 def test_an_operating_point_can_be_saved(tmp_path: Path) -> None:

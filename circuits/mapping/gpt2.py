@@ -67,6 +67,7 @@ def map_model(
         "coupling": coupling,
         "tokens": tokens,
         "technology": tech.name,
+        "technology_values": {key: value for key, value, *_ in tech.describe()},
         "lost_bits": report.lost_bits,
     }
     return circuit
