@@ -91,7 +91,7 @@ class Circuit:
         except ValueError as problem:
             raise Error(f"term {term.name!r} does not fit {term.target!r} of shape {target}: {problem}") from None
 
-    def couple(self, name: str, source: str | View, target: str, weight: Array, **options: bool | None) -> Term:
+    def couple(self, name: str, source: str | View, target: str, weight: Array, **options: Any) -> Term:
         """Couplings of logical weight w (G = g·w·U_target/U_source); a matrix is dense, else one per node."""
         return self.add(coupling(name, source, target, weight, **options))
 
@@ -101,7 +101,7 @@ class Circuit:
 
     def bias(self, name: str, target: str, value: Array) -> Term:
         """A constant drive (logical units) into each node."""
-        return self.add(Source(name, target, value))
+        return self.add(Source(name, target, np.asarray(value, float)))
 
     def tanh(self, name: str, source: str | View, target: str, gain: float = 1.0) -> Term:
         """A tanh pair a node."""
@@ -162,6 +162,10 @@ class Circuit:
 
 def sorted_components(names: list[str], edges: dict[str, list[str]]) -> list[tuple[str, ...]]:
     """Strongly connected components in topological order (edges: name -> names it needs)."""
+    try:
+        return [(name,) for name in TopologicalSorter({n: set(edges[n]) - {n} for n in names}).static_order()]
+    except CycleError:
+        pass
     index = {name: k for k, name in enumerate(names)}
     rows = [index[n] for n in names for _ in edges[n]]
     cols = [index[m] for n in names for m in edges[n]]
@@ -171,11 +175,7 @@ def sorted_components(names: list[str], edges: dict[str, list[str]]) -> list[tup
     for name in names:
         members.setdefault(int(label[index[name]]), []).append(name)
     needs = {c: {int(label[index[m]]) for n in group for m in edges[n]} - {c} for c, group in members.items()}
-    try:
-        ordered = TopologicalSorter(needs).static_order()
-        return [tuple(members[c]) for c in ordered]
-    except CycleError as cycle:  # pragma: no cover - components of a graph have no cycle
-        raise AssertionError("components cannot form a cycle") from cycle
+    return [tuple(members[c]) for c in TopologicalSorter(needs).static_order()]
 
 
 __all__ = ["BOLTZMANN", "Circuit", "Coupling", "NodeArray", "Product"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..circuits.cells import NodeArray, Signals, Term
+from ..circuits.cells import NodeArray, Signals, Source, Term
 from ..circuits.circuit import Circuit, sorted_components
 from .backend import Backend
 
@@ -115,6 +115,7 @@ def _stage(circuit: Circuit, backend: Backend, node: NodeArray, terms: list[Term
     conveyed = sum((t.loading(circuit)[0] for t in terms), start=np.zeros(()))
     standing = sum((t.loading(circuit)[1] for t in terms), start=np.zeros(())) / node.conductance
     loaded = node.input_resistance > 0 and np.any(conveyed)
+    terms = terms or [Source(f"{node.name} undriven", node.name, np.zeros(1))]
     ordered = sorted(terms, key=lambda term: not term.sources)  # sources last: broadcast onto a full array
     unit = np.asarray(node.unit, float)
     return Stage(
