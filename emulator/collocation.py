@@ -16,6 +16,7 @@ import numpy as np
 from numpy.polynomial import Legendre, Polynomial
 
 Array = Any
+GATHERED = 1 << 16  # node values up to which a piece is evaluated in one product
 
 
 @lru_cache(maxsize=16)
@@ -119,13 +120,24 @@ class Piece:
         """Values at ascending times inside the piece, (len(times), batch, *shape)."""
         place = np.clip((times - self.begin) / self.length, 0.0, self.count)
         which = np.minimum(place.astype(int), self.count - 1)
+        weights = interpolation(p, place - which)
+        if self.count > 1 and len(times) * self.points[0].size < GATHERED:
+            return self._gathered(p, which, weights)
         parts = []
         for k in range(which[0], which[-1] + 1):
-            s = place[which == k] - k
-            if len(s):
+            inside = which == k
+            if inside.any():
                 start = self.start if k == 0 else self.points[k * p - 1]
-                parts.append(combine(interpolation(p, s), start, self.points[k * p : (k + 1) * p]))
+                parts.append(combine(weights[inside], start, self.points[k * p : (k + 1) * p]))
         return parts[0] if len(parts) == 1 else self.points.__array_namespace__().concatenate(parts)
+
+    def _gathered(self, p: int, which: Array, weights: Array) -> Array:
+        """Small pieces of many elements: every time's own p + 1 values in one product."""
+        xp = self.points.__array_namespace__()
+        row = xp.concatenate([self.start.reshape(1, -1), self.points.reshape(len(self.points), -1)])
+        values = row[xp.asarray(which)[:, None] * p + xp.arange(p + 1)]
+        found = xp.asarray(weights, dtype=row.dtype)[:, None, :] @ values
+        return found.reshape(len(which), *self.start.shape)
 
 
 def tails(p: int, start: Array, values: Array) -> Array:

@@ -147,7 +147,7 @@ def transient(
     initial: "zero", "random" (from initial_seed) or logical values by array. observers: see `observers`.
 
     Without noise the machine relaxes from zero until settled:
-    duration [s]: run exactly so long; None: until settled to `settle_bits` (8).
+    duration [s]: run exactly so long; None: until settled to `settle_bits` (8; 0, with a duration: do not watch).
 
     With noise="thermal" (4kTΣG at the circuit's temperature) or σ (every node's own stationary noise, share of its
     full scale) it starts at the noiseless operating point, unless `initial` is given, and is watched:
@@ -188,15 +188,18 @@ def transient(
     for observer in seen:
         if isinstance(observer, Aimed):
             observer.aim(target)
-    bits = 8 if settle_bits is None else settle_bits
-    watch = None if noisy else SettlingWatch(target, bits)
-    if watch:
-        run.statistics["settle_bits"] = bits
+    watch = meter = None
     if noisy:
         duration = read_window if read_window is not None else (20 + 2 * len(plan.stages)) * _longest(plan)
         run.statistics |= {"noise": noise, "noise_seed": noise_seed, "samples": samples or 1, "read_window_s": duration}
-    meter = NoiseMeter(target, (duration or 0.0) / 2)
-    seen.append(watch if watch else meter)
+        meter = NoiseMeter(target, duration / 2)
+        seen.append(meter)
+    elif settle_bits != 0:
+        watch = SettlingWatch(target, 8 if settle_bits is None else settle_bits)
+        run.statistics["settle_bits"] = watch.bits
+        seen.append(watch)
+    elif duration is None and elements is None:
+        raise Error("settle_bits=0 watches no settling: give a duration")
     march: March | Stepper
     if engine == "elements":
         march = _elements(plan, values, start, seen, given, run)
@@ -208,7 +211,7 @@ def transient(
     run.outputs = _volts(plan, march.x)
     if watch:
         run.settling_time, run.by_array = watch.time, watch.by_array
-    else:
+    if meter:
         run.noise_rms = meter.rms
     run.statistics |= {"precision": precision, **vars(march.counts)} | _wall(begun)
     return run

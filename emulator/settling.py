@@ -28,7 +28,7 @@ class SettlingWatch:
     """
 
     def __init__(self, target: Mapping[str, Array], bits: float) -> None:
-        self.target, self.band = target, 2.0**-bits
+        self.target, self.bits, self.band = target, bits, 2.0**-bits
         self.last: dict[str, Array] = {}
         self._late: dict[str, list[tuple[float, float, Array, Array]]] = {}
         self._slow: dict[str, bool] = {}

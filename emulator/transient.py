@@ -113,8 +113,8 @@ class March:
         self.x = {n: plan.backend.xp.broadcast_to(v, (self.batch, *v.shape[1:])) for n, v in start.items()}
         self.pieces: dict[str, list[Piece]] = {}
         self.block = [self._block(group) for group in plan.groups]
-        self.stretch = 1 << min(3, max(0, min(self.block, default=1).bit_length() - 4))  # longer windows of longer rows
-        self.level = [1 + self.stretch.bit_length()] * len(plan.groups)
+        self.stretch = 1 << min(3, max(0, min(self.block, default=1).bit_length() - 2))  # longer windows of longer rows
+        self.level = [1 + self.stretch.bit_length() - (self.stretch > 1)] * len(plan.groups)
         self.counts = Counts()
         for observer in observers:
             observer.begin(plan, self.x)
