@@ -29,6 +29,8 @@ LIMITS = (
     "A small character-level model is a demonstration of the machine, not of language.",
 )
 
+TOLD_ELSEWHERE = {"by_layer", "chip_seed", "mismatch", "vt_mismatch", "offset", "trim"}  # of a run's statistics
+
 
 def write_report(
     annealed: Annealed,
@@ -203,7 +205,7 @@ def _settings(annealed: Annealed) -> Html:
         ("Machine", notes | _technology(annealed.technology)),
         ("Chip", spread),
         ("Noise", noise or {"noise": "off"}),
-        ("Solver", {k: v for k, v in run.statistics.items() if k != "by_layer"}),
+        ("Solver", {k: v for k, v in run.statistics.items() if k not in TOLD_ELSEWHERE}),
         ("Wall time (s)", {k: f"{v:.2f}" for k, v in annealed.wall_s.items()}),
     ]
     lost = circuit.notes.get("lost_bits") or {}

@@ -39,7 +39,8 @@ th, td { text-align: left; padding: .34rem .75rem; border-bottom: 1px solid var(
 th { font-weight: 600; } thead th { color: var(--muted); font-size: .84rem; vertical-align: bottom; }
 td.n, th.n { text-align: right; white-space: nowrap; }
 tbody th { white-space: nowrap; } .pairs table { max-width: none; }
-.pairs th { width: min(17rem, 38%); white-space: normal; } sup { line-height: 0; } td { overflow-wrap: anywhere; }
+.pairs th { width: 17rem; white-space: normal; } sup { line-height: 0; }
+@media (max-width: 44rem) { .pairs th { width: 38%; } } td { overflow-wrap: anywhere; }
 tr.sum th, tr.sum td { border-top: 2px solid var(--muted); border-bottom: 0; font-weight: 600; }
 .apart { border-left: 2px solid var(--line); }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .7rem 1rem; margin: .3rem 0;
