@@ -14,18 +14,23 @@ Mismatch: β is relative, w(1 + σξ); V_t is additive, σ·max_j|G_ij| of the r
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from .power import Meter, Power, added, scatter
+from .spice import elements
 from .term import Array, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
+    from .spice import Sheet
+
+INDEPENDENT = 20_000  # up to so many couplings a netlist weighs the heat of each on its own
 
 
 @dataclass(frozen=True)
@@ -89,17 +94,19 @@ class Coupling(Term):
         node = circuit.arrays[self.target]
         u_in = self._source_units(circuit)
         u_out = circuit.units(self.target)
+        here = np.ones(node.shape) if node.exists is None else np.asarray(node.exists, float)
         if self.elementwise:
-            g = np.abs(self.siemens(circuit))
+            g = np.abs(self.siemens(circuit)) * here
             if self.balanced:
                 g = np.where(g > 0, g.max(), 0.0)
             return g, g
         w = np.abs(np.asarray(self.weight, float))
         if self.balanced:
             peak = max(float(np.abs(self.siemens(circuit, p)).max()) for p in range(min(2, _positions(node.shape))))
-            shape_in, shape_out = u_in.shape, u_out.shape
-            return np.full(shape_out, peak * w.shape[1]), np.full(shape_in, peak * w.shape[0])
-        return node.conductance * u_out * _rowwise(1 / u_in, w.T), node.conductance * _rowwise(u_out, w) / u_in
+            rows = peak * here.sum(axis=-1, keepdims=True)
+            return here * peak * w.shape[1], np.broadcast_to(rows, (*node.shape[:-1], w.shape[1]))
+        each = node.conductance * u_out * here
+        return each * _rowwise(1 / u_in, w.T), _rowwise(each, w) / u_in
 
     def loading(self, circuit: Circuit) -> tuple[Array, Array]:
         total = self._sums(circuit)[0]
@@ -146,6 +153,82 @@ class Coupling(Term):
 
     def fan_out(self, circuit: Circuit) -> list[tuple[str, int, int]]:
         return [(self.source.array, 1 if self.elementwise else len(self.weight), 0)]
+
+    # --- netlist --------------------------------------------------------------------------------------
+
+    def tile(self, rows: Array, columns: Array) -> Coupling:
+        if self.elementwise:
+            return self
+        return replace(self, weight=np.asarray(self.weight, float) * (rows[:, None] & columns[None, :]))
+
+    def columns(self, circuit: Circuit) -> int:
+        return super().columns(circuit) if self.elementwise else int(self.weight.shape[1])
+
+    def _pairs(self, sheet: Sheet) -> Iterator[tuple[Array, Array, Array]]:
+        """(flat index of the driven node, name of the driving node, signed G [S], 0 where either is missing), each
+        broadcastable to (driven, driving): one position after another, or all at once with one coupling a node."""
+        node, circuit = sheet.circuit.arrays[self.target], sheet.circuit
+        index = np.arange(int(np.prod(node.shape))).reshape(node.shape)
+        names, shown, present = sheet.nodes(self.source), sheet.shown(self.source), sheet.present(self.target)
+        if self.elementwise:
+            yield index, names, np.where(shown & present, self.siemens(circuit), 0.0)
+            return
+        rows, width = self.weight.shape
+        names, shown, unit = (
+            np.broadcast_to(x.reshape(*_lead(x.shape, width), width), (*node.shape[:-1], width)).reshape(-1, 1, width)
+            for x in (names, shown, self._source_units(circuit))
+        )
+        weight = np.asarray(self.weight, float)
+        current = sheet.amperes(self.target).reshape(-1, rows, 1)
+        for p, row in enumerate(index.reshape(-1, rows, 1)):
+            keep = shown[p] & present.reshape(-1)[row]
+            yield row, names[p], np.where(keep, current[p] * weight / unit[p], 0.0)
+
+    def spice(self, sheet: Sheet) -> list[str]:
+        """One G element a coupling; what the couplings load the conveyor (buffered) or the node (passive) with."""
+        node, lines = sheet.circuit.arrays[self.target], []
+        names, present, ports = sheet.names[self.target], sheet.present(self.target), sheet.ports(self.target)
+        for row, driver, g in self._pairs(sheet):
+            lines += elements(sheet.prefix("G"), "0 %s %s 0 %.12g", g != 0, ports.reshape(-1)[row], driver, g)
+        conveyed, standing = (np.broadcast_to(load, node.shape) for load in self.loading(sheet.circuit))
+        loads = [(standing, names)] + ([(conveyed, sheet.ports(self.target))] if node.input_resistance else [])
+        for load, where in loads:
+            keep = present & (load > 0)
+            lines += elements(sheet.prefix("R"), "%s 0 %.12g", keep, where, 1 / np.where(keep, load, 1.0))
+        return lines
+
+    def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
+        """Coupling by coupling |G| v², passive |G| (v_j ∓ v_i)²; where they are very many, driver by driver."""
+        if self.passive:
+            return self._spice_heat_between(sheet, meter, scale)
+        lines: list[str] = []
+        square, used = ":" + sheet.prefix("q") + "sq", set()
+        if self.balanced or self.count(sheet.circuit) > INDEPENDENT:
+            shown = sheet.shown(self.source)
+            column = np.broadcast_to(self._sums(sheet.circuit)[1], self._source_units(sheet.circuit).shape)
+            lines = elements(
+                sheet.prefix("G"), f"0 {meter} %s{square} 0 %.12g", shown, sheet.nodes(self.source),
+                scale * column.reshape(shown.shape),
+            )  # fmt: skip
+            used |= set(sheet.nodes(self.source)[shown].tolist())
+        else:
+            for _, driver, g in self._pairs(sheet):
+                pattern = f"0 {meter} %s{square} 0 %.12g"
+                lines += elements(sheet.prefix("G"), pattern, g != 0, driver, scale * np.abs(g))
+                used |= set(np.broadcast_to(driver, g.shape)[g != 0].tolist())
+        drivers = np.array(sorted(used), object)
+        every = np.ones(drivers.shape, bool)
+        lines += elements(sheet.prefix("B"), f"0 %s{square} I=V(%s)*V(%s)", every, drivers, drivers, drivers)
+        return lines + elements(sheet.prefix("R"), f"%s{square} 0 1", every, drivers)
+
+    def _spice_heat_between(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
+        """Heat of plain resistors between driver and node; crossed ones see the sum of the two voltages."""
+        names, lines = sheet.names[self.target].reshape(-1), []
+        law = f"0 {meter} I=%.12g*(V(%s)-%d*V(%s))*(V(%s)-%d*V(%s))"
+        for row, driver, g in self._pairs(sheet):
+            ends = (driver, np.sign(g).astype(int), names[row])
+            lines += elements(sheet.prefix("B"), law, g != 0, scale * np.abs(g), *ends, *ends)
+        return lines
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Coupling:
         w = np.asarray(self.weight, float)

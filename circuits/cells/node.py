@@ -26,9 +26,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .smooth import limit, limit_slope, ramp, ramp_slope
+from .spice import elements, knee
 
 if TYPE_CHECKING:
     from ..technology import Technology
+    from .spice import Sheet
 
 Array = Any
 KNEE = 0.1  # half-width of the rail's knee, as a share of the rail
@@ -52,6 +54,12 @@ class Feedback:
     def slope(self, control: Array) -> Array:
         """dγ/dx_c."""
         return self.gain * ramp_slope(self.gain * control - self.floor, self.floor / 2)
+
+    def spice(self, control: str, k: float) -> str:
+        """Text of `ratio` for the voltage of the node `control`; k = gain / U [1/V]."""
+        kv, f = f"{k:.11g}*V({control})", self.floor
+        bend = knee(f"{k / f:.11g}*V({control})-0.5")
+        return f"({kv}<{0.5 * f:.11g} ? {f:.11g} : ({kv}>{1.5 * f:.11g} ? {kv} : {f:.11g}*(1+{bend})))"
 
     def settled_root(self, drive: Array, standing: Array = 0.0, offset: Array = 0.0) -> Array:
         """x with (γ(x) + standing)(x − offset) = drive, for a node that drives its own feedback: sqrt(d/K), or d/floor
@@ -150,5 +158,106 @@ class NodeArray:
         bounds = self.limits(gamma)
         if bounds is None:
             return np.zeros(np.shape(drive), bool)
-        bound = np.where(drive > 0, bounds[1], bounds[0]) if self.is_root else bounds[1]
+        bound: Array = np.where(drive > 0, bounds[1], bounds[0]) if self.is_root else bounds[1]
         return abs(drive) > (1 - KNEE) * bound
+
+    # --- netlist --------------------------------------------------------------------------------------
+
+    def spice(self, sheet: Sheet, standing: Array) -> list[str]:
+        """One unit a node, and where another array drives the feedback the nodes `:ratio` that carry γ.
+
+        standing [S]: passive couplings' load on the node, which counts in the rail's bound.
+        """
+        here, share = sheet.present(self.name), np.asarray(standing) / self.conductance
+        ends = (sheet.ports(self.name), sheet.names[self.name])
+        feedback = self.feedback
+        if feedback is None:
+            values = (np.asarray(self.ratio), share, self.offset)
+            unit = sheet.variants("node", "x y", here, self._spice_fixed, *values)
+            return elements(sheet.prefix("X"), "%s %s %s", here, *ends, unit)
+        if self.is_root:
+            values = (feedback.gain / sheet.circuit.units(self.name), share, self.offset)
+            unit = sheet.variants("root", "x y", here, self._spice_root, *values)
+            return elements(sheet.prefix("X"), "%s %s %s", here, *ends, unit)
+        lines, ratio = self._spice_ratio(sheet, share)
+        unit = sheet.variants("controlled", "x y ratio", here, self._spice_controlled, share, self.offset)
+        return lines + elements(sheet.prefix("X"), "%s %s %s %s", here, *ends, ratio, unit)
+
+    def _spice_unit(self, excess: str, feedback: str) -> list[str]:
+        """Elements of a node unit: conveyor from x to y, what its limiter keeps back, capacitor, feedback.
+
+        V(x) is the current times r: r_x, or for an ideal conveyor 1/g₀, which makes V(x) the voltage aimed at.
+        """
+        r = self._spice_resistance
+        limiter = [f"B1 y 0 I={excess}"] if self.rail is not None else []
+        conveyor = [
+            "* node unit: conveyor from x to y, what its limiter keeps back, capacitor, feedback",
+            f"R1 x 0 {r:.12g}",
+            f"G1 0 y x 0 {1 / r:.12g}",
+        ]
+        return [*conveyor, *limiter, f"C1 y 0 {self.capacitance:.12g}", feedback]
+
+    @property
+    def _spice_resistance(self) -> float:
+        return self.input_resistance or 1 / self.conductance
+
+    def _spice_excess(self, ratio: float, by: str = "") -> str:
+        """Current that the limiter keeps back (0 where linear), its bound ratio·g₀·V_rail; `by`: times that node."""
+        if self.rail is None:
+            return ""
+        bound = ratio * self.conductance * self.rail
+        reach = bound * self._spice_resistance
+        times, per = (f"*V({by})", f"/V({by})") if by else ("", "")
+        bend = knee(f"abs(V(x))*{0.5 / KNEE / reach:.11g}{per}-{(1 - KNEE) * 0.5 / KNEE:.11g}")
+        over = f"abs(V(x))*{bound / reach:.11g}-{bound:.11g}{times}"
+        inner = f"abs(V(x))>{(1 + KNEE) * reach:.11g}{times} ? {over} : {2 * KNEE * bound:.11g}{times}*{bend}"
+        return f"abs(V(x))<{(1 - KNEE) * reach:.11g}{times} ? 0 : sgn(V(x))*({inner})"
+
+    def _spice_fixed(self, ratio: float, share: float, offset: float) -> list[str]:
+        lines = self._spice_unit(self._spice_excess(ratio + share), f"G2 y 0 y 0 {ratio * self.conductance:.12g}")
+        return lines + ([f"I1 0 y {(ratio + share) * self.conductance * offset:.12g}"] if offset else [])
+
+    def _spice_root(self, k: float, share: float, offset: float) -> list[str]:
+        assert self.feedback is not None
+        up, down = self._spice_excess(k * (self.rail or 0.0)), self._spice_excess(self.feedback.floor)
+        gamma = self.feedback.spice("y", k)
+        away = f"{gamma}*V(y)" + (f"-({share:.11g}+{gamma})*({offset:.11g})" if offset else "")
+        return self._spice_unit(f"V(x)>0 ? ({up}) : ({down})", f"B2 y 0 I={self.conductance:.11g}*({away})")
+
+    def _spice_controlled(self, share: float, offset: float) -> list[str]:
+        g = f"{self.conductance:.11g}"
+        feedback = f"B2 y 0 I={g}*((V(ratio)-{share:.11g})*V(y)-V(ratio)*({offset:.11g}))"
+        return self._spice_unit(self._spice_excess(1.0, "ratio"), feedback)
+
+    def _spice_ratio(self, sheet: Sheet, share: Array) -> tuple[list[str], Array]:
+        """Lines that make γ, and the name of each node's γ (nodes of equal control, gain and load share it)."""
+        assert self.feedback is not None
+        k = np.asarray(self.feedback.gain / sheet.circuit.units(self.feedback.control))
+        shape = np.broadcast_shapes(k.shape, share.shape)
+        shape = (1,) * (len(self.shape) - len(shape)) + shape
+        first = tuple(slice(None) if n == m else slice(1) for n, m in zip(shape, self.shape, strict=True))
+        shared = tuple(axis for axis, (n, m) in enumerate(zip(shape, self.shape, strict=True)) if n != m)
+        used = sheet.present(self.name).any(axis=shared, keepdims=True)
+        ratio = sheet.names[self.name][first] + ":ratio"
+        unit = sheet.variants("feedback", "c ratio", used, self._spice_control, k, share)
+        ends = (sheet.names[self.feedback.control], ratio, unit)
+        return elements(sheet.prefix("X"), "%s %s %s", used, *ends), np.broadcast_to(ratio, self.shape)
+
+    def _spice_control(self, k: float, share: float) -> list[str]:
+        assert self.feedback is not None
+        law = f"B1 0 ratio I={share:.11g}+{self.feedback.spice('c', k)}"
+        return ["* feedback as a share of g0, driven by c", law, "R1 ratio 0 1"]
+
+    def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
+        """g(v) v² of the feedback."""
+        here, y, g = sheet.present(self.name), sheet.names[self.name], scale * self.conductance
+        if self.feedback is None:
+            law = f"0 {meter} I=%.12g*V(%s)*V(%s)"
+            return elements(sheet.prefix("B"), law, here, g * np.asarray(self.ratio), y, y)
+        feedback, control = self.feedback, self.feedback.control
+
+        def heat(k: float) -> list[str]:
+            return ["* heat of a feedback driven by c", f"B1 0 meter I={g:.11g}*{feedback.spice('c', k)}*V(y)*V(y)"]
+
+        unit = sheet.variants("heat", "c y meter", here, heat, feedback.gain / sheet.circuit.units(control))
+        return elements(sheet.prefix("X"), f"%s %s {meter} %s", here, sheet.names[control], y, unit)

@@ -16,12 +16,19 @@ import numpy as np
 
 from .contract import contract
 from .power import Meter, Power
+from .spice import elements
 from .term import Array, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
+    from .spice import Sheet
+
+SUBCIRCUIT = """.subckt product a b x k=1
+* I(x) = k v_a v_b; a drives the control port
+B1 0 x I=({k})*V(a)*V(b)
+.ends"""
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,42 @@ class Product(Term):
         pairs = self.count(circuit)
         each = [pairs // max(1, int(np.prod(self._unit(circuit, view).shape))) for view in self.sources]
         return [(self.a.array, 0, each[0]), (self.b.array, each[1], 0)]
+
+    def _pairs(self, sheet: Sheet) -> tuple[Array, Array, Array, Array]:
+        """(keep, flat index of the target node, its gain K [A/V²], names of a and b (2, …)) over all index values."""
+        inputs, out = self.spec.split("->")
+        of_a, of_b = inputs.split(",")
+        sizes = self._sizes(sheet.circuit)
+        letters = out + "".join(i for i in sizes if i not in out)
+        full = tuple(sizes[i] for i in letters)
+
+        def spread(x: Array, have: str) -> Array:
+            order = sorted(have, key=letters.index)
+            shape = tuple(sizes[i] if i in have else 1 for i in letters)
+            return np.broadcast_to(x.transpose([have.index(i) for i in order]).reshape(shape), full)
+
+        shape = sheet.circuit.arrays[self.target].shape
+        each = tuple(sizes[i] for i in out)
+        index = spread(np.arange(int(np.prod(shape))).reshape(each), out)
+        current = sheet.amperes(self.target) * np.broadcast_to(self.gain, shape)
+        units = spread(sheet.units(self.a), of_a) * spread(sheet.units(self.b), of_b)
+        k = spread(current.reshape(each), out) / units
+        keep = spread(sheet.present(self.target).reshape(each), out) & (k != 0)
+        keep = keep & spread(sheet.shown(self.a), of_a) & spread(sheet.shown(self.b), of_b)
+        names = np.stack([spread(sheet.nodes(self.a), of_a), spread(sheet.nodes(self.b), of_b)])
+        return keep, index, k, names
+
+    def spice(self, sheet: Sheet) -> list[str]:
+        keep, index, k, (a, b) = self._pairs(sheet)
+        sheet.need(SUBCIRCUIT)
+        ports = sheet.ports(self.target).reshape(-1)[index]
+        return elements(sheet.prefix("X"), "%s %s %s product k=%.12g", keep, a, b, ports, k)
+
+    def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
+        """K|v_a| v_b² of each unit."""
+        keep, _, k, (a, b) = self._pairs(sheet)
+        law = f"0 {meter} I=%.12g*abs(V(%s))*V(%s)*V(%s)"
+        return elements(sheet.prefix("B"), law, keep, scale * np.abs(k), a, b, b)
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Product:
         if not spread.mismatch:

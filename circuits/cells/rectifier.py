@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from .smooth import ramp, ramp_slope
+from .spice import elements, knee
 from .term import Array, Signals
 from .transfer import Transfer
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
+    from .spice import Sheet
+
+SUBCIRCUIT = f""".subckt rectifier in x g=1 w=1
+* I(x) = g max(v, 0), smooth over |v| < w
+B1 0 x I=V(in)<(-{{w}}) ? 0 : (V(in)>({{w}}) ? ({{g}})*V(in) : 2*({{g}})*({{w}})*{knee("V(in)*0.5/({w})+0.5")})
+.ends"""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,15 @@ class Rectifier(Transfer):
 
     def area(self, circuit: Circuit, technology: Technology) -> float:
         return self.count(circuit) * technology.rectifier.area
+
+    def spice(self, sheet: Sheet) -> list[str]:
+        sheet.need(SUBCIRCUIT)
+        unit = sheet.units(self.source)
+        values = (self.gain * sheet.amperes(self.target) / unit, self.knee * unit)
+        ends = (sheet.nodes(self.source), sheet.ports(self.target))
+        return elements(
+            sheet.prefix("X"), "%s %s rectifier g=%.12g w=%.12g", sheet.present(self.target), *ends, *values
+        )
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Rectifier:
         if not spread.mismatch:

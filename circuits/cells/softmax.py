@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from .spice import elements
 from .term import Array, Signals
 from .transfer import Transfer
 
@@ -22,8 +23,26 @@ if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
+    from .spice import Sheet
 
 ABSENT = -1e30  # logit of a branch that does not exist
+LOWEST = -1e4  # nats, in a netlist: under any logit
+
+BRANCH = """.subckt softmax_branch in tail x i=1 a=1 b=0
+* takes p = e^(a v + b - V(tail)) of the tail's 1 uA, its mirror sends i p; V(tail) is in nats, ln of the row's sum
+B1 tail 0 I=1e-6*exp(({a})*V(in)+({b})-V(tail))
+B2 0 x I=({i})*exp(({a})*V(in)+({b})-V(tail))
+.ends"""
+LEAKAGE = """.subckt softmax_leakage top tail x i=1 k=0
+* a branch leaks the share k of what the row's largest, V(top) nats, carries
+B1 tail 0 I=1e-6*({k})*exp(V(top)-V(tail))
+B2 0 x I=({i})*({k})*exp(V(top)-V(tail))
+.ends"""
+LARGER = """.subckt softmax_larger in below top a=1 b=0
+* V(top) = max(V(below), a v + b): along a row, the largest logit
+B1 0 top I=V(below)>({a})*V(in)+({b}) ? V(below) : ({a})*V(in)+({b})
+R1 top 0 1
+.ends"""
 
 
 @dataclass(frozen=True)
@@ -67,6 +86,47 @@ class Softmax(Transfer):
         node = circuit.arrays[self.target]
         p = self._softmax(self.source.of(x[self.source.array]))
         return node.conductance * circuit.units(self.target) * p * (1 - p) / (2 * circuit.thermal_voltage)
+
+    def tile(self, rows: Array, columns: Array) -> Softmax:
+        return replace(self, exists=columns if self.exists is None else self.exists & columns)
+
+    def spice(self, sheet: Sheet) -> list[str]:
+        """Branches on one tail a row; where branches leak, the row's largest logit by a chain of comparisons."""
+        shape = sheet.circuit.arrays[self.target].shape
+        exists = np.broadcast_to(True if self.exists is None else self.exists, shape)
+        tail = np.broadcast_to(sheet.names[self.target][..., :1] + ":tail", shape)
+        port = np.where(sheet.present(self.target), sheet.ports(self.target), "0")
+        current = sheet.amperes(self.target)
+        law = (self.gain / sheet.units(self.source), self.shift)
+        node = sheet.nodes(self.source)
+        sheet.need(BRANCH)
+        rows = exists.any(axis=-1)
+        lines = elements(sheet.prefix("I"), "0 %s 1e-6", rows, tail[..., 0])
+        pattern = "%s %s %s softmax_branch i=%.12g a=%.12g b=%.12g"
+        lines += elements(sheet.prefix("X"), pattern, exists, node, tail, port, current, *law)
+        if self.floor is None:
+            return lines
+        return lines + self._spice_leakage(sheet, exists, node, tail, port, law)
+
+    def _spice_leakage(
+        self, sheet: Sheet, exists: Array, node: Array, tail: Array, port: Array, law: tuple[Array, Array]
+    ) -> list[str]:
+        assert self.floor is not None
+        sheet.need(LARGER)
+        sheet.need(LEAKAGE)
+        top = sheet.names[self.target] + ":top"
+        bottom = sheet.prefix("low") + ":v"
+        below = np.concatenate([np.full_like(top[..., :1], bottom), top[..., :-1]], axis=-1)
+        # a branch that does not exist hands on what is below it
+        a, b = (np.where(exists, value, other) for value, other in zip(law, (0.0, LOWEST), strict=True))
+        every = np.ones(exists.shape, bool)
+        lines = [f"V{bottom.split(':')[0]}1 {bottom} 0 {LOWEST:g}"]
+        pattern = "%s %s %s softmax_larger a=%.12g b=%.12g"
+        lines += elements(sheet.prefix("X"), pattern, every, node, below, top, a, b)
+        last = np.broadcast_to(top[..., -1:], exists.shape)
+        pattern = f"%s %s %s softmax_leakage i=%.12g k={float(np.exp(-self.floor)):.12g}"
+        values = (last, tail, port, sheet.amperes(self.target))
+        return lines + elements(sheet.prefix("X"), pattern, exists, *values)
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Softmax:
         if not spread.offset:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from .power import Meter
+from .spice import elements
 from .term import Array, Signals, Term, View
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
+    from .spice import Sheet
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Source(Term):
         node = circuit.arrays[self.target]
         amperes = float(np.sum(np.abs(node.conductance * circuit.units(self.target) * np.asarray(self.value))))
         return Meter(standing=amperes)
+
+    def spice(self, sheet: Sheet) -> list[str]:
+        current = sheet.amperes(self.target) * np.asarray(self.value)
+        keep = sheet.present(self.target) & (current != 0)
+        return elements(sheet.prefix("I"), "0 %s %.12g", keep, sheet.ports(self.target), current)
 
     def count(self, circuit: Circuit) -> int:
         return circuit.arrays[self.target].count

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from .spice import elements
 from .term import Array, Signals
 from .transfer import Transfer
 
@@ -18,8 +19,14 @@ if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
+    from .spice import Sheet
 
 SLOPE_FACTOR = 1.12  # n of the pair in weak inversion, measured on a 45 nm card (0.3 V overdrive off)
+
+SUBCIRCUIT = """.subckt tanh_pair in x i=1 a=1 b=0
+* I(x) = i tanh(a v + b); i: tail current through the output mirror, b: offset of the pair
+B1 0 x I=({i})*tanh(({a})*V(in)+({b}))
+.ends"""
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,13 @@ class TanhPair(Transfer):
 
     def area(self, circuit: Circuit, technology: Technology) -> float:
         return self.count(circuit) * technology.tanh.area
+
+    def spice(self, sheet: Sheet) -> list[str]:
+        sheet.need(SUBCIRCUIT)
+        pattern = "%s %s tanh_pair i=%.12g a=%.12g b=%.12g"
+        values = (self.gain * sheet.amperes(self.target), 1 / sheet.units(self.source), self.shift)
+        ends = (sheet.nodes(self.source), sheet.ports(self.target))
+        return elements(sheet.prefix("X"), pattern, sheet.present(self.target), *ends, *values)
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> TanhPair:
         if not spread.offset:

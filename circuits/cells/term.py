@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
+    from .spice import Sheet
 
 Array = Any
 Signals = Mapping[str, Array]
@@ -97,6 +98,24 @@ class Term:
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Term:
         """This cell as one chip happens to have it."""
         return self
+
+    def tile(self, rows: Array, columns: Array) -> Term:
+        """This cell where only `rows` of its target exist and only `columns` of what it reads are not zero (masks
+        along last axes): whatever the other nodes would add is taken away."""
+        return self
+
+    def columns(self, circuit: Circuit) -> int:
+        """Driving nodes of one position: the length of the last axis that the cell reads last."""
+        view = self.sources[-1]
+        return int(view.of(circuit.units(view.array)[None]).shape[-1])
+
+    def spice(self, sheet: Sheet) -> list[str]:
+        """SPICE elements that push the cell's current into the conveyor inputs of its target."""
+        raise NotImplementedError
+
+    def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
+        """SPICE elements that push `scale` amperes per watt of the cell's heat into the node `meter`."""
+        return []
 
     def count(self, circuit: Circuit) -> int:
         """Number of units (devices or device groups) the cell consists of."""

@@ -1,0 +1,233 @@
+"""Cross-check: ngspice on a circuit, tile or block, the emulator on the same inputs and SPICE's time points.
+
+    error of a node   rms over time (ngspice's points, trapezoid) of v_emulator − v_ngspice, over its full scale
+    NRMSE of an array rms over its nodes; the worst array's is the result (DESIGN §2)
+
+ngspice missing is an error: no formula ever stands in its place.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..circuits.chip import Chip
+from ..circuits.circuit import Circuit
+from ..circuits.errors import Error
+from ..emulator.files import write_text
+from ..emulator.observers import Probe
+from ..emulator.run import transient
+from .heat import HeatMeter
+from .ngspice import Engine, Waveforms, run_netlist
+from .selection import Selection
+from .writer import Netlist, write_netlist
+
+Array = Any
+LIMIT = 1e-4  # NRMSE
+ENERGY_LIMIT = 1e-3  # relative, total heat
+
+
+@dataclass(frozen=True)
+class CrossCheck:
+    """What a cross-check found.
+
+    title; nrmse: worst array; by_array: NRMSE of each; limit, energy_limit: what they may be.
+    heat_emulator, heat_spice [J] by part, empty if not asked for.
+    engine, version: which ngspice, by which way; options: the netlist's, max_step in seconds; tolerance: emulator's.
+    points: ngspice's time points; nodes: compared; duration [s] of circuit time.
+    seconds: wall clock of parse, solve, emulate and write.
+    netlist, log, plot: files kept, if any.
+    """
+
+    title: str
+    nrmse: float
+    by_array: Mapping[str, float] = field(repr=False)
+    limit: float
+    heat_emulator: Mapping[str, float] = field(repr=False)
+    heat_spice: Mapping[str, float] = field(repr=False)
+    energy_limit: float
+    engine: str
+    version: str
+    options: Mapping[str, str | float] = field(repr=False)
+    tolerance: float
+    points: int
+    nodes: int
+    duration: float
+    seconds: Mapping[str, float | None] = field(repr=False)
+    netlist: Path | None = None
+    log: Path | None = None
+    plot: Path | None = None
+
+    @property
+    def worst(self) -> str:
+        """The array of largest NRMSE."""
+        return max(self.by_array, key=lambda name: self.by_array[name])
+
+    @property
+    def energy_ratio(self) -> float | None:
+        """Total heat, emulator / ngspice; None if not asked for."""
+        if not self.heat_spice:
+            return None
+        total = sum(self.heat_spice.values())
+        return sum(self.heat_emulator.values()) / total if total else float("nan")
+
+    @property
+    def passed(self) -> bool:
+        """NRMSE and, if asked for, total heat within their limits."""
+        energy = self.energy_ratio is None or abs(self.energy_ratio - 1) <= self.energy_limit
+        return self.nrmse <= self.limit and energy
+
+
+def crosscheck(
+    machine: Circuit | Chip,
+    *,
+    select: str | Selection | None = None,
+    inputs: Mapping[str, Any] | None = None,
+    position: int | None = None,
+    initial: Mapping[str, Any] | None = None,
+    duration: float | None = None,
+    level: str = "behavioural",
+    energy: bool = False,
+    engine: Engine = "pyspice",
+    options: Mapping[str, str | float] | None = None,
+    tolerance: float = 1e-6,
+    limit: float = LIMIT,
+    energy_limit: float = ENERGY_LIMIT,
+    folder: str | Path | None = None,
+    keep: bool = False,
+    timeout: float = 600.0,
+) -> CrossCheck:
+    """Run ngspice and the emulator on the same part and inputs, and compare every free node's voltage.
+
+    select … energy, options: as for `write_netlist`. engine: "pyspice" (libngspice) or "batch" (`ngspice -b`).
+    tolerance: the emulator's; it runs in float64. limit: NRMSE that passes. energy: compare heat too.
+    folder: where netlist, log and plot are left if the check fails, or with keep=True (None: a new temporary one).
+
+    Raises Error when ngspice is missing or rejects the netlist, and as `write_netlist` does.
+    """
+    begun = time.perf_counter()
+    netlist = write_netlist(
+        machine, select=select, inputs=inputs, position=position, initial=initial, duration=duration, level=level,
+        energy=energy, options=options,
+    )  # fmt: skip
+    written = time.perf_counter()
+    try:
+        waves = run_netlist(netlist.text, engine=engine, timeout=timeout)
+    except Error as problem:
+        where = _new_folder(folder)
+        write_text(where / "netlist.cir", netlist.text, overwrite=True)
+        raise Error(f"{problem} (netlist kept: {where / 'netlist.cir'})") from problem
+    simulated = time.perf_counter()
+    probe, meter = emulate(netlist, waves.time, tolerance, energy=energy)
+    by_array = compare(netlist, waves, probe)
+    found = CrossCheck(
+        title=netlist.title,
+        nrmse=max(by_array.values()),
+        by_array=by_array,
+        limit=limit,
+        heat_emulator={part: meter.joules[part] for part in netlist.heat},
+        heat_spice={part: float(waves[node][-1]) * joules for part, (node, joules) in netlist.heat.items()},
+        energy_limit=energy_limit,
+        engine=waves.engine,
+        version=waves.version,
+        options=netlist.options,
+        tolerance=tolerance,
+        points=len(waves.time),
+        nodes=sum(len(_present(netlist, name)) for name in netlist.saved),
+        duration=netlist.bench.duration,
+        seconds={
+            "write": written - begun,
+            "parse": waves.load_seconds,
+            "solve": waves.solve_seconds,
+            "ngspice": simulated - written,
+            "emulate": time.perf_counter() - simulated,
+        },
+    )
+    return found if found.passed and not keep else _kept(found, netlist, waves, probe, _new_folder(folder))
+
+
+def emulate(netlist: Netlist, times: Array, tolerance: float, *, energy: bool = False) -> tuple[Probe, HeatMeter]:
+    """The emulator on a netlist's bench: its voltages at `times`, and the heat of its parts."""
+    bench, meter = netlist.bench, HeatMeter()
+    probe = Probe(list(netlist.saved), times=times)
+    transient(
+        bench.circuit, bench.inputs, initial=bench.initial or None, duration=max(bench.duration, float(times[-1])),
+        tolerance=tolerance, precision="float64", observers=[probe, meter] if energy else [probe],
+    )  # fmt: skip
+    return probe, meter
+
+
+def compare(netlist: Netlist, waves: Waveforms, probe: Probe) -> dict[str, float]:
+    """NRMSE of each free array; over the nodes that exist, time weighted."""
+    found = {}
+    span = waves.time[-1] - waves.time[0]
+    for name in netlist.saved:
+        node = netlist.bench.circuit.arrays[name]
+        here = np.ones(node.shape, bool) if node.exists is None else np.asarray(node.exists, bool)
+        scale = np.broadcast_to(np.asarray(node.full_scale, float), node.shape)[here]
+        spice = np.stack([waves[node_name] for node_name in _present(netlist, name)], axis=1)
+        ours = probe.volts(name)[:, 0].reshape(len(waves.time), *node.shape)[:, here]
+        square = ((ours - spice) / scale) ** 2
+        found[name] = float(np.sqrt((np.trapezoid(square, waves.time, axis=0) / span).mean()))
+    return found
+
+
+def _present(netlist: Netlist, name: str) -> list[str]:
+    """SPICE nodes of an array that exist."""
+    exists = netlist.bench.circuit.arrays[name].exists
+    names = netlist.nodes[name]
+    return list(names.reshape(-1) if exists is None else names[np.asarray(exists, bool)])
+
+
+# --- what is kept ---------------------------------------------------------------------------------------
+
+
+def _new_folder(folder: str | Path | None) -> Path:
+    if folder is None:
+        return Path(tempfile.mkdtemp(prefix="dsmachine-crosscheck-"))
+    where = Path(folder)
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise Error(f"folder {folder} cannot be made ({problem.strerror}): name another") from problem
+    return where
+
+
+def _kept(found: CrossCheck, netlist: Netlist, waves: Waveforms, probe: Probe, folder: Path) -> CrossCheck:
+    """The result with netlist, log and plot left in `folder`."""
+    paths = {"netlist": folder / "netlist.cir", "log": folder / "ngspice.log", "plot": folder / "crosscheck.png"}
+    write_text(paths["netlist"], netlist.text, overwrite=True)
+    write_text(paths["log"], waves.log, overwrite=True)
+    plot_crosscheck(found, netlist, waves, probe, paths["plot"])
+    return CrossCheck(**(vars(found) | paths))
+
+
+def plot_crosscheck(found: CrossCheck, netlist: Netlist, waves: Waveforms, probe: Probe, path: Path) -> None:
+    """The worst array's farthest node as both have it, and their difference."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    name = found.worst
+    names = _present(netlist, name)
+    node = netlist.bench.circuit.arrays[name]
+    here = np.ones(node.shape, bool) if node.exists is None else np.asarray(node.exists, bool)
+    ours = probe.volts(name)[:, 0].reshape(len(waves.time), *node.shape)[:, here]
+    spice = np.stack([waves[n] for n in names], axis=1)
+    k = int(np.abs(ours - spice).max(axis=0).argmax())
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    top, bottom = figure.subplots(2, sharex=True)
+    nanoseconds = waves.time * 1e9
+    top.plot(nanoseconds, spice[:, k], label=found.version, linewidth=3, alpha=0.5)
+    top.plot(nanoseconds, ours[:, k], label="dsmachine", linewidth=1)
+    top.set(ylabel="V", title=f"{names[k]}: NRMSE of its array {found.nrmse:.2g}")
+    top.legend()
+    bottom.plot(nanoseconds, (ours - spice)[:, k] * 1e6, linewidth=1)
+    bottom.set(xlabel="ns", ylabel="difference, µV")
+    figure.savefig(path, dpi=120)

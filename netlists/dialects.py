@@ -1,0 +1,91 @@
+"""What simulators differ in, as one table: options, analysis cards, sources. Cells write what they have in common.
+
+Measured on ngspice 39.3 with these cells: trapezoidal beats Gear at equal points; the default chgtol of 1e-14 C is
+more than our nodes hold (49 fF · 0.1 V), so that step control would sleep; a recorded waveform as a `V PWL` source
+makes a breakpoint of every knot (4.5 points each), as `B V=pwl(time, …)` none; that function extrapolates its last
+slope, so the last value is repeated later on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Array = Any
+A_LINE = 6  # items on a continued line
+FEW_KNOTS = 40  # so few corners are worth a breakpoint each
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """Text of one simulator. command: how a person runs a file. options: `.options` as written and recorded.
+
+    print_share, step_share: printing interval and longest step, as shares of the shortest time constant.
+    """
+
+    name: str
+    command: str
+    options: Mapping[str, str | float] = field(default_factory=dict)
+    print_share: float = 1 / 20
+    step_share: float = 1 / 10
+
+    def option_lines(self, options: Mapping[str, str | float]) -> list[str]:
+        """The `.options` card."""
+        return [".options " + " ".join(f"{name}={_plain(value)}" for name, value in options.items())]
+
+    def analysis(self, tau: float, duration: float, step: float) -> str:
+        """A transient from the given initial voltages: (print interval, end, start, longest step) in seconds."""
+        return f".tran {tau * self.print_share:.9g} {duration:.12g} 0 {step:.9g} uic"
+
+    def save(self, nodes: Iterable[str]) -> list[str]:
+        """Keep these voltages and no others."""
+        return continued(".save", [f"v({node})" for node in nodes])
+
+    def print(self, nodes: Iterable[str]) -> str:
+        """What a run in batch mode prints; without it ngspice runs nothing."""
+        return ".print tran " + " ".join(f"v({node})" for node in nodes)
+
+    def initial(self, nodes: Iterable[str], volts: Iterable[float]) -> list[str]:
+        """Voltages at t = 0."""
+        return [f".ic v({node})={value:.12g}" for node, value in zip(nodes, volts, strict=True)]
+
+    def constant(self, label: str, node: str, volts: float) -> str:
+        """A source that holds a node."""
+        return f"V{label} {node} 0 {volts:.12g}"
+
+    def waveform(self, label: str, node: str, times: Array, volts: Array, duration: float) -> list[str]:
+        """A source that follows straight lines between knots: with a breakpoint at each if they are few."""
+        knots = [f"{t:.12g} {v:.11g}" for t, v in zip(times, volts, strict=True)]
+        if len(knots) <= FEW_KNOTS:
+            return continued(f"V{label} {node} 0 PWL(", knots, ")")
+        pairs = [f"{t:.11g},{v:.11g}" for t, v in zip(times, volts, strict=True)]
+        pairs.append(f"{2 * max(duration, times[-1]):.11g},{volts[-1]:.11g}")
+        return continued(f"B{label} {node} 0 V=pwl(time,", pairs, ")", ",")
+
+
+def continued(head: str, items: list[str], tail: str = "", comma: str = "") -> list[str]:
+    """A long card over several lines: head, items parted by `comma` and a blank, tail."""
+    rows = [items[k : k + A_LINE] for k in range(0, len(items), A_LINE)]
+    text = [f"{comma} ".join(row) for row in rows]
+    lines = [f"{head} {text[0]}", *(f"+ {row}" for row in text[1:])] if text else [head]
+    if comma:
+        lines[:-1] = [line + comma for line in lines[:-1]]
+    lines[-1] += tail
+    return lines
+
+
+def _plain(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+TIGHT: Mapping[str, str | float] = {
+    "method": "trap",
+    "reltol": 1e-6,
+    "abstol": 1e-12,
+    "vntol": 1e-7,
+    "chgtol": 1e-18,
+    "trtol": 1,
+    "itl4": 200,
+}
+DIALECTS = {"ngspice": Dialect("ngspice", "ngspice -b", TIGHT)}
