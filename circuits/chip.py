@@ -50,6 +50,8 @@ def fabricate(
     for name, sigma in (trim or {}).items():
         if name not in TRIMS:
             raise Error(f"trim {name!r} is unknown: use {' or '.join(TRIMS)}")
+        if not 0 <= sigma < 10:
+            raise Error(f"trim {name} is {sigma!r}: it is what remains, a standard deviation of 0 … 10")
         spread = replace(spread, **{k: min(getattr(spread, k), sigma) for k in TRIMS[name]})
     draw = Draw(seed)
     terms = [term.fabricate(circuit, spread, draw) for term in circuit.terms.values()]

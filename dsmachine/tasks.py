@@ -20,7 +20,7 @@ from .circuits.reference import forward
 from .circuits.technology import Technology, load_technology
 from .emulator.errors_by_layer import ErrorByLayer
 from .emulator.observers import Observer, Probe
-from .emulator.request import chosen_method
+from .emulator.request import checked_bits, chosen_method
 from .emulator.run import Run, transient
 from .emulator.stochastic import Noise
 from .energy.meter import EnergyMeter, EnergyReport
@@ -174,7 +174,7 @@ def anneal(
     timer_prompts: calibration prompts whose p99 settling time is the timer (0: none, timer is nan).
     stage: told the name of each stage as it begins (for progress bars).
     """
-    _check(noise, noise_seed, method, timer_prompts)
+    _check(noise, noise_seed, method, settle_bits, timer_prompts)
     watch = _Stopwatch(stage)
     watch("calibrate and map")
     tech = load_technology(technology) if isinstance(technology, str) else technology
@@ -226,9 +226,10 @@ def anneal(
     )
 
 
-def _check(noise: str | float, noise_seed: int, method: str | None, timer_prompts: int) -> None:
+def _check(noise: str | float, noise_seed: int, method: str | None, settle_bits: float, timer_prompts: int) -> None:
     """Error for what only the last stages would notice."""
     chosen_method(noise, method, {})
+    checked_bits(settle_bits)
     if noise != "off":
         Noise(noise, noise_seed)
     if timer_prompts < 0:

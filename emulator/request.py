@@ -30,6 +30,14 @@ def chosen_method(noise: str | float, method: str | None, options: Mapping[str, 
     return chosen
 
 
+def checked_bits(settle_bits: float | None) -> float:
+    """Bits to which a run settles, 8 by default."""
+    bits = 8 if settle_bits is None else settle_bits
+    if not 0 < bits <= 40:
+        raise Error(f"settle_bits is {bits!r}: choose 0 … 40 bits (8: within 1/256 of full scale)")
+    return bits
+
+
 def _refuse(options: Mapping[str, Any], names: tuple[str, ...], by: str) -> None:
     for name in names:
         if options.get(name) is not None:

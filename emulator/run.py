@@ -18,7 +18,7 @@ from .inputs import batch_size, checked_inputs, starting_values
 from .observers import Aimed, NoiseMeter, Observer, Probe
 from .operating_point import saturation, solve_operating_point
 from .plan import Plan, Stage, make_plan
-from .request import chosen_method
+from .request import checked_bits, chosen_method
 from .runfile import save_run
 from .settling import SettlingWatch
 from .stochastic import Noise, Stepper, shortest_time_constant
@@ -170,6 +170,7 @@ def transient(
         "tolerance": tolerance, "accuracy": accuracy, "points": points, "elements": elements, "step": step,
     }  # fmt: skip
     engine = chosen_method(noise, method, given)
+    bits = checked_bits(settle_bits or None)
     plan = make_plan(circuit_of(machine), Backend(device, precision))
     values = checked_inputs(plan.circuit, plan.backend, inputs or {})
     noisy = Noise(noise, noise_seed) if noise != "off" else None
@@ -195,7 +196,7 @@ def transient(
         meter = NoiseMeter(target, duration / 2)
         seen.append(meter)
     elif settle_bits != 0:
-        watch = SettlingWatch(target, 8 if settle_bits is None else settle_bits)
+        watch = SettlingWatch(target, bits)
         run.statistics["settle_bits"] = watch.bits
         seen.append(watch)
     elif duration is None and elements is None:
