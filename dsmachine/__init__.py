@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from .circuits.chip import fabricate
     from .circuits.circuit import Circuit
     from .circuits.mapping.gpt2 import map_model
+    from .emulator.hamiltonian import hamiltonian
     from .emulator.observers import Probe
     from .emulator.run import operating_point, transient
     from .emulator.runfile import load_run
     from .energy.meter import EnergyMeter
+    from .netlists.crosscheck import crosscheck
+    from .netlists.writer import write_netlist
     from .tasks import anneal
 
 __version__ = "0.1.0"
@@ -45,6 +48,9 @@ __all__ = [
     "EnergyMeter",
     "anneal",
     "load_run",
+    "write_netlist",
+    "crosscheck",
+    "hamiltonian",
     "__version__",
 ]
 
@@ -59,6 +65,9 @@ _HOME = {
     "EnergyMeter": ".energy.meter",
     "anneal": ".tasks",
     "load_run": ".emulator.runfile",
+    "write_netlist": ".netlists.writer",
+    "crosscheck": ".netlists.crosscheck",
+    "hamiltonian": ".emulator.hamiltonian",
 }
 
 

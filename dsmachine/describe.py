@@ -13,6 +13,7 @@ from .circuits.cells import Coupling, NodeArray, Term
 from .circuits.circuit import Circuit
 
 MAPPED = ("technology", "positions", "softmax", "activation", "coupling", "tokens")
+PLURAL = {"coupling": "couplings", "product": "products", "source": "sources", "rectifier": "rectifiers"}
 
 
 def describe(circuit: Circuit) -> dict[str, Any]:
@@ -39,19 +40,13 @@ def cell_of(node: NodeArray) -> str:
     return "root" if node.is_root else "division"
 
 
-def kind_of(term: Term) -> str:
-    """The cell's name as people write it: coupling, product, softmax, tanh-pair, rectifier, source."""
-    name = type(term).__name__
-    return name[0].lower() + "".join(f"-{c.lower()}" if c.isupper() else c for c in name[1:])
-
-
 def _term(circuit: Circuit, term: Term) -> dict[str, Any]:
     shape = circuit.arrays[term.target].shape
     if isinstance(term, Coupling) and not term.elementwise:
         shape = np.shape(term.weight)
     return {
         "name": term.name,
-        "kind": kind_of(term),
+        "kind": term.kind,
         "shape": shape,
         "from": list(dict.fromkeys(view.array for view in term.sources)),
         "to": term.target,
@@ -64,8 +59,7 @@ def counts(circuit: Circuit, terms: Iterable[Term], nodes: Iterable[NodeArray]) 
     for node in nodes:
         found["nodes"] += math.prod(node.shape) if node.exists is None else int(np.count_nonzero(node.exists))
     for term in terms:
-        kind = kind_of(term)
-        found[kind if kind == "softmax" else f"{kind}s"] += term.count(circuit)
+        found[PLURAL.get(term.kind, term.kind)] += term.count(circuit)
     return dict(found)
 
 

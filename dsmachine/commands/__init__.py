@@ -4,21 +4,24 @@ What a user can put right (:class:`dsmachine.Error`, a wrong option) is one line
 stderr and exit code 2. Ctrl-C exits 130. Anything else is a bug and keeps its traceback.
 """
 
+import itertools
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from .. import Error, __version__
-from . import anneal, doctor, info
+from . import anneal, crosscheck, doctor, info, netlist
 from ._common import LogHandler, error_line
 
 COMMANDS: list[Callable[..., None]] = [
     doctor.doctor,
     info.info,
     anneal.anneal,
+    netlist.netlist,
+    crosscheck.crosscheck,
 ]
 
 USER_ERROR = 2
@@ -82,13 +85,13 @@ def _start_logging(level: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     command = typer.main.get_command(app)
-    args = None if arguments is None else list(arguments)
+    args = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = command.main(args, prog_name="dsmachine", standalone_mode=False)
     except Error as error:
         return _fail(str(error))
     except _ClickError as error:
-        return _fail(_usage_line(error))
+        return _fail(_usage_line(error, args))
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     if code == INTERRUPTED:
@@ -96,12 +99,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _usage_line(error: Exception) -> str:
-    """Name what is wrong and where the options are listed."""
+def _usage_line(error: Exception, arguments: list[str]) -> str:
+    """Name what is wrong, the value that was given, and where the options are listed."""
     message: str = error.format_message() if hasattr(error, "format_message") else str(error)
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "dsmachine"
-    return f"{message.rstrip('.')}: see '{path} --help'"
+    value = _given(getattr(error, "param", None), arguments)
+    if value is not None and repr(value) not in message:
+        message = f"{message.rstrip('.')} (given: {value!r})"
+    names = [a for a in arguments if a in {command.__name__ for command in COMMANDS}][:1]
+    return f"{message.rstrip('.')}: see '{' '.join(['dsmachine', *names])} --help'"
+
+
+def _given(parameter: Any, arguments: list[str]) -> str | None:
+    """What the command line gives for an option."""
+    for option in getattr(parameter, "opts", ()):
+        for word, following in itertools.pairwise([*arguments, ""]):
+            if word == option:
+                return following
+            if word.startswith(f"{option}="):
+                return word.partition("=")[2]
+    return None
 
 
 def _fail(message: str) -> int:

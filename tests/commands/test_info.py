@@ -52,7 +52,7 @@ def test_json_names_every_array_and_term(small: str, capfd: pytest.CaptureFixtur
         "to": "h.0.mlp.pre",
     }
     assert terms["h.0.attn.score"]["kind"] == "product"
-    assert terms["h.0.mlp.tanh"]["kind"] == "tanh-pair"
+    assert terms["h.0.mlp.tanh"]["kind"] == "tanh"
 
 
 def test_counts_are_those_of_the_circuit(small: str, capfd: pytest.CaptureFixture[str]) -> None:

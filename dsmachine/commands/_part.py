@@ -1,0 +1,76 @@
+"""What ``netlist`` and ``crosscheck`` share: a tile or block of a model on a prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import Error
+
+if TYPE_CHECKING:
+    from ..circuits.checkpoints import Model
+    from ..circuits.circuit import Circuit
+
+TileOption = Annotated[
+    str | None,
+    typer.Option(help="TERM[rows,columns], such as 'h.0.mlp.c_fc[0:8,0:8]' (see info --json).", show_default=False),
+]
+BlockOption = Annotated[
+    str | None, typer.Option(help="Every term under a prefix, such as h.0 or h.0.mlp.", show_default=False)
+]
+PartPromptOption = Annotated[
+    str | None, typer.Option("--prompt", help="Input of the model [default: its calibration text begins so].")
+]
+PositionOption = Annotated[int | None, typer.Option("--position", help="Position of a tile [default: the last].")]
+LevelOption = Annotated[str, typer.Option(help="behavioural.")]
+
+TOKENS = 8
+
+
+@dataclass(frozen=True)
+class Part:
+    """A mapped model, its input, and which part of it is meant: arguments of `write_netlist` and `crosscheck`."""
+
+    circuit: Circuit
+    prompt: str
+    inputs: dict[str, Any]
+    select: str
+    position: int | None
+
+
+def chosen(tile: str | None, block: str | None) -> str:
+    """The one selection of two options; Error for none and for both."""
+    if tile is not None and block is not None:
+        raise Error(f"--tile {tile!r} and --block {block!r} exclude each other: give one of them")
+    if tile is None and block is None:
+        raise Error("neither --tile nor --block is given: name a part, such as --block h.0 or --tile 'wte[0:8,0:8]'")
+    return str(tile if block is None else block)
+
+
+def mapped_part(
+    model: str, prompt: str | None, select: str, position: int | None, options: dict[str, Any], *, tile: bool
+) -> Part:
+    """Map the model for the prompt and check the selection against it."""
+    from .. import load_model, map_model
+    from ..circuits.mapping.gpt2 import embedding
+    from ..netlists.selection import parse_selection
+
+    if tile and not select.endswith("]"):
+        raise Error(f"--tile {select!r} is not understood: write TERM[rows,columns], or --block for a whole term")
+    if not tile and position is not None:
+        raise Error(f"--position {position} with --block {select!r}: a block has all positions, leave it out")
+    loaded = load_model(model)
+    if prompt is None:
+        prompt = default_prompt(loaded, TOKENS if position is None else max(TOKENS, position + 1))
+    ids = loaded.encode(prompt)
+    circuit = map_model(loaded, len(ids), **options)
+    parse_selection(select, circuit)
+    return Part(circuit, prompt, {"embed": embedding(loaded, ids)}, select, position)
+
+
+def default_prompt(model: Model, tokens: int) -> str:
+    """The first tokens of the calibration text, no more than the context takes."""
+    ids = model.tokenize(model.calibration_text, "calibration text")
+    return model.decode(ids[: min(tokens, model.config.context)])

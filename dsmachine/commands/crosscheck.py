@@ -1,0 +1,143 @@
+"""``dsmachine crosscheck MODEL --tile … | --block …``: does ngspice find the same voltages?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from .. import Error
+from ._common import (
+    JsonOption,
+    OverwriteOption,
+    check_output_folder,
+    results_console,
+    stdout_kept_for_json,
+    write_json,
+)
+from ._options import (
+    ActivationOption,
+    CouplingOption,
+    ModelArgument,
+    SoftmaxOption,
+    TaylorOrderOption,
+    TechnologyOption,
+)
+from ._part import BlockOption, LevelOption, PartPromptOption, PositionOption, TileOption, chosen, mapped_part
+from ._progress import stage_progress
+
+if TYPE_CHECKING:
+    from ..netlists.crosscheck import CrossCheck
+
+FAILED = 1
+RESISTOR = "is ngspice there\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.end\n"
+
+
+def crosscheck(
+    model: ModelArgument,
+    tile: TileOption = None,
+    block: BlockOption = None,
+    prompt: PartPromptOption = None,
+    position: PositionOption = None,
+    level: LevelOption = "behavioural",
+    limit: Annotated[float, typer.Option(help="NRMSE of the worst array that passes.")] = 1e-4,
+    energy: Annotated[bool, typer.Option("--energy", help="Compare dissipated joules too, to 1e-3.")] = False,
+    engine: Annotated[str, typer.Option(help="pyspice (libngspice) or batch (ngspice -b).")] = "pyspice",
+    technology: TechnologyOption = "cmos45",
+    softmax: SoftmaxOption = None,
+    taylor_order: TaylorOrderOption = None,
+    activation: ActivationOption = "tanh-pair",
+    coupling: CouplingOption = "buffered",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for netlist, log and plot, kept if it passes too.")
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare a tile or a block with ngspice on the same inputs; exit code 1 if it is beyond the limit."""
+    select = chosen(tile, block)
+    if not limit > 0:
+        raise Error(f"--limit {limit} lets nothing pass: give a number above 0")
+    if output is not None:
+        check_output_folder(output, overwrite=overwrite)
+    options = {
+        "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
+        "coupling": coupling,
+    }  # fmt: skip
+    with stdout_kept_for_json(as_json):
+        found = _check(
+            mapped=(model, prompt, select, position, options),
+            tile=tile is not None,
+            level=level,
+            limit=limit,
+            energy=energy,
+            engine=engine,
+            folder=output,
+            keep=output is not None,
+        )
+    if as_json:
+        write_json(summary(found))
+    else:
+        _show(results_console(), found)
+    if not found.passed:
+        raise typer.Exit(FAILED)
+
+
+def _check(mapped: tuple[Any, ...], *, tile: bool, engine: Any, level: str, **options: Any) -> CrossCheck:
+    from .. import crosscheck as check
+    from ..netlists.ngspice import run_netlist
+    from ..netlists.writer import check_level
+
+    check_level(level)
+    run_netlist(RESISTOR, engine=engine)  # asked before any work: is it installed?
+    with stage_progress() as stage:
+        stage("calibrate and map")
+        part = mapped_part(*mapped, tile=tile)
+        stage(f"ngspice on {part.select}")
+        return check(
+            part.circuit, select=part.select, inputs=part.inputs, position=part.position, engine=engine, level=level,
+            **options,
+        )  # fmt: skip
+
+
+def summary(found: CrossCheck) -> dict[str, Any]:
+    """What --json prints."""
+    return {
+        "title": found.title,
+        "passed": found.passed,
+        "nrmse": found.nrmse,
+        "limit": found.limit,
+        "worst": found.worst,
+        "by_array": found.by_array,
+        "energy_ratio": found.energy_ratio,
+        "energy_limit": found.energy_limit,
+        "nodes": found.nodes,
+        "points": found.points,
+        "duration_s": found.duration,
+        "engine": found.engine,
+        "version": found.version,
+        "options": found.options,
+        "tolerance": found.tolerance,
+        "seconds": found.seconds,
+        "netlist": found.netlist,
+        "log": found.log,
+        "plot": found.plot,
+    }
+
+
+def _show(console: Console, found: CrossCheck) -> None:
+    verdict = "agrees with" if found.passed else "DISAGREES with"
+    rows = {
+        "part": f"{found.title}: {found.nodes} nodes",
+        "verdict": f"{verdict} {found.version} ({found.engine})",
+        "NRMSE": f"{found.nrmse:.2g} in {found.worst}, limit {found.limit:g}",
+    }
+    if found.energy_ratio is not None:
+        rows["energy"] = f"{found.energy_ratio - 1:+.2g} of what ngspice dissipates, limit {found.energy_limit:g}"
+    rows["time"] = f"{found.duration * 1e9:.0f} ns in {found.points} points"
+    if found.netlist is not None:
+        rows["kept"] = str(found.netlist.parent)
+    for name, text in rows.items():
+        console.print(f"{name:<8} {text}", soft_wrap=True)

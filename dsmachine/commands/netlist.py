@@ -1,0 +1,74 @@
+"""``dsmachine netlist MODEL --tile … | --block …``: a part of a model as SPICE that runs as it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..emulator.files import check_target
+from ._common import JsonOption, OverwriteOption, results_console, stdout_kept_for_json, write_json
+from ._options import (
+    ActivationOption,
+    CouplingOption,
+    ModelArgument,
+    SoftmaxOption,
+    TaylorOrderOption,
+    TechnologyOption,
+)
+from ._part import BlockOption, LevelOption, PartPromptOption, PositionOption, TileOption, chosen, mapped_part
+
+
+def netlist(
+    model: ModelArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The netlist to write.", show_default=False)],
+    tile: TileOption = None,
+    block: BlockOption = None,
+    prompt: PartPromptOption = None,
+    position: PositionOption = None,
+    level: LevelOption = "behavioural",
+    technology: TechnologyOption = "cmos45",
+    softmax: SoftmaxOption = None,
+    taylor_order: TaylorOrderOption = None,
+    activation: ActivationOption = "tanh-pair",
+    coupling: CouplingOption = "buffered",
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a tile or a block of a model as a SPICE netlist; run it with ngspice -b."""
+    from ..netlists.writer import check_level, write_netlist
+
+    select = chosen(tile, block)
+    check_target(output, overwrite=overwrite)
+    check_level(level)
+    options = {
+        "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
+        "coupling": coupling,
+    }  # fmt: skip
+    with stdout_kept_for_json(as_json):
+        part = mapped_part(model, prompt, select, position, options, tile=tile is not None)
+        written = write_netlist(
+            part.circuit, output, select=part.select, inputs=part.inputs, position=part.position, level=level,
+            overwrite=overwrite,
+        )  # fmt: skip
+    bench = written.bench.circuit
+    nodes = sum(node.count for node in bench.arrays.values() if not node.clamped)
+    if as_json:
+        write_json(
+            {
+                "output": output,
+                "title": written.title,
+                "prompt": part.prompt,
+                "arrays": list(written.saved),
+                "terms": list(bench.terms),
+                "nodes": nodes,
+                "duration_s": written.bench.duration,
+                "options": written.options,
+                "bytes": len(written.text.encode()),
+            }
+        )
+        return
+    console = results_console()
+    console.print(f"{output}: {select}, {nodes} nodes, {len(bench.terms)} terms, on {part.prompt!r}", soft_wrap=True)
+    console.print(f"run it: ngspice -b {output}", soft_wrap=True)
