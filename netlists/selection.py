@@ -176,7 +176,7 @@ def _place(lead: tuple[int, ...], position: int | None, term: str) -> int:
     if position is None:
         return count - 1
     if not 0 <= position < count:
-        raise Error(f"position {position} is outside 0 … {count - 1} of term {term!r}")
+        raise Error(f"position {position} is outside 0 … {count - 1} of term {term!r}: choose one inside")
     return position
 
 
