@@ -63,6 +63,16 @@ def interpolation(p: int, s: Array) -> Array:
 
 
 @lru_cache(maxsize=16)
+def between(p: int) -> tuple[Array, Array]:
+    """Matrices to the middles of the p gaps between start and points: from (start, points), and from points alone."""
+    nodes = _nodes(p)
+    middle = (nodes[1:] + nodes[:-1]) / 2
+    c = nodes[1:]
+    weights = _barycentric(c) / (middle[:, None] - c[None, :])
+    return interpolation(p, middle), weights / weights.sum(axis=1, keepdims=True)
+
+
+@lru_cache(maxsize=16)
 def end_slope(p: int) -> Array:
     """Row (p + 1,): derivative d/ds of the polynomial at s = 1."""
     nodes = _nodes(p)

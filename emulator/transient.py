@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..circuits.errors import Error
-from .collocation import Piece, propagator, radau, solve_constant, solve_root, solve_varying, tails
+from .collocation import Piece, between, combine, propagator, radau, solve_constant, solve_root, solve_varying, tails
 from .inputs import input_at
 from .observers import Element, Observer
 from .plan import Group, Plan, Stage
@@ -189,7 +189,7 @@ class March:
         for stage in group.stages:
             signals.known[stage.name] = self._solve(stage, signals)
             if self.tolerance is not None:
-                worst = np.maximum(worst, self._errors(stage, signals.known[stage.name], count))
+                worst = np.maximum(worst, self._errors(stage, signals.known[stage.name], count, length))
                 if worst[0] > 1:
                     break
         return signals, worst.tolist()
@@ -214,7 +214,7 @@ class March:
             if change < aim:
                 if self.tolerance is None:
                     return 0.0
-                return max(float(self._errors(stage, signals.known[stage.name], 1)[0]) for stage in group.stages)
+                return max(self._errors(s, signals.known[s.name], 1, signals.length)[0] for s in group.stages)
         return math.inf
 
     def _solve(self, stage: Stage, signals: Signals) -> Array:
@@ -235,14 +235,36 @@ class March:
             solved = solve_varying(p, ratio, _per_point(gamma, node.feedback is not None, shape), start, drive)
         return solved.reshape(-1, *start.shape)
 
-    def _errors(self, stage: Stage, points: Array, count: int) -> Array:
+    def _errors(self, stage: Stage, points: Array, count: int, length: float) -> Array:
         """Estimated rms error of each element, in full scale, over tolerance: (count,)."""
         assert self.tolerance is not None
         values = points.reshape(count, self.p, *points.shape[1:])
         top = tails(self.p, self.x[stage.name], values) * stage.per_full_scale
         before, last = np.sqrt(self.plan.backend.host((top * top).reshape(2, count, -1).mean(axis=2)))
-        ratio = np.minimum(1.0, last / np.maximum(before, 1e-30))
-        return np.where(np.isfinite(last), last * ratio / self.tolerance, math.inf)
+        error = last * np.minimum(1.0, last / np.maximum(before, 1e-30))
+        if stage.node.is_root:
+            error = error + self._unseen(stage, values, length)
+        return np.where(np.isfinite(last), error / self.tolerance, math.inf)
+
+    def _unseen(self, stage: Stage, values: Array, length: float) -> Array:
+        """What the points of a root node do not see of its own feedback, (count,) in full scale.
+
+        γ(x)x has a knee that x may pass between two points. The polynomial through γ(x)x at the points is compared
+        with γ(x)x itself half-way between them; the miss acts on x for the element or a time constant.
+        """
+        node, p = stage.node, self.p
+        assert node.feedback is not None
+        dense, sparse = between(p)
+        worst = []
+        start = self.x[stage.name]
+        for element in values:
+            middle = combine(dense, start, element)
+            loss = node.feedback.ratio(element) * element
+            missed = node.feedback.ratio(middle) * middle - (sparse @ loss.reshape(p, -1)).reshape(loss.shape)
+            rms = math.sqrt(float(((missed * stage.per_full_scale) ** 2).mean()))
+            worst.append(rms * min(1.0, length / node.time_constant))
+            start = element[-1]
+        return np.array(worst)
 
 
 class _Shown(Mapping[str, Array]):
