@@ -21,6 +21,7 @@ import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -71,11 +72,19 @@ class Noise:
 
 def phi(a: Array) -> tuple[Array, Array]:
     """φ₁ = (1 − e⁻ᵃ)/a and φ₂ = (1 − φ₁)/a for a ≥ 0; by their series where the difference would cancel."""
+    if isinstance(a, float):
+        return _phi(a)
     small = a < 0.02
     safe = np.where(small, 1, a)
     first = np.where(small, 1 - a * (1 / 2 - a * (1 / 6 - a / 24)), -np.expm1(-safe) / safe)
     second = np.where(small, 1 / 2 - a * (1 / 6 - a * (1 / 24 - a / 120)), (1 - first) / safe)
-    return (first, second) if np.ndim(a) else (float(first), float(second))
+    return first, second
+
+
+@lru_cache(maxsize=512)
+def _phi(a: float) -> tuple[float, float]:
+    first, second = phi(np.array([a]))
+    return float(first[0]), float(second[0])
 
 
 class Stepper:
@@ -101,6 +110,7 @@ class Stepper:
         self.still: dict[str, Array] = {}  # ΣG [S] of the cells, as far as it never changes
         self.moving: dict[str, Array] = {}  # and the rest of it, as it was at the last look
         self.restless: dict[str, list[Term]] = {}  # the cells that the rest belongs to
+        self.kept: dict[tuple[str, float], Array] = {}  # strengths that are constant
         self.drive: dict[str, Array] = {}
         self.gamma: dict[str, Array] = {}
         self.counts = StepCounts(step_s=step)
@@ -178,7 +188,16 @@ class Stepper:
         return drawn if stage.node.exists is None else drawn * stage.node.exists
 
     def _strength(self, stage: Stage, ratio: float, gamma: Array, rate: Array) -> Array:
-        """s of the module's equation; `rate` is the node's own decay: γ, but γ + γ′x for a root."""
+        """s of the module's equation, kept where nothing in it changes."""
+        if not stage.linear or stage.name in self.moving:
+            return self._fresh_strength(stage, ratio, gamma, rate)
+        key = stage.name, ratio
+        if key not in self.kept:
+            self.kept[key] = self._fresh_strength(stage, ratio, gamma, rate)
+        return self.kept[key]
+
+    def _fresh_strength(self, stage: Stage, ratio: float, gamma: Array, rate: Array) -> Array:
+        """s; `rate` is the node's own decay: γ, but γ + γ′x for a root."""
         assert self.noise is not None
         backend, node = self.plan.backend, stage.node
         if self.noise.level != "thermal":

@@ -39,9 +39,13 @@ class Spread:
 
 
 def philox(counter: Array, key: tuple[int, int]) -> Array:
-    """Philox4x32-10: uint32 (n, 4) of 64-bit counters (n,) under a key of two 32-bit words."""
+    """Philox4x32-10: uint32 (n, 4) of counters under a key of two 32-bit words.
+
+    counter: 64-bit (n,), the low half of the generator's counter; or all its words, uint32 (n, 4).
+    """
     index = np.asarray(counter, np.uint64)
-    c = [index & LOW, index >> np.uint64(32), np.zeros_like(index), np.zeros_like(index)]
+    zero = np.zeros(len(index), np.uint64)
+    c = list(index.T) if index.ndim == 2 else [index & LOW, index >> np.uint64(32), zero, zero]
     k0, k1 = key
     for _ in range(10):
         high0, low0 = _multiply(c[0], MULTIPLIERS[0])
