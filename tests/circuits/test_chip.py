@@ -1,0 +1,73 @@
+"""A chip is drawn once: the same from the same seed, whatever the order in which its parts were described."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dsmachine as ds
+from dsmachine.circuits.chip import fabricate
+from dsmachine.circuits.circuit import Circuit
+
+W = np.linspace(-0.5, 0.5, 1200).reshape(30, 40)
+EVERYTHING: dict[str, Any] = {"mismatch": 0.02, "vt_mismatch": 0.01, "offset": 0.03}
+
+
+def build(backwards: bool = False) -> Circuit:
+    circuit = Circuit("two")
+    circuit.clamp("u", (40,))
+    names = ["a", "b"]
+    for name in reversed(names) if backwards else names:
+        circuit.nodes(name, (30,))
+        circuit.couple(f"w.{name}", "u", name, W)
+    return circuit
+
+
+def weight(circuit: Circuit, name: str) -> Any:
+    return np.asarray(vars(circuit.terms[name])["weight"])
+
+
+def test_order_does_not_matter() -> None:
+    one, other = (fabricate(build(backwards), seed=4, **EVERYTHING).circuit for backwards in (False, True))
+    for name in ("a", "b"):
+        assert (weight(one, f"w.{name}") == weight(other, f"w.{name}")).all()
+        assert (one.arrays[name].offset == other.arrays[name].offset).all()
+    assert (weight(one, "w.a") != weight(one, "w.b")).any()
+
+
+def test_seed_zero_is_an_ordinary_seed() -> None:
+    chips = [fabricate(build(), seed=seed, **EVERYTHING).circuit for seed in (0, 0, 1)]
+    assert (weight(chips[0], "w.a") == weight(chips[1], "w.a")).all()
+    assert (weight(chips[0], "w.a") != weight(chips[2], "w.a")).all()
+    assert fabricate(build(), **EVERYTHING).seed == 0
+
+
+def test_spreads_have_the_size_they_say() -> None:
+    beta = (weight(fabricate(build(), mismatch=0.02).circuit, "w.a") / W - 1).std()
+    assert beta == pytest.approx(0.02, rel=4 / np.sqrt(2 * W.size))
+    additive = weight(fabricate(build(), vt_mismatch=0.01).circuit, "w.a") - W
+    share = additive / np.abs(W).max(axis=1, keepdims=True)
+    assert share.std() == pytest.approx(0.01, rel=4 / np.sqrt(2 * W.size))
+    offsets = fabricate(build(), offset=0.03).circuit.arrays
+    volts = np.concatenate([offsets["a"].offset, offsets["b"].offset])
+    assert volts.std() * 3 == pytest.approx(0.03, rel=4 / np.sqrt(2 * len(volts)))
+
+
+def test_an_ideal_chip_is_the_circuit() -> None:
+    circuit = fabricate(build(), seed=9).circuit
+    assert (weight(circuit, "w.a") == W).all()
+    assert circuit.arrays["a"].offset == 0.0
+
+
+def test_trim_leaves_its_residual() -> None:
+    trimmed = fabricate(build(), mismatch=0.1, vt_mismatch=0.1, trim={"write-verify": 0.001}).circuit
+    assert np.abs(weight(trimmed, "w.a") - W).max() < 5 * 0.002
+    zeroed = fabricate(build(), offset=0.1, trim={"auto-zero": 1e-4}).circuit
+    assert np.abs(zeroed.arrays["a"].offset).max() < 5e-4 / 3
+
+
+def test_bad_requests_are_named() -> None:
+    with pytest.raises(ds.Error, match="'laser'"):
+        fabricate(build(), trim={"laser": 0.1})
+    with pytest.raises(ds.Error, match="-1"):
+        fabricate(build(), seed=-1)
