@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 PYTEST_ARGS ?=
 
 # As many BLAS threads everywhere, so that figures and times can be compared.
-THREADS ?= 2
+THREADS ?= 1
 PINNED := OPENBLAS_NUM_THREADS=$(THREADS) OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS)
 
 APT_PACKAGES := ngspice libngspice0-dev

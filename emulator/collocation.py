@@ -63,13 +63,14 @@ def interpolation(p: int, s: Array) -> Array:
 
 
 @lru_cache(maxsize=16)
-def between(p: int) -> tuple[Array, Array]:
-    """Matrices to the middles of the p gaps between start and points: from (start, points), and from points alone."""
+def between(p: int) -> tuple[Array, Array, Array]:
+    """Matrices to the middles of the p gaps between start and points, from (start, points) and from points alone; and
+    the widths of the gaps."""
     nodes = _nodes(p)
     middle = (nodes[1:] + nodes[:-1]) / 2
     c = nodes[1:]
     weights = _barycentric(c) / (middle[:, None] - c[None, :])
-    return interpolation(p, middle), weights / weights.sum(axis=1, keepdims=True)
+    return interpolation(p, middle), weights / weights.sum(axis=1, keepdims=True), np.diff(nodes)
 
 
 @lru_cache(maxsize=16)

@@ -73,7 +73,7 @@ class SettlingWatch:
                 self.last[name] = np.full(ends.shape, stop)
                 self._slow[name] = True
                 continue
-            outside = _host(self._outside(name, points))
+            outside = np.vstack([self.last[name] >= element.start, _host(self._outside(name, points))])
             if outside.any():
                 self.last[name] = self.last[name].copy()
                 self._refine(name, element, initial, points, outside)
@@ -83,15 +83,17 @@ class SettlingWatch:
     def _refine(self, name: str, element: Element, initial: Array, points: Array, outside: Array) -> None:
         """Last time outside, to 1/64 of the gap between the last point outside and the next, sample by sample.
 
-        Only the nodes outside at that last point are followed: the others came back earlier.
+        outside (1 + points, batch): at the start and at the points. Only the nodes outside at that last point are
+        followed: the others came back earlier.
         """
         rows, nodes = points.shape[1], int(np.prod(points.shape[2:]))
         ref = self._refs[name].reshape(rows, nodes)
         per = np.broadcast_to(_host(self._per[name]), (rows, *points.shape[2:])).reshape(rows, nodes)
-        edges = np.append(element.times, element.start + element.length)
+        edges = np.concatenate([[element.start], element.times, [element.start + element.length]])
         for sample in np.flatnonzero(outside.any(axis=0)):
             k = int(np.flatnonzero(outside[:, sample])[-1])
-            off = _host(abs(points[k, sample].reshape(-1) - ref[sample])) * per[sample]
+            before = initial[sample] if k == 0 else points[k - 1, sample]
+            off = _host(abs(before.reshape(-1) - ref[sample])) * per[sample]
             late = np.flatnonzero(off > 1)
             times = np.linspace(edges[k], edges[k + 1], 65)
             followed = Piece(

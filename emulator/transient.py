@@ -143,16 +143,18 @@ class March:
             self.pieces[stage.name] = []
         finest = 1 << SMALLEST
         level = 0 if self.tolerance is None else self.level[number]
+        most = self.block[number]
         at = 0
         while at < finest:
             while at % (finest >> level):
                 level += 1
             span = finest >> level
-            count = min((finest - at) // span, self.block[number])
+            count = min((finest - at) // span, most)
             solved, errors = self._elements(group, begin + length * at / finest, length * span / finest, count)
             good = next((k for k, error in enumerate(errors) if error > 1), count)
             if good < count:
                 self.counts.rejected += 1
+                most = 1  # what is hard here may be easy further on
                 if level == SMALLEST and errors[good] > 1e3:
                     raise _unstable(group, begin)
                 good = max(good, 1) if level == SMALLEST else good
@@ -162,6 +164,7 @@ class March:
                 self._accept(group, solved)
                 at += good * span
                 if good == count:
+                    most = min(2 * most, self.block[number])
                     level = max(0, level - _doublings(max(errors), self.p))
         self.level[number] = level
 
@@ -254,15 +257,15 @@ class March:
         """
         node, p = stage.node, self.p
         assert node.feedback is not None
-        dense, sparse = between(p)
+        dense, sparse, gaps = between(p)
         worst = []
         start = self.x[stage.name]
         for element in values:
             middle = combine(dense, start, element)
             loss = node.feedback.ratio(element) * element
             missed = node.feedback.ratio(middle) * middle - (sparse @ loss.reshape(p, -1)).reshape(loss.shape)
-            rms = math.sqrt(float(((missed * stage.per_full_scale) ** 2).mean()))
-            worst.append(rms * min(1.0, length / node.time_constant))
+            rms = np.sqrt(((missed * stage.per_full_scale) ** 2).reshape(p, -1).mean(axis=1))
+            worst.append(float(gaps @ self.plan.backend.host(rms)) * min(1.0, length / node.time_constant))
             start = element[-1]
         return np.array(worst)
 
