@@ -22,9 +22,10 @@ from .errors import Error
 from .technology import Technology
 
 Array = Any
-MARGIN = 1.25  # other text goes beyond what calibration saw: 2 of 600 windows of held-out plays still put a node on its rail
+MARGIN = 1.25  # other text goes beyond calibration: 2 of 600 windows of held-out plays still put a node on its rail
 SMALLEST_SHARE = 0.7  # a node's range is at least this share of the median over its array: quiet nodes may wake
 MOST_LOST_BITS = 8.0
+PASSIVE_LOAD = 0.9  # of a node's conductance that plain resistors may take
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ def unit_for(spread: Array, technology: Technology) -> Array:
 def fit_to_devices(circuit: Circuit, technology: Technology) -> tuple[Circuit, UnitReport]:
     """Lower units, in feed-forward order, until no coupling needs more than the device's largest conductance.
 
+    Passive couplings load their node: it gives up swing until they are at most PASSIVE_LOAD of its conductance, and
+    its feedback supplies the rest, so that y = Σ G x / (g + Σ|G|) is W x again.
+
     Raises Error when a node would keep less than 2^-8 of its swing.
     """
     largest = technology.coupling.g_max
@@ -74,18 +78,28 @@ def fit_to_devices(circuit: Circuit, technology: Technology) -> tuple[Circuit, U
             needs = [t.peaks(circuit) for t in circuit.into(name)]
             needed = np.max([n for n in needs if n is not None], axis=0) if any(n is not None for n in needs) else 0.0
             share = np.minimum(1.0, largest / np.maximum(needed, 1e-30))
+            node = circuit.arrays[name]
+            load = sum((t.loading(circuit)[1] for t in circuit.into(name)), start=np.zeros(()))
+            share = np.minimum(share, PASSIVE_LOAD * node.conductance / np.maximum(load, 1e-30))
             peak[name] = float(np.max(needed * share))
             lost[name] = float(-np.log2(share.min())) if np.ndim(share) else float(-np.log2(share))
+            if lost[name] > MOST_LOST_BITS and np.any(load):
+                raise Error(
+                    f"passive couplings leave {name!r} 2^-{lost[name]:.0f} of its swing: plain resistors have no gain "
+                    "to make up for their own load; use coupling 'buffered'"
+                )
             if lost[name] > MOST_LOST_BITS:
                 raise Error(
                     f"a coupling into {name!r} needs {np.max(needed) * 1e6:.3g} µS, the device has "
                     f"{largest * 1e6:.3g} µS: raise coupling.g_max or rescale the weight"
                 )
             if lost[name] > 0:
-                node = circuit.arrays[name]
                 unit = circuit.units(name) * share
                 full = np.asarray(node.full_scale, float) * share
-                circuit = circuit.with_terms((), [replace(node, unit=unit, full_scale=full)])
+                node = replace(node, unit=unit, full_scale=full)
+            if np.any(load):
+                node = replace(node, ratio=1 - load * share / node.conductance)
+            circuit = circuit.with_terms((), [node])
     return circuit, UnitReport({n: b for n, b in lost.items() if b > 0}, peak)
 
 

@@ -64,14 +64,17 @@ def counts(circuit: Circuit, terms: Iterable[Term], nodes: Iterable[NodeArray]) 
 
 
 def score_range(circuit: Circuit) -> dict[str, Any] | None:
-    """Largest |score| of calibration and what the nodes reach [nats]; None without attention scores."""
-    scores = [name for name in circuit.arrays if name.endswith(".score")]
-    if not scores:
-        return None
-    worst = max(scores, key=lambda name: float(circuit.full_scale(name).max()))
-    rail = circuit.arrays[worst].rail
-    reach = None if rail is None else rail / float(circuit.units(worst).max())
-    return {"array": worst, "calibrated": float(circuit.full_scale(worst).max()), "reach": reach}
+    """The attention score nearest to its rail: what calibration saw and what the node reaches [nats]."""
+    nearest: dict[str, Any] | None = None
+    for name, node in circuit.arrays.items():
+        if not name.endswith(".score") or node.rail is None:
+            continue
+        seen, reach = circuit.full_scale(name).reshape(-1), (node.rail / circuit.units(name)).reshape(-1)
+        k = int((seen / reach).argmax())
+        found = {"array": name, "calibrated": float(seen[k]), "reach": float(reach[k])}
+        if nearest is None or found["calibrated"] * nearest["reach"] > nearest["calibrated"] * found["reach"]:
+            nearest = found
+    return nearest
 
 
 def depths(circuit: Circuit) -> dict[str, int]:

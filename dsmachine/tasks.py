@@ -27,6 +27,7 @@ from .energy.meter import EnergyMeter, EnergyReport
 
 Array = Any
 TIMER_QUANTILE = 0.99
+MOST_PROMPTS = 1000  # they anneal side by side, so memory grows with them
 TOLERANCE = 1e-3  # of the finite elements, where nothing else is asked for
 
 
@@ -147,6 +148,7 @@ def anneal(
     order: int | None = None,
     activation: str = "tanh-pair",
     coupling: str = "buffered",
+    input_resistance: float = 0.0,
     tokens: str = "parallel",
     mismatch: float = 0.0,
     vt_mismatch: float = 0.0,
@@ -182,7 +184,7 @@ def anneal(
     ids = loaded.encode(prompt)
     circuit = map_model(
         loaded, len(ids), technology=tech, softmax=softmax, order=order, activation=activation,
-        coupling=coupling, tokens=tokens,
+        coupling=coupling, input_resistance=input_resistance, tokens=tokens,
     )  # fmt: skip
     chip = fabricate(circuit, seed=chip_seed, mismatch=mismatch, vt_mismatch=vt_mismatch, offset=offset, trim=trim)
     inputs = {"embed": embedding(loaded, ids)}
@@ -194,7 +196,7 @@ def anneal(
         tolerance=tolerance if stepped or tolerance is not None else TOLERANCE,
         precision=precision, observers=[meter, *observers],
     )  # fmt: skip
-    _refuse_saturation(chip.circuit, run)
+    _refuse_saturation(chip, run)
     read = None
     if noise != "off":
         watch("read")
@@ -232,8 +234,8 @@ def _check(noise: str | float, noise_seed: int, method: str | None, settle_bits:
     checked_bits(settle_bits)
     if noise != "off":
         Noise(noise, noise_seed)
-    if timer_prompts < 0:
-        raise Error(f"timer_prompts is {timer_prompts}: use 0 (no timer) or more")
+    if not 0 <= timer_prompts <= MOST_PROMPTS:
+        raise Error(f"timer_prompts is {timer_prompts}: use 0 (no timer) to {MOST_PROMPTS}")
 
 
 def recorders() -> list[Observer]:
@@ -255,15 +257,17 @@ def reference_logits(model: Model, ids: list[int], circuit: Circuit) -> Array:
     return values["logits"]
 
 
-def _refuse_saturation(circuit: Circuit, run: Run) -> None:
+def _refuse_saturation(chip: Chip, run: Run) -> None:
     """Error when a node is on its rail at the operating point: its value is lost there."""
     if not run.saturated:
         return
     name, count = max(run.saturated.items(), key=lambda item: item[1])
     total = sum(run.saturated.values())
+    ideal = not any(vars(chip.spread).values())
+    fix = "calibrate on text like the prompt" if ideal else "lower the chip's mismatch and offset"
     raise Error(
         f"{total} nodes saturate at the operating point, most in {name!r} ({count} of "
-        f"{int(np.prod(circuit.arrays[name].shape))}): calibrate on text like the prompt, or raise supply.headroom"
+        f"{int(np.prod(chip.circuit.arrays[name].shape))}): {fix}, or raise supply.headroom"
     )
 
 

@@ -23,7 +23,8 @@ class Stage:
     """One node array, ready: everything constant is worked out.
 
     attenuation: share of the coupled current that the conveyor's r_x lets through; standing: γ of plain resistors
-    on the node (passive couplings); per_full_scale: 1 / full scale [1/logical unit].
+    on the node (passive couplings); per_full_scale: 1 / full scale [1/logical unit]; constant: γ where it is one and
+    the same for all nodes and times.
     """
 
     node: NodeArray
@@ -32,18 +33,16 @@ class Stage:
     standing: Array
     offset: Array
     per_full_scale: Array
+    constant: float | None
 
     @property
     def name(self) -> str:
         return self.node.name
 
-    @property
-    def linear(self) -> bool:
-        """Whether γ is one and the same constant for all nodes."""
-        return self.node.feedback is None and np.ndim(self.node.ratio) == 0 and np.ndim(self.standing) == 0
-
     def gamma(self, x: Signals) -> Array:
         """γ: a constant, or (K, …) broadcastable to the nodes. Not for root nodes, which know it only when solved."""
+        if self.constant is not None:
+            return self.constant
         feedback = self.node.feedback
         if feedback is None:
             return self.node.ratio + self.standing
@@ -92,12 +91,6 @@ class Plan:
     def stages(self) -> list[Stage]:
         return [stage for group in self.groups for stage in group.stages]
 
-    def input_values(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Inputs checked and brought to (batch, *shape); waveforms pass through."""
-        from .inputs import checked_inputs
-
-        return checked_inputs(self.circuit, self.backend, inputs)
-
 
 def make_plan(circuit: Circuit, backend: Backend) -> Plan:
     """Stages of a circuit in feed-forward order, grouped by layer and cycle."""
@@ -125,7 +118,17 @@ def _stage(circuit: Circuit, backend: Backend, node: NodeArray, terms: list[Term
         standing=backend.array(standing) if np.any(standing) else 0.0,
         offset=backend.array(np.asarray(node.offset) / unit) if np.any(node.offset) else 0.0,
         per_full_scale=backend.array(unit / np.asarray(node.full_scale, float)),
+        constant=_constant(node, standing),
     )
+
+
+def _constant(node: NodeArray, standing: Array) -> float | None:
+    """γ of nodes without control, if it is the same for all: feedback and passive load may add up to it."""
+    if node.feedback is not None:
+        return None
+    gamma = np.asarray(node.ratio, float) + standing
+    mean = float(np.mean(gamma))
+    return mean if float(np.ptp(gamma)) <= 1e-12 * mean else None
 
 
 def _grouped(circuit: Circuit) -> list[tuple[str, list[str], bool]]:

@@ -189,7 +189,7 @@ class Stepper:
 
     def _strength(self, stage: Stage, ratio: float, gamma: Array, rate: Array) -> Array:
         """s of the module's equation, kept where nothing in it changes."""
-        if not stage.linear or stage.name in self.moving:
+        if stage.constant is None or stage.name in self.moving:
             return self._fresh_strength(stage, ratio, gamma, rate)
         key = stage.name, ratio
         if key not in self.kept:

@@ -232,7 +232,7 @@ class March:
             return solved.reshape(-1, *start.shape)
         gamma = stage.gamma(signals)
         drive = _shaped(stage.delivered(signals, gamma), shape)
-        if stage.linear:
+        if stage.constant is not None:
             solved = solve_constant(*propagator(p, ratio * gamma), gamma, start, drive)
         else:
             solved = solve_varying(p, ratio, _per_point(gamma, node.feedback is not None, shape), start, drive)

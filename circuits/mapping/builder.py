@@ -17,13 +17,18 @@ Array = Any
 
 @dataclass
 class Builder:
-    """Adds arrays with calibrated units and terms to one circuit. positions: P; layer: label of new arrays."""
+    """Adds arrays with calibrated units and terms to one circuit.
+
+    positions: P; coupling: "buffered", "balanced" or "passive"; input_resistance [Ω] of every node's conveyor;
+    layer: label of new arrays.
+    """
 
     circuit: Circuit
     technology: Technology
     ranges: Ranges
     positions: int
     coupling: str = "buffered"
+    input_resistance: float = 0.0
     layer: str = ""
 
     def nodes(
@@ -52,6 +57,7 @@ class Builder:
             capacitance=node.capacitance,
             conductance=node.conductance,
             feedback=feedback,
+            input_resistance=self.input_resistance,
             exists=exists,
             clamped=clamped,
             layer=self.layer,
@@ -60,7 +66,7 @@ class Builder:
 
     def dense(self, name: str, source: str | View, target: str, weight: Array, bias: Array | None = None) -> None:
         """A weight matrix (out, in) and its bias source, named as the checkpoint names them."""
-        self.circuit.couple(name, source, target, weight, balanced=self.coupling == "balanced")
+        self.circuit.couple(name, source, target, weight, **self._variant(target))
         if bias is not None:
             self.circuit.bias(f"{name}.bias", target, bias)
 
@@ -68,4 +74,9 @@ class Builder:
         """One coupling per node, of weight broadcastable to the target."""
         shape = self.circuit.arrays[target].shape
         weight = weight if np.ndim(weight) == 0 else np.broadcast_to(weight, shape).copy()
-        self.circuit.couple(name, source, target, weight, elementwise=True, balanced=self.coupling == "balanced")
+        self.circuit.couple(name, source, target, weight, elementwise=True, **self._variant(target))
+
+    def _variant(self, target: str) -> dict[str, bool]:
+        """How couplings into an array are built; nodes with controlled feedback keep their conveyor."""
+        controlled = self.circuit.arrays[target].feedback is not None
+        return {"balanced": self.coupling == "balanced", "passive": self.coupling == "passive" and not controlled}

@@ -11,7 +11,7 @@ from ..calibration import Ranges, fit_to_devices, load_nodes
 from ..checkpoints import Model, load_model
 from ..circuit import Circuit
 from ..errors import Error
-from ..reference import calibrate_ranges
+from ..reference import calibrate_ranges, forward
 from ..technology import Technology, load_technology
 from .activation import ACTIVATIONS, map_gelu, map_relu
 from .attention import map_attention
@@ -20,7 +20,7 @@ from .normalization import fold, map_layer_norm
 
 Array = Any
 SOFTMAXES = ("translinear", "taylor")
-COUPLINGS = ("buffered", "balanced")
+COUPLINGS = ("buffered", "balanced", "passive")
 
 
 def map_model(
@@ -32,6 +32,7 @@ def map_model(
     order: int | None = None,
     activation: str = "tanh-pair",
     coupling: str = "buffered",
+    input_resistance: float = 0.0,
     tokens: str = "parallel",
     ranges: Ranges | None = None,
 ) -> Circuit:
@@ -39,7 +40,11 @@ def map_model(
 
     model: as loaded, or what `load_model` takes: a bundled name or a folder.
     softmax: "translinear" or "taylor" (of `order`, 3); None: what the model was trained with.
-    activation: "tanh-pair", "taylor" or "paper". coupling: "buffered" (one-sided pairs) or "balanced".
+    activation: "tanh-pair", "taylor" or "paper".
+    coupling: "buffered" (one-sided pairs into a conveyor), "balanced" (pairs of constant sum), or "passive" (plain
+        resistors onto the node, which gives up swing and feedback for them; nodes with controlled feedback stay
+        buffered).
+    input_resistance: r_x [Ω] of every conveyor, 0 for ideal; technology.conveyor.input_resistance is a real one.
     ranges: calibrated ranges; None: from the model's own calibration text.
     Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
     with it and whose Σe is not positive, and couplings beyond the device.
@@ -49,9 +54,11 @@ def map_model(
     softmax = softmax or ("taylor" if model.config.softmax != "exact" else "translinear")
     _check(model, positions, softmax, activation, coupling, tokens)
     order = _order(softmax, order)
+    if softmax == "taylor":
+        _check_series(model, positions, order)
     ranges = ranges or Ranges(calibrate(model, positions, softmax, order, activation))
     circuit = Circuit(model.name, temperature=tech.temperature, output="logits")
-    b = Builder(circuit, tech, ranges, positions, coupling)
+    b = Builder(circuit, tech, ranges, positions, coupling, input_resistance)
     _embed(b, model)
     x = "embed"
     for layer in range(model.config.layers):
@@ -65,6 +72,7 @@ def map_model(
         "softmax": softmax if softmax == "translinear" else f"taylor {order}",
         "activation": activation,
         "coupling": coupling,
+        "input_resistance": input_resistance,
         "tokens": tokens,
         "technology": tech.name,
         "technology_values": {key: value for key, value, *_ in tech.describe()},
@@ -104,6 +112,19 @@ def _check(model: Model, positions: int, softmax: str, activation: str, coupling
             raise Error(f"{what} {value!r} is unknown: use {' or '.join(known)}")
     if tokens != "parallel":
         raise Error(f"tokens {tokens!r} is not built yet: use 'parallel' (every position has its own nodes)")
+
+
+def _check_series(model: Model, positions: int, order: int) -> None:
+    """Error where a truncated exponential sums to nothing or less: its weighted sum would divide by it."""
+    ids = np.asarray(model.tokenize(model.calibration_text, "calibration text"))
+    rows = np.resize(ids, (max(8, min(32, len(ids) // positions)), positions))
+    values = forward(model, rows, softmax="taylor", order=order)
+    least = min(float(value.min()) for name, value in values.items() if name.endswith(".expsum"))
+    if least <= 0:
+        raise Error(
+            f"Taylor-{order} attention: Σe falls to {least:.3g} on the calibration text of {model.name!r}: "
+            "use softmax 'translinear', or a model fine-tuned with this series"
+        )
 
 
 def _order(softmax: str, order: int | None) -> int:

@@ -4,8 +4,11 @@ What a user can put right (:class:`dsmachine.Error`, a wrong option) is one line
 stderr and exit code 2. Ctrl-C exits 130. Anything else is a bug and keeps its traceback.
 """
 
+import errno
+import io
 import itertools
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -13,10 +16,11 @@ from typing import Annotated, Any
 import typer
 
 from .. import Error, __version__
-from . import anneal, crosscheck, doctor, info, netlist
+from . import anneal, crosscheck, demo, doctor, info, netlist
 from ._common import LogHandler, error_line
 
 COMMANDS: list[Callable[..., None]] = [
+    demo.demo,
     doctor.doctor,
     info.info,
     anneal.anneal,
@@ -85,6 +89,7 @@ def _start_logging(level: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     command = typer.main.get_command(app)
+    _let_all_text_through()
     args = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = command.main(args, prog_name="dsmachine", standalone_mode=False)
@@ -94,6 +99,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(_usage_line(error, args))
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
+    except OSError as error:
+        if error.filename is not None or error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes nowhere
+        return _fail("stdout cannot be written (no space left): make room for it")
     if code == INTERRUPTED:
         return _interrupted()
     return code if isinstance(code, int) else 0
@@ -123,6 +133,13 @@ def _given(parameter: Any, arguments: list[str]) -> str | None:
 def _fail(message: str) -> int:
     sys.stderr.write(error_line(message))
     return USER_ERROR
+
+
+def _let_all_text_through() -> None:
+    """On a terminal without UTF-8, write µ as \\xb5 instead of stopping."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _interrupted() -> int:

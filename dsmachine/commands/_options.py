@@ -26,7 +26,8 @@ TaylorOrderOption = Annotated[
     int | None, typer.Option("--taylor-order", help="Order of softmax taylor [default: 3].", show_default=False)
 ]
 ActivationOption = Annotated[str, typer.Option(help="GELU from tanh-pair, taylor or paper.")]
-CouplingOption = Annotated[str, typer.Option(help="buffered (one-sided pairs) or balanced.")]
+CouplingOption = Annotated[str, typer.Option(help="buffered (one-sided pairs), balanced, or passive.")]
+InputResistanceOption = Annotated[float, typer.Option(help="r_x of every conveyor in ohms; 0: ideal.", metavar="OHM")]
 TokensOption = Annotated[str, typer.Option(help="parallel: each position has its own nodes.")]
 
 POSITIONS = 16

@@ -14,6 +14,7 @@ from ._common import JsonOption, OverwriteOption, results_console, stdout_kept_f
 from ._options import (
     ActivationOption,
     CouplingOption,
+    InputResistanceOption,
     ModelArgument,
     SoftmaxOption,
     TaylorOrderOption,
@@ -36,6 +37,7 @@ def anneal(
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
+    input_resistance: InputResistanceOption = 0.0,
     tokens: TokensOption = "parallel",
     mismatch: Annotated[float, typer.Option(help="Relative σ of conductances (0.02: 2 %).")] = 0.0,
     vt_mismatch: Annotated[float, typer.Option(help="Additive σ, share of the row's largest conductance.")] = 0.0,
@@ -60,12 +62,17 @@ def anneal(
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Anneal a model on a prompt: prediction, settling time, joules, error. Ideal and noiseless by default."""
+    """Anneal a model on a prompt.
+
+    Says the prediction beside the digital reference's, settling time, joules by part and the logits' error. Ideal and
+    noiseless by default.
+    """
     if output is not None:
         check_target(output, overwrite=overwrite)
     options = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
-        "coupling": coupling, "tokens": tokens, "mismatch": mismatch, "vt_mismatch": vt_mismatch, "offset": offset,
+        "coupling": coupling, "input_resistance": input_resistance,
+        "tokens": tokens, "mismatch": mismatch, "vt_mismatch": vt_mismatch, "offset": offset,
         "noise": parse_noise(noise), "trim": parse_trim(trim), "chip_seed": chip_seed, "noise_seed": noise_seed,
         "tolerance": tolerance, "settle_bits": settle_bits, "accuracy": accuracy, "method": method,
         "precision": precision, "timer_prompts": timer_prompts,
@@ -133,5 +140,7 @@ def _settling(found: Annealed) -> str:
 
 def _agreement(found: Annealed) -> str:
     said = found.argmax_agreement
+    if not said["compared"]:
+        return f"no position has a margin beyond the error; all {said['close']} are too close to tell"
     clear = f"{said['share']:.0%} of {said['compared']} positions with a clear margin"
     return clear if not said["close"] else f"{clear}; {said['close']} too close to tell"

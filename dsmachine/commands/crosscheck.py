@@ -13,6 +13,7 @@ from ._common import (
     JsonOption,
     OverwriteOption,
     check_output_folder,
+    counted,
     results_console,
     stdout_kept_for_json,
     write_json,
@@ -20,6 +21,7 @@ from ._common import (
 from ._options import (
     ActivationOption,
     CouplingOption,
+    InputResistanceOption,
     ModelArgument,
     SoftmaxOption,
     TaylorOrderOption,
@@ -45,26 +47,33 @@ def crosscheck(
     limit: Annotated[float, typer.Option(help="NRMSE of the worst array that passes.")] = 1e-4,
     energy: Annotated[bool, typer.Option("--energy", help="Compare dissipated joules too, to 1e-3.")] = False,
     engine: Annotated[str, typer.Option(help="pyspice (libngspice) or batch (ngspice -b).")] = "pyspice",
+    timeout: Annotated[float, typer.Option(help="Seconds that ngspice may take.")] = 600.0,
     technology: TechnologyOption = "cmos45",
     softmax: SoftmaxOption = None,
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
+    input_resistance: InputResistanceOption = 0.0,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for netlist, log and plot, kept if it passes too.")
     ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare a tile or a block with ngspice on the same inputs; exit code 1 if it is beyond the limit."""
+    """Compare a part of a model with ngspice.
+
+    Both get the same inputs. Exit code 1 if they differ by more than the limit.
+    """
     select = chosen(tile, block)
     if not limit > 0:
         raise Error(f"--limit {limit} lets nothing pass: give a number above 0")
+    if not timeout > 0:
+        raise Error(f"--timeout {timeout} leaves ngspice no time: give a number above 0")
     if output is not None:
         check_output_folder(output, overwrite=overwrite)
     options = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
-        "coupling": coupling,
+        "coupling": coupling, "input_resistance": input_resistance,
     }  # fmt: skip
     with stdout_kept_for_json(as_json):
         found = _check(
@@ -74,6 +83,7 @@ def crosscheck(
             limit=limit,
             energy=energy,
             engine=engine,
+            timeout=timeout,
             folder=output,
             keep=output is not None,
         )
@@ -130,7 +140,7 @@ def summary(found: CrossCheck) -> dict[str, Any]:
 def _show(console: Console, found: CrossCheck) -> None:
     verdict = "agrees with" if found.passed else "DISAGREES with"
     rows = {
-        "part": f"{found.title}: {found.nodes} nodes",
+        "part": f"{found.title}: {counted(found.nodes, 'node')}",
         "verdict": f"{verdict} {found.version} ({found.engine})",
         "NRMSE": f"{found.nrmse:.2g} in {found.worst}, limit {found.limit:g}",
     }

@@ -36,9 +36,10 @@ def info(
     coupling: CouplingOption = "buffered",
     as_json: JsonOption = False,
 ) -> None:
-    """Show the circuit of a model: arrays and terms by layer, time constants, score range, lost bits, depth.
+    """Show the circuit of a model, or a run file.
 
-    Of a run file (.h5), show what was run and what came out.
+    Arrays, nodes and units by layer, time constants, score range, lost bits, depth in stages; --json has every array
+    and term. Of a run file (.h5), show what was run and what came out.
     """
     from .. import load_model, map_model
     from ..describe import describe

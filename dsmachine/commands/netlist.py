@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from ..emulator.files import check_target
-from ._common import JsonOption, OverwriteOption, results_console, stdout_kept_for_json, write_json
+from ._common import JsonOption, OverwriteOption, counted, results_console, stdout_kept_for_json, write_json
 from ._options import (
     ActivationOption,
     CouplingOption,
+    InputResistanceOption,
     ModelArgument,
     SoftmaxOption,
     TaylorOrderOption,
@@ -33,10 +34,14 @@ def netlist(
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
+    input_resistance: InputResistanceOption = 0.0,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a tile or a block of a model as a SPICE netlist; run it with ngspice -b."""
+    """Write a part of a model as a SPICE netlist.
+
+    It runs as it stands with ngspice -b.
+    """
     from ..netlists.writer import check_level, write_netlist
 
     select = chosen(tile, block)
@@ -44,7 +49,7 @@ def netlist(
     check_level(level)
     options = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
-        "coupling": coupling,
+        "coupling": coupling, "input_resistance": input_resistance,
     }  # fmt: skip
     with stdout_kept_for_json(as_json):
         part = mapped_part(model, prompt, select, position, options, tile=tile is not None)
@@ -70,5 +75,8 @@ def netlist(
         )
         return
     console = results_console()
-    console.print(f"{output}: {select}, {nodes} nodes, {len(bench.terms)} terms, on {part.prompt!r}", soft_wrap=True)
+    console.print(
+        f"{output}: {select}, {counted(nodes, 'node')}, {counted(len(bench.terms), 'term')}, on {part.prompt!r}",
+        soft_wrap=True,
+    )
     console.print(f"run it: ngspice -b {output}", soft_wrap=True)

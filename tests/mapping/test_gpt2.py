@@ -157,3 +157,35 @@ def test_bad_options_are_one_clear_line(options: dict[str, Any], words: str) -> 
     with pytest.raises(Error, match=words) as caught:
         map_model(load_model("tiny-shakespeare"), **options)
     assert "\n" not in str(caught.value)
+
+
+def test_passive_couplings_load_their_nodes_and_compute_the_same(tmp_path: Path) -> None:
+    model = load_model(write_folder(tmp_path / "model", SHAPES[0]))
+    tokens = random_tokens(model)
+    circuit = map_model(model, len(tokens), technology=WIDE, coupling="passive", ranges=seen(model, tokens))
+    node = circuit.arrays["h.0.mlp.pre"]
+    load = circuit.terms["h.0.mlp.c_fc"].loading(circuit)[1] / node.conductance
+    assert 0 < load.max() <= 0.9 + 1e-9
+    assert np.allclose(node.ratio + load, 1)
+    reference = forward(model, tokens)["logits"]
+    assert worst(settled(circuit, model, tokens).logical("logits")[0], reference) <= 1e-9
+
+
+def test_passive_couplings_have_no_gain() -> None:
+    with pytest.raises(Error, match="plain resistors have no gain"):
+        map_model("tiny-shakespeare", 8, coupling="passive")
+
+
+def test_conveyor_resistance_costs_gain() -> None:
+    model = load_model("tiny-shakespeare")
+    tokens = model.encode("Exeunt")
+    circuit = map_model(model, len(tokens), input_resistance=18.0)
+    one = operating_point(circuit, {"embed": embedding(model, tokens)}).logical("h.0.ln_1.mean")[0]
+    ideal = forward(model, tokens)["h.0.ln_1.mean"]
+    load = circuit.terms["h.0.ln_1.mean"].loading(circuit)[0]
+    assert np.allclose(one, ideal / (1 + 18.0 * load), rtol=1e-9)
+
+
+def test_taylor_attention_is_refused_where_its_sums_vanish() -> None:
+    with pytest.raises(Error, match="Σe falls to"):
+        map_model("tiny-shakespeare", 16, softmax="taylor", order=3)
