@@ -274,9 +274,7 @@ def _start(command: list[str], folder: Path, timeout: float) -> subprocess.Compl
             timeout=timeout,
         )
     except subprocess.TimeoutExpired:
-        raise Error(
-            f"ngspice took longer than {timeout:g} s: raise the timeout or take a smaller tile"
-        ) from None
+        raise Error(f"ngspice took longer than {timeout:g} s: raise the timeout or take a smaller tile") from None
 
 
 def _ngspice() -> str:

@@ -29,7 +29,7 @@ from ..circuits.waveforms import PiecewiseLinear
 from ..emulator.files import check_target, write_text
 from ..emulator.run import circuit_of, operating_point
 from .bench import Bench, set_up
-from .dialects import DIALECTS, Dialect
+from .dialects import DIALECTS, MANY, Dialect
 from .heat import heat_parts, power_at
 from .names import comment, name_table, node_names, plain
 from .selection import Selection, parse_selection
@@ -125,7 +125,8 @@ def compose(
     sources = _inputs(bench, sheet, dialect)
     units, terms = _nodes(sheet), _terms(sheet)
     heat, meters = _heat(bench, sheet) if energy else ([], {})
-    settings = dict(dialect.options) | {"max_step": dialect.step_share} | dict(options or {})
+    tight = dialect.options if len(units) + len(terms) <= MANY else dialect.large
+    settings = dict(tight) | dict(options or {})
     step = float(settings.pop("max_step")) * bench.shortest
     saved = tuple(node.name for node in circuit.arrays.values() if not node.clamped)
     title = f"dsmachine: {comment(bench.title)}"
