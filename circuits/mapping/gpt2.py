@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,8 @@ def map_model(
     softmax = softmax or ("taylor" if model.config.softmax != "exact" else "translinear")
     _check(model, positions, softmax, activation, coupling, tokens)
     order = _order(softmax, order)
+    if not 0 <= input_resistance < inf:
+        raise Error(f"input_resistance is {input_resistance!r} Ω: use 0 (ideal) or more, such as 18")
     if softmax == "taylor":
         _check_series(model, positions, order)
     ranges = ranges or Ranges(calibrate(model, positions, softmax, order, activation))

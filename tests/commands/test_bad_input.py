@@ -325,6 +325,8 @@ def test_unknown_engine(small: Path, refused: Refused) -> None:
         (["--softmax", "taylor", "--taylor-order", "0"], ("order 0", "use 1 or more")),
         (["--activation", "swish"], ("activation 'swish'", "tanh-pair")),
         (["--coupling", "loose"], ("coupling 'loose'", "buffered")),
+        (["--input-resistance", "-1"], ("input_resistance is -1.0", "0 (ideal) or more")),
+        (["--input-resistance", "nan"], ("input_resistance is nan", "0 (ideal) or more")),
         (["--tokens", "serial"], ("tokens 'serial'", "'parallel'")),
         (["--timer-prompts", "-1"], ("timer_prompts is -1", "0 (no timer)")),
         (["--timer-prompts", "1000000"], ("timer_prompts is 1000000", "to 1000")),
