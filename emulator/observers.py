@@ -83,7 +83,8 @@ class Probe:
 
     def __init__(self, nodes: Mapping[str, Any] | list[str], times: Array | None = None, density: int = 8) -> None:
         self.index = dict(nodes) if isinstance(nodes, Mapping) else dict.fromkeys(nodes, ...)
-        self.sample_times = None if times is None else np.asarray(times, float)
+        self.sample_times = None if times is None else np.sort(np.asarray(times, float))
+        self._next: dict[str, int] = {}
         self.density = density
         self._times: dict[str, list[Array]] = {name: [] for name in self.index}
         self._volts: dict[str, list[Array]] = {name: [] for name in self.index}
@@ -97,6 +98,7 @@ class Probe:
             self._unit[name] = unit[index]
             self._picked[name] = np.arange(unit.size).reshape(unit.shape)[index]
             self._shape[name] = unit.shape
+            self._next[name] = 0 if self.sample_times is None else int(np.searchsorted(self.sample_times, 0.0, "right"))
             if name in start and (self.sample_times is None or 0.0 in self.sample_times):
                 self._keep(name, np.zeros(1), plan.backend.host(start[name])[None])
 
@@ -111,18 +113,18 @@ class Probe:
         for name in self.index:
             if name not in element.initial:
                 continue
-            times = self._inside(element)
+            times = self._inside(name, element)
             if len(times):
                 self._keep(name, times, element.at(name, times))
 
-    def _inside(self, element: Element) -> Array:
-        stop = element.start + element.length
+    def _inside(self, name: str, element: Element) -> Array:
+        """Sample times up to the element's end, to rounding, from where the element before stopped: each once."""
         if self.sample_times is None:
             share = np.arange(1, self.density * element.count + 1) / (self.density * element.count)
             return element.start + element.length * share
-        t = self.sample_times
-        margin = 1e-9 * element.length / element.count
-        return t[(t > element.start + margin) & (t <= stop + margin)]
+        stop = element.start + element.length * (1 + 1e-9 / element.count)
+        begin, self._next[name] = self._next[name], int(np.searchsorted(self.sample_times, stop, "right"))
+        return self.sample_times[begin : self._next[name]]
 
     def window(self, time: float) -> None:
         pass

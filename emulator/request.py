@@ -1,8 +1,9 @@
-"""Which engine a transient runs on, and options that it would ignore turned down before any work is done."""
+"""What a transient is asked to do, checked before any work is done; options its engine would ignore are refused."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..circuits.errors import Error
@@ -12,6 +13,63 @@ OF_ELEMENTS = ("tolerance", "accuracy", "points", "elements")
 OF_STEPPER = ("step",)
 OF_NOISE = ("read_window", "samples")
 WITHOUT_NOISE = ("duration", "settle_bits")
+LOOSER = 30.0  # accuracy="settling": tolerance on the way, as a multiple
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of `transient` as given (None: not given); see there."""
+
+    noise: str | float = "off"
+    noise_seed: int = 0
+    method: str | None = None
+    duration: float | None = None
+    settle_bits: float | None = None
+    read_window: float | None = None
+    samples: int | None = None
+    tolerance: float | None = None
+    accuracy: str | None = None
+    points: int | None = None
+    elements: Any = None
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        chosen_method(self.noise, self.method, vars(self))
+        for name in ("duration", "read_window", "step"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise Error(f"{name} is {value!r}: it must be positive")
+        if self.samples is not None and self.samples < 1:
+            raise Error(f"samples is {self.samples!r}: take 1 or more")
+        if self.settle_bits:
+            checked_bits(self.settle_bits)
+        if self.settle_bits == 0 and self.duration is None and self.elements is None:
+            raise Error("settle_bits=0 watches no settling: give a duration")
+        if self.accuracy not in (None, "waveform", "settling"):
+            raise Error(f"accuracy {self.accuracy!r} is unknown: use 'waveform' or 'settling'")
+        if self.tolerance is not None and not 1e-12 <= self.tolerance <= 0.5:
+            raise Error(f"tolerance {self.tolerance!r} is outside 1e-12 … 0.5: it is a share of full scale")
+
+    @property
+    def noisy(self) -> bool:
+        return self.noise != "off"
+
+    @property
+    def engine(self) -> str:
+        """ "elements" or "stepper"."""
+        return chosen_method(self.noise, self.method, {})
+
+    @property
+    def local_tolerance(self) -> float:
+        """What an element's error is held under."""
+        tolerance = TOLERANCE if self.tolerance is None else self.tolerance
+        return tolerance * (LOOSER if self.accuracy == "settling" else 1.0)
+
+    @property
+    def collocation_points(self) -> int:
+        """Points of an element: as asked, or those that need the least work at the tolerance."""
+        return self.points or (6 if self.local_tolerance >= 1e-4 else 8)
 
 
 def chosen_method(noise: str | float, method: str | None, options: Mapping[str, Any]) -> str:

@@ -12,13 +12,12 @@ import numpy as np
 
 from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
-from ..circuits.errors import Error
 from .backend import Backend
 from .inputs import batch_size, checked_inputs, starting_values
 from .observers import Aimed, NoiseMeter, Observer, Probe
 from .operating_point import saturation, solve_operating_point
 from .plan import Plan, Stage, make_plan
-from .request import checked_bits, chosen_method
+from .request import TOLERANCE, Request, checked_bits
 from .runfile import save_run
 from .settling import SettlingWatch
 from .stochastic import Noise, Stepper, shortest_time_constant
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = Any
-LOOSER = 30.0  # accuracy="settling": tolerance on the way, as a multiple
 WINDOW = 16.0  # longest window of a large circuit, in its longest time constant
 
 
@@ -165,84 +163,94 @@ def transient(
     Raises Error for an option that the engine would ignore.
     """
     begun = clock.perf_counter()
-    given = {
-        "duration": duration, "settle_bits": settle_bits, "read_window": read_window, "samples": samples,
-        "tolerance": tolerance, "accuracy": accuracy, "points": points, "elements": elements, "step": step,
-    }  # fmt: skip
-    engine = chosen_method(noise, method, given)
-    bits = checked_bits(settle_bits or None)
+    request = Request(
+        noise, noise_seed, method, duration, settle_bits, read_window, samples, tolerance, accuracy, points, elements,
+        step,
+    )  # fmt: skip
     plan = make_plan(circuit_of(machine), Backend(device, precision))
     values = checked_inputs(plan.circuit, plan.backend, inputs or {})
-    noisy = Noise(noise, noise_seed) if noise != "off" else None
     target = solve_operating_point(plan, inputs or {})
-    if noisy and initial is None:
-        start = solve_operating_point(plan, inputs or {}, time=0.0)
-        start = {stage.name: start[stage.name] for stage in plan.stages}
-    else:
-        start = starting_values(plan.circuit, plan.backend, initial, initial_seed)
-    batch = batch_size(values, start) * _count(samples)
+    start = _start(plan, inputs or {}, request, initial, initial_seed)
+    batch = batch_size(values, start) * (samples or 1)
     start, target = _repeated(plan, start, batch), _repeated(plan, target, batch)
-    run = Run(plan.circuit, "noise" if noisy else "tran", {}, saturated=saturation(plan, target))
-    run.statistics |= _fabrication(machine)
+    run = Run(plan.circuit, "noise" if request.noisy else "tran", {}, saturated=saturation(plan, target))
     seen = list(observers or [])
     run.observed = _named(seen)
     for observer in seen:
         if isinstance(observer, Aimed):
             observer.aim(target)
-    watch = meter = None
-    if noisy:
-        duration = read_window if read_window is not None else (20 + 2 * len(plan.stages)) * _longest(plan)
-        run.statistics |= {"noise": noise, "noise_seed": noise_seed, "samples": samples or 1, "read_window_s": duration}
-        meter = NoiseMeter(target, duration / 2)
-        seen.append(meter)
-    elif settle_bits != 0:
-        watch = SettlingWatch(target, bits)
-        run.statistics["settle_bits"] = watch.bits
-        seen.append(watch)
-    elif duration is None and elements is None:
-        raise Error("settle_bits=0 watches no settling: give a duration")
-    march: March | Stepper
-    if engine == "elements":
-        march = _elements(plan, values, start, seen, given, run)
-    else:
-        size = _positive("step", step, 0.25) * shortest_time_constant(plan, target)
-        march = Stepper(plan, values, start, step=size, noise=noisy, observers=seen)
-        run.statistics |= {"engine": f"{device} stepper"}
-    run.duration = _march(plan, march, watch, values, duration, elements)
+    stop = _stop(plan, request)
+    watch = _watch(target, request)
+    meter = NoiseMeter(target, stop / 2) if request.noisy else None
+    seen += [own for own in (watch, meter) if own]
+    march = _engine(plan, values, start, target, seen, request)
+    run.duration = _march(plan, march, watch, values, stop, request)
     run.outputs = _volts(plan, march.x)
     if watch:
         run.settling_time, run.by_array = watch.time, watch.by_array
     if meter:
         run.noise_rms = meter.rms
-    run.statistics |= {"precision": precision, **vars(march.counts)} | _wall(begun)
+    run.statistics |= _said(plan, request, stop) | vars(march.counts) | _fabrication(machine) | _wall(begun)
     return run
 
 
-def _elements(
+def _start(plan: Plan, inputs: Mapping[str, Any], request: Request, initial: Any, seed: int) -> dict[str, Array]:
+    """Free arrays at t = 0: as given; the operating point for a noisy run that says nothing."""
+    if request.noisy and initial is None:
+        rest = solve_operating_point(plan, inputs, time=0.0)
+        return {stage.name: rest[stage.name] for stage in plan.stages}
+    return starting_values(plan.circuit, plan.backend, initial, seed)
+
+
+def _watch(target: Mapping[str, Array], request: Request) -> SettlingWatch | None:
+    if request.noisy or request.settle_bits == 0:
+        return None
+    return SettlingWatch(target, checked_bits(request.settle_bits))
+
+
+def _engine(
     plan: Plan,
     values: Mapping[str, Any],
     start: Mapping[str, Array],
+    target: Mapping[str, Array],
     seen: list[Observer],
-    given: dict[str, Any],
-    run: Run,
-) -> March:
-    """The finite-element engine, set up as the options given say."""
-    accuracy = given["accuracy"] or "waveform"
-    tolerance = 1e-4 if given["tolerance"] is None else given["tolerance"]
-    if accuracy not in ("waveform", "settling"):
-        raise Error(f"accuracy {accuracy!r} is unknown: use 'waveform' or 'settling'")
-    if not 1e-12 <= tolerance <= 0.5:
-        raise Error(f"tolerance {tolerance!r} is outside 1e-12 … 0.5: it is a share of full scale")
-    local = tolerance * (LOOSER if accuracy == "settling" else 1.0)
-    count = given["points"] or default_points(local)
-    free = given["elements"] is not None
-    run.statistics |= {
-        "engine": f"{plan.backend.device} finite elements",
-        "points_per_element": count,
-        "tolerance": tolerance,
-        "accuracy": accuracy,
-    }
-    return March(plan, values, start, points=count, tolerance=None if free else local, observers=seen)
+    request: Request,
+) -> March | Stepper:
+    """The engine that the request needs, at the start."""
+    if request.engine == "elements":
+        tolerance = None if request.elements is not None else request.local_tolerance
+        return March(plan, values, start, points=request.collocation_points, tolerance=tolerance, observers=seen)
+    noise = Noise(request.noise, request.noise_seed) if request.noisy else None
+    step = (request.step or 0.25) * shortest_time_constant(plan, target)
+    return Stepper(plan, values, start, step=step, noise=noise, observers=seen)
+
+
+def _said(plan: Plan, request: Request, stop: float) -> dict[str, Any]:
+    """The settings that a run was made with."""
+    backend = plan.backend
+    said: dict[str, Any] = {"precision": backend.precision}
+    if request.engine == "stepper":
+        said["engine"] = f"{backend.device} stepper"
+    else:
+        said |= {
+            "engine": f"{backend.device} finite elements",
+            "points_per_element": request.collocation_points,
+            "tolerance": request.tolerance or TOLERANCE,
+            "accuracy": request.accuracy or "waveform",
+        }
+    if request.noisy:
+        window = {"samples": request.samples or 1, "read_window_s": stop}
+        return said | {"noise": request.noise, "noise_seed": request.noise_seed} | window
+    return said if request.settle_bits == 0 else said | {"settle_bits": checked_bits(request.settle_bits)}
+
+
+def _stop(plan: Plan, request: Request) -> float:
+    """When a run ends at the latest [s]: as asked; with noise, when it has come through; else when patience ends."""
+    longest, depth = _longest(plan), len(plan.stages)
+    if request.noisy:
+        return request.read_window or (20 + 2 * depth) * longest
+    slowest = longest / min((_least_gamma(s) for s in plan.stages), default=1.0)
+    return request.duration or (40 + 5 * depth) * longest + 20 * slowest
 
 
 def _repeated(plan: Plan, values: Mapping[str, Array], batch: int) -> dict[str, Array]:
@@ -261,25 +269,8 @@ def _named(observers: Sequence[Observer]) -> dict[str, Observer]:
     return named
 
 
-def _positive(name: str, value: float | None, default: float) -> float:
-    if value is not None and not value > 0:
-        raise Error(f"{name} is {value!r}: it must be positive")
-    return default if value is None else value
-
-
-def _count(samples: int | None) -> int:
-    if samples is not None and samples < 1:
-        raise Error(f"samples is {samples!r}: take 1 or more")
-    return samples or 1
-
-
 def _longest(plan: Plan) -> float:
     return max((s.node.time_constant for s in plan.stages), default=1.0)
-
-
-def default_points(tolerance: float) -> int:
-    """Collocation points that need the least work at a tolerance."""
-    return 6 if tolerance >= 1e-4 else 8
 
 
 def _march(
@@ -287,25 +278,21 @@ def _march(
     march: March | Stepper,
     watch: SettlingWatch | None,
     values: Mapping[str, Any],
-    duration: float | None,
-    elements: Any,
+    stop: float,
+    request: Request,
 ) -> float:
     """Run the windows; returns the time reached."""
-    longest = _longest(plan)
-    slowest = longest / min((_least_gamma(s) for s in plan.stages), default=1.0)
-    patience = (40 + 5 * len(plan.stages)) * longest + 20 * slowest
-    stop = _positive("duration", duration, patience)
-    if elements is not None:
-        ends = np.asarray(elements, float)
+    if request.elements is not None:
+        ends = np.asarray(request.elements, float)
         for begin, end in zip([0.0, *ends[:-1]], ends, strict=True):
             march.window(float(begin), float(end) - float(begin))
         return float(ends[-1])
-    breaks = [v.breakpoints for v in values.values() if hasattr(v, "breakpoints")]
-    marks = np.concatenate([np.asarray(b, float) for b in breaks]) if breaks else np.zeros(0)
-    last_mark = float(marks.max(initial=0.0))
-    for begin, length in windows(stop, WINDOW * march.stretch * longest, marks):
+    breaks = [np.asarray(v.breakpoints, float) for v in values.values() if hasattr(v, "breakpoints")]
+    marks = np.concatenate([np.zeros(1), *breaks])
+    until_settled = watch if request.duration is None else None
+    for begin, length in windows(stop, WINDOW * march.stretch * _longest(plan), marks):
         march.window(begin, length)
-        if duration is None and watch and begin + length >= last_mark * (1 - 1e-9) and watch.settled:
+        if until_settled and begin + length >= marks.max() * (1 - 1e-9) and until_settled.settled:
             return begin + length
     return stop
 

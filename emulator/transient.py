@@ -217,7 +217,7 @@ class March:
             if change < aim:
                 if self.tolerance is None:
                     return 0.0
-                return max(self._errors(s, signals.known[s.name], 1, signals.length)[0] for s in group.stages)
+                return float(max(self._errors(s, signals.known[s.name], 1, signals.length)[0] for s in group.stages))
         return math.inf
 
     def _solve(self, stage: Stage, signals: Signals) -> Array:
