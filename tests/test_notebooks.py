@@ -1,0 +1,62 @@
+"""Notebooks run from top to bottom as they are committed, and are committed with what they show."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+MOST_BYTES = 600_000
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def load(path: Path) -> Any:
+    """A notebook of the format's version 4; raises if it is not valid."""
+    notebook = nbformat.read(path, 4)  # type: ignore[no-untyped-call]
+    nbformat.validate(notebook)
+    return notebook
+
+
+def outputs(notebook: Any) -> list[Any]:
+    """What all code cells show, in order."""
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def pictures(notebook: Any) -> int:
+    """How many figures it shows."""
+    return sum("image/png" in output.get("data", {}) for output in outputs(notebook))
+
+
+def test_there_are_notebooks() -> None:
+    assert NOTEBOOKS
+
+
+@each
+def test_committed_with_its_outputs(path: Path) -> None:
+    notebook = load(path)
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1)), "run all cells in order before committing"
+    assert pictures(notebook) > 0
+    assert all(o.output_type != "error" and o.get("name") != "stderr" for o in outputs(notebook))
+    text = path.read_text(encoding="utf-8")
+    assert len(text) < MOST_BYTES
+    for place in ("/home/", "/tmp/", "/root/", "/work/", "/Users/"):
+        assert place not in text, "a path of somebody's machine"
+
+
+@each
+@pytest.mark.slow
+def test_runs(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / path.name
+    shutil.copy(path, copy)
+    committed, fresh = load(path), load(copy)
+    for cell in fresh.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+    client = NotebookClient(fresh, timeout=600, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()  # raises on the first cell that does
+    assert pictures(fresh) == pictures(committed)
+    assert not [o for o in outputs(fresh) if o.get("name") == "stderr"]
