@@ -22,7 +22,7 @@ from ..emulator.run import Run, circuit_of, transient
 from .selection import Selection, part_of, upstream
 
 Array = Any
-RECORD_ERROR = 3e-5  # share of full scale
+RECORD_ERROR = 1e-4  # share of full scale
 DENSITY = 32  # samples of an element from which knots are chosen
 EDGE = 1e-4  # width of a step in SPICE, share of the shortest time constant
 
