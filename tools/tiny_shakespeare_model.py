@@ -7,9 +7,11 @@ MLP pre-activations free of massive values.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
+from tiny_shakespeare_text import ALPHABET
 from torch import Tensor, nn
 from torch.nn import functional
 
