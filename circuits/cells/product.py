@@ -94,9 +94,10 @@ class Product(Term):
         return self.count(circuit) * technology.product.area
 
     def fan_out(self, circuit: Circuit) -> list[tuple[str, int, int]]:
-        """A node of `a` drives one gate for each pair it is in, a node of `b` one unit."""
+        """A node of `a` drives one gate for each pair it is in, a node of `b` one unit: the mean over nodes there."""
         pairs = self.count(circuit)
-        each = [pairs // max(1, int(np.prod(self._unit(circuit, view).shape))) for view in self.sources]
+        nodes = [float(np.sum(view.of(_present(circuit, view.array)[None]))) for view in self.sources]
+        each = [round(pairs / max(1.0, count)) for count in nodes]
         return [(self.a.array, 0, each[0]), (self.b.array, each[1], 0)]
 
     def _pairs(self, sheet: Sheet) -> tuple[Array, Array, Array, Array]:
@@ -141,10 +142,10 @@ class Product(Term):
         return replace(self, gain=self.gain * (1 + spread.mismatch * draw(self.name, "beta", self.shape)))
 
     def count(self, circuit: Circuit) -> int:
-        """Devices: one for each pair that is multiplied."""
-        pairs = int(np.prod(list(self._sizes(circuit).values())))
-        exists = circuit.arrays[self.target].exists
-        return pairs if exists is None else int(pairs * float(np.mean(exists)))
+        """Devices: one for each pair of nodes that exist and are multiplied into one that exists."""
+        here = [view.of(_present(circuit, view.array)[None]) for view in self.sources]
+        pairs = contract(self.spec, *here).reshape(self.shape)
+        return round(float(np.sum(pairs * _present(circuit, self.target))))
 
     def _sizes(self, circuit: Circuit) -> dict[str, int]:
         """Length of each index of the contraction."""
@@ -177,6 +178,12 @@ class Driven:
         current *= b
         heat = current @ self.unit
         return Power(heat, heat, supply)
+
+
+def _present(circuit: Circuit, name: str) -> Array:
+    """1 where a node of the array exists, 0 where not."""
+    node = circuit.arrays[name]
+    return np.ones(node.shape) if node.exists is None else np.asarray(node.exists, float)
 
 
 def product(

@@ -189,3 +189,11 @@ def test_conveyor_resistance_costs_gain() -> None:
 def test_taylor_attention_is_refused_where_its_sums_vanish() -> None:
     with pytest.raises(Error, match="Σe falls to"):
         map_model("tiny-shakespeare", 16, softmax="taylor", order=3)
+
+
+def test_products_count_pairs_that_exist() -> None:
+    circuit = map_model("tiny-shakespeare", 4)
+    causal = 4 * 10  # heads × (1 + 2 + 3 + 4) scores
+    assert circuit.terms["h.0.attn.score"].count(circuit) == causal * 16
+    assert circuit.terms["h.0.attn.context"].count(circuit) == causal * 16
+    assert circuit.terms["h.0.mlp.act"].count(circuit) == 4 * 256
