@@ -47,6 +47,12 @@ class Bench:
         """Shortest C/g₀ [s] of the part."""
         return min(node.time_constant for node in self.circuit.arrays.values() if not node.clamped)
 
+    @property
+    def smallest_charge(self) -> float:
+        """Smallest C·V [C] of a full-scale node, array by array (each with its median node)."""
+        free = [node for node in self.circuit.arrays.values() if not node.clamped]
+        return min(node.capacitance * float(np.median(node.full_scale)) for node in free)
+
 
 def set_up(
     machine: Circuit | Chip,

@@ -29,7 +29,7 @@ from ..circuits.waveforms import PiecewiseLinear
 from ..emulator.files import check_target, write_text
 from ..emulator.run import circuit_of, operating_point
 from .bench import Bench, set_up
-from .dialects import DIALECTS, MANY, Dialect
+from .dialects import CHARGE_SHARE, DIALECTS, MANY, Dialect
 from .heat import heat_parts, power_at
 from .names import comment, name_table, node_names, plain
 from .selection import Selection, parse_selection
@@ -126,7 +126,7 @@ def compose(
     units, terms = _nodes(sheet), _terms(sheet)
     heat, meters = _heat(bench, sheet) if energy else ([], {})
     tight = dialect.options if len(units) + len(terms) <= MANY else dialect.large
-    settings = dict(tight) | dict(options or {})
+    settings = dict(tight) | {"chgtol": CHARGE_SHARE * bench.smallest_charge} | dict(options or {})
     step = float(settings.pop("max_step")) * bench.shortest
     saved = tuple(node.name for node in circuit.arrays.values() if not node.clamped)
     title = f"dsmachine: {comment(bench.title)}"
