@@ -13,7 +13,6 @@ import numpy as np
 from common import free_arrays, nrmse, save, timed
 
 import dsmachine as ds
-from dsmachine.circuits.mapping.gpt2 import embedding
 from dsmachine.emulator.observers import Probe
 
 CASES = [("waveform", 1e-3), ("waveform", 5e-4), ("waveform", 2e-4), ("settling", 1e-3)]
@@ -27,7 +26,7 @@ def main() -> None:
     model = ds.load_model("tiny-shakespeare")
     tokens = model.encode(model.calibration_text[: options.tokens])
     circuit = ds.map_model(model, options.tokens)
-    inputs = {"embed": embedding(model, tokens)}
+    inputs = {"embed": model.embed(tokens)}
     first = ds.transient(circuit, inputs, tolerance=1e-3)
     assert first.settling_time is not None
     end = float(first.settling_time.max())

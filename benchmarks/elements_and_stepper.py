@@ -15,7 +15,6 @@ import numpy as np
 from common import free_arrays, nrmse, save, timed
 
 import dsmachine as ds
-from dsmachine.circuits.mapping.gpt2 import embedding
 from dsmachine.emulator.observers import Probe
 
 STEPS = (1.0, 0.5, 0.25, 0.125)
@@ -29,7 +28,7 @@ def main() -> None:
     options = parser.parse_args()
     model = ds.load_model("tiny-shakespeare")
     circuit = ds.map_model(model, options.tokens)
-    inputs = {"embed": embedding(model, model.encode(model.calibration_text[: options.tokens]))}
+    inputs = {"embed": model.embed(model.encode(model.calibration_text[: options.tokens]))}
     first = ds.transient(circuit, inputs, tolerance=1e-3)
     assert first.settling_time is not None
     end = float(first.settling_time.max())

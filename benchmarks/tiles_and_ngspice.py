@@ -20,7 +20,6 @@ from scipy.integrate import solve_ivp
 
 import dsmachine as ds
 from dsmachine.circuits.circuit import Circuit
-from dsmachine.circuits.mapping.gpt2 import embedding
 from dsmachine.circuits.waveforms import PiecewiseLinear
 from dsmachine.emulator.backend import Backend
 from dsmachine.emulator.observers import Probe
@@ -50,7 +49,7 @@ def recorded(tokens: int) -> tuple[Recorded, Array, float]:
     model = ds.load_model("tiny-shakespeare")
     circuit = ds.map_model(model, tokens)
     recorder = Recorder({"h.1.mlp.act": (tokens - 1, slice(None))})
-    inputs = {"embed": embedding(model, model.encode(model.calibration_text[:tokens]))}
+    inputs = {"embed": model.embed(model.encode(model.calibration_text[:tokens]))}
     run = ds.transient(circuit, inputs, tolerance=1e-6, precision="float64", observers=[recorder])
     assert run.settling_time is not None
     return recorder.waveform("h.1.mlp.act"), circuit.full_scale("h.1.mlp.act")[-1], float(run.settling_time.max())

@@ -145,6 +145,14 @@ class Model:
         """Text of some tokens; `Error` for an id outside the vocabulary."""
         return tokens.detokenize(self._need_tokenizer(), ids, self.config.vocabulary)
 
+    def embed(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """Token plus position embedding (P, width) of tokens (P,), or (batch, P, width) of (batch, P): what the DACs
+        write onto the circuit's input nodes, ``{"embed": model.embed(model.encode(prompt))}``."""
+        rows = np.asarray(ids)
+        table, places = (np.asarray(self.tensors[f"{name}.weight"], np.float64) for name in ("wte", "wpe"))
+        embedded: NDArray[np.float64] = table[rows] + places[: rows.shape[-1]]
+        return embedded
+
     def _need_tokenizer(self) -> Any:
         if self.tokenizer is None:
             raise Error(f"model {shown(self.name)} has no tokenizer: give token ids instead")

@@ -9,11 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from .circuits.checkpoints import Model
 from .circuits.circuit import Circuit
-from .circuits.mapping.gpt2 import embedding
 from .emulator.run import Run, transient
 from .tasks import reference_logits
 
@@ -56,7 +53,7 @@ def _anneal(
     start = None if before is None else {name: before.logical(name) for name in before.outputs}
     return transient(
         circuit,
-        {"embed": np.asarray(embedding(model, held))},
+        {"embed": model.embed(held)},
         initial=start,
         tolerance=tolerance,
         accuracy="settling",

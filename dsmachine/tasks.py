@@ -15,7 +15,7 @@ from .circuits.checkpoints import Model, load_model
 from .circuits.chip import Chip, fabricate
 from .circuits.circuit import Circuit
 from .circuits.errors import Error
-from .circuits.mapping.gpt2 import embedding, map_model
+from .circuits.mapping.gpt2 import map_model
 from .circuits.reference import forward
 from .circuits.technology import Technology, load_technology
 from .emulator.errors_by_layer import ErrorByLayer
@@ -187,7 +187,7 @@ def anneal(
         coupling=coupling, input_resistance=input_resistance, tokens=tokens,
     )  # fmt: skip
     chip = fabricate(circuit, seed=chip_seed, mismatch=mismatch, vt_mismatch=vt_mismatch, offset=offset, trim=trim)
-    inputs = {"embed": embedding(loaded, ids)}
+    inputs = {"embed": loaded.embed(ids)}
     watch("anneal")
     meter = EnergyMeter(tech)
     stepped = noise == "off" and method == "stepper"
@@ -278,7 +278,7 @@ def _timer(model: Model, chip: Chip, positions: int, bits: float, precision: str
     ids = model.tokenize(model.calibration_text, "calibration text")
     ids = [int(i) for i in np.resize(ids, max(len(ids), positions))]  # repeated if too short
     starts = np.linspace(0, len(ids) - positions, prompts).astype(int)
-    rows = [embedding(model, ids[s : s + positions]) for s in starts]
+    rows = [model.embed(ids[s : s + positions]) for s in starts]
     run = transient(
         chip, {"embed": np.stack(rows)}, tolerance=1e-3, settle_bits=bits, accuracy="settling", precision=precision
     )

@@ -82,9 +82,7 @@ def test_the_rule_sees_each_way_to_write_an_import(source: str, package: str, wr
 
 @pytest.mark.parametrize("folder", BELOW)
 def test_a_second_name_is_refused(folder: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", f"import {folder}"], cwd=ROOT, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", f"import {folder}"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError") and f"import dsmachine.{folder}" in last

@@ -19,7 +19,7 @@ from small_models import write_small
 from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.chip import fabricate
 from dsmachine.circuits.errors import Error
-from dsmachine.circuits.mapping.gpt2 import embedding, map_model
+from dsmachine.circuits.mapping.gpt2 import map_model
 from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator.hdf5 import quoted, unquoted
 from dsmachine.emulator.run import Run, operating_point, transient
@@ -132,7 +132,7 @@ def test_the_technology_of_a_mapped_model_is_in_it(tmp_path: Path) -> None:
     """Every number, in SI, overrides included."""
     tech = load_technology(overrides={"node.capacitance": 60e-15})
     model = load_model(str(write_small(tmp_path / "model")))
-    found = operating_point(map_model(model, 2, technology=tech), {"embed": embedding(model, [0, 1])})
+    found = operating_point(map_model(model, 2, technology=tech), {"embed": model.embed([0, 1])})
     found.save(tmp_path / "run.h5")
     notes = load_run(tmp_path / "run.h5").notes
     assert notes["technology"] == "cmos45" and notes["technology_values"]["node.capacitance"] == 60e-15

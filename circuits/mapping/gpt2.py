@@ -193,9 +193,3 @@ def _linear(tensor: Any, name: str) -> tuple[Array, Array]:
 def _folded(tensor: Any, name: str, norm: str) -> tuple[Array, Array]:
     weight, bias = _linear(tensor, name)
     return fold(weight, bias, _float(tensor[f"{norm}.weight"]), _float(tensor[f"{norm}.bias"]))
-
-
-def embedding(model: Model, tokens: list[int]) -> Array:
-    """Token plus position embedding (P, width): what the DACs write onto the input nodes."""
-    ids = np.asarray(tokens)
-    return _float(model.tensors["wte.weight"])[ids] + _float(model.tensors["wpe.weight"])[: len(ids)]

@@ -54,7 +54,6 @@ def mapped_part(
 ) -> Part:
     """Map the model for the prompt and check the selection against it."""
     from .. import load_model, map_model
-    from ..circuits.mapping.gpt2 import embedding
     from ..netlists.selection import parse_selection
 
     if tile and not select.endswith("]"):
@@ -67,7 +66,7 @@ def mapped_part(
     ids = loaded.encode(prompt)
     circuit = map_model(loaded, len(ids), **options)
     parse_selection(select, circuit)
-    return Part(circuit, prompt, {"embed": embedding(loaded, ids)}, select, position)
+    return Part(circuit, prompt, {"embed": loaded.embed(ids)}, select, position)
 
 
 def default_prompt(model: Model, tokens: int) -> str:

@@ -78,12 +78,12 @@ def _run(folder: Path, stage: Any) -> Shown:
 def _check(folder: Path) -> CrossCheck:
     """Every coupling of one block, all positions, in ngspice."""
     from ..circuits.checkpoints import load_model
-    from ..circuits.mapping.gpt2 import embedding, map_model
+    from ..circuits.mapping.gpt2 import map_model
     from ..netlists.crosscheck import crosscheck
 
     model = load_model(MODEL)
     circuit = map_model(model, len(BLOCK_PROMPT))
-    inputs = {"embed": embedding(model, model.encode(BLOCK_PROMPT))}
+    inputs = {"embed": model.embed(model.encode(BLOCK_PROMPT))}
     return crosscheck(circuit, select=BLOCK, inputs=inputs, folder=folder / "crosscheck", keep=True)
 
 

@@ -14,7 +14,7 @@ from dsmachine.circuits.calibration import Ranges
 from dsmachine.circuits.checkpoints import Config, Model, load_model
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.errors import Error
-from dsmachine.circuits.mapping.gpt2 import embedding, map_model
+from dsmachine.circuits.mapping.gpt2 import map_model
 from dsmachine.circuits.reference import calibrate_ranges, forward
 from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator.run import operating_point, transient
@@ -26,7 +26,7 @@ LINE = "ROMEO:\nBut, soft! what light through"
 
 
 def settled(circuit: Circuit, model: Model, tokens: Any) -> Any:
-    run = operating_point(circuit, {"embed": embedding(model, list(tokens))})
+    run = operating_point(circuit, {"embed": model.embed(tokens)})
     assert run.saturated == {}
     return run
 
@@ -123,7 +123,7 @@ def test_relaxing_from_zero_ends_at_the_operating_point() -> None:
     model = load_model("tiny-shakespeare")
     tokens = model.encode("Exeunt")
     circuit = map_model(model, len(tokens))
-    inputs = {"embed": embedding(model, tokens)}
+    inputs = {"embed": model.embed(tokens)}
     rest = operating_point(circuit, inputs)
     run = transient(circuit, inputs, tolerance=1e-3, settle_bits=10)
     assert run.settled
@@ -180,7 +180,7 @@ def test_conveyor_resistance_costs_gain() -> None:
     model = load_model("tiny-shakespeare")
     tokens = model.encode("Exeunt")
     circuit = map_model(model, len(tokens), input_resistance=18.0)
-    one = operating_point(circuit, {"embed": embedding(model, tokens)}).logical("h.0.ln_1.mean")[0]
+    one = operating_point(circuit, {"embed": model.embed(tokens)}).logical("h.0.ln_1.mean")[0]
     ideal = forward(model, tokens)["h.0.ln_1.mean"]
     load = circuit.terms["h.0.ln_1.mean"].loading(circuit)[0]
     assert np.allclose(one, ideal / (1 + 18.0 * load), rtol=1e-9)

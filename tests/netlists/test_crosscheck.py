@@ -14,7 +14,7 @@ from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.chip import fabricate
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.errors import Error
-from dsmachine.circuits.mapping.gpt2 import embedding, map_model
+from dsmachine.circuits.mapping.gpt2 import map_model
 from dsmachine.circuits.waveforms import PiecewiseLinear, Steps
 from dsmachine.netlists import crosscheck as module
 from dsmachine.netlists.crosscheck import crosscheck
@@ -113,7 +113,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Case:
     """A block of width 8, 4 positions, random weights."""
     model = load_model(str(write_small(tmp_path_factory.mktemp("model"))))
     tokens = model.encode(PROMPT)
-    return map_model(model, len(tokens)), {"embed": embedding(model, tokens)}
+    return map_model(model, len(tokens)), {"embed": model.embed(tokens)}
 
 
 def test_block_of_a_small_model(small: Case) -> None:
@@ -139,9 +139,7 @@ def test_tiles_of_every_kind_of_term(small: Case, select: str) -> None:
 def test_block_of_the_bundled_model() -> None:
     model = load_model("tiny-shakespeare")
     tokens = model.encode("To b")
-    found = crosscheck(
-        map_model(model, len(tokens)), select="h.0", inputs={"embed": embedding(model, tokens)}, energy=True
-    )
+    found = crosscheck(map_model(model, len(tokens)), select="h.0", inputs={"embed": model.embed(tokens)}, energy=True)
     assert found.passed, found.by_array
     assert found.nrmse <= 1e-4 and found.energy_ratio == pytest.approx(1, abs=1e-3)
     assert found.engine == "pyspice"

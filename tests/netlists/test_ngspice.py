@@ -63,9 +63,7 @@ def test_both_engines_take_the_same_steps() -> None:
 @pytest.mark.spice
 def test_netlist_runs_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / "rc.cir").write_text(RC)
-    done = subprocess.run(
-        ["ngspice", "-b", "rc.cir"], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run(["ngspice", "-b", "rc.cir"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert "v(y.0)" in done.stdout
 
@@ -83,9 +81,7 @@ def test_netlist_runs_as_it_stands(tmp_path: Path) -> None:
         ("B1 0 y.0 I=1e-6*exp(100*V(y.0))", "timestep too small"),
     ],
 )
-def test_rejected_netlist_tells_ngspices_own_line(
-    engine: module.Engine, line: str, said: str
-) -> None:
+def test_rejected_netlist_tells_ngspices_own_line(engine: module.Engine, line: str, said: str) -> None:
     with pytest.raises(Error, match="ngspice rejects the netlist") as caught:
         run_netlist(with_line(line), engine=engine)
     assert said.lower() in str(caught.value).lower()
@@ -125,9 +121,7 @@ def test_unknown_waveform_is_named() -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_crash_of_the_simulator_is_an_error(
-    engine: module.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_crash_of_the_simulator_is_an_error(engine: module.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     crash = [sys.executable, "-c", f"import os; os.kill(os.getpid(), {signal.SIGSEGV:d})"]
     start = module._start
     monkeypatch.setattr(module, "_start", lambda command, *rest: start(crash, *rest))

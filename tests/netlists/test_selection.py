@@ -9,7 +9,7 @@ from small_models import PROMPT, write_small
 from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.errors import Error
-from dsmachine.circuits.mapping.gpt2 import embedding, map_model
+from dsmachine.circuits.mapping.gpt2 import map_model
 from dsmachine.circuits.waveforms import PiecewiseLinear
 from dsmachine.emulator.observers import Probe
 from dsmachine.emulator.run import transient
@@ -23,7 +23,7 @@ Mapped = tuple[Circuit, dict[str, np.ndarray]]  # type: ignore[type-arg]
 def mapped(tmp_path_factory: pytest.TempPathFactory) -> Mapped:
     model = load_model(str(write_small(tmp_path_factory.mktemp("model"))))
     tokens = model.encode(PROMPT)
-    return map_model(model, len(tokens)), {"embed": embedding(model, tokens)}
+    return map_model(model, len(tokens)), {"embed": model.embed(tokens)}
 
 
 @pytest.mark.parametrize(
