@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -168,21 +168,29 @@ def compare(netlist: Netlist, waves: Waveforms, probe: Probe) -> dict[str, float
     found = {}
     span = waves.time[-1] - waves.time[0]
     for name in netlist.saved:
+        ours, spice = _voltages(netlist, waves, probe, name)
         node = netlist.bench.circuit.arrays[name]
-        here = np.ones(node.shape, bool) if node.exists is None else np.asarray(node.exists, bool)
-        scale = np.broadcast_to(np.asarray(node.full_scale, float), node.shape)[here]
-        spice = np.stack([waves[node_name] for node_name in _present(netlist, name)], axis=1)
-        ours = probe.volts(name)[:, 0].reshape(len(waves.time), *node.shape)[:, here]
+        scale = np.broadcast_to(np.asarray(node.full_scale, float), node.shape)[_here(netlist, name)]
         square = ((ours - spice) / scale) ** 2
         found[name] = float(np.sqrt((np.trapezoid(square, waves.time, axis=0) / span).mean()))
     return found
 
 
+def _voltages(netlist: Netlist, waves: Waveforms, probe: Probe, name: str) -> tuple[Array, Array]:
+    """An array's voltages as the emulator and ngspice have them, (points, nodes that exist) each."""
+    spice = np.stack([waves[node] for node in _present(netlist, name)], axis=1)
+    shape = netlist.bench.circuit.arrays[name].shape
+    return probe.volts(name)[:, 0].reshape(len(waves.time), *shape)[:, _here(netlist, name)], spice
+
+
+def _here(netlist: Netlist, name: str) -> Array:
+    node = netlist.bench.circuit.arrays[name]
+    return np.ones(node.shape, bool) if node.exists is None else np.asarray(node.exists, bool)
+
+
 def _present(netlist: Netlist, name: str) -> list[str]:
     """SPICE nodes of an array that exist."""
-    exists = netlist.bench.circuit.arrays[name].exists
-    names = netlist.nodes[name]
-    return list(names.reshape(-1) if exists is None else names[np.asarray(exists, bool)])
+    return list(netlist.nodes[name][_here(netlist, name)])
 
 
 # --- what is kept ---------------------------------------------------------------------------------------
@@ -205,7 +213,7 @@ def _kept(found: CrossCheck, netlist: Netlist, waves: Waveforms, probe: Probe, f
     write_text(paths["netlist"], netlist.text, overwrite=True)
     write_text(paths["log"], waves.log, overwrite=True)
     plot_crosscheck(found, netlist, waves, probe, paths["plot"])
-    return CrossCheck(**(vars(found) | paths))
+    return replace(found, netlist=paths["netlist"], log=paths["log"], plot=paths["plot"])
 
 
 def plot_crosscheck(found: CrossCheck, netlist: Netlist, waves: Waveforms, probe: Probe, path: Path) -> None:
@@ -215,10 +223,7 @@ def plot_crosscheck(found: CrossCheck, netlist: Netlist, waves: Waveforms, probe
 
     name = found.worst
     names = _present(netlist, name)
-    node = netlist.bench.circuit.arrays[name]
-    here = np.ones(node.shape, bool) if node.exists is None else np.asarray(node.exists, bool)
-    ours = probe.volts(name)[:, 0].reshape(len(waves.time), *node.shape)[:, here]
-    spice = np.stack([waves[n] for n in names], axis=1)
+    ours, spice = _voltages(netlist, waves, probe, name)
     k = int(np.abs(ours - spice).max(axis=0).argmax())
     figure = Figure(figsize=(7, 5), layout="constrained")
     FigureCanvasAgg(figure)

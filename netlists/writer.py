@@ -15,7 +15,7 @@ cell; here they are only put in order.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,13 @@ from ..emulator.run import circuit_of, operating_point
 from .bench import Bench, set_up
 from .dialects import CHARGE_SHARE, DIALECTS, MANY, Dialect
 from .heat import heat_parts, power_at
-from .names import comment, name_table, node_names, plain
+from .names import comment, name_table, node_names
 from .selection import Selection, parse_selection
 
 Array = Any
 LEVELS = ("behavioural",)
 PLANNED = ("device",)
+METER_CAPACITANCE = 49e-15  # farads, on which heat is integrated to about 1 V
 PRINTED = 8  # voltages that a run in batch mode prints
 
 
@@ -97,7 +98,7 @@ def write_netlist(
     if path is None:
         return netlist
     write_text(path, netlist.text, overwrite=overwrite)
-    return Netlist(**(vars(netlist) | {"path": Path(path)}))
+    return replace(netlist, path=Path(path))
 
 
 def check_level(level: str) -> None:
@@ -207,8 +208,8 @@ def _terms(sheet: Sheet) -> list[str]:
 
 def _heat(bench: Bench, sheet: Sheet) -> tuple[list[str], dict[str, tuple[str, float]]]:
     """Lines that integrate each part's heat on a capacitor of 49 fF, and (node, joules per volt) of each part."""
-    run = operating_point(bench.circuit, {n: _at_end(v, bench) for n, v in bench.inputs.items()})
-    power = power_at(run, {n: _at_end(v, bench) for n, v in bench.inputs.items()})
+    inputs = {name: _at_end(value, bench) for name, value in bench.inputs.items()}
+    power = power_at(operating_point(bench.circuit, inputs), inputs)
     lines, meters = [], {}
     largest = max(power.values(), default=0.0) or 1e-9
     for number, (part, cell) in enumerate(heat_parts(bench.circuit).items(), start=1):
@@ -219,9 +220,6 @@ def _heat(bench: Bench, sheet: Sheet) -> tuple[list[str], dict[str, tuple[str, f
             lines += [f"* {comment(part)}: {joules:.6g} J", *written, f"Cheat{number} {node} 0 {METER_CAPACITANCE:g}"]
             meters[part] = (node, joules)
     return lines, meters
-
-
-METER_CAPACITANCE = 49e-15
 
 
 def _at_end(value: Any, bench: Bench) -> Array:
@@ -243,4 +241,4 @@ def _analysis(
     return [*lines, *dialect.save([*nodes, *meters]), dialect.print(last[:PRINTED])]
 
 
-__all__ = ["Netlist", "compose", "parse_selection", "plain", "write_netlist"]
+__all__ = ["Netlist", "check_level", "compose", "write_netlist"]
