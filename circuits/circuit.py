@@ -77,7 +77,9 @@ class Circuit:
             if name not in self.arrays:
                 raise Error(f"term {term.name!r} names the array {name!r}, which the circuit lacks: add it first")
         if self.arrays[term.target].clamped:
-            raise Error(f"term {term.name!r} drives {term.target!r}, which is clamped: drive a free array")
+            raise Error(
+                f"term {term.name!r} drives {term.target!r}, which is clamped: drive a free array, or unclamp it"
+            )
         self._check_shape(term)
         self.terms[term.name] = term
         return term
@@ -110,6 +112,33 @@ class Circuit:
     def rectify(self, name: str, source: str | View, target: str, gain: float = 1.0) -> Term:
         """A rectifier a node."""
         return self.add(Rectifier(name, target, as_view(source), gain=gain))
+
+    # --- copies ---------------------------------------------------------------------------------------
+
+    def clamped(self, *names: str) -> Circuit:
+        """A copy in which the run holds these arrays, as it does an input: what drives them does nothing meanwhile.
+
+        `unclamped` lets them go, with terms, feedback and offset as they were.
+        """
+        return self._held(names, True)
+
+    def unclamped(self, *names: str) -> Circuit:
+        """A copy in which these arrays follow their own equation, inputs too, from where `transient(initial=…)` says."""
+        return self._held(names, False)
+
+    def _held(self, names: Iterable[str], clamped: bool) -> Circuit:
+        for name in names:
+            if name not in self.arrays:
+                raise Error(f"{self.name!r} has no array {name!r}: it has {', '.join(self.arrays) or 'none'}")
+        return self.with_terms((), [replace(self.arrays[name], clamped=clamped) for name in names])
+
+    def with_terms(self, terms: Iterable[Term], arrays: Iterable[NodeArray] = ()) -> Circuit:
+        """A copy in which terms and arrays of the same names are replaced."""
+        return replace(
+            self,
+            arrays=self.arrays | {node.name: node for node in arrays},
+            terms=self.terms | {term.name: term for term in terms},
+        )
 
     # --- reading --------------------------------------------------------------------------------------
 
@@ -150,14 +179,6 @@ class Circuit:
         free = [name for name, node in self.arrays.items() if not node.clamped]
         edges = {name: [n for n in self.needs(name) if not self.arrays[n].clamped] for name in free}
         return sorted_components(free, edges)
-
-    def with_terms(self, terms: Iterable[Term], arrays: Iterable[NodeArray] = ()) -> Circuit:
-        """A copy in which terms and arrays of the same names are replaced."""
-        return replace(
-            self,
-            arrays=self.arrays | {node.name: node for node in arrays},
-            terms=self.terms | {term.name: term for term in terms},
-        )
 
 
 def sorted_components(names: list[str], edges: dict[str, list[str]]) -> list[tuple[str, ...]]:

@@ -19,7 +19,7 @@ from ..circuits.errors import Error
 from ..circuits.waveforms import PiecewiseLinear, Steps
 from ..emulator.observers import Probe
 from ..emulator.run import Run, circuit_of, transient
-from .selection import Selection, part_of, upstream
+from .selection import Selection, acting, part_of, upstream
 
 Array = Any
 RECORD_ERROR = 1e-4  # share of full scale
@@ -72,7 +72,7 @@ def set_up(
         raise Error(f"duration is {duration!r}: it must be positive")
     if selection is None and position is not None:
         raise Error(f"position {position} without a tile: name a tile, or leave it out")
-    part = whole if selection is None else part_of(whole, selection, position)
+    part = acting(whole) if selection is None else part_of(whole, selection, position)
     if not any(not node.clamped for node in part.arrays.values()):
         raise Error(f"circuit {part.name!r} has no free nodes: there is nothing to write")
     given = {name: _one_sample(name, value, whole) for name, value in (inputs or {}).items()}

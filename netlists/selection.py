@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..circuits.cells import NodeArray, Term
+from ..circuits.cells import Term
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 
@@ -128,9 +128,15 @@ def subcircuit(circuit: Circuit, free: set[str]) -> Circuit:
     """Arrays `free` with all that drives them; what they read beside is clamped."""
     terms = {t.name: t for t in circuit.terms.values() if t.target in free}
     needed = free.union(*(circuit.needs(name) for name in free))
-    arrays = {n: a if n in free else _clamped(a) for n, a in circuit.arrays.items() if n in needed}
+    arrays = {n: a for n, a in circuit.arrays.items() if n in needed}
     output = circuit.output if circuit.output in free else None
-    return replace(circuit, arrays=arrays, terms=terms, output=output)
+    return replace(circuit, arrays=arrays, terms=terms, output=output).clamped(*(needed - free))
+
+
+def acting(circuit: Circuit) -> Circuit:
+    """The circuit without the terms that drive clamped arrays: the run holds those, whatever pushes."""
+    terms = {t.name: t for t in circuit.terms.values() if not circuit.arrays[t.target].clamped}
+    return replace(circuit, terms=terms)
 
 
 def upstream(circuit: Circuit, names: Iterable[str]) -> Circuit:
@@ -142,10 +148,6 @@ def upstream(circuit: Circuit, names: Iterable[str]) -> Circuit:
             found.add(name)
             todo += [n for n in circuit.needs(name) if not circuit.arrays[n].clamped]
     return subcircuit(circuit, found)
-
-
-def _clamped(node: NodeArray, exists: Array | None = None) -> NodeArray:
-    return replace(node, clamped=True, feedback=None, offset=0.0, exists=node.exists if exists is None else exists)
 
 
 def _tile(circuit: Circuit, tile: Tile, position: int | None) -> Circuit:
@@ -161,10 +163,10 @@ def _tile(circuit: Circuit, tile: Tile, position: int | None) -> Circuit:
     kept = {t.name: t for t in part.terms.values() if not t.sources} | {term.name: term.tile(rows, columns)}
     arrays = dict(part.arrays) | {target.name: replace(target, exists=here)}
     for name, seen in _driving(circuit, term, place, columns).items():
+        node = circuit.arrays[name]
         if name == target.name:
             raise Error(f"term {term.name!r} drives the array that it reads: write the block or the whole circuit")
-        node = circuit.arrays[name]
-        arrays[name] = _clamped(node, seen if node.exists is None else seen & node.exists)
+        arrays[name] = replace(arrays[name], exists=seen if node.exists is None else seen & node.exists)
     part = replace(part, arrays=arrays, terms=kept)
     used = {target.name} | part.needs(target.name)
     return replace(part, arrays={name: node for name, node in part.arrays.items() if name in used})
