@@ -104,21 +104,19 @@ def fit_to_devices(circuit: Circuit, technology: Technology) -> tuple[Circuit, U
 
 
 def load_nodes(circuit: Circuit, technology: Technology) -> Circuit:
-    """Give every free array the capacitance it drives: its own, the gates and the wire of the units it reaches."""
-    wires: dict[str, int] = {}
-    gates: dict[str, int] = {}
+    """Give every free node the capacitance it drives: its own, the gates and the wire of the units it reaches.
+
+    Columns of an array that different cells read (q, k, v) differ; positions, whose causal reach differs, share a mean.
+    """
+    wire, gate = technology.wire.capacitance, technology.wire.gate_capacitance
+    driven = {name: np.zeros(node.shape[-1]) for name, node in circuit.arrays.items()}
     for term in circuit.terms.values():
-        for name, crossed, driven in term.fan_out(circuit):
-            wires[name] = wires.get(name, 0) + crossed
-            gates[name] = gates.get(name, 0) + driven
-    changed = [
-        replace(
-            node,
-            capacitance=technology.node.capacitance
-            + wires.get(node.name, 0) * technology.wire.capacitance
-            + gates.get(node.name, 0) * technology.wire.gate_capacitance,
-        )
-        for node in circuit.arrays.values()
-        if not node.clamped
-    ]
+        for view, crossed, gates in term.fan_out(circuit):
+            driven[view.array][view.start : view.stop] += crossed * wire + gates * gate
+    changed = []
+    for node in circuit.arrays.values():
+        if not node.clamped:
+            load = driven[node.name]
+            each = float(load[0]) if np.ptp(load) == 0 else load
+            changed.append(replace(node, capacitance=technology.node.capacitance + each))
     return circuit.with_terms((), changed)

@@ -177,6 +177,20 @@ def solve_constant(m: Array, matrix: Array, gamma: float, start: Array, drive: A
     return out.reshape(drive.shape)
 
 
+def solve_paced(
+    p: int, ratio: float, gamma: float, sets: tuple[tuple[float, Array], ...], start: Array, drive: Array
+) -> Array:
+    """As `solve_constant`, where nodes run at a few paces: sets of (pace, flat indices of nodes), h/τ = ratio·pace."""
+    xp = drive.__array_namespace__()
+    count, p, batch = drive.shape[:3]
+    flat, before = drive.reshape(count, p, batch, -1), start.reshape(batch, -1)
+    out = xp.empty_like(flat)
+    for pace, nodes in sets:
+        m, matrix = propagator(p, ratio * pace * gamma)
+        out[..., nodes] = solve_constant(m, matrix, gamma, before[:, nodes], flat[..., nodes])
+    return out.reshape(drive.shape)
+
+
 def solve_varying(p: int, ratio: float, gamma: Array, start: Array, drive: Array) -> Array:
     """X (count, p, B, *shape) of (h/τ) A (d − γX) + x₀ = X for γ (count, p, B, …) varying in time and among nodes.
 
@@ -205,36 +219,36 @@ def solve_varying(p: int, ratio: float, gamma: Array, start: Array, drive: Array
 
 
 def solve_root(
-    p: int, ratio: float, feedback: Any, standing: Array, offset: Array, start: Array, drive: Array
+    p: int, ratio: float, pace: Array, feedback: Any, standing: Array, offset: Array, start: Array, drive: Array
 ) -> Array:
     """X (count, p, B, *shape) of nodes whose own voltage drives their feedback, one element after another."""
     xp = drive.__array_namespace__()
     solved = xp.empty_like(drive)
     for k in range(len(drive)):
-        solved[k] = _root_element(p, ratio, feedback, standing, offset, start, drive[k])
+        solved[k] = _root_element(p, ratio, pace, feedback, standing, offset, start, drive[k])
         start = solved[k, -1]
     return solved
 
 
 def _root_element(
-    p: int, ratio: float, feedback: Any, standing: Array, offset: Array, start: Array, drive: Array
+    p: int, ratio: float, pace: Array, feedback: Any, standing: Array, offset: Array, start: Array, drive: Array
 ) -> Array:
     """X (p, B, *shape) of nodes whose own voltage drives their feedback, by Newton on
 
-    X − x₀ − (h/τ) A (d − γ(X)(X − offset)) = 0
+    X − x₀ − (h/τ) A pace (d − γ(X)(X − offset)) = 0
     """
     xp = drive.__array_namespace__()
     shape = drive.shape
     a = xp.asarray(ratio * radau(p)[1], dtype=drive.dtype)
-    known = a @ drive.reshape(p, -1) + start.reshape(1, -1)
+    known = a @ (pace * drive).reshape(p, -1) + start.reshape(1, -1)
     x = xp.broadcast_to(start, shape).reshape(p, -1).copy()
     eye = xp.eye(p, dtype=drive.dtype)
     tolerance = 50 * float(np.finfo(drive.dtype).eps)
     for _ in range(40):
         full = x.reshape(shape)
-        gamma = (feedback.ratio(full) + standing).reshape(p, -1)
+        gamma = (pace * (feedback.ratio(full) + standing)).reshape(p, -1)
         away = (full - offset).reshape(p, -1)
-        slope = gamma + feedback.slope(full).reshape(p, -1) * away
+        slope = gamma + (pace * feedback.slope(full)).reshape(p, -1) * away
         miss = x + a @ (gamma * away) - known
         step = xp.linalg.solve(eye + a * slope.T[:, None, :], miss.T[:, :, None])[:, :, 0].T
         x -= step

@@ -50,5 +50,5 @@ def stationary_covariance(plan: Plan, x: Mapping[str, Array]) -> Array:
     from scipy.linalg import solve_continuous_lyapunov
 
     stages = plan.stages
-    rates = joined(stages, {s.name: np.full(s.node.shape, 1 / s.node.time_constant) for s in stages})
+    rates = joined(stages, {s.name: np.broadcast_to(1 / s.node.time_constants, s.node.shape) for s in stages})
     return solve_continuous_lyapunov(rates[:, None] * jacobian(plan, stages, x), -np.diag(thermal_intensity(plan, x)))

@@ -16,6 +16,7 @@ from ..circuits.circuit import Circuit, sorted_components
 from .backend import Backend
 
 Array = Any
+MOST_PACES = 16  # distinct time constants of an array that get a propagator each
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Stage:
 
     attenuation: share of the coupled current that the conveyor's r_x lets through; standing: γ of plain resistors
     on the node (passive couplings); per_full_scale: 1 / full scale [1/logical unit]; constant: γ where it is one and
-    the same for all nodes and times.
+    the same for all nodes and times; pace: how much faster than the array's slowest each node runs, None if none does;
+    pace_sets: (pace, flat indices of its nodes) where few differ.
     """
 
     node: NodeArray
@@ -34,6 +36,8 @@ class Stage:
     offset: Array
     per_full_scale: Array
     constant: float | None
+    pace: Array | None = None
+    pace_sets: tuple[tuple[float, Array], ...] = ()
 
     @property
     def name(self) -> str:
@@ -111,6 +115,7 @@ def _stage(circuit: Circuit, backend: Backend, node: NodeArray, terms: list[Term
     terms = terms or [Source(f"{node.name} undriven", node.name, np.zeros(1))]
     ordered = sorted(terms, key=lambda term: not term.sources)  # sources last: broadcast onto a full array
     unit = np.asarray(node.unit, float)
+    pace, sets = _paces(node)
     return Stage(
         node=backend.place(node),
         terms=tuple(backend.place(t) for t in ordered),
@@ -119,7 +124,20 @@ def _stage(circuit: Circuit, backend: Backend, node: NodeArray, terms: list[Term
         offset=backend.array(np.asarray(node.offset) / unit) if np.any(node.offset) else 0.0,
         per_full_scale=backend.array(unit / np.asarray(node.full_scale, float)),
         constant=_constant(node, standing),
+        pace=None if pace is None else backend.array(pace),
+        pace_sets=sets,
     )
+
+
+def _paces(node: NodeArray) -> tuple[Array | None, tuple[tuple[float, Array], ...]]:
+    """(pace of each node, sets of equal pace if they are few); (None, ()) where all nodes have one time constant."""
+    if np.ptp(node.time_constants) == 0:
+        return None, ()
+    pace = node.time_constant / np.broadcast_to(np.asarray(node.time_constants, float), node.shape)
+    values, which = np.unique(pace, return_inverse=True)
+    if len(values) > MOST_PACES:
+        return pace, ()
+    return pace, tuple((float(v), np.flatnonzero(which.reshape(-1) == k)) for k, v in enumerate(values))
 
 
 def _constant(node: NodeArray, standing: Array) -> float | None:

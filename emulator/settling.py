@@ -118,7 +118,7 @@ class SettlingWatch:
             gamma = stage.gamma({})
         else:
             gamma = node.feedback.ratio(element.values[node.feedback.control][-1]) + stage.standing
-        return bool((abs(slope) * (node.time_constant / gamma) * self._per[name]).max() > 1)
+        return bool((abs(slope) * (node.time_constants / gamma) * self._per[name]).max() > 1)
 
     def window(self, time: float) -> None:
         self._time = time

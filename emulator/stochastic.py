@@ -169,14 +169,14 @@ class Stepper:
 
     def _move(self, stage: Stage, start: Array, h: float, end: tuple[Array, Array], normal: Array | None) -> Array:
         """One array over one step, its drive going from the present one to that of `end`."""
-        ratio = h / stage.node.time_constant
+        ratio = h / stage.node.time_constants
         drive = self.drive[stage.name], end[1]
         if stage.node.is_root:
             x, gamma, rate = _root_step(stage, start, ratio, *drive)
         else:
             gamma = rate = (self.gamma[stage.name] + end[0]) / 2
             x = _linear_step(start, ratio, gamma, *drive)
-        return x if normal is None else x + self._strength(stage, ratio, gamma, rate) * normal
+        return x if normal is None else x + self._strength(stage, h, gamma, rate) * normal
 
     # --- noise ----------------------------------------------------------------------------------------
 
@@ -187,26 +187,27 @@ class Stepper:
         drawn = backend.array(self.noise.normal(stage.name, like.shape, backend.dtype))
         return drawn if stage.node.exists is None else drawn * stage.node.exists
 
-    def _strength(self, stage: Stage, ratio: float, gamma: Array, rate: Array) -> Array:
+    def _strength(self, stage: Stage, h: float, gamma: Array, rate: Array) -> Array:
         """s of the module's equation, kept where nothing in it changes."""
         if stage.constant is None or stage.name in self.moving:
-            return self._fresh_strength(stage, ratio, gamma, rate)
-        key = stage.name, ratio
+            return self._fresh_strength(stage, h, gamma, rate)
+        key = stage.name, h
         if key not in self.kept:
-            self.kept[key] = self._fresh_strength(stage, ratio, gamma, rate)
+            self.kept[key] = self._fresh_strength(stage, h, gamma, rate)
         return self.kept[key]
 
-    def _fresh_strength(self, stage: Stage, ratio: float, gamma: Array, rate: Array) -> Array:
+    def _fresh_strength(self, stage: Stage, h: float, gamma: Array, rate: Array) -> Array:
         """s; `rate` is the node's own decay: γ, but γ + γ′x for a root."""
         assert self.noise is not None
         backend, node = self.plan.backend, stage.node
+        ratio = h / node.time_constants
         if self.noise.level != "thermal":
             spread = np.sqrt(-np.expm1(-2 * ratio * rate))
             return backend.array(float(self.noise.level) / stage.per_full_scale * spread)
         siemens = node.conductance * (gamma - stage.standing) + self.still[stage.name]
         if stage.name in self.moving:
             siemens = siemens + self.moving[stage.name]
-        volts = math.sqrt(2 * BOLTZMANN * self.plan.circuit.temperature * node.time_constant) / node.capacitance
+        volts = np.sqrt(2 * BOLTZMANN * self.plan.circuit.temperature * node.time_constants) / node.capacitance
         return backend.array(volts / node.unit * np.sqrt(ratio * siemens * phi(2 * ratio * rate)[0]))
 
     def _look(self, x: Signals) -> None:
@@ -232,13 +233,13 @@ def _drive(stage: Stage, x: Signals) -> tuple[Array, Array]:
     return gamma, stage.delivered(x, gamma)
 
 
-def _linear_step(start: Array, ratio: float, gamma: Array, before: Array, after: Array) -> Array:
+def _linear_step(start: Array, ratio: Array, gamma: Array, before: Array, after: Array) -> Array:
     """x₁ of a node whose γ is known; ratio = h/τ."""
     first, second = phi(ratio * gamma)
     return start + ratio * (first * (before - gamma * start) + second * (after - before))
 
 
-def _root_step(stage: Stage, start: Array, ratio: float, before: Array, after: Array) -> tuple[Array, Array, Array]:
+def _root_step(stage: Stage, start: Array, ratio: Array, before: Array, after: Array) -> tuple[Array, Array, Array]:
     """x₁, γ and decay rate of a node that drives its own feedback; γ is the mean of both ends'.
 
     x₁ = E(γ)x₀ + (positive weights)·d with 0 < E < 1, so a root whose drive is not negative stays positive whatever
@@ -286,5 +287,5 @@ def shortest_time_constant(plan: Plan, x: Signals) -> float:
             gamma = feedback.ratio(own) + feedback.slope(own) * own + stage.standing
         else:
             gamma = stage.gamma(x)
-        shortest = min(shortest, stage.node.time_constant / float(np.max(plan.backend.host(gamma))))
+        shortest = min(shortest, float(np.min(plan.backend.host(stage.node.time_constants / gamma))))
     return shortest

@@ -21,7 +21,18 @@ from typing import Any
 import numpy as np
 
 from ..circuits.errors import Error
-from .collocation import Piece, between, combine, propagator, radau, solve_constant, solve_root, solve_varying, tails
+from .collocation import (
+    Piece,
+    between,
+    combine,
+    propagator,
+    radau,
+    solve_constant,
+    solve_paced,
+    solve_root,
+    solve_varying,
+    tails,
+)
 from .inputs import input_at
 from .observers import Element, Observer
 from .plan import Group, Plan, Stage
@@ -228,13 +239,18 @@ class March:
         shape = (count, p, *start.shape)
         if node.is_root:
             drive = _shaped(stage.delivered(signals, None), shape)
-            solved = solve_root(p, ratio, node.feedback, stage.standing, stage.offset, start, drive)
+            pace = 1.0 if stage.pace is None else stage.pace
+            solved = solve_root(p, ratio, pace, node.feedback, stage.standing, stage.offset, start, drive)
             return solved.reshape(-1, *start.shape)
         gamma = stage.gamma(signals)
         drive = _shaped(stage.delivered(signals, gamma), shape)
-        if stage.constant is not None:
+        if stage.constant is not None and stage.pace is None:
             solved = solve_constant(*propagator(p, ratio * gamma), gamma, start, drive)
+        elif stage.constant is not None and stage.pace_sets:
+            solved = solve_paced(p, ratio, gamma, stage.pace_sets, start, drive)
         else:
+            if stage.pace is not None:
+                gamma, drive = gamma * stage.pace, drive * stage.pace
             solved = solve_varying(p, ratio, _per_point(gamma, node.feedback is not None, shape), start, drive)
         return solved.reshape(-1, *start.shape)
 

@@ -45,13 +45,13 @@ class Bench:
     @property
     def shortest(self) -> float:
         """Shortest C/g₀ [s] of the part."""
-        return min(node.time_constant for node in self.circuit.arrays.values() if not node.clamped)
+        return min(float(np.min(n.time_constants)) for n in self.circuit.arrays.values() if not n.clamped)
 
     @property
     def smallest_charge(self) -> float:
         """Smallest C·V [C] of a full-scale node, array by array (each with its median node)."""
         free = [node for node in self.circuit.arrays.values() if not node.clamped]
-        return min(node.capacitance * float(np.median(node.full_scale)) for node in free)
+        return min(float(np.min(node.capacitance)) * float(np.median(node.full_scale)) for node in free)
 
 
 def set_up(
@@ -188,7 +188,7 @@ def _straight(part: Circuit, value: Any) -> Any:
         return PiecewiseLinear(np.asarray(value.times, float), np.asarray(value.values, float))
     if not isinstance(value, Steps):
         raise Error(f"waveform {type(value).__name__} has no form in SPICE: use PiecewiseLinear or Steps")
-    edge = EDGE * min(node.time_constant for node in part.arrays.values() if not node.clamped)
+    edge = EDGE * min(float(np.min(n.time_constants)) for n in part.arrays.values() if not n.clamped)
     rises, levels = np.asarray(value.times, float)[1:], np.repeat(np.asarray(value.values, float), 2, axis=0)
     if not len(rises):
         return PiecewiseLinear(np.array([0.0, edge]), levels)

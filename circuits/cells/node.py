@@ -80,7 +80,7 @@ class NodeArray:
 
     name, shape: activations it carries, (positions, width) or (heads, positions, positions), …
     unit: volts per logical unit U, broadcastable to shape.
-    capacitance [F], conductance g₀ [S], ratio: constant feedback as a share of g₀, broadcastable to shape.
+    capacitance [F] and ratio (constant feedback as a share of g₀), broadcastable to shape; conductance g₀ [S].
     rail [V]: None for the ideal node. full_scale [V]: the settled range calibration gave; errors are shares of it.
     input_resistance r_x [Ω] of the conveyor: its couplings see Σ|G| r_x of loading.
     offset [V]: static, broadcastable. exists: bool mask of nodes that are there (None: all).
@@ -91,7 +91,7 @@ class NodeArray:
     name: str
     shape: tuple[int, ...]
     unit: Array = 1.0
-    capacitance: float = 49e-15
+    capacitance: Array = 49e-15
     conductance: float = 32.26e-6
     ratio: Array = 1.0
     feedback: Feedback | None = None
@@ -104,9 +104,14 @@ class NodeArray:
     clamped: bool = False
 
     @property
-    def time_constant(self) -> float:
-        """C/g₀ in seconds."""
+    def time_constants(self) -> Array:
+        """C/g₀ in seconds, one or broadcastable to shape."""
         return self.capacitance / self.conductance
+
+    @property
+    def time_constant(self) -> float:
+        """The longest C/g₀ of the array in seconds."""
+        return float(np.max(self.time_constants))
 
     @property
     def count(self) -> int:
@@ -172,18 +177,20 @@ class NodeArray:
         ends = (sheet.ports(self.name), sheet.names[self.name])
         feedback = self.feedback
         if feedback is None:
-            values = (np.asarray(self.ratio), share, self.offset)
+            values = (np.asarray(self.ratio), share, self.offset, self.capacitance)
             unit = sheet.variants("node", "x y", here, self._spice_fixed, *values)
             return elements(sheet.prefix("X"), "%s %s %s", here, *ends, unit)
         if self.is_root:
-            values = (feedback.gain / sheet.circuit.units(self.name), share, self.offset)
+            values = (feedback.gain / sheet.circuit.units(self.name), share, self.offset, self.capacitance)
             unit = sheet.variants("root", "x y", here, self._spice_root, *values)
             return elements(sheet.prefix("X"), "%s %s %s", here, *ends, unit)
         lines, ratio = self._spice_ratio(sheet, share)
-        unit = sheet.variants("controlled", "x y ratio", here, self._spice_controlled, share, self.offset)
+        unit = sheet.variants(
+            "controlled", "x y ratio", here, self._spice_controlled, share, self.offset, self.capacitance
+        )
         return lines + elements(sheet.prefix("X"), "%s %s %s %s", here, *ends, ratio, unit)
 
-    def _spice_unit(self, excess: str, feedback: str) -> list[str]:
+    def _spice_unit(self, excess: str, feedback: str, farads: float) -> list[str]:
         """Elements of a node unit: conveyor from x to y, what its limiter keeps back, capacitor, feedback.
 
         V(x) is the current times r: r_x, or for an ideal conveyor 1/g₀, which makes V(x) the voltage aimed at.
@@ -195,7 +202,7 @@ class NodeArray:
             f"R1 x 0 {r:.12g}",
             f"G1 0 y x 0 {1 / r:.12g}",
         ]
-        return [*conveyor, *limiter, f"C1 y 0 {self.capacitance:.12g}", feedback]
+        return [*conveyor, *limiter, f"C1 y 0 {farads:.12g}", feedback]
 
     @property
     def _spice_resistance(self) -> float:
@@ -213,21 +220,23 @@ class NodeArray:
         inner = f"abs(V(x))>{(1 + KNEE) * reach:.11g}{times} ? {over} : {2 * KNEE * bound:.11g}{times}*{bend}"
         return f"abs(V(x))<{(1 - KNEE) * reach:.11g}{times} ? 0 : sgn(V(x))*({inner})"
 
-    def _spice_fixed(self, ratio: float, share: float, offset: float) -> list[str]:
-        lines = self._spice_unit(self._spice_excess(ratio + share), f"G2 y 0 y 0 {ratio * self.conductance:.12g}")
+    def _spice_fixed(self, ratio: float, share: float, offset: float, farads: float) -> list[str]:
+        lines = self._spice_unit(
+            self._spice_excess(ratio + share), f"G2 y 0 y 0 {ratio * self.conductance:.12g}", farads
+        )
         return lines + ([f"I1 0 y {(ratio + share) * self.conductance * offset:.12g}"] if offset else [])
 
-    def _spice_root(self, k: float, share: float, offset: float) -> list[str]:
+    def _spice_root(self, k: float, share: float, offset: float, farads: float) -> list[str]:
         assert self.feedback is not None
         up, down = self._spice_excess(k * (self.rail or 0.0)), self._spice_excess(self.feedback.floor)
         gamma = self.feedback.spice("y", k)
         away = f"{gamma}*V(y)" + (f"-({share:.11g}+{gamma})*({offset:.11g})" if offset else "")
-        return self._spice_unit(f"V(x)>0 ? ({up}) : ({down})", f"B2 y 0 I={self.conductance:.11g}*({away})")
+        return self._spice_unit(f"V(x)>0 ? ({up}) : ({down})", f"B2 y 0 I={self.conductance:.11g}*({away})", farads)
 
-    def _spice_controlled(self, share: float, offset: float) -> list[str]:
+    def _spice_controlled(self, share: float, offset: float, farads: float) -> list[str]:
         g = f"{self.conductance:.11g}"
         feedback = f"B2 y 0 I={g}*((V(ratio)-{share:.11g})*V(y)-V(ratio)*({offset:.11g}))"
-        return self._spice_unit(self._spice_excess(1.0, "ratio"), feedback)
+        return self._spice_unit(self._spice_excess(1.0, "ratio"), feedback, farads)
 
     def _spice_ratio(self, sheet: Sheet, share: Array) -> tuple[list[str], Array]:
         """Lines that make γ, and the name of each node's γ (nodes of equal control, gain and load share it)."""

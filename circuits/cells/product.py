@@ -93,12 +93,12 @@ class Product(Term):
     def area(self, circuit: Circuit, technology: Technology) -> float:
         return self.count(circuit) * technology.product.area
 
-    def fan_out(self, circuit: Circuit) -> list[tuple[str, int, int]]:
+    def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
         """A node of `a` drives one gate for each pair it is in, a node of `b` one unit: the mean over nodes there."""
         pairs = self.count(circuit)
         nodes = [float(np.sum(view.of(_present(circuit, view.array)[None]))) for view in self.sources]
         each = [round(pairs / max(1.0, count)) for count in nodes]
-        return [(self.a.array, 0, each[0]), (self.b.array, each[1], 0)]
+        return [(self.a, 0, each[0]), (self.b, each[1], 0)]
 
     def _pairs(self, sheet: Sheet) -> tuple[Array, Array, Array, Array]:
         """(keep, flat index of the target node, its gain K [A/V²], names of a and b (2, …)) over all index values."""

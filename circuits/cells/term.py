@@ -87,9 +87,9 @@ class Term:
         """Largest conductance [S] that one programmable device must have, at each target node; None: no such device."""
         return None
 
-    def fan_out(self, circuit: Circuit) -> list[tuple[str, int, int]]:
-        """(array, coupling units crossed, gates driven) by one node of each array the cell reads: it loads them."""
-        return [(view.array, 1, 0) for view in self.sources]
+    def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
+        """(view, coupling units crossed, gates driven) by one node of each view the cell reads: it loads them."""
+        return [(view, 1, 0) for view in self.sources]
 
     def meter(self, circuit: Circuit) -> Meter:
         """Heat in the cell, power its drivers deliver, amperes drawn from the supply (class-B drivers: Σ|I|)."""
