@@ -21,10 +21,13 @@ from typing import TYPE_CHECKING, Any
 from .circuits.errors import Error
 
 if TYPE_CHECKING:
+    from . import plots
     from .circuits.checkpoints import load_model
     from .circuits.chip import fabricate
     from .circuits.circuit import Circuit
     from .circuits.mapping.gpt2 import map_model
+    from .circuits.technology import load_technology
+    from .emulator.errors_by_layer import ErrorByLayer
     from .emulator.hamiltonian import hamiltonian
     from .emulator.observers import Probe
     from .emulator.run import operating_point, transient
@@ -39,29 +42,34 @@ __version__ = "0.1.0"
 __all__ = [
     "Error",
     "Circuit",
+    "load_technology",
     "load_model",
     "map_model",
     "fabricate",
     "operating_point",
     "transient",
     "Probe",
+    "ErrorByLayer",
     "EnergyMeter",
     "anneal",
     "load_run",
     "write_netlist",
     "crosscheck",
     "hamiltonian",
+    "plots",
     "__version__",
 ]
 
 _HOME = {
     "Circuit": ".circuits.circuit",
+    "load_technology": ".circuits.technology",
     "load_model": ".circuits.checkpoints",
     "map_model": ".circuits.mapping.gpt2",
     "fabricate": ".circuits.chip",
     "operating_point": ".emulator.run",
     "transient": ".emulator.run",
     "Probe": ".emulator.observers",
+    "ErrorByLayer": ".emulator.errors_by_layer",
     "EnergyMeter": ".energy.meter",
     "anneal": ".tasks",
     "load_run": ".emulator.runfile",
@@ -73,6 +81,8 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use: the command line starts without SciPy."""
+    if name == "plots":
+        return import_module(".plots", __name__)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOME[name], __name__), name)

@@ -61,3 +61,14 @@ def test_map_model_takes_a_name_a_folder_or_a_model(tmp_path: Path) -> None:
     assert {circuit.name for circuit in circuits} == {"small"}
     with pytest.raises(ds.Error, match="'nope' is neither a folder nor a bundled model"):
         ds.map_model("nope", positions=3)
+
+
+def test_a_technology_has_corners_temperature_and_supply() -> None:
+    tech = ds.load_technology("cmos45", corner="SS", temperature=350.0, vdd=1.0)
+    assert (tech.corner, tech.temperature, tech.supply.vdd) == ("SS", 350.0, 1.0)
+
+
+def test_the_error_of_each_layer_and_its_picture() -> None:
+    found: dict[str, object] = {}
+    exec(RING.replace("ds.Probe(", "ds.ErrorByLayer() #"), found)
+    assert ds.plots.plot_settling(found["run"]).axes
