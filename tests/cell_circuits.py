@@ -127,6 +127,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "coupling, balanced": lambda: dense(input_resistance=300.0, coupling={"balanced": True}),
     "coupling, one to one": one_to_one,
     "feedback of each node": lambda: dense(ratio=np.linspace(0.5, 2, 6)),
+    "capacitance of each node": lambda: dense(capacitance=49e-15 * np.linspace(0.5, 2, 6)),
     "no rail": lambda: dense(drive=5.0, rail=None),
     "rail hit hard": lambda: dense(drive=15.0),
     "products": products,
