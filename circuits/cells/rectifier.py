@@ -1,7 +1,8 @@
 """Rectifier: a node read through a diode-connected mirror, I = g U max(v, 0) (ReLU).
 
 The knee is the smooth ramp of `smooth.py`, `knee` wide, so the law is exactly max(x, 0) outside |x| < knee.
-Noise: the mirror conducts like the resistor it stands for, 4kT·g while on. Mismatch: gain β.
+Noise: the mirror conducts like the resistor it stands for, 4kT·|dI/dv| = 4kT g U_t f′/U_s, 0 while off.
+Mismatch: gain β.
 """
 
 from __future__ import annotations

@@ -5,7 +5,13 @@
 over the inputs that exist in the row (a causal row of length i + 1 is a pair of i + 1 branches). The cell has its
 own input unit, nV_T volts a nat (29 mV at 300 K), so its gain goes with 1/T. Branch offsets shift v_i; leakage
 holds a branch at I_T·e^(−floor) under the row's maximum.
-Noise: shot noise of the branches, 2qI_i(1 − p_i): as a conductance G_eq = q I_i (1 − p_i) / 2kT.
+Noise: shot noise of the branches, 2qI_j each; the common source shares each branch's among all in the ratio of their
+currents, δI_i = i_i − p_i Σ_j i_j, which leaves the one-sided density
+
+    2q I_T [p_i (1 − p_i)² + p_i² (1 − p_i)] = 2q I_i (1 − p_i) = 4kT·G,        G = I_i (1 − p_i) / (2 kT/q)
+
+Branches of a row are drawn independently; their anti-correlation (their sum is the tail's) is not modelled, nor is the
+pole of the tail.
 """
 
 from __future__ import annotations
@@ -83,6 +89,7 @@ class Softmax(Transfer):
         return p * (d - (p * d).sum(axis=-1, keepdims=True))
 
     def conductance(self, circuit: Circuit, x: Signals) -> Array:
+        """G = I_T p (1 − p) / (2 kT/q), whose 4kT·G is the branch's shot noise; I_T = g U_t."""
         node = circuit.arrays[self.target]
         p = self._softmax(self.source.of(x[self.source.array]))
         return node.conductance * circuit.units(self.target) * p * (1 - p) / (2 * circuit.thermal_voltage)

@@ -2,8 +2,13 @@
 
 Logical law f(x) = gain · tanh(x): the input's unit is scaled to 2nV_T by a resistive divider in front of the pair,
 the output mirror's ratio makes I_T the current of `gain` logical units.
-Noise: shot noise of the tail split by the pair, 2qI_T·sech²: one-sided density 4kT·G with G = (q I_T / 2kT)·f′
--> equivalent conductance of the output. Mismatch: input-referred offset (V_t) of the pair.
+Noise: shot noise of both branches. I₁,₂ = I_T (1 ± y)/2 with y = tanh carry 2qI₁,₂ each; the common source hands a part
+of either to the other branch, so the difference I₁ − I₂ fluctuates by 2(I₂i₁ − I₁i₂)/I_T: one-sided density
+
+    8q I₁I₂/I_T = 2q I_T (1 − y²) = 4kT·G,        G = I_T (1 − y²) / (2 kT/q),   I_T = g U_t |gain|
+
+The tail's own noise is common to both branches; the output mirror is taken as noiseless.
+Mismatch: input-referred offset (V_t) of the pair.
 """
 
 from __future__ import annotations
@@ -20,8 +25,6 @@ if TYPE_CHECKING:
     from ..technology import Technology
     from .mismatch import Draw, Spread
     from .spice import Sheet
-
-SLOPE_FACTOR = 1.12  # n of the pair in weak inversion, measured on a 45 nm card (0.3 V overdrive off)
 
 SUBCIRCUIT = """.subckt tanh_pair in x i=1 a=1 b=0
 * I(x) = i tanh(a v + b); i: tail current through the output mirror, b: offset of the pair
@@ -46,15 +49,10 @@ class TanhPair(Transfer):
         return self.gain * (1 - xp.tanh(x + self.shift) ** 2)
 
     def conductance(self, circuit: Circuit, x: Signals) -> Array:
-        """Half the pair's output conductance current-equivalent: G_eq = g·U_t·f′ / (2·2nV_T)."""
+        """G = I_T sech² / (2 kT/q), whose 4kT·G is the pair's shot noise; I_T f′/gain = I_T sech²."""
         node = circuit.arrays[self.target]
-        thermal = 2 * SLOPE_FACTOR * circuit.thermal_voltage
-        return (
-            node.conductance
-            * circuit.units(self.target)
-            * abs(self.slope(self.source.of(x[self.source.array])))
-            / (2 * thermal)
-        )
+        falls = abs(self.slope(self.source.of(x[self.source.array])))
+        return node.conductance * circuit.units(self.target) * falls / (2 * circuit.thermal_voltage)
 
     def area(self, circuit: Circuit, technology: Technology) -> float:
         return self.count(circuit) * technology.tanh.area
