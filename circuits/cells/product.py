@@ -3,8 +3,8 @@
     I_t = Σ K v_a v_b         any contraction of two arrays: squares, q·k, Σ e v, gated MLP
     K   = κ g U_t / (U_a U_b)  [A/V²], an element's own gain when the units differ along the contraction
 
-The device is a triode transistor of conductance K|v_a| between ±v_b and the target's conveyor: noise 4kT·K|v_a|
-(γ = 1), dissipation K|v_a| v_b². Mismatch: gain K(1 + σξ).
+The device is a triode transistor of conductance |K v_a| between ±v_b and the target's conveyor (a sign is a crossed
+connection): noise 4kT·Σ|K v_a| (γ = 1), dissipation |K v_a| v_b². Mismatch: gain K(1 + σξ).
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ class Product(Term):
         return np.asarray(view.of(circuit.units(view.array)[None])[0], float)[None]
 
     def conductance(self, circuit: Circuit, x: Signals) -> Array:
-        """Σ K|v_a| at each target node: g U_t κ Σ |x_a| / U_b."""
+        """Σ |K v_a| at each target node: g U_t |κ| Σ |x_a| / U_b."""
         node = circuit.arrays[self.target]
         inverse = 1 / self._unit(circuit, self.b)
         a = np.abs(self.a.of(x[self.a.array]))
-        spread = self._contract(a, np.broadcast_to(inverse, (len(a), *inverse.shape[1:])))
+        spread = abs(self._contract(a, np.broadcast_to(inverse, (len(a), *inverse.shape[1:]))))
         return node.conductance * circuit.units(self.target) * spread
 
     def meter(self, circuit: Circuit) -> Meter:

@@ -79,6 +79,18 @@ def test_balanced_coupling_conducts_with_both_sides_whatever_its_weight() -> Non
     assert density(circuit, "w") == pytest.approx(4 * K * T * 3 * G0 * 2.0 * V / U, rel=1e-9)
 
 
+@pytest.mark.parametrize("gain", [0.5, -0.5])
+def test_product_of_either_sign(gain: float) -> None:
+    """4kT Σ|K v_a|, K = κ g U_t / (U_a U_b)."""
+    circuit = pair()
+    circuit.clamp("b", (3, 3), unit=np.array([0.1, 0.2, 0.4]))
+    circuit.multiply("p", "u", "b", "v", "d,id->i", gain=gain)
+    volts = np.array([0.1, -0.2, 0.3])
+    k = 0.5 * G0 * V / (U * np.array([0.1, 0.2, 0.4]))
+    expected = np.full(3, 4 * K * T * (k * np.abs(volts)).sum())
+    assert density(circuit, "p", u=volts / U, b=np.ones((3, 3))) == pytest.approx(expected, rel=1e-9)
+
+
 def test_rectifier() -> None:
     circuit = pair()
     circuit.rectify("r", "u", "v", gain=-0.8)
