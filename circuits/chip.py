@@ -64,4 +64,4 @@ def _offset(circuit: Circuit, name: str, spread: Spread, draw: Draw) -> Any:
     if not spread.offset:
         return node
     sigma = spread.offset * np.broadcast_to(np.asarray(node.full_scale, float), node.shape)
-    return replace(node, offset=node.offset + sigma * draw(name, "offset", node.shape))
+    return replace(node, offset=node.offset + sigma * draw(name, "node offset", node.shape))

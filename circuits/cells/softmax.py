@@ -140,7 +140,7 @@ class Softmax(Transfer):
             return self
         shape = circuit.arrays[self.target].shape
         full_scale = self.source.of(circuit.full_scale(self.source.array)[None])[0]
-        return replace(self, shift=spread.offset * full_scale * draw(self.name, "offset", shape))
+        return replace(self, shift=spread.offset * full_scale * draw(self.name, "branch offset", shape))
 
     def area(self, circuit: Circuit, technology: Technology) -> float:
         """By branch: one for each node of the target that exists."""

@@ -69,4 +69,4 @@ class TanhPair(Transfer):
             return self
         shape = circuit.arrays[self.target].shape
         full_scale = self.source.of(circuit.full_scale(self.source.array)[None])[0]
-        return replace(self, shift=spread.offset * full_scale * draw(self.name, "offset", shape))
+        return replace(self, shift=spread.offset * full_scale * draw(self.name, "pair offset", shape))

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 import dsmachine as ds
+from dsmachine.circuits import chip as module
+from dsmachine.circuits.cells.mismatch import Draw
 from dsmachine.circuits.chip import fabricate
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.mapping.gpt2 import map_model
 
 W = np.linspace(-0.5, 0.5, 1200).reshape(30, 40)
 EVERYTHING: dict[str, Any] = {"mismatch": 0.02, "vt_mismatch": 0.01, "offset": 0.03}
@@ -51,6 +54,27 @@ def test_spreads_have_the_size_they_say() -> None:
     offsets = fabricate(build(), offset=0.03).circuit.arrays
     volts = np.concatenate([offsets["a"].offset, offsets["b"].offset])
     assert volts.std() * 3 == pytest.approx(0.03, rel=4 / np.sqrt(2 * len(volts)))
+
+
+def test_no_two_draws_of_a_chip_of_the_bundled_model_are_correlated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Terms and arrays share names (a softmax cell and its nodes), so the kind of a draw must tell them apart."""
+    drawn: dict[tuple[str, str], Any] = {}
+
+    class Recorder(Draw):
+        def __call__(self, array: str, kind: str, shape: tuple[int, ...]) -> Any:
+            numbers = super().__call__(array, kind, shape)
+            assert (array, kind) not in drawn
+            drawn[array, kind] = numbers.reshape(-1)
+            return numbers
+
+    monkeypatch.setattr(module, "Draw", Recorder)
+    fabricate(map_model("tiny-shakespeare", 16), **EVERYTHING)
+    assert {("h.0.attn.prob", "branch offset"), ("h.0.attn.prob", "node offset")} <= set(drawn)
+    assert len({z[0] for z in drawn.values()}) == len(drawn) > 100
+    for least in (256, 1024, 4096):
+        long = np.stack([z[:least] for z in drawn.values() if len(z) >= least])
+        off = np.abs(np.corrcoef(long) - np.eye(len(long)))
+        assert off.max() < 6 / np.sqrt(least), least
 
 
 def test_an_ideal_chip_is_the_circuit() -> None:
