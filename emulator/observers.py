@@ -7,7 +7,7 @@ elements, so two groups' elements need not coincide.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -39,6 +39,11 @@ class Element:
 
     @property
     def points(self) -> int:
+    @property
+    def flat(self) -> Mapping[str, Array]:
+        """`values` as cells read them: points and batch as one leading axis, (T·batch, *shape)."""
+        return _Flat(self.values)
+
         """Points p of one element."""
         return len(self.times) // self.count
 
@@ -55,6 +60,23 @@ class Element:
 
 class Observer(Protocol):
     """Anything that wants to see a run."""
+class _Flat(Mapping[str, Array]):
+    """Arrays (T, batch, *shape) as (T·batch, *shape), evaluated when asked for."""
+
+    def __init__(self, values: Mapping[str, Array]) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> Array:
+        values = self._values[name]
+        return values.reshape(-1, *values.shape[2:])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
         """Called once; `start`: logical values (batch, *shape) of the free arrays at the start."""

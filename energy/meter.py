@@ -1,15 +1,15 @@
 """EnergyMeter: joules from V·I, watched while the circuit relaxes (DESIGN §6).
 
-    heat of a term   ∫ Σ H x² dt           from ∫x² of each node, which all terms on an array share
+    heat of a cell   ∫ Σ H x² dt           from ∫x² of each node, which all cells on an array share
     its supply       VDD ∫ Σ A |x| dt      class-B drivers; from ∫|x|
-    feedback         ∫ g₀γ v² dt           γ constant, or driven by another node
     conveyor         VDD (I_bias T + m ∫|I| dt),      |I| = |C dv/dt + g₀γ v| ≤ C|dv/dt| + g₀γ|v|, equal at rest;
                                            ∫|dv/dt| dt is counted from window to window
     buffer           VDD I_bias T          of each node that must deliver current
     retention        VDD I_off T,   refresh  E_refresh T / (C_hold ΔV / I_off)       of each weight that is held
 
-Integrals use the quadrature of the solver's own elements (Radau, exact to degree 2p − 2); only products of two
-arrays and passive couplings are evaluated at every point. The meter keeps a few numbers a node, no waveform.
+The power laws are the cells' own (`circuits.cells.parts`). Integrals use the quadrature of the solver's own elements
+(Radau, exact to degree 2p − 2); only what reads two arrays (products, feedback that a node drives, passive
+couplings) is evaluated at every point. The meter keeps a few numbers a node, no waveform.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from ..circuits.cells import Meter, NodeArray, Power, Term
+from ..circuits.cells import Meter, NodeArray, Term, feedback_of, parts
 from ..circuits.circuit import Circuit
 from ..circuits.technology import Technology, load_technology
 from ..emulator.observers import Element
-from ..emulator.plan import Group, Plan, Stage
+from ..emulator.plan import Group, Plan
 from .report import EnergyReport, Entry
 
 Array = Any
@@ -34,34 +34,27 @@ Array = Any
 class Integrals:
     """Of one array, per node, (batch, *shape), logical units and seconds.
 
-    square ∫x², magnitude ∫|x|; held_square ∫γx², held_magnitude ∫γ|x| where γ varies (else left at 0);
-    travel Σ|Δx| over windows; begun, last: x at the present window's start and the latest element's end.
+    square ∫x², magnitude ∫|x|; travel Σ|Δx| over windows; begun, last: x at the present window's start and the latest
+    element's end.
     """
 
     square: Array
     magnitude: Array
-    held_square: Array
-    held_magnitude: Array
     travel: Array
     begun: Array
     last: Array
 
     @classmethod
     def zero(cls, xp: Any, shape: tuple[int, ...], start: Array) -> Integrals:
-        square, magnitude, held_square, held_magnitude, travel = (xp.zeros(shape) for _ in range(5))
-        return cls(square, magnitude, held_square, held_magnitude, travel, start, start)
+        return cls(xp.zeros(shape), xp.zeros(shape), xp.zeros(shape), start, start)
 
-    def add(self, weights: Array, x: Array, gamma: Array | None) -> None:
-        """One element: weights (p,) in seconds, x (p, batch, *shape), γ broadcastable to x or None."""
+    def add(self, weights: Array, x: Array) -> None:
+        """One element: weights (p,) in seconds, x (p, batch, *shape)."""
         size = abs(x)
         self.magnitude += _weighted(weights, size)
-        if gamma is not None:
-            held = size * gamma
-            self.held_magnitude += _weighted(weights, held)
-            held *= size
-            self.held_square += _weighted(weights, held)
         size *= size
         self.square += _weighted(weights, size)
+        self.last = x[-1]
 
     def end_window(self) -> None:
         """A window is over: count the way from where it began."""
@@ -89,7 +82,7 @@ class EnergyMeter:
         """Work out every cell's power law; nothing of it changes in the run."""
         self._plan, circuit = plan, plan.circuit
         self._batch = max((len(v) for v in start.values()), default=1)
-        self._laws: dict[str, Meter] = {name: term.meter(circuit) for name, term in circuit.terms.items()}
+        self._laws: dict[str, Meter] = {name: cell.meter(circuit) for name, cell in parts(circuit).items()}
         self._point_laws = {
             name: plan.backend.place(law.rest) for name, law in self._laws.items() if law.rest is not None
         }
@@ -108,20 +101,18 @@ class EnergyMeter:
         backend = self._plan.backend
         weights = backend.xp.asarray(element.weights, dtype=backend.dtype)
         for stage in element.group.stages:
-            x, integrals = element.values[stage.name], self._of[stage.name]
-            integrals.add(weights, x, _varying_gamma(stage, element.values))
-            integrals.last = x[-1]
-            for term in stage.terms:
-                if term.name in self._rest:
-                    self._add_rest(term.name, element, weights)
+            self._of[stage.name].add(weights, element.values[stage.name])
+            for part in (*(term.name for term in stage.terms), feedback_of(stage.name)):
+                if part in self._rest:
+                    self._add_rest(part, element, weights)
         for name in self._inputs.get(element.group.stages[0].name, ()):
-            self._of[name].add(weights, element.values[name], None)
+            self._of[name].add(weights, element.values[name])
 
     def _add_rest(self, name: str, element: Element, weights: Array) -> None:
-        power: Power = self._point_laws[name](_Flat(element.values))
-        for k, part in enumerate(power):
-            joules = weights @ part.reshape(len(weights), -1)
-            self._rest[name][k] += self._plan.backend.host(joules)
+        for k, value in enumerate(self._point_laws[name](element.flat)):
+            if not isinstance(value, float):
+                joules = weights @ value.reshape(len(weights), -1)
+                self._rest[name][k] += self._plan.backend.host(joules)
 
     def window(self, time: float) -> None:
         """All groups have reached `time`."""
@@ -168,15 +159,23 @@ class EnergyMeter:
         parts = (self._total(name, kind, weight) for name, weight in weights.items())
         return sum(parts, start=np.zeros(self._batch))
 
+    def _integrated(self, part: str) -> tuple[Array, Array, Array]:
+        """A part's heat [J], energy delivered to it [J] and charge it takes [C] beside its standing current."""
+        law = self._laws[part]
+        heat, delivered, coulombs = self._rest.get(part, np.zeros((3, self._batch)))
+        return (
+            heat + self._sum(law.heat, "square"),
+            delivered + self._sum(law.delivered, "square"),
+            coulombs + self._sum(law.supply, "magnitude"),
+        )
+
     def _weigh_term(self, account: _Account, term: Term) -> Array:
         """Heat and supply of one term; returns what its drivers delivered [J]."""
-        law, supply = self._laws[term.name], self.technology
-        heat, delivered, coulombs = self._rest.get(term.name, np.zeros((3, self._batch)))
-        heat = heat + self._sum(law.heat, "square")
-        coulombs = coulombs + self._sum(law.supply, "magnitude")
-        drawn = supply.supply.vdd * (supply.buffer.class_b_factor * coulombs + law.standing * self.duration)
+        heat, delivered, coulombs = self._integrated(term.name)
+        supply, standing = self.technology, self._laws[term.name].standing * self.duration
+        drawn = supply.supply.vdd * (supply.buffer.class_b_factor * coulombs + standing)
         account.add(term.kind, self._layer(term), drawn=drawn, dissipated=heat)
-        return delivered + self._sum(law.delivered, "square")
+        return delivered
 
     def _weigh_retention(self, account: _Account, term: Term) -> None:
         held, tech = term.weights(self._plan.circuit), self.technology
@@ -191,16 +190,10 @@ class EnergyMeter:
         """Feedback heat, and the conveyor's bias and mirrored current."""
         if node.clamped:
             return
-        unit = self._plan.circuit.units(node.name)
-        amperes = node.conductance * unit
-        if node.feedback is None:
-            heat = self._total(node.name, "square", amperes * unit * node.ratio)
-            coulombs = self._total(node.name, "magnitude", amperes * node.ratio)
-        else:
-            heat = self._total(node.name, "held_square", amperes * unit)
-            coulombs = self._total(node.name, "held_magnitude", amperes)
+        heat, _, coulombs = self._integrated(feedback_of(node.name))
         account.add("feedback", node.layer, dissipated=heat)
         if any(term.conveyed for term in self._plan.circuit.into(node.name)):
+            unit = self._plan.circuit.units(node.name)
             coulombs = coulombs + self._total(node.name, "travel", node.capacitance * unit)
             conveyor = self.technology.conveyor
             standing = conveyor.bias_current * node.count * self.duration
@@ -250,11 +243,6 @@ def driver_counts(circuit: Circuit) -> dict[str, int]:
     }
 
 
-def _varying_gamma(stage: Stage, values: Mapping[str, Array]) -> Array | None:
-    feedback = stage.node.feedback
-    return None if feedback is None else feedback.ratio(values[feedback.control])
-
-
 def _first_readers(plan: Plan) -> dict[str, list[str]]:
     """Inputs by the first stage of the group that is the first to read them: there they are integrated."""
     readers: dict[str, list[str]] = {}
@@ -293,23 +281,6 @@ class _Account:
     def __iter__(self) -> Iterator[Entry]:
         for (part, layer, phase), (drawn, dissipated) in self._lines.items():
             yield Entry(part, layer, phase, drawn, dissipated)
-
-
-class _Flat(Mapping[str, Array]):
-    """An element's values with points and batch as one leading axis, as cells read them."""
-
-    def __init__(self, values: Mapping[str, Array]) -> None:
-        self._values = values
-
-    def __getitem__(self, name: str) -> Array:
-        values = self._values[name]
-        return values.reshape(-1, *values.shape[2:])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
 
 
 __all__ = ["EnergyMeter", "EnergyReport", "driver_counts"]

@@ -21,16 +21,17 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits.cells import parts
 from ..circuits.cells.spice import Sheet
-from ..circuits.chip import Chip
+from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from ..circuits.waveforms import PiecewiseLinear
 from ..emulator.files import check_target, write_text
-from ..emulator.run import circuit_of, operating_point
+from ..emulator.run import operating_point
 from .bench import Bench, set_up
 from .dialects import CHARGE_SHARE, DIALECTS, MANY, Dialect
-from .heat import heat_parts, power_at
+from .heat import power_at
 from .names import comment, name_table, node_names
 from .selection import Selection, parse_selection
 
@@ -212,7 +213,7 @@ def _heat(bench: Bench, sheet: Sheet) -> tuple[list[str], dict[str, tuple[str, f
     power = power_at(operating_point(bench.circuit, inputs), inputs)
     lines, meters = [], {}
     largest = max(power.values(), default=0.0) or 1e-9
-    for number, (part, cell) in enumerate(heat_parts(bench.circuit).items(), start=1):
+    for number, (part, cell) in enumerate(parts(bench.circuit).items(), start=1):
         joules = max(power[part], 1e-3 * largest) * bench.duration
         node = f"heat:{number}"
         written = cell.spice_heat(sheet, node, METER_CAPACITANCE / joules)

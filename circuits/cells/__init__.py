@@ -2,7 +2,7 @@
 
 from .coupling import Coupling, coupling
 from .node import Feedback, NodeArray
-from .power import Meter, Power
+from .power import Meter, Power, feedback_of, parts
 from .product import Product, product
 from .rectifier import Rectifier
 from .softmax import Softmax
@@ -28,5 +28,7 @@ __all__ = [
     "View",
     "as_view",
     "coupling",
+    "feedback_of",
+    "parts",
     "product",
 ]

@@ -270,6 +270,10 @@ class Loaded:
     amperes: Array
     unit: Array
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.source.array, self.target)
+
     def __call__(self, x: Signals) -> Power:
         v = self.source.of(x[self.source.array])
         held = x[self.target] * self.back

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from ..technology import Technology
     from .spice import Sheet
 
+    from ..circuit import Circuit
 Array = Any
 KNEE = 0.1  # half-width of the rail's knee, as a share of the rail
+    from .term import Signals
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,15 @@ class NodeArray:
         lines, ratio = self._spice_ratio(sheet, share)
         unit = sheet.variants(
             "controlled", "x y ratio", here, self._spice_controlled, share, self.offset, self.capacitance
+    def meter(self, circuit: Circuit) -> Meter:
+        """Heat g(v)·v² of the feedback; supply: its current g(v)·|v|, which the conveyor delivers at rest."""
+        unit = circuit.units(self.name)
+        amperes = self.conductance * unit * (1.0 if self.exists is None else self.exists)
+        if self.feedback is not None:
+            return Meter(rest=Controlled(self.name, self.feedback, amperes, unit))
+        amperes = amperes * self.ratio
+        return Meter(heat={self.name: amperes * unit}, supply={self.name: amperes})
+
         )
         return lines + elements(sheet.prefix("X"), "%s %s %s %s", here, *ends, ratio, unit)
 
@@ -270,3 +281,26 @@ class NodeArray:
 
         unit = sheet.variants("heat", "c y meter", here, heat, feedback.gain / sheet.circuit.units(control))
         return elements(sheet.prefix("X"), f"%s %s {meter} %s", here, sheet.names[control], y, unit)
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """Power law of feedback that a node drives: heat Σ γ A U x², supply Σ γ A |x|, γ of the control."""
+
+    name: str
+    feedback: Feedback
+    amperes: Array
+    unit: Array
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.name, self.feedback.control)
+
+    def __call__(self, x: Signals) -> Power:
+        gamma = self.feedback.ratio(x[self.feedback.control])
+        current = abs(x[self.name]) * self.amperes
+        current *= gamma
+        supply = current.reshape(len(current), -1).sum(axis=1)
+        current *= abs(x[self.name])
+        heat = (current * self.unit).reshape(len(current), -1).sum(axis=1)
+        return Power(heat, 0.0, supply)

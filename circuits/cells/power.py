@@ -6,20 +6,24 @@
 
 a: arrays the cell reads, n: their nodes, x: logical values. The sums over nodes are left to the meter: with ∫x² and
 ∫|x| of each node, which all cells on an array share, a cell costs one dot product a *run*. Only what is not of this
-form (`rest`: products of two arrays) is evaluated at every point.
+form (`rest`: products of two arrays, feedback that another node drives) is evaluated at every point.
+
+Terms and node units state their law in this one form; whoever weighs a circuit (`energy`, and the heat that a
+netlist is checked against) takes it from `parts`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
-    from .term import View
+    from .node import NodeArray
+    from .term import Term, View
 
 Array = Any
 Signals = Mapping[str, Array]
@@ -33,36 +37,57 @@ class Power(NamedTuple):
     supply: Array
 
 
+class Law(Protocol):
+    """Evaluated at every point: a dataclass that maps signals (K, *shape) of the arrays it `reads` to `Power`."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the arrays it needs."""
+
+    def __call__(self, x: Signals) -> Power: ...
+
+
 @dataclass(frozen=True)
 class Meter:
     """The power law of one cell, everything that does not change in a run worked out.
 
     heat, delivered [W per x²], supply [A per |x|]: arrays by array name, each in that array's shape. standing [A].
-    rest: a dataclass that maps signals (K, *shape) to `Power`, or None.
+    rest: a `Law`, or None.
     """
 
     heat: Mapping[str, Array] = field(default_factory=dict)
     delivered: Mapping[str, Array] = field(default_factory=dict)
     supply: Mapping[str, Array] = field(default_factory=dict)
     standing: float = 0.0
-    rest: Callable[[Signals], Power] | None = None
+    rest: Law | None = None
 
     def __call__(self, x: Signals) -> Power:
-        """The cell's power at each of K points."""
-        points = len(next(iter(x.values())))
-        heat = _dot(self.heat, x, np.square, points)
-        delivered = _dot(self.delivered, x, np.square, points)
-        supply = _dot(self.supply, x, np.abs, points) + self.standing
+        """The cell's power at each of K points, (K,); a plain number where no array has a part in it."""
+        heat = _dot(self.heat, x, np.square)
+        delivered = _dot(self.delivered, x, np.square)
+        supply = _dot(self.supply, x, np.abs) + self.standing
         if self.rest is None:
             return Power(heat, delivered, supply)
         more = self.rest(x)
         return Power(heat + more.heat, delivered + more.delivered, supply + more.supply)
 
 
-def _dot(weights: Mapping[str, Array], x: Signals, of: Callable[[Array], Array], points: int) -> Array:
-    total = np.zeros(points)
+def parts(circuit: Circuit) -> dict[str, Term | NodeArray]:
+    """Name of each part that has a power law -> its cell: every term, and `feedback of ARRAY` of every free array."""
+    terms: dict[str, Term | NodeArray] = dict(circuit.terms)
+    return terms | {feedback_of(node.name): node for node in circuit.arrays.values() if not node.clamped}
+
+
+def feedback_of(array: str) -> str:
+    """What the feedback of an array is called among the parts."""
+    return f"feedback of {array}"
+
+
+def _dot(weights: Mapping[str, Array], x: Signals, of: Callable[[Array], Array]) -> Array:
+    total: Array = 0.0
     for name, weight in weights.items():
-        total = total + of(x[name]).reshape(points, -1) @ weight.reshape(-1)
+        values = x[name]
+        total = total + of(values).reshape(len(values), -1) @ weight.reshape(-1)
     return total
 
 

@@ -168,6 +168,10 @@ class Driven:
     scale: Array
     unit: Array
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.a.array, self.b.array)
+
     def __call__(self, x: Signals) -> Power:
         a = abs(self.a.of(x[self.a.array]))
         b = a if self.a == self.b else abs(self.b.of(x[self.b.array]))

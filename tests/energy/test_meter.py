@@ -1,18 +1,23 @@
 """Joules against closed forms: RC, divider, a tile by direct quadrature; independence of elements; shapes."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.integrate import quad_vec
+from small_models import PROMPT, write_small
 
 from dsmachine.circuits.cells import Feedback, View
+from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.mapping.gpt2 import map_model
 from dsmachine.circuits.technology import Technology, load_technology
 from dsmachine.emulator.run import transient
 from dsmachine.energy.area import area
 from dsmachine.energy.meter import EnergyMeter, EnergyReport, driver_counts
 from dsmachine.energy.report import engineering
+from dsmachine.netlists.heat import HeatMeter
 
 Array = Any
 TAU = 49e-15 / 32.26e-6
@@ -188,6 +193,23 @@ def test_feedback_driven_by_another_node_and_by_itself() -> None:
     heat = G * t * ((root**3).sum() + 3 * (0.01 / root).sum())
     assert report.by("part")["feedback"][1] == pytest.approx(heat, rel=1e-6)
     assert report.by("part")["source"][0] == pytest.approx(VDD * G * 0.1 * 6 * t, rel=1e-6)
+
+
+def test_what_ngspice_confirms_is_what_users_read(tmp_path: Path) -> None:
+    """`HeatMeter`, whose joules the cross-check compares with ngspice, and `EnergyMeter` agree part by part."""
+    model = load_model(str(write_small(tmp_path)))
+    tokens = model.encode(PROMPT)
+    circuit = map_model(model, len(tokens))
+    energy, heat = EnergyMeter(), HeatMeter()
+    transient(circuit, {"embed": model.embed(tokens)}, precision="float64", observers=[energy, heat])
+    want: dict[str, float] = {}
+    for part, joules in heat.joules.items():
+        kind = circuit.terms[part].kind if part in circuit.terms else "feedback"
+        want[kind] = want.get(kind, 0.0) + joules
+    found = energy.report().by("part")
+    assert {"coupling", "product", "feedback"} <= want.keys()
+    for kind, joules in want.items():
+        assert found[kind][1] == pytest.approx(joules, rel=1e-9, abs=1e-25), kind
 
 
 # --- independence, batches, tables --------------------------------------------------------------------
