@@ -24,7 +24,7 @@ from dsmachine.circuits.waveforms import PiecewiseLinear
 from dsmachine.emulator.backend import Backend
 from dsmachine.emulator.observers import Probe
 from dsmachine.emulator.plan import make_plan
-from dsmachine.emulator.recorder import Recorded, Recorder
+from dsmachine.emulator.recorder import Recorder, Replay
 from dsmachine.netlists.bench import choose_knots
 from dsmachine.netlists.ngspice import run_netlist
 from dsmachine.netlists.writer import write_netlist
@@ -44,7 +44,7 @@ SETTINGS = (  # of ngspice, loose to tight
 KNOT_ERROR = 3e-5  # of the straight lines that ngspice gets, share of full scale
 
 
-def recorded(tokens: int) -> tuple[Recorded, Array, float]:
+def recorded(tokens: int) -> tuple[Replay, Array, float]:
     """Waveforms of 256 nodes of the bundled model (h.1.mlp.act, last position), their full scale, settling time."""
     model = ds.load_model("tiny-shakespeare")
     circuit = ds.map_model(model, tokens)
@@ -53,19 +53,6 @@ def recorded(tokens: int) -> tuple[Recorded, Array, float]:
     run = ds.transient(circuit, inputs, tolerance=1e-6, precision="float64", observers=[recorder])
     assert run.settling_time is not None
     return recorder.waveform("h.1.mlp.act"), circuit.full_scale("h.1.mlp.act")[-1], float(run.settling_time.max())
-
-
-class FirstNodes:
-    """The first n nodes of a recording, without their batch axis."""
-
-    breakpoints = np.zeros(0)
-
-    def __init__(self, whole: Recorded, n: int) -> None:
-        pieces = [type(p)(p.begin, p.length, p.count, p.start[..., :n], p.points[..., :n]) for p in whole.pieces]
-        self.record = Recorded(tuple(pieces), whole.points)
-
-    def at(self, times: Array) -> Array:
-        return self.record.at(times)[:, 0]
 
 
 def tile(n: int, reach: Array) -> Circuit:
@@ -82,14 +69,14 @@ def tile(n: int, reach: Array) -> Circuit:
     return circuit
 
 
-def truth(circuit: Circuit, wave: FirstNodes, times: Array) -> Array:
+def truth(circuit: Circuit, wave: Replay, times: Array) -> Array:
     """Voltages of y, z, q in full scales at times, (T, 3, n), by DOP853."""
     weight = np.asarray(circuit.terms["W"].weight)  # type: ignore[attr-defined]
     tau, n = circuit.arrays["y"].time_constant, len(weight)
 
     def slope(t: float, state: Array) -> Array:
         y, z, q = state.reshape(3, n)
-        return np.concatenate([weight @ wave.at(np.array([t]))[0] - y, np.tanh(y) - z, z * y - q]) / tau
+        return np.concatenate([weight @ wave.at(np.array([t]))[0, 0] - y, np.tanh(y) - z, z * y - q]) / tau
 
     found = solve_ivp(slope, (0, times[-1]), np.zeros(3 * n), "DOP853", times, rtol=1e-10, atol=1e-12, max_step=tau)
     return found.y.T.reshape(len(times), 3, n) / 2
@@ -100,7 +87,7 @@ def error(ours: Array, reference: Array) -> float:
     return float(np.sqrt(((ours - reference) ** 2).mean(axis=(0, 2))).max())
 
 
-def emulated(circuit: Circuit, wave: FirstNodes, end: float, times: Array, reference: Array, repeats: int) -> Any:
+def emulated(circuit: Circuit, wave: Replay, end: float, times: Array, reference: Array, repeats: int) -> Any:
     """The fastest tolerance within ERROR: (seconds in all, seconds of planning, error, tolerance, elements)."""
     best: dict[str, Any] | None = None
     for tolerance in TOLERANCES:
@@ -118,10 +105,10 @@ def emulated(circuit: Circuit, wave: FirstNodes, end: float, times: Array, refer
     return best
 
 
-def simulated(circuit: Circuit, wave: FirstNodes, end: float, times: Array, reference: Array, repeats: int) -> Any:
+def simulated(circuit: Circuit, wave: Replay, end: float, times: Array, reference: Array, repeats: int) -> Any:
     """ngspice: the fastest setting within ERROR."""
     dense = np.linspace(0, end, 4001)
-    values = wave.at(dense)
+    values = wave.at(dense)[:, 0]
     scale = circuit.full_scale("x")
     knots = choose_knots(dense, values / scale, KNOT_ERROR)
     lines = PiecewiseLinear(dense[knots], values[knots])
@@ -148,7 +135,7 @@ def main() -> None:
     wave, reach, end = recorded(options.tokens)
     rows = []
     for n in SIZES:
-        circuit, part = tile(n, reach[:n]), FirstNodes(wave, n)
+        circuit, part = tile(n, reach[:n]), wave[:n]
         times = np.linspace(0, end, 401)[1:]
         reference = truth(circuit, part, times)
         spice = simulated(circuit, part, end, times, reference, options.repeats)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -60,11 +60,15 @@ class Backend:
     def place(self, cell: Cell) -> Cell:
         """A copy of a cell (dataclass) whose floating-point arrays are on the device in this precision."""
         changes: dict[str, Any] = {}
-        for field in dataclasses.fields(cell):  # type: ignore[arg-type]
-            value = getattr(cell, field.name)
+        for name, value in vars(cell).items():
             if isinstance(value, np.ndarray):
-                floating = np.issubdtype(value.dtype, np.floating)
-                changes[field.name] = self.array(value) if floating else self.xp.asarray(value)
-            elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-                changes[field.name] = self.place(value)
-        return dataclasses.replace(cell, **changes) if changes else cell  # type: ignore[type-var]
+                changes[name] = self.array(value) if value.dtype.kind == "f" else self.xp.asarray(value)
+            elif hasattr(value, "__dataclass_fields__"):
+                placed = self.place(value)
+                if placed is not value:
+                    changes[name] = placed
+        if not changes:
+            return cell
+        copied = copy.copy(cell)
+        vars(copied).update(changes)
+        return copied

@@ -49,13 +49,18 @@ def _barycentric(nodes: Array) -> Array:
     return 1 / gaps.prod(axis=1)
 
 
+@lru_cache(maxsize=16)
+def _weights(p: int) -> Array:
+    return _barycentric(_nodes(p))
+
+
 def interpolation(p: int, s: Array) -> Array:
     """Matrix (len(s), p + 1) from (start, points) to the polynomial's values at s (0 … 1 in the element)."""
     nodes = _nodes(p)
     gap = np.asarray(s, float)[:, None] - nodes[None, :]
     exact = gap == 0
     gap[exact] = 1.0
-    terms = _barycentric(nodes) / gap
+    terms = _weights(p) / gap
     rows = exact.any(axis=1)
     terms[rows] = exact[rows]
     matrix: Array = terms / terms.sum(axis=1, keepdims=True)
@@ -169,12 +174,19 @@ def solve_constant(m: Array, matrix: Array, gamma: float, start: Array, drive: A
     xp = drive.__array_namespace__()
     count, p = drive.shape[:2]
     out = xp.asarray(matrix / gamma, dtype=drive.dtype) @ drive.reshape(count, p, -1)
-    weights = xp.asarray(m[:, None], dtype=drive.dtype)
-    before = start.reshape(1, -1)
-    for element in out:
-        element += weights * before
-        before = element[-1:]
+    starts = start.reshape(1, -1)
+    if count > 1:
+        starts = xp.asarray(chain(float(m[-1]), count), dtype=drive.dtype) @ xp.concatenate([starts, out[:-1, -1]])
+    out += xp.asarray(m[:, None], dtype=drive.dtype) * starts[:, None, :]
     return out.reshape(drive.shape)
+
+
+@lru_cache(maxsize=128)
+def chain(decay: float, count: int) -> Array:
+    """Lower triangle (count, count) of decay^(i − j): starts of elements in a row from the first start and what each
+    element adds to the next."""
+    power = np.subtract.outer(np.arange(count), np.arange(count))
+    return np.where(power >= 0, float(decay) ** np.maximum(power, 0), 0.0)
 
 
 def solve_paced(

@@ -96,7 +96,8 @@ def _taken(path: str | Path) -> Error:
 
 
 def _unwritable(path: str | Path, problem: Exception) -> Error:
-    reason = getattr(problem, "strerror", None) or (str(problem).splitlines() or ["writing failed"])[0]
+    number = getattr(problem, "errno", None)  # h5py's own text spans lines, with the time and addresses
+    reason = os.strerror(number) if number else (str(problem).splitlines() or ["writing failed"])[0]
     return Error(f"output {path} cannot be written ({reason}): name another path")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..circuits.chip import Chip
+from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from .backend import Backend
@@ -32,7 +32,7 @@ def hamiltonian(machine: Circuit | Chip, v: Mapping[str, Array]) -> Array:
     v: volts of every array, clamped ones included, (batch, *shape) or (*shape); the batch may be points in time.
     Raises Error for couplings that are not symmetric (naming the pair) and for currents that are not linear in v.
     """
-    circuit = machine.circuit if isinstance(machine, Chip) else machine
+    circuit = circuit_of(machine)
     free = [replace(node, rail=None) for node in circuit.arrays.values() if not node.clamped]
     plan = make_plan(circuit.with_terms((), free), Backend(precision="float64"))
     volts, single = _batched(circuit, v)

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits import checks
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
+from ..circuits.tensorfile import shown
 from ..circuits.waveforms import Waveform
 from .backend import Backend
 
@@ -22,14 +24,11 @@ class Driven:
 
     waveform: Waveform
     shape: tuple[int, ...]
+    batch: int
 
     @property
     def breakpoints(self) -> Array:
         return np.asarray(getattr(self.waveform, "breakpoints", np.zeros(0)), float)
-
-    @property
-    def batch(self) -> int:
-        return len(self.at(np.zeros(1))[0])
 
     def at(self, times: Array) -> Array:
         found = np.asarray(self.waveform.at(times))
@@ -38,6 +37,8 @@ class Driven:
 
 def checked_inputs(circuit: Circuit, backend: Backend, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Each clamped array's value as (batch, *shape) on the backend; waveforms (anything with `.at`) as `Driven`."""
+    if not isinstance(inputs, Mapping):
+        raise Error(f"inputs are {shown(inputs)}: pass a mapping, such as inputs={{{_first(circuit)!r}: values}}")
     wanted = {node.name for node in circuit.inputs()}
     for name in inputs:
         if name not in wanted:
@@ -55,13 +56,17 @@ def checked_inputs(circuit: Circuit, backend: Backend, inputs: Mapping[str, Any]
     return values
 
 
+def _first(circuit: Circuit) -> str:
+    return next((node.name for node in circuit.inputs()), "u")
+
+
 def _driven(value: Any, shape: tuple[int, ...], name: str) -> Driven:
     if isinstance(value, Driven):
         return value
     found = np.shape(value.at(np.zeros(1)))
     if found[1:] != shape and found[2:] != shape:
         raise Error(f"waveform of input {name!r} has values of shape {found[1:]}: expected {shape}, or a batch of it")
-    return Driven(value, shape)
+    return Driven(value, shape, batch=found[1] if len(found) == len(shape) + 2 else 1)
 
 
 def _batch(value: Any) -> int:
@@ -74,8 +79,7 @@ def _batched(backend: Backend, value: Any, shape: tuple[int, ...], what: str) ->
         array = array[None]
     if array.shape[1:] != shape:
         raise Error(f"{what} has shape {array.shape}: expected {shape} or (batch, {', '.join(map(str, shape))})")
-    if not np.isfinite(array).all():
-        raise Error(f"{what} holds NaN or infinity: check what produced it")
+    checks.values(what, array)
     return backend.array(array)
 
 
@@ -90,7 +94,9 @@ def input_at(backend: Backend, value: Any, shape: tuple[int, ...], times: Array,
 
 def batch_size(values: Mapping[str, Any], initial: Mapping[str, Any]) -> int:
     """Common batch length of inputs and starting values."""
-    sizes = [_batch(v) for v in values.values()] + [len(v) for v in initial.values()]
+    sizes = {_batch(v) for v in values.values()} | {len(v) for v in initial.values()}
+    if len(sizes - {1}) > 1:
+        raise Error(f"inputs and initial values have batch lengths {sorted(sizes)}: give all the same, or 1")
     return max(sizes, default=1)
 
 
@@ -104,14 +110,16 @@ def starting_values(
     if isinstance(initial, str):
         if initial != "random":
             raise Error(f"initial state {initial!r} is unknown: use 'zero', 'random' or a mapping of arrays")
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(checks.seed("initial_seed", seed))
         return {
             name: backend.array(circuit.full_scale(name) * rng.uniform(-1, 1, (1, *node.shape)))
             for name, node in free.items()
         }
+    if not isinstance(initial, Mapping):
+        raise Error(f"initial state is {shown(initial)}: use 'zero', 'random' or a mapping of arrays")
     for name in initial:
         if name not in free:
-            raise Error(f"initial value {name!r} is not a free array of {circuit.name!r}")
+            raise Error(f"initial value {name!r} is not of a free array of {circuit.name!r}: it has {', '.join(free)}")
     return {
         name: _batched(backend, initial.get(name, np.zeros(node.shape)), node.shape, f"initial value {name!r}")
         for name, node in free.items()

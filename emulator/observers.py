@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from ..circuits.errors import Error
 from .collocation import Piece, quadrature
 from .plan import Group, Plan
 from .traces import Trace
@@ -38,12 +40,12 @@ class Element:
     count: int = 1
 
     @property
-    def points(self) -> int:
-    @property
     def flat(self) -> Mapping[str, Array]:
         """`values` as cells read them: points and batch as one leading axis, (T·batch, *shape)."""
         return _Flat(self.values)
 
+    @property
+    def points(self) -> int:
         """Points p of one element."""
         return len(self.times) // self.count
 
@@ -58,8 +60,6 @@ class Element:
         return piece.at(self.points, np.asarray(times, float))
 
 
-class Observer(Protocol):
-    """Anything that wants to see a run."""
 class _Flat(Mapping[str, Array]):
     """Arrays (T, batch, *shape) as (T·batch, *shape), evaluated when asked for."""
 
@@ -77,6 +77,8 @@ class _Flat(Mapping[str, Array]):
         return len(self._values)
 
 
+class Observer(Protocol):
+    """Anything that wants to see a run."""
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
         """Called once; `start`: logical values (batch, *shape) of the free arrays at the start."""
@@ -116,6 +118,8 @@ class Probe:
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
         for name, index in self.index.items():
+            if name not in plan.circuit.arrays:
+                raise Error(f"probe of {name!r}: {plan.circuit.name!r} has no such array; {_nearest(name, plan)}")
             unit = plan.circuit.units(name)
             self._unit[name] = unit[index]
             self._picked[name] = np.arange(unit.size).reshape(unit.shape)[index]
@@ -209,6 +213,12 @@ class NoiseMeter:
             else math.nan
             for name, total in self._sum.items()
         }
+
+
+def _nearest(name: str, plan: Plan) -> str:
+    names = list(plan.circuit.arrays)
+    close = get_close_matches(name, names, n=3, cutoff=0.4) or names[:3]
+    return "did you mean " + ", ".join(repr(known) for known in close) + "?"
 
 
 def _tuple(index: Any) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Waveforms of a run kept as the solver has them, piece by piece, to drive another circuit with."""
+"""Waveforms of a run kept as the solver has them, polynomial by polynomial, to drive another circuit with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .collocation import Piece
+from .collocation import interpolation
 from .observers import Element
 from .plan import Plan
 
@@ -16,31 +16,39 @@ Array = Any
 
 
 @dataclass(frozen=True)
-class Recorded:
+class Replay:
     """A recorded array, or part of one, as a waveform (see `circuits.waveforms.Waveform`): smooth, held at its end.
 
-    pieces in time order, values (…, batch, *shape) in logical units; points: collocation points of an element.
+    begins, lengths [s] (E,) of its elements; values (E, p + 1, batch, …) at each one's start and points, logical units.
     """
 
-    pieces: tuple[Piece, ...]
-    points: int
+    begins: Array
+    lengths: Array
+    values: Array
 
     @property
     def breakpoints(self) -> Array:
-        """None: pieces join to the tolerance of the run that made them."""
+        """None: elements join to the tolerance of the run that made them."""
         return np.zeros(0)
 
     @property
     def end(self) -> float:
         """Last recorded time [s]."""
-        return self.pieces[-1].end
+        return float(self.begins[-1] + self.lengths[-1])
 
     def at(self, times: Array) -> Array:
-        """Logical values (K, batch, *shape) at ascending times."""
-        t = np.minimum(np.asarray(times, float), self.end)
-        which = np.searchsorted([piece.end for piece in self.pieces[:-1]], t, side="left")
-        parts = [self.pieces[k].at(self.points, t[which == k]) for k in np.unique(which)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        """Logical values (K, batch, …) at times."""
+        t = np.clip(np.asarray(times, float), 0.0, self.end)
+        which = np.searchsorted(self.begins[1:], t, side="right")
+        weights = interpolation(self.values.shape[1] - 1, (t - self.begins[which]) / self.lengths[which])
+        flat = self.values.reshape(*self.values.shape[:2], -1)
+        found = weights[:, None, :].astype(flat.dtype) @ flat[which]
+        return found.reshape(len(t), *self.values.shape[2:])
+
+    def __getitem__(self, index: Any) -> Replay:
+        """Some of the nodes: index into the recorded part."""
+        part = index if isinstance(index, tuple) else (index,)
+        return Replay(self.begins, self.lengths, np.ascontiguousarray(self.values[(slice(None),) * 3 + part]))
 
 
 class Recorder:
@@ -48,35 +56,31 @@ class Recorder:
 
     def __init__(self, nodes: Mapping[str, Any]) -> None:
         self.index = dict(nodes)
-        self._pieces: dict[str, list[Piece]] = {name: [] for name in nodes}
-        self._points = 0
+        self._rows: dict[str, list[tuple[float, float, Array]]] = {name: [] for name in nodes}
         self._host: Any = None
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
         self._host = plan.backend.host
 
     def element(self, element: Element) -> None:
-        self._points = element.points
+        p, length = element.points, element.length / element.count
         for name in self.index:
             if name in element.initial:
-                piece = Piece(
-                    element.start,
-                    element.length / element.count,
-                    element.count,
-                    self._picked(name, element.initial[name]),
-                    self._picked(name, element.values[name]),
-                )
-                self._pieces[name].append(piece)
+                before, values = (self._picked(name, v) for v in (element.initial[name], element.values[name]))
+                for k in range(element.count):
+                    points = values[k * p : (k + 1) * p]
+                    self._rows[name].append((element.start + k * length, length, np.stack([before, *points])))
+                    before = points[-1]
 
     def _picked(self, name: str, values: Array) -> Array:
         index = self.index[name]
         part = index if isinstance(index, tuple) else (index,)
-        picked = values if index is Ellipsis else values[(..., *part)]
-        return np.array(self._host(picked))
+        return np.array(self._host(values if index is Ellipsis else values[(..., *part)]))
 
     def window(self, time: float) -> None:
         pass
 
-    def waveform(self, name: str) -> Recorded:
+    def waveform(self, name: str) -> Replay:
         """What was recorded of an array."""
-        return Recorded(tuple(self._pieces[name]), self._points)
+        begins, lengths, values = zip(*self._rows[name], strict=True)
+        return Replay(np.array(begins), np.array(lengths), np.stack(values))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..circuits import checks
 from ..circuits.errors import Error
 
 METHODS = ("elements", "stepper")
@@ -13,6 +14,12 @@ OF_ELEMENTS = ("tolerance", "accuracy", "points", "elements")
 OF_STEPPER = ("step",)
 OF_NOISE = ("read_window", "samples")
 WITHOUT_NOISE = ("duration", "settle_bits")
+POSITIVE = {
+    "duration": "give seconds, above 0",
+    "read_window": "give seconds, above 0",
+    "step": "give a share of the shortest time constant, above 0, such as 0.25",
+}
+COUNTS = {"samples": (1, 10**6), "points": (2, 20)}
 LOOSER = 30.0  # accuracy="settling": tolerance on the way, as a multiple
 TOLERANCE = 1e-4
 
@@ -35,21 +42,28 @@ class Request:
     step: float | None = None
 
     def __post_init__(self) -> None:
+        checked_noise(self.noise, self.noise_seed)
         chosen_method(self.noise, self.method, vars(self))
-        for name in ("duration", "read_window", "step"):
+        for name, fix in POSITIVE.items():
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise Error(f"{name} is {value!r}: it must be positive")
-        if self.samples is not None and self.samples < 1:
-            raise Error(f"samples is {self.samples!r}: take 1 or more")
-        if self.settle_bits:
+            if value is not None:
+                checks.number(name, value, fix, above=0)
+        for name, (least, most) in COUNTS.items():
+            value = getattr(self, name)
+            if value is not None:
+                checks.whole(name, value, least, most)
+        if self.elements is not None:
+            checks.ascending("elements", self.elements, above=0.0)
+        if self.settle_bits != 0:
             checked_bits(self.settle_bits)
         if self.settle_bits == 0 and self.duration is None and self.elements is None:
             raise Error("settle_bits=0 watches no settling: give a duration")
         if self.accuracy not in (None, "waveform", "settling"):
             raise Error(f"accuracy {self.accuracy!r} is unknown: use 'waveform' or 'settling'")
-        if self.tolerance is not None and not 1e-12 <= self.tolerance <= 0.5:
-            raise Error(f"tolerance {self.tolerance!r} is outside 1e-12 … 0.5: it is a share of full scale")
+        if self.tolerance is not None:
+            fix = "it is a share of full scale, 1e-12 … 0.5"
+            if checks.number("tolerance", self.tolerance, fix, least=1e-12) > 0.5:
+                raise Error(f"tolerance is {self.tolerance!r}: {fix}")
 
     @property
     def noisy(self) -> bool:
@@ -59,6 +73,11 @@ class Request:
     def engine(self) -> str:
         """ "elements" or "stepper"."""
         return chosen_method(self.noise, self.method, {})
+
+    @property
+    def needs_rest(self) -> bool:
+        """Whether the operating point is wanted: to watch settling, to size steps, to read noise against."""
+        return self.settle_bits != 0 or self.noisy or self.engine == "stepper"
 
     @property
     def local_tolerance(self) -> float:
@@ -91,9 +110,18 @@ def chosen_method(noise: str | float, method: str | None, options: Mapping[str, 
 def checked_bits(settle_bits: float | None) -> float:
     """Bits to which a run settles, 8 by default."""
     bits = 8 if settle_bits is None else settle_bits
-    if not 0 < bits <= 40:
-        raise Error(f"settle_bits is {bits!r}: choose 0 … 40 bits (8: within 1/256 of full scale)")
+    fix = "choose 0 … 40 bits (8: within 1/256 of full scale)"
+    if checks.number("settle_bits", bits, fix, above=0) > 40:
+        raise Error(f"settle_bits is {bits!r}: {fix}")
     return bits
+
+
+def checked_noise(noise: Any, seed: Any) -> None:
+    """Raises Error for noise that is not "off", "thermal" or σ in 0 … 1, and for a seed that is none."""
+    known = noise in ("off", "thermal") if isinstance(noise, str) else isinstance(noise, float) and 0 < noise < 1
+    if not known:
+        raise Error(f"noise {noise!r} is unknown: use 'off', 'thermal' or σ in 0 … 1 (0.01: 1 % of full scale)")
+    checks.seed("noise_seed", seed)
 
 
 def _refuse(options: Mapping[str, Any], names: tuple[str, ...], by: str) -> None:

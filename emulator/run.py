@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..circuits.chip import Chip
+from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
+from ..circuits.errors import Error
 from .backend import Backend
 from .inputs import batch_size, checked_inputs, starting_values
 from .observers import Aimed, NoiseMeter, Observer, Probe
@@ -80,9 +81,12 @@ class Run:
         return f"Run({self.circuit.name!r}, {self.analysis}, {arrays} arrays, {self.duration * 1e9:.1f} ns{settled})"
 
 
-def circuit_of(machine: Circuit | Chip) -> Circuit:
-    """The circuit as this chip has it, or the ideal one."""
-    return machine.circuit if isinstance(machine, Chip) else machine
+def _planned(machine: Circuit | Chip, precision: str, device: str) -> Plan:
+    """The machine made ready. Raises Error for what is no machine, has no free nodes, or no such place to solve it."""
+    circuit = circuit_of(machine)
+    if len(circuit.inputs()) == len(circuit.arrays):
+        raise Error(f"circuit {circuit.name!r} has no free nodes: add some, such as circuit.nodes('s', (3,))")
+    return make_plan(circuit, Backend(device, precision))
 
 
 def _fabrication(machine: Circuit | Chip) -> dict[str, Any]:
@@ -104,7 +108,7 @@ def operating_point(
     inputs: value of each clamped array in logical units, (*shape) or (batch, *shape).
     """
     begun = clock.perf_counter()
-    plan = make_plan(circuit_of(machine), Backend(device, precision))
+    plan = _planned(machine, precision, device)
     x = solve_operating_point(plan, inputs or {})
     return Run(
         circuit=plan.circuit,
@@ -145,7 +149,8 @@ def transient(
     initial: "zero", "random" (from initial_seed) or logical values by array. observers: see `observers`.
 
     Without noise the machine relaxes from zero until settled:
-    duration [s]: run exactly so long; None: until settled to `settle_bits` (8; 0, with a duration: do not watch).
+    duration [s]: run exactly so long; None: until settled to `settle_bits` (8; 0, with a duration: neither the
+        settling nor the operating point is looked for).
 
     With noise="thermal" (4kTΣG at the circuit's temperature) or σ (every node's own stationary noise, share of its
     full scale) it starts at the noiseless operating point, unless `initial` is given, and is watched:
@@ -167,18 +172,19 @@ def transient(
         noise, noise_seed, method, duration, settle_bits, read_window, samples, tolerance, accuracy, points, elements,
         step,
     )  # fmt: skip
-    plan = make_plan(circuit_of(machine), Backend(device, precision))
+    plan = _planned(machine, precision, device)
     values = checked_inputs(plan.circuit, plan.backend, inputs or {})
-    target = solve_operating_point(plan, inputs or {})
-    start = _start(plan, inputs or {}, request, initial, initial_seed)
+    seen = list(observers or [])
+    aimed = [observer for observer in seen if isinstance(observer, Aimed)]
+    target = solve_operating_point(plan, values) if aimed or request.needs_rest else {}
+    start = _start(plan, values, request, initial, initial_seed)
     batch = batch_size(values, start) * (samples or 1)
     start, target = _repeated(plan, start, batch), _repeated(plan, target, batch)
-    run = Run(plan.circuit, "noise" if request.noisy else "tran", {}, saturated=saturation(plan, target))
-    seen = list(observers or [])
+    run = Run(plan.circuit, "noise" if request.noisy else "tran", {})
+    run.saturated = saturation(plan, target) if target else {}
     run.observed = _named(seen)
-    for observer in seen:
-        if isinstance(observer, Aimed):
-            observer.aim(target)
+    for observer in aimed:
+        observer.aim(target)
     stop = _stop(plan, request)
     watch = _watch(target, request)
     meter = NoiseMeter(target, stop / 2) if request.noisy else None
@@ -313,4 +319,4 @@ def _wall(begun: float) -> dict[str, float]:
     return {"wall_s": clock.perf_counter() - begun}
 
 
-__all__ = ["Probe", "Run", "circuit_of", "operating_point", "transient"]
+__all__ = ["Probe", "Run", "operating_point", "transient"]

@@ -32,6 +32,7 @@ from ..circuits.errors import Error
 from .inputs import input_at
 from .observers import Element, Observer
 from .plan import Group, Plan, Stage
+from .request import checked_noise
 
 Array = Any
 REFRESH = 4  # steps between two looks at conductances that depend on the state (products, transfer cells)
@@ -54,13 +55,7 @@ class Noise:
     _streams: dict[str, np.random.Generator] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        thermal = isinstance(self.level, str)
-        if self.level != "thermal" if thermal else not 0 < float(self.level) < 1:
-            raise Error(
-                f"noise {self.level!r} is unknown: use 'off', 'thermal' or σ in 0 … 1 (0.01: 1 % of full scale)"
-            )
-        if not 0 <= self.seed < 2**63:
-            raise Error(f"noise_seed {self.seed} is outside 0 … 2⁶³: choose a non-negative integer")
+        checked_noise(self.level, self.seed)
 
     def normal(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
         """Standard normals for one array: its own Philox stream, so order and neighbours do not matter."""
