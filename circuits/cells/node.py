@@ -21,7 +21,7 @@ Mismatch: `offset`, a static voltage the node settles off by. Dissipation g(v)·
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -29,13 +29,13 @@ from .smooth import limit, limit_slope, ramp, ramp_slope
 from .spice import elements, knee
 
 if TYPE_CHECKING:
+    from ..circuit import Circuit
     from ..technology import Technology
     from .spice import Sheet
+    from .term import Signals
 
-    from ..circuit import Circuit
 Array = Any
 KNEE = 0.1  # half-width of the rail's knee, as a share of the rail
-    from .term import Signals
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,15 @@ class NodeArray:
         bound: Array = np.where(drive > 0, bounds[1], bounds[0]) if self.is_root else bounds[1]
         return abs(drive) > (1 - KNEE) * bound
 
+    def meter(self, circuit: Circuit) -> Meter:
+        """Heat g(v)·v² of the feedback; supply: its current g(v)·|v|, which the conveyor delivers at rest."""
+        unit = circuit.units(self.name)
+        amperes = self.conductance * unit * (1.0 if self.exists is None else self.exists)
+        if self.feedback is not None:
+            return Meter(rest=Controlled(self.name, self.feedback, amperes, unit))
+        amperes = amperes * self.ratio
+        return Meter(heat={self.name: amperes * unit}, supply={self.name: amperes})
+
     # --- netlist --------------------------------------------------------------------------------------
 
     def spice(self, sheet: Sheet, standing: Array) -> list[str]:
@@ -189,15 +198,6 @@ class NodeArray:
         lines, ratio = self._spice_ratio(sheet, share)
         unit = sheet.variants(
             "controlled", "x y ratio", here, self._spice_controlled, share, self.offset, self.capacitance
-    def meter(self, circuit: Circuit) -> Meter:
-        """Heat g(v)·v² of the feedback; supply: its current g(v)·|v|, which the conveyor delivers at rest."""
-        unit = circuit.units(self.name)
-        amperes = self.conductance * unit * (1.0 if self.exists is None else self.exists)
-        if self.feedback is not None:
-            return Meter(rest=Controlled(self.name, self.feedback, amperes, unit))
-        amperes = amperes * self.ratio
-        return Meter(heat={self.name: amperes * unit}, supply={self.name: amperes})
-
         )
         return lines + elements(sheet.prefix("X"), "%s %s %s %s", here, *ends, ratio, unit)
 
