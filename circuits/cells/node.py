@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from .power import Meter, Power
 from .smooth import limit, limit_slope, ramp, ramp_slope
 from .spice import elements, knee
 
