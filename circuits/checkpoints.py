@@ -210,6 +210,8 @@ def gpt2_shapes(config: Config) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def _folder(path_or_name: str | os.PathLike[str]) -> Path:
+    if not isinstance(path_or_name, str | os.PathLike):
+        raise Error(f"model is {shown(path_or_name)}: give a Hugging Face folder or the name of a bundled model")
     name = os.fspath(path_or_name)
     bundled = bundled_models()
     if name in bundled:

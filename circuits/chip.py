@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from . import checks
 from .cells.mismatch import Draw, Spread
 from .circuit import Circuit
 from .errors import Error
+from .tensorfile import shown
 
 Array = Any
 TRIMS = {"write-verify": ("mismatch", "vt_mismatch"), "auto-zero": ("offset",)}
@@ -44,19 +46,40 @@ def fabricate(
 
     Raises Error for spreads outside 0 … 10 and unknown trims.
     """
-    if seed < 0 or seed >= 2**63:
-        raise Error(f"chip seed {seed} is outside 0 … 2⁶³: choose a non-negative integer")
+    if not isinstance(circuit, Circuit):
+        raise Error(f"fabricate takes a Circuit, not {shown(circuit)}: pass what map_model or ds.Circuit made")
+    seed = checks.seed("chip seed", seed)
+    for name, sigma in (("mismatch", mismatch), ("vt_mismatch", vt_mismatch), ("offset", offset)):
+        checks.number(name, sigma, "it is a standard deviation, 0 … 10 (0.02 means 2 %)")
     spread = Spread(mismatch, vt_mismatch, offset)
-    for name, sigma in (trim or {}).items():
-        if name not in TRIMS:
-            raise Error(f"trim {name!r} is unknown: use {' or '.join(TRIMS)}")
-        if not 0 <= sigma < 10:
-            raise Error(f"trim {name} is {sigma!r}: it is what remains, a standard deviation of 0 … 10")
+    for name, sigma in _residuals(trim).items():
         spread = replace(spread, **{k: min(getattr(spread, k), sigma) for k in TRIMS[name]})
     draw = Draw(seed)
     terms = [term.fabricate(circuit, spread, draw) for term in circuit.terms.values()]
     nodes = [_offset(circuit, node.name, spread, draw) for node in circuit.arrays.values() if not node.clamped]
     return Chip(circuit.with_terms(terms, nodes), seed, spread, dict(trim or {}))
+
+
+def circuit_of(machine: Circuit | Chip) -> Circuit:
+    """The circuit as this chip has it, or the ideal one. Raises Error for anything else."""
+    if isinstance(machine, Chip):
+        return machine.circuit
+    if not isinstance(machine, Circuit):
+        raise Error(f"{shown(machine)} is no circuit: pass a Circuit (map_model makes one) or a Chip (fabricate)")
+    return machine
+
+
+def _residuals(trim: Mapping[str, float] | None) -> dict[str, float]:
+    """What each trim leaves, checked."""
+    if trim is not None and not isinstance(trim, Mapping):
+        raise Error(f"trim is {shown(trim)}: say what it leaves, such as trim={{'auto-zero': 0.001}}")
+    for name, sigma in (trim or {}).items():
+        if name not in TRIMS:
+            raise Error(f"trim {name!r} is unknown: use {' or '.join(TRIMS)}")
+        fix = "it is what remains, a standard deviation of 0 … 10"
+        if checks.number(f"trim {name}", sigma, fix, least=0) >= 10:
+            raise Error(f"trim {name} is {sigma!r}: {fix}")
+    return dict(trim or {})
 
 
 def _offset(circuit: Circuit, name: str, spread: Spread, draw: Draw) -> Any:

@@ -17,7 +17,7 @@ A three-node ring by hand:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -25,6 +25,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from . import checks
 from .cells import Coupling, NodeArray, Product, Rectifier, Source, TanhPair, Term, View, as_view, coupling, product
 from .errors import Error
 
@@ -46,6 +47,9 @@ class Circuit:
     terms: dict[str, Term] = field(default_factory=dict)
     output: str | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        checks.number("temperature", self.temperature, "give kelvin, above 0", above=0)
 
     @property
     def thermal_voltage(self) -> float:
@@ -76,6 +80,10 @@ class Circuit:
         for name in (term.target, *(view.array for view in term.sources)):
             if name not in self.arrays:
                 raise Error(f"term {term.name!r} names the array {name!r}, which the circuit lacks: add it first")
+        for part in fields(term):  # type: ignore[arg-type]
+            value = getattr(term, part.name)
+            if isinstance(value, float | int | np.ndarray):
+                checks.values(f"{part.name} of term {term.name!r}", value)
         if self.arrays[term.target].clamped:
             raise Error(
                 f"term {term.name!r} drives {term.target!r}, which is clamped: drive a free array, or unclamp it"
@@ -90,7 +98,7 @@ class Circuit:
         try:
             found = np.shape(term.drive(probe))
             np.broadcast_to(np.empty(found, bool), (1, *target))
-        except ValueError as problem:
+        except (ValueError, TypeError, IndexError) as problem:
             raise Error(f"term {term.name!r} does not fit {term.target!r} of shape {target}: {problem}") from None
 
     def couple(self, name: str, source: str | View, target: str, weight: Array, **options: Any) -> Term:
@@ -99,11 +107,13 @@ class Circuit:
 
     def multiply(self, name: str, a: str | View, b: str | View, target: str, spec: str, gain: Array = 1.0) -> Term:
         """Products: contraction `spec` of two arrays, "pd,pd->p"; `a` drives the control ports."""
+        if target not in self.arrays:
+            raise Error(f"term {name!r} names the array {target!r}, which the circuit lacks: add it first")
         return self.add(product(name, a, b, target, spec, self.arrays[target].shape, gain))
 
     def bias(self, name: str, target: str, value: Array) -> Term:
         """A constant drive (logical units) into each node."""
-        return self.add(Source(name, target, np.asarray(value, float)))
+        return self.add(Source(name, target, checks.values(f"value of term {name!r}", value).astype(float)))
 
     def tanh(self, name: str, source: str | View, target: str, gain: float = 1.0) -> Term:
         """A tanh pair a node."""
@@ -123,7 +133,7 @@ class Circuit:
         return self._held(names, True)
 
     def unclamped(self, *names: str) -> Circuit:
-        """A copy in which these arrays follow their own equation, inputs too, from where `transient(initial=…)` says."""
+        """A copy in which these arrays follow their own equation, inputs too; `initial=` says from where."""
         return self._held(names, False)
 
     def _held(self, names: Iterable[str], clamped: bool) -> Circuit:

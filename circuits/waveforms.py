@@ -11,6 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from . import checks
+from .errors import Error
+
 Array = Any
 
 
@@ -35,6 +38,9 @@ class PiecewiseLinear:
     times: Array
     values: Array
 
+    def __post_init__(self) -> None:
+        _check(self, 2)
+
     @property
     def breakpoints(self) -> Array:
         return self.times
@@ -54,10 +60,24 @@ class Steps:
     times: Array
     values: Array
 
+    def __post_init__(self) -> None:
+        _check(self, 1)
+
     @property
     def breakpoints(self) -> Array:
-        return np.asarray(self.times)
+        return self.times
 
     def at(self, times: Array) -> Array:
         k = np.searchsorted(self.times, np.asarray(times), side="right") - 1
-        return np.asarray(self.values)[np.clip(k, 0, None)]
+        return self.values[np.clip(k, 0, None)]
+
+
+def _check(wave: PiecewiseLinear | Steps, least: int) -> None:
+    """Times and values as arrays. Raises Error unless times ascend, values are finite and there is one for each."""
+    kind = type(wave).__name__
+    times = checks.ascending(f"{kind} times", wave.times)
+    values = checks.values(f"{kind} values", wave.values)
+    if len(times) < least or not values.ndim or len(values) != len(times):
+        raise Error(f"{kind} has {len(times)} times and values of shape {values.shape}: give {least} or more of each")
+    object.__setattr__(wave, "times", times)
+    object.__setattr__(wave, "values", values)

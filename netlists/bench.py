@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ..circuits.chip import Chip
+from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from ..circuits.waveforms import PiecewiseLinear, Steps
 from ..emulator.observers import Probe
-from ..emulator.run import Run, circuit_of, transient
+from ..emulator.run import Run, transient
 from .selection import Selection, acting, part_of, upstream
 
 Array = Any

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from .. import checks
+from ..errors import Error
 from .power import Meter, Power
 from .smooth import limit, limit_slope, ramp, ramp_slope
 from .spice import elements, knee
@@ -105,6 +107,24 @@ class NodeArray:
     exists: Array | None = None
     layer: str = ""
     clamped: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises Error for sizes and values that no node has."""
+        what, shape = f"of array {self.name!r}", self.shape
+        sizes: tuple[Any, ...] = shape if isinstance(cast(Any, shape), tuple) else (None,)
+        if not all(isinstance(n, int | np.integer) and n > 0 for n in sizes):
+            raise Error(f"shape {what} is {shape!r}: give a tuple of whole numbers above 0, such as (3,)")
+        for name in ("unit", "capacitance", "full_scale"):
+            checks.positive(f"{name} {what}", getattr(self, name), shape)
+        checks.number(f"conductance {what}", self.conductance, "give siemens, above 0", above=0)
+        checks.number(f"input_resistance {what}", self.input_resistance, "give ohms, 0 (ideal) or more", least=0)
+        if self.rail is not None:
+            checks.number(f"rail {what}", self.rail, "give volts above 0, or None for the ideal node", above=0)
+        for name in ("ratio", "offset"):
+            checks.values(f"{name} {what}", getattr(self, name))
+            checks.fits(f"{name} {what}", getattr(self, name), shape)
+        if self.exists is not None and np.shape(self.exists) != shape:
+            raise Error(f"exists {what} has shape {np.shape(self.exists)}: give a mask of shape {shape}")
 
     @property
     def time_constants(self) -> Array:

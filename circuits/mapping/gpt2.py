@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from math import inf
 from typing import Any
 
 import numpy as np
 
+from .. import checks
 from ..calibration import Ranges, fit_to_devices, load_nodes
 from ..checkpoints import Model, load_model
 from ..circuit import Circuit
@@ -20,6 +20,7 @@ from .builder import Builder
 from .normalization import fold, map_layer_norm
 
 Array = Any
+HIGHEST_ORDER = 64
 SOFTMAXES = ("translinear", "taylor")
 COUPLINGS = ("buffered", "balanced", "passive")
 
@@ -55,8 +56,7 @@ def map_model(
     softmax = softmax or ("taylor" if model.config.softmax != "exact" else "translinear")
     _check(model, positions, softmax, activation, coupling, tokens)
     order = _order(softmax, order)
-    if not 0 <= input_resistance < inf:
-        raise Error(f"input_resistance is {input_resistance!r} Ω: use 0 (ideal) or more, such as 18")
+    checks.number("input_resistance", input_resistance, "give ohms, 0 (ideal) or more, such as 18", least=0)
     if softmax == "taylor":
         _check_series(model, positions, order)
     ranges = ranges or Ranges(calibrate(model, positions, softmax, order, activation))
@@ -102,10 +102,8 @@ def calibrate(model: Model, positions: int, softmax: str, order: int, activation
 
 
 def _check(model: Model, positions: int, softmax: str, activation: str, coupling: str, tokens: str) -> None:
-    if not 1 <= positions <= model.config.context:
-        raise Error(
-            f"{positions} positions are outside 1 … {model.config.context}, the context of {model.name}: choose inside"
-        )
+    context = model.config.context
+    checks.whole("positions", positions, 1, context, f"use a whole number, 1 … {context}, the context of {model.name}")
     for what, value, known in (
         ("softmax", softmax, SOFTMAXES),
         ("activation", activation, ACTIVATIONS),
@@ -134,9 +132,7 @@ def _order(softmax: str, order: int | None) -> int:
     """Order of the Taylor series: 3, the paper's, unless given."""
     if order is not None and softmax == "translinear":
         raise Error(f"order {order} would be ignored by softmax 'translinear': leave it out or use softmax 'taylor'")
-    if order is not None and order < 1:
-        raise Error(f"order {order} of the Taylor series is too low: use 1 or more")
-    return 3 if order is None else order
+    return 3 if order is None else checks.whole("order of the Taylor series", order, 1, HIGHEST_ORDER)
 
 
 def _embed(b: Builder, model: Model) -> None:

@@ -310,7 +310,7 @@ def test_unknown_engine(small: Path, refused: Refused) -> None:
         (["--trim", "write-verify"], ("--trim 'write-verify'", "write none, or")),
         (["--trim", "write-verify=x"], ("--trim 'write-verify=x'", "write none, or")),
         (["--trim", "write-verify=-1"], ("trim write-verify is -1.0", "standard deviation")),
-        (["--chip-seed", "-1"], ("chip seed -1", "non-negative")),
+        (["--chip-seed", "-1"], ("chip seed is -1", "whole number")),
         (["--noise", "thermal", "--noise-seed", "-1"], ("noise_seed -1", "non-negative")),
         (["--tolerance", "0"], ("tolerance 0.0", "share of full scale")),
         (["--settle-bits", "-1"], ("settle_bits", "-1", "choose")),

@@ -1,0 +1,77 @@
+"""What arguments must be: one line that names the argument, its value and the fix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from .errors import Error
+from .tensorfile import shown
+
+LARGEST_SEED = 2**63 - 1
+
+
+def whole(what: str, value: Any, least: int, most: int, fix: str = "") -> int:
+    """An integer within least … most (2.5 and True are none)."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or not least <= value <= most:
+        raise Error(f"{what} is {shown(value)}: {fix or f'use a whole number, {least} … {most}'}")
+    return int(value)
+
+
+def seed(what: str, value: Any) -> int:
+    """A seed; 0 is an ordinary one."""
+    return whole(what, value, 0, LARGEST_SEED, "choose a whole number, 0 … 2⁶³ − 1")
+
+
+def number(what: str, value: Any, fix: str, *, least: float = -math.inf, above: float = -math.inf) -> float:
+    """A finite number, at least `least` and more than `above`."""
+    real = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    if not real or not math.isfinite(value) or value < least or value <= above:
+        raise Error(f"{what} is {shown(value)}: {fix}")
+    return float(value)
+
+
+def values(what: str, value: Any, fix: str = "check what produced it") -> Any:
+    """Numbers, all finite; arrays on a device are believed."""
+    if hasattr(value, "get"):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise Error(f"{what} is {shown(value)}, which is no number: {fix}")
+    if not np.isfinite(array).all():
+        where = np.argwhere(~np.isfinite(np.atleast_1d(array)))[0].tolist() if array.ndim else ""
+        raise Error(f"{what} is NaN or infinite{f' at {where}' if array.ndim else ''}: {fix}")
+    return array
+
+
+def positive(what: str, value: Any, shape: Sequence[int]) -> None:
+    """Numbers above 0, one or broadcastable to `shape`."""
+    array = values(what, value, "use numbers above 0")
+    if not hasattr(value, "get") and not (array > 0).all():
+        raise Error(f"{what} is {float(array.min())!r}{' somewhere' if array.ndim else ''}: it must be above 0")
+    fits(what, value, shape)
+
+
+def fits(what: str, value: Any, shape: Sequence[int]) -> None:
+    """Anything that broadcasts to `shape`."""
+    try:
+        found = np.broadcast_shapes(np.shape(value), tuple(shape))
+    except ValueError:
+        found = ()
+    if found != tuple(shape):
+        raise Error(f"{what} has shape {np.shape(value)}: give one number, or an array for nodes {tuple(shape)}")
+
+
+def ascending(what: str, times: Any, *, above: float = -math.inf) -> Any:
+    """Times [s], one axis, at least one, each later than the one before and than `above`."""
+    array = values(what, times, "use ascending times in seconds")
+    if array.ndim != 1 or not array.size:
+        raise Error(f"{what} has shape {array.shape}: give ascending times in seconds, at least one")
+    if array[0] <= above or (np.diff(array) <= 0).any():
+        k = 0 if array[0] <= above else int(np.flatnonzero(np.diff(array) <= 0)[0]) + 1
+        raise Error(f"{what} is {float(array[k])!r} at [{k}]: times must ascend{f' from {above:g}' * (k == 0)}")
+    return array.astype(float)
