@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
 
 from . import checks
 from .cells.mismatch import Draw, Spread
@@ -18,7 +15,6 @@ from .circuit import Circuit
 from .errors import Error
 from .tensorfile import shown
 
-Array = Any
 TRIMS = {"write-verify": ("mismatch", "vt_mismatch"), "auto-zero": ("offset",)}
 
 
@@ -56,7 +52,7 @@ def fabricate(
         spread = replace(spread, **{k: min(getattr(spread, k), sigma) for k in TRIMS[name]})
     draw = Draw(seed)
     terms = [term.fabricate(circuit, spread, draw) for term in circuit.terms.values()]
-    nodes = [_offset(circuit, node.name, spread, draw) for node in circuit.arrays.values() if not node.clamped]
+    nodes = [node.fabricate(spread, draw) for node in circuit.arrays.values()]
     return Chip(circuit.with_terms(terms, nodes), seed, spread, dict(trim or {}))
 
 
@@ -80,11 +76,3 @@ def _residuals(trim: Mapping[str, float] | None) -> dict[str, float]:
         if checks.number(f"trim {name}", sigma, fix, least=0) >= 10:
             raise Error(f"trim {name} is {sigma!r}: {fix}")
     return dict(trim or {})
-
-
-def _offset(circuit: Circuit, name: str, spread: Spread, draw: Draw) -> Any:
-    node = circuit.arrays[name]
-    if not spread.offset:
-        return node
-    sigma = spread.offset * np.broadcast_to(np.asarray(node.full_scale, float), node.shape)
-    return replace(node, offset=node.offset + sigma * draw(name, "node offset", node.shape))

@@ -121,7 +121,7 @@ def _stage(circuit: Circuit, backend: Backend, node: NodeArray, terms: list[Term
         terms=tuple(backend.place(t) for t in ordered),
         attenuation=backend.array(1 / (1 + node.input_resistance * conveyed)) if loaded else 1.0,
         standing=backend.array(standing) if np.any(standing) else 0.0,
-        offset=backend.array(np.asarray(node.offset) / unit) if np.any(node.offset) else 0.0,
+        offset=backend.array(_masked(node, node.offset) / unit) if np.any(node.offset) else 0.0,
         per_full_scale=backend.array(unit / np.asarray(node.full_scale, float)),
         constant=_constant(node, standing),
         pace=None if pace is None else backend.array(pace),
@@ -138,6 +138,11 @@ def _paces(node: NodeArray) -> tuple[Array | None, tuple[tuple[float, Array], ..
     if len(values) > MOST_PACES:
         return pace, ()
     return pace, tuple((float(v), np.flatnonzero(which.reshape(-1) == k)) for k, v in enumerate(values))
+
+
+def _masked(node: NodeArray, value: Array) -> Array:
+    """A value of each node, 0 where there is none: what reads nodes that do not exist reads 0 V."""
+    return np.asarray(value, float) if node.exists is None else np.where(node.exists, value, 0.0)
 
 
 def _constant(node: NodeArray, standing: Array) -> float | None:

@@ -20,7 +20,7 @@ Mismatch: `offset`, a static voltage the node settles off by. Dissipation g(v)·
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -34,6 +34,7 @@ from .spice import elements, knee
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
+    from .mismatch import Draw, Spread
     from .spice import Sheet
     from .term import Signals
 
@@ -197,6 +198,16 @@ class NodeArray:
             return Meter(rest=Controlled(self.name, self.feedback, amperes, unit))
         amperes = amperes * self.ratio
         return Meter(heat={self.name: amperes * unit}, supply={self.name: amperes})
+
+    # --- imperfections ---------------------------------------------------------------------------------
+
+    def fabricate(self, spread: Spread, draw: Draw) -> NodeArray:
+        """These nodes as one chip happens to have them: each off by an offset of its own, σ a share of full scale."""
+        if not spread.offset or self.clamped:
+            return self
+        here = 1.0 if self.exists is None else self.exists
+        sigma = spread.offset * np.broadcast_to(np.asarray(self.full_scale, float), self.shape)
+        return replace(self, offset=self.offset + here * sigma * draw(self.name, "node offset", self.shape))
 
     # --- netlist --------------------------------------------------------------------------------------
 

@@ -77,6 +77,17 @@ def test_no_two_draws_of_a_chip_of_the_bundled_model_are_correlated(monkeypatch:
         assert off.max() < 6 / np.sqrt(least), least
 
 
+def test_nodes_that_do_not_exist_have_no_offset() -> None:
+    """What reads them reads 0 V: Σ p v over causal probabilities gets nothing from the future."""
+    circuit = Circuit("masked")
+    circuit.clamp("u", (4,))
+    circuit.nodes("v", (4,), exists=np.array([True, True, False, False]), offset=0.01)
+    circuit.couple("w", "u", "v", 1.0)
+    for machine in (circuit, fabricate(circuit, offset=0.03)):
+        volts = ds.operating_point(machine, {"u": np.full(4, 0.1)}).outputs["v"][0]
+        assert (volts[:2] != 0.1).all() and (volts[2:] == 0).all()
+
+
 def test_an_ideal_chip_is_the_circuit() -> None:
     circuit = fabricate(build(), seed=9).circuit
     assert (weight(circuit, "w.a") == W).all()
