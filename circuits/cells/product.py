@@ -4,7 +4,13 @@
     K   = κ g U_t / (U_a U_b)  [A/V²], an element's own gain when the units differ along the contraction
 
 The device is a triode transistor of conductance |K v_a| between ±v_b and the target's conveyor (a sign is a crossed
-connection): noise 4kT·Σ|K v_a| (γ = 1), dissipation |K v_a| v_b². Mismatch: gain K(1 + σξ).
+connection): noise 4kT·Σ|K v_a| (γ = 1), dissipation |K v_a| v_b².
+
+Mismatch: each device's K(1 + σξ). A device belongs to one node of `a` and one of `b`, and ξ = s_a n_b with s a random
+sign and n a standard normal: every ξ is standard normal and any two devices of a chip are uncorrelated, so means and
+covariances of the currents are those of independent devices in every state, at the cost of one more contraction. What
+is lost is of fourth order: devices that share a node are not independent beyond that (they are where the factors
+share all indices: squares, gates).
 """
 
 from __future__ import annotations
@@ -36,6 +42,7 @@ class Product(Term):
     """Contraction `spec` ("ihd,jhd->hij", positions included) of views `a` (control) and `b`, times `gain` κ.
 
     gain: scalar, or broadcastable to the target's shape (logical units of the target per unit of a·b).
+    signs, errors: of a fabricated chip, ±1 for each node of `a` and σξ for each of `b`; None: devices alike.
     """
 
     name: str
@@ -45,6 +52,8 @@ class Product(Term):
     spec: str
     shape: tuple[int, ...]
     gain: Array = 1.0
+    signs: Array | None = None
+    errors: Array | None = None
     kind: ClassVar[str] = "product"
 
     @property
@@ -52,7 +61,10 @@ class Product(Term):
         return (self.a, self.b)
 
     def _contract(self, a: Array, b: Array) -> Array:
-        return self.gain * contract(self.spec, a, b).reshape(len(a), *self.shape)
+        total = contract(self.spec, a, b)
+        if self.errors is not None:
+            total = total + contract(self.spec, a * self.signs, b * self.errors)
+        return self.gain * total.reshape(len(a), *self.shape)
 
     def drive(self, x: Signals) -> Array:
         return self._contract(self.a.of(x[self.a.array]), self.b.of(x[self.b.array]))
@@ -85,7 +97,8 @@ class Product(Term):
         sizes = self._sizes(circuit)
         scale = np.broadcast_to(scale, node.shape).reshape(1, *(sizes[i] for i in out))
         spec = f"{inputs.split(',')[0]},{out}->{inputs.split(',')[1]}"
-        return Meter(rest=Driven(self.a, self.b, spec, scale, self._unit(circuit, self.b).reshape(-1)))
+        unit = self._unit(circuit, self.b).reshape(-1)
+        return Meter(rest=Driven(self.a, self.b, spec, scale, unit, self.signs, self.errors))
 
     def drivers(self) -> tuple[View, ...]:
         return (self.b,)
@@ -119,6 +132,8 @@ class Product(Term):
         current = sheet.amperes(self.target) * np.broadcast_to(self.gain, shape)
         units = spread(sheet.units(self.a), of_a) * spread(sheet.units(self.b), of_b)
         k = spread(current.reshape(each), out) / units
+        if self.signs is not None and self.errors is not None:
+            k = k * (1 + spread(np.asarray(self.signs), of_a) * spread(np.asarray(self.errors), of_b))
         keep = spread(sheet.present(self.target).reshape(each), out) & (k != 0)
         keep = keep & spread(sheet.shown(self.a), of_a) & spread(sheet.shown(self.b), of_b)
         names = np.stack([spread(sheet.nodes(self.a), of_a), spread(sheet.nodes(self.b), of_b)])
@@ -139,7 +154,9 @@ class Product(Term):
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Product:
         if not spread.mismatch:
             return self
-        return replace(self, gain=self.gain * (1 + spread.mismatch * draw(self.name, "beta", self.shape)))
+        of_a, of_b = (self._unit(circuit, view).shape[1:] for view in self.sources)
+        signs = np.where(draw(self.name, "beta sign", of_a) < 0, -1.0, 1.0)
+        return replace(self, signs=signs, errors=spread.mismatch * draw(self.name, "beta", of_b))
 
     def count(self, circuit: Circuit) -> int:
         """Devices: one for each pair of nodes that exist and are multiplied into one that exists."""
@@ -167,6 +184,8 @@ class Driven:
     spec: str
     scale: Array
     unit: Array
+    signs: Array | None = None
+    errors: Array | None = None
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -176,6 +195,9 @@ class Driven:
         a = abs(self.a.of(x[self.a.array]))
         b = a if self.a == self.b else abs(self.b.of(x[self.b.array]))
         current = contract(self.spec, a, self.scale).reshape(len(a), -1)
+        if self.errors is not None:
+            signed = contract(self.spec, a * self.signs, self.scale)
+            current += signed.reshape(len(a), -1) * np.reshape(self.errors, -1)
         b = b.reshape(len(b), -1)
         current *= b
         supply = current.sum(axis=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cell_circuits import CASES, Case, activations, dense, rc, ring, root_and_division
+from cell_circuits import CASES, Case, activations, dense, products, rc, ring, root_and_division
 from small_models import PROMPT, write_small
 
 from dsmachine.circuits.checkpoints import load_model
@@ -36,7 +36,7 @@ def test_every_cell_does_in_ngspice_what_it_does_here(name: str) -> None:
     assert found.options["reltol"] <= 1e-6  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("build", [activations, root_and_division, lambda: dense(input_resistance=300.0)])
+@pytest.mark.parametrize("build", [activations, root_and_division, products, lambda: dense(input_resistance=300.0)])
 def test_a_chip_is_written_with_its_own_devices(build: type[Case]) -> None:
     circuit, inputs = build()
     chip = fabricate(circuit, seed=3, mismatch=0.05, vt_mismatch=0.02, offset=0.02)
