@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .circuits import checks
 from .circuits.checkpoints import Model, load_model
 from .circuits.chip import Chip, fabricate
 from .circuits.circuit import Circuit
@@ -26,6 +28,7 @@ from .emulator.stochastic import Noise
 from .energy.meter import EnergyMeter, EnergyReport
 
 Array = Any
+log = logging.getLogger(__name__)
 TIMER_QUANTILE = 0.99
 MOST_PROMPTS = 1000  # they anneal side by side, so memory grows with them
 TOLERANCE = 1e-3  # of the finite elements, where nothing else is asked for
@@ -38,8 +41,10 @@ class Annealed:
     prompt, tokens: text and its token ids; text: the likeliest next token, decoded; logits (P, V) as read;
     expected: what the digital reference would say; reference: its logits;
     run: the noiseless transient, from zero until settled; read: the noisy window after it (None without noise);
-    energy: joules by part; machine: the chip; technology: what it is made in; settle_bits: what settled means;
-    timer_time [s]: p99 over calibration prompts of the oracle settling time; wall_s: seconds of each stage.
+    energy: joules by part until the timer time (without a timer, the oracle time); machine: the chip;
+    technology: what it is made in; settle_bits: what settled means;
+    timer_time [s]: p99 of N calibration prompts' oracle settling times; wall_s: seconds of each stage (calibrate, map,
+    solve, read, timer, reference).
     """
 
     model: str
@@ -173,7 +178,7 @@ def anneal(
     With noise the machine settles without it first and is then read at the end of a noisy window.
     tolerance: of the finite elements, 1e-3 by default. observers see the noiseless transient,
     read_observers the noisy window.
-    timer_prompts: calibration prompts whose p99 settling time is the timer (0: none, timer is nan).
+    timer_prompts: N calibration prompts; the timer is the p99 of their N settling times (0: none, timer is nan).
     stage: told the name of each stage as it begins (for progress bars).
     """
     _check(noise, noise_seed, method, settle_bits, timer_prompts)
@@ -218,7 +223,7 @@ def anneal(
         logits=logits,
         reference=reference,
         run=run,
-        energy=meter.report(),
+        energy=_weighed(meter, run, timer),
         machine=chip,
         technology=tech,
         timer_time=timer,
@@ -234,8 +239,7 @@ def _check(noise: str | float, noise_seed: int, method: str | None, settle_bits:
     checked_bits(settle_bits)
     if noise != "off":
         Noise(noise, noise_seed)
-    if not 0 <= timer_prompts <= MOST_PROMPTS:
-        raise Error(f"timer_prompts is {timer_prompts}: use 0 (no timer) to {MOST_PROMPTS}")
+    checks.whole("timer_prompts", timer_prompts, 0, MOST_PROMPTS, f"use a whole number, 0 (no timer) … {MOST_PROMPTS}")
 
 
 def recorders() -> list[Observer]:
@@ -272,18 +276,44 @@ def _refuse_saturation(chip: Chip, run: Run) -> None:
 
 
 def _timer(model: Model, chip: Chip, positions: int, bits: float, precision: str, prompts: int) -> float:
-    """p99 of the settling time over calibration prompts: what a chip without an oracle has to wait [s]."""
+    """p99 of the settling time over calibration prompts: what a chip without an oracle has to wait [s].
+
+    nan, and a warning, where one of them does not settle. Elements are held to a quarter of the band that is watched.
+    """
     if prompts == 0:
         return float("nan")
     ids = model.tokenize(model.calibration_text, "calibration text")
     ids = [int(i) for i in np.resize(ids, max(len(ids), positions))]  # repeated if too short
     starts = np.linspace(0, len(ids) - positions, prompts).astype(int)
     rows = [model.embed(ids[s : s + positions]) for s in starts]
-    run = transient(
-        chip, {"embed": np.stack(rows)}, tolerance=1e-3, settle_bits=bits, accuracy="settling", precision=precision
-    )
+    tolerance = max(min(TOLERANCE, 2.0 ** -(bits + 2)), 16 * float(np.finfo(precision).eps), 1e-12)
+    run = transient(chip, {"embed": np.stack(rows)}, tolerance=tolerance, settle_bits=bits, precision=precision)
     assert run.settling_time is not None
-    return float(np.quantile(run.settling_time, TIMER_QUANTILE))
+    waits = run.settling_time
+    if run.saturated:
+        name, count = max(run.saturated.items(), key=lambda item: item[1])
+        log.warning(
+            "timer: %d nodes saturate on the calibration prompts, most in %r (%d): what they settle to is wrong",
+            sum(run.saturated.values()), name, count,
+        )  # fmt: skip
+    if np.isnan(waits).any():
+        log.warning(
+            "no timer time: %d of %d calibration prompts have not settled to %g bits in %.3g s; the slowest array is %r",
+            np.isnan(waits).sum(), prompts, bits, run.duration, max(run.by_array, key=lambda name: run.by_array[name]),
+        )  # fmt: skip
+        return float("nan")
+    log.info("timer: %d calibration prompts settle after %.4g to %.4g s", prompts, waits.min(), waits.max())
+    return float(np.quantile(waits, TIMER_QUANTILE))
+
+
+def _weighed(meter: EnergyMeter, run: Run, timer: float) -> EnergyReport:
+    """Joules until the timer reads the machine; until it settled where no timer was measured or it fell short."""
+    if run.settling_time is None or not run.settled:
+        return meter.report()
+    oracle = float(run.settling_time.max())
+    if timer >= oracle:
+        return meter.report(until=timer, basis="timer time")
+    return meter.report(until=oracle, basis="oracle time" if np.isnan(timer) else "oracle time, later than the timer")
 
 
 class _Stopwatch:

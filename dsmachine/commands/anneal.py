@@ -57,7 +57,9 @@ def anneal(
         str | None, typer.Option(help="elements or stepper [default: elements; the stepper for noise].")
     ] = None,
     precision: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
-    timer_prompts: Annotated[int, typer.Option(help="Calibration prompts for the timer time; 0: none.")] = 4,
+    timer_prompts: Annotated[
+        int, typer.Option(help="N: the timer time is the p99 of N calibration prompts; 0: none.")
+    ] = 4,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a run file (HDF5).")] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,

@@ -1,0 +1,46 @@
+"""What `anneal` says around the run: the timer, agreement with the reference, seconds of each stage."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_models import PROMPT, write_small
+
+import dsmachine as ds
+from dsmachine import tasks
+from dsmachine.circuits.chip import Chip
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small(tmp_path_factory.mktemp("models") / "small")
+
+
+def timer(model: Path, bits: float, *, chip: Chip | None = None, precision: str = "float64") -> float:
+    loaded = ds.load_model(model)
+    chip = chip or ds.fabricate(ds.map_model(loaded, 4))
+    return tasks._timer(loaded, chip, 4, bits, precision, 3)
+
+
+def test_the_timer_is_as_precise_as_the_bits_it_waits_for(model: Path) -> None:
+    """Every bit takes as long as the one before: the last pole decays by two in a fixed time."""
+    coarse, middle, fine = (timer(model, bits) for bits in (8, 14, 20))
+    assert fine - middle == pytest.approx(middle - coarse, rel=0.25)
+
+
+def test_a_timer_prompt_that_does_not_settle_is_said(model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """float32 does not know 40 bits."""
+    with caplog.at_level(logging.WARNING, "dsmachine"):
+        assert np.isnan(timer(model, 40, precision="float32"))
+    assert "no timer time: 3 of 3 calibration prompts have not settled to 40 bits in" in caplog.text
+
+
+def test_a_timer_prompt_that_saturates_is_said(model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    loaded = ds.load_model(model)
+    chip = ds.fabricate(ds.map_model(loaded, 4), seed=1, offset=0.5)
+    with caplog.at_level(logging.WARNING, "dsmachine"):
+        timer(model, 6, chip=chip)
+    assert "nodes saturate on the calibration prompts, most in" in caplog.text
