@@ -143,6 +143,7 @@ def _energy(annealed: Annealed) -> Html:
         tables += [tag("h3", f"By {title}"), _energy_table(title, account[key], account)]
     programming = join([engineering(account["programming"], "J"), _note("not in the total")])
     facts: list[tuple[object, object]] = [
+        ("Weighed until", f"{_seconds(account['duration_s'])}, the {account['until']}"),
         ("Drawn from the supply", engineering(account["total"], "J")),
         ("… a token", engineering(account["per_token"], "J")),
         ("Mean power while annealing", engineering(account["power_w"], "W")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..circuits.circuit import Circuit
 from ..circuits.technology import Technology
-from .meter import driver_counts
+from .account import driver_counts
 
 
 def area(circuit: Circuit, technology: Technology) -> dict[str, float]:

@@ -37,7 +37,8 @@ class Entry:
 class EnergyReport:
     """What one run cost, for each sample of the batch (arrays are (batch,)), in joules and seconds.
 
-    entries: the account. duration: seconds annealed. tokens: positions the run answered.
+    entries: the account. duration: seconds annealed until the machine is read; basis: what that time is (the timer's,
+    the oracle's, the end of the run). tokens: positions the run answered.
     delivered: what drivers and ideal sources handed to couplings and products at their own voltages.
     stored_before, stored_after: ½CV² on the free nodes. weights: programmed values held.
     programming: joules to write all weights once, not in the total. excluded: what is not counted at all.
@@ -47,6 +48,7 @@ class EnergyReport:
     circuit: str
     technology: str
     duration: float
+    basis: str
     tokens: int
     entries: tuple[Entry, ...]
     delivered: Array
@@ -116,6 +118,7 @@ class EnergyReport:
             "per_token": float(np.mean(self.per_token)),
             "power_w": float(np.mean(self.power)),
             "duration_s": self.duration,
+            "until": self.basis,
             "tokens": self.tokens,
             "programming": self.programming,
             **{f"by_{key}": dict(self._means(key)) for key in ("part", "layer", "phase")},
@@ -127,11 +130,11 @@ class EnergyReport:
             yield name, {"drawn": float(np.mean(drawn)), "dissipated": float(np.mean(dissipated))}
 
     def __str__(self) -> str:
-        total = float(np.mean(self.total))
+        total, power = float(np.mean(self.total)), float(np.mean(self.power))
         lines = [
             f"{self.circuit} on {self.technology}: {engineering(total, 'J')} drawn from the supply, "
             f"{engineering(float(np.mean(self.dissipated)), 'J')} dissipated in elements",
-            f"{engineering(self.duration, 's')}, {engineering(float(np.mean(self.power)), 'W')}, "
+            f"read after {engineering(self.duration, 's')} ({self.basis}), {engineering(power, 'W')}, "
             f"{engineering(total / self.tokens, 'J')} a token ({self.tokens})",
             f"{'part':<12}{'drawn':>12}{'share':>8}{'dissipated':>12}",
         ]

@@ -11,6 +11,7 @@ from small_models import PROMPT, write_small
 from dsmachine.circuits.cells import Feedback, View
 from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.errors import Error
 from dsmachine.circuits.mapping.gpt2 import map_model
 from dsmachine.circuits.technology import Technology, load_technology
 from dsmachine.emulator.run import transient
@@ -226,6 +227,46 @@ def test_energy_does_not_depend_on_elements() -> None:
         assert found.total == pytest.approx(exact.total, rel=1e-5)
     single = weigh(circuit, inputs, end, tolerance=1e-4, precision="float32")
     assert single.total == pytest.approx(exact.total, rel=1e-3)
+
+
+def test_joules_are_the_machines_not_the_solvers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Up to a stated time they depend neither on the solver's windows nor on how long it went on."""
+    model = load_model(str(write_small(tmp_path)))
+    tokens = model.encode(PROMPT)
+    circuit, inputs = map_model(model, len(tokens)), {"embed": model.embed(tokens)}
+    ends, found = set(), []
+    for window, bits in ((16.0, 8), (16.0, 10), (7.0, 8), (40.0, 8)):
+        monkeypatch.setattr("dsmachine.emulator.run.WINDOW", window)
+        meter = EnergyMeter()
+        run = transient(circuit, inputs, settle_bits=bits, tolerance=1e-4, observers=[meter])
+        if not found:
+            assert run.settling_time is not None
+            until = float(run.settling_time.max())
+        ends.add(meter.duration)
+        found.append([meter.report(until=share * until) for share in (1.0, 1.5)])
+    assert len(ends) >= 3
+    for reports in found:
+        for report, want in zip(reports, found[0], strict=True):
+            assert report.total == pytest.approx(want.total, rel=1e-3)
+            assert report.dissipated == pytest.approx(want.dissipated, rel=1e-3)
+            for part, costs in want.by("part").items():
+                assert np.ravel(report.by("part")[part]) == pytest.approx(np.ravel(costs), rel=3e-3), part
+
+
+def test_at_rest_energy_grows_with_power() -> None:
+    circuit, _ = tile()
+    meter = EnergyMeter()
+    transient(
+        circuit, {"u": np.ones((2, 3))}, duration=30 * TAU, tolerance=1e-7, precision="float64", observers=[meter]
+    )
+    told = meter.report(until=45 * TAU, basis="timer time")
+    longer = weigh(circuit, {"u": np.ones((2, 3))}, 45 * TAU)
+    assert told.duration == pytest.approx(45 * TAU) and "timer time" in str(told)
+    assert told.to_json()["until"] == "timer time" and meter.report().basis == "end of the run"
+    for part, costs in longer.by("part").items():
+        assert np.ravel(told.by("part")[part]) == pytest.approx(np.ravel(costs), rel=1e-6), part
+    with pytest.raises(Error, match="until is nan"):
+        meter.report(until=float("nan"))
 
 
 def test_batch_gives_each_sample_its_own_joules() -> None:

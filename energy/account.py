@@ -1,0 +1,179 @@
+"""From integrals to joules: who drew what from the supply, and what became heat, by part, layer and phase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..circuits.cells import Meter, NodeArray, Term, feedback_of
+from ..circuits.circuit import Circuit
+from ..circuits.technology import Technology
+from .report import EnergyReport, Entry
+
+Array = Any
+END_OF_RUN = "end of the run"
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Integrals over a run of `seconds`, by array (batch, *shape), logical units.
+
+    square ∫x², magnitude ∫|x|, travel ∫|dx|; rest: joules of heat, joules delivered and coulombs (3, batch) of the
+    parts whose law has a `rest`; start, last: where the arrays began and where they ended.
+    """
+
+    seconds: float
+    batch: int
+    square: Mapping[str, Array]
+    magnitude: Mapping[str, Array]
+    travel: Mapping[str, Array]
+    rest: Mapping[str, Array]
+    start: Mapping[str, Array]
+    last: Mapping[str, Array]
+
+
+def weigh(
+    circuit: Circuit, technology: Technology, laws: Mapping[str, Meter], sums: Sums, *, tokens: int | None, basis: str
+) -> EnergyReport:
+    """The account of a run. laws: power law by part; basis: what the seconds of the run are."""
+    account = _Account(circuit, technology, laws, sums)
+    delivered = np.zeros(sums.batch)
+    for term in circuit.terms.values():
+        delivered += account.weigh_term(term)
+        account.weigh_retention(term)
+    for node in circuit.arrays.values():
+        if not node.clamped:
+            account.weigh_node(node)
+    account.weigh_drivers()
+    account.weigh_converters()
+    weights = sum(term.weights(circuit) for term in circuit.terms.values())
+    return EnergyReport(
+        circuit=circuit.name,
+        technology=f"{technology.name} {technology.corner}",
+        duration=sums.seconds,
+        basis=basis,
+        tokens=tokens or _rows(circuit),
+        entries=tuple(account),
+        delivered=delivered,
+        stored_before=account.stored(sums.start),
+        stored_after=account.stored(sums.last),
+        weights=weights,
+        programming=weights * technology.switch.refresh_energy,
+        passive=not any(term.conveyed for term in circuit.terms.values()),
+    )
+
+
+class _Account:
+    """Entries by (part, layer, phase), in order of first mention."""
+
+    def __init__(self, circuit: Circuit, technology: Technology, laws: Mapping[str, Meter], sums: Sums) -> None:
+        self.circuit, self.technology, self.laws, self.sums = circuit, technology, laws, sums
+        self._lines: dict[tuple[str, str, str], Array] = {}
+
+    def add(self, part: str, layer: str, phase: str = "anneal", *, drawn: Array = 0.0, dissipated: Array = 0.0) -> None:
+        line = self._lines.setdefault((part, layer, phase), np.zeros((2, self.sums.batch)))
+        line[0] += drawn
+        line[1] += dissipated
+
+    def __iter__(self) -> Iterator[Entry]:
+        for (part, layer, phase), (drawn, dissipated) in self._lines.items():
+            yield Entry(part, layer, phase, drawn, dissipated)
+
+    def weigh_term(self, term: Term) -> Array:
+        """Heat and supply of one term; returns what its drivers delivered [J]."""
+        heat, delivered, coulombs = self._integrated(term.name)
+        tech, standing = self.technology, self.laws[term.name].standing * self.sums.seconds
+        drawn = tech.supply.vdd * (tech.buffer.class_b_factor * coulombs + standing)
+        self.add(term.kind, self._layer(term), drawn=drawn, dissipated=heat)
+        return delivered
+
+    def weigh_retention(self, term: Term) -> None:
+        held, tech = term.weights(self.circuit), self.technology
+        if not held:
+            return
+        leak = held * tech.switch.off_current * tech.supply.vdd * self.sums.seconds
+        refresh = held * tech.switch.refresh_energy * self.sums.seconds / tech.switch.refresh_interval
+        self.add("retention", self._layer(term), drawn=leak)
+        self.add("refresh", self._layer(term), drawn=refresh)
+
+    def weigh_node(self, node: NodeArray) -> None:
+        """Feedback heat, and the conveyor's bias and mirrored current."""
+        heat, _, coulombs = self._integrated(feedback_of(node.name))
+        self.add("feedback", node.layer, dissipated=heat)
+        if any(term.conveyed for term in self.circuit.into(node.name)):
+            farads = node.capacitance * self.circuit.units(node.name)
+            coulombs = coulombs + _total(self.sums.travel[node.name], farads)
+            conveyor = self.technology.conveyor
+            standing = conveyor.bias_current * node.count * self.sums.seconds
+            drawn = self.technology.supply.vdd * (standing + conveyor.mirror_copies * coulombs)
+            self.add("conveyors", node.layer, drawn=drawn)
+
+    def weigh_drivers(self) -> None:
+        """Class-A bias of the buffers."""
+        bias = self.technology.buffer.bias_current * self.technology.supply.vdd * self.sums.seconds
+        for name, count in driver_counts(self.circuit).items():
+            node = self.circuit.arrays[name]
+            self.add("input drivers" if node.clamped else "buffers", node.layer, drawn=bias * count)
+
+    def weigh_converters(self) -> None:
+        """One DAC conversion for each input node, one ADC conversion for each output node."""
+        converter = self.technology.converter
+        for node in self.circuit.inputs():
+            self.add("converters", node.layer, "load", drawn=node.count * converter.dac_energy)
+        if self.circuit.output is not None:
+            node = self.circuit.arrays[self.circuit.output]
+            self.add("converters", node.layer, "read", drawn=node.count * converter.adc_energy)
+
+    def stored(self, values: Mapping[str, Array]) -> Array:
+        """½CV² on all free nodes [J], (batch,)."""
+        total = np.zeros(self.sums.batch)
+        for node in self.circuit.arrays.values():
+            if not node.clamped:
+                volts = values[node.name] * self.circuit.units(node.name)
+                total += _total(volts * volts, 0.5 * node.capacitance)
+        return total
+
+    def _integrated(self, part: str) -> tuple[Array, Array, Array]:
+        """A part's heat [J], energy delivered to it [J] and charge it takes [C] beside its standing current."""
+        law, sums = self.laws[part], self.sums
+        heat, delivered, coulombs = sums.rest.get(part, np.zeros((3, sums.batch)))
+        return (
+            heat + self._sum(law.heat, sums.square),
+            delivered + self._sum(law.delivered, sums.square),
+            coulombs + self._sum(law.supply, sums.magnitude),
+        )
+
+    def _sum(self, weights: Mapping[str, Array], integrals: Mapping[str, Array]) -> Array:
+        each = (_total(integrals[name], weight) for name, weight in weights.items())
+        return sum(each, start=np.zeros(self.sums.batch))
+
+    def _layer(self, term: Term) -> str:
+        return self.circuit.arrays[term.target].layer
+
+
+def _total(integral: Array, weight: Array) -> Array:
+    """Σ over nodes of an integral (batch, *shape) × weight (broadcastable to the shape), (batch,)."""
+    return integral.reshape(len(integral), -1) @ np.broadcast_to(weight, integral.shape[1:]).astype(float).reshape(-1)
+
+
+def driver_counts(circuit: Circuit) -> dict[str, int]:
+    """Nodes of each array that deliver current to couplings or products, so need a buffer."""
+    masks: dict[str, Array] = {}
+    for term in circuit.terms.values():
+        for view in term.drivers():
+            mask = masks.setdefault(view.array, np.zeros((1, *circuit.arrays[view.array].shape), bool))
+            view.of(mask)[...] = True
+    exists = {name: circuit.arrays[name].exists for name in masks}
+    return {
+        name: int(np.count_nonzero(mask if exists[name] is None else mask & exists[name]))
+        for name, mask in masks.items()
+    }
+
+
+def _rows(circuit: Circuit) -> int:
+    """Positions of the output array; 1 without one."""
+    shape = circuit.arrays[circuit.output].shape if circuit.output is not None else ()
+    return int(np.prod(shape[:-1])) if len(shape) > 1 else 1
