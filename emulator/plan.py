@@ -131,7 +131,7 @@ def _stage(circuit: Circuit, backend: Backend, node: NodeArray, terms: list[Term
 
 def _paces(node: NodeArray) -> tuple[Array | None, tuple[tuple[float, Array], ...]]:
     """(pace of each node, sets of equal pace if they are few); (None, ()) where all nodes have one time constant."""
-    if np.ptp(node.time_constants) == 0:
+    if np.ndim(node.time_constants) == 0 or np.ptp(node.time_constants) == 0:
         return None, ()
     pace = node.time_constant / np.broadcast_to(np.asarray(node.time_constants, float), node.shape)
     values, which = np.unique(pace, return_inverse=True)
@@ -149,6 +149,8 @@ def _constant(node: NodeArray, standing: Array) -> float | None:
     """γ of nodes without control, if it is the same for all: feedback and passive load may add up to it."""
     if node.feedback is not None:
         return None
+    if np.ndim(node.ratio) == 0 and not np.any(standing):
+        return float(node.ratio)
     gamma = np.asarray(node.ratio, float) + standing
     mean = float(np.mean(gamma))
     return mean if float(np.ptp(gamma)) <= 1e-12 * mean else None
@@ -172,6 +174,8 @@ def _ordered_by_layer(circuit: Circuit) -> list[tuple[str, ...]]:
     components = circuit.order()
     layer = {name: circuit.arrays[c[0]].layer for c in components for name in c}
     labels = list(dict.fromkeys(layer.values()))
+    if len(labels) == 1:
+        return components
     edges: dict[str, list[str]] = {label: [] for label in labels}
     for name, label in layer.items():
         edges[label] += [layer[n] for n in circuit.needs(name) if n in layer and layer[n] != label]

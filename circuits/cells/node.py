@@ -135,7 +135,8 @@ class NodeArray:
     @property
     def time_constant(self) -> float:
         """The longest C/g₀ of the array in seconds."""
-        return float(np.max(self.time_constants))
+        each = self.time_constants
+        return each if isinstance(each, float) else float(np.max(each))
 
     @property
     def count(self) -> int:
