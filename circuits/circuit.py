@@ -115,13 +115,13 @@ class Circuit:
         """A constant drive (logical units) into each node."""
         return self.add(Source(name, target, checks.values(f"value of term {name!r}", value).astype(float)))
 
-    def tanh(self, name: str, source: str | View, target: str, gain: float = 1.0) -> Term:
-        """A tanh pair a node."""
-        return self.add(TanhPair(name, target, as_view(source), gain=gain))
+    def tanh(self, name: str, source: str | View, target: str, gain: float = 1.0, **options: Any) -> Term:
+        """A tanh pair a node; options as `TanhPair`."""
+        return self.add(TanhPair(name, target, as_view(source), gain=gain, **options))
 
-    def rectify(self, name: str, source: str | View, target: str, gain: float = 1.0) -> Term:
-        """A rectifier a node."""
-        return self.add(Rectifier(name, target, as_view(source), gain=gain))
+    def rectify(self, name: str, source: str | View, target: str, gain: float = 1.0, **options: Any) -> Term:
+        """A rectifier a node; options as `Rectifier`."""
+        return self.add(Rectifier(name, target, as_view(source), gain=gain, **options))
 
     # --- copies ---------------------------------------------------------------------------------------
 

@@ -86,7 +86,8 @@ class ProductUnit:
 
 @dataclass(frozen=True)
 class SoftmaxUnit:
-    """slope_factor n; tail_current [A] a row; leakage_floor [nats] under the row's maximum; area [m²] a branch."""
+    """slope_factor n; tail_current [A] of a row; leakage_floor [nats] under the row's maximum, used only when asked
+    for; area [m²] a branch."""
 
     slope_factor: float = _q("1")
     tail_current: float = _q("A")
@@ -96,7 +97,7 @@ class SoftmaxUnit:
 
 @dataclass(frozen=True)
 class TanhUnit:
-    """slope_factor n; tail_current [A]; area [m²]."""
+    """slope_factor n, which sets the (ideal) divider in front of the pair; tail_current [A]; area [m²]."""
 
     slope_factor: float = _q("1")
     tail_current: float = _q("A")
@@ -198,4 +199,16 @@ SECTIONS: dict[str, type] = {
 FIELDS = {"temperature": {"unit": "K", "zero": False}} | {
     f"{section}.{f.name}": dict(f.metadata) for section, kind in SECTIONS.items() for f in fields(kind)
 }
+INFORMATION = (  # for people: nothing is computed from these
+    "device.width",
+    "device.length",
+    "device.on_conductance",
+    "wire.resistance_per_length",
+    "tanh.slope_factor",
+    "controller.power_per_coupling",
+    "controller.step",
+    "controller.area_per_coupling",
+    "mismatch.threshold_area",
+    "mismatch.beta_area",
+)
 UNITS: dict[str, str] = {key: str(meta["unit"]) for key, meta in FIELDS.items()}

@@ -42,7 +42,8 @@ def weigh(
     account = _Account(circuit, technology, laws, sums)
     delivered = np.zeros(sums.batch)
     for term in circuit.terms.values():
-        delivered += account.weigh_term(term)
+        if term.name in laws:
+            delivered += account.weigh_term(term)
         account.weigh_retention(term)
     for node in circuit.arrays.values():
         if not node.clamped:

@@ -139,6 +139,11 @@ class NodeArray:
         return each if isinstance(each, float) else float(np.max(each))
 
     @property
+    def present(self) -> Array:
+        """1 for nodes that exist, 0 for others; plain 1 where all do."""
+        return 1.0 if self.exists is None else np.asarray(self.exists, float)
+
+    @property
     def count(self) -> int:
         """Nodes that exist."""
         return int(np.prod(self.shape)) if self.exists is None else int(np.count_nonzero(self.exists))
@@ -194,7 +199,7 @@ class NodeArray:
     def meter(self, circuit: Circuit) -> Meter:
         """Heat g(v)·v² of the feedback; supply: its current g(v)·|v|, which the conveyor delivers at rest."""
         unit = circuit.units(self.name)
-        amperes = self.conductance * unit * (1.0 if self.exists is None else self.exists)
+        amperes = self.conductance * unit * self.present
         if self.feedback is not None:
             return Meter(rest=Controlled(self.name, self.feedback, amperes, unit))
         amperes = amperes * self.ratio

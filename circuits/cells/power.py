@@ -73,9 +73,11 @@ class Meter:
 
 
 def parts(circuit: Circuit) -> dict[str, Term | NodeArray]:
-    """Name of each part that has a power law -> its cell: every term, and `feedback of ARRAY` of every free array."""
-    terms: dict[str, Term | NodeArray] = dict(circuit.terms)
-    return terms | {feedback_of(node.name): node for node in circuit.arrays.values() if not node.clamped}
+    """Name of each part that has a power law -> its cell: every term that drives a free array, and `feedback of ARRAY`
+    of every free array. What drives an array that the run holds does nothing meanwhile."""
+    free = {name: node for name, node in circuit.arrays.items() if not node.clamped}
+    terms: dict[str, Term | NodeArray] = {n: term for n, term in circuit.terms.items() if term.target in free}
+    return terms | {feedback_of(name): node for name, node in free.items()}
 
 
 def feedback_of(array: str) -> str:

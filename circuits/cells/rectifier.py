@@ -3,6 +3,7 @@
 The knee is the smooth ramp of `smooth.py`, `knee` wide, so the law is exactly max(x, 0) outside |x| < knee.
 Noise: the mirror conducts like the resistor it stands for, 4kT·|dI/dv| = 4kT g U_t f′/U_s, 0 while off.
 Mismatch: gain β.
+Supply: a bias that keeps the mirror awake, and the current it carries, in both of its branches.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from .power import Meter, Power
 from .smooth import ramp, ramp_slope
 from .spice import elements, knee
-from .term import Array, Signals
+from .term import Array, Signals, View
 from .transfer import Transfer
 
 if TYPE_CHECKING:
@@ -31,10 +33,11 @@ B1 0 x I=V(in)<(-{{w}}) ? 0 : (V(in)>({{w}}) ? ({{g}})*V(in) : 2*({{g}})*({{w}})
 
 @dataclass(frozen=True)
 class Rectifier(Transfer):
-    """f(x) = gain · max(x, 0), smoothed over |x| < knee (logical units)."""
+    """f(x) = gain · max(x, 0), smoothed over |x| < knee (logical units). bias_current [A] of each."""
 
     gain: Array = 1.0
     knee: float = 1e-3
+    bias_current: float = 1e-6
     kind: ClassVar[str] = "rectifier"
 
     def f(self, x: Array) -> Array:
@@ -48,6 +51,10 @@ class Rectifier(Transfer):
         u_in = np.asarray(self.source.of(circuit.units(self.source.array)[None])[0], float)
         ratio = circuit.units(self.target) / u_in
         return node.conductance * ratio * abs(self.slope(self.source.of(x[self.source.array])))
+
+    def meter(self, circuit: Circuit) -> Meter:
+        rest = Mirrored(self.source, self.knee, 2 * self.full_current(circuit, self.gain))
+        return Meter(standing=self.bias_current * self.count(circuit), rest=rest)
 
     def area(self, circuit: Circuit, technology: Technology) -> float:
         return self.count(circuit) * technology.rectifier.area
@@ -66,3 +73,20 @@ class Rectifier(Transfer):
             return self
         shape = circuit.arrays[self.target].shape
         return replace(self, gain=self.gain * (1 + spread.mismatch * draw(self.name, "beta", shape)))
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """Power law of a mirror: supply Σ A max(x, 0), no heat in its own elements."""
+
+    source: View
+    knee: float
+    amperes: Array
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.source.array,)
+
+    def __call__(self, x: Signals) -> Power:
+        current = self.amperes * ramp(self.source.of(x[self.source.array]), self.knee)
+        return Power(0.0, 0.0, current.reshape(len(current), -1).sum(axis=1))

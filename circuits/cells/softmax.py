@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from .power import Meter
 from .spice import elements
 from .term import Array, Signals
 from .transfer import Transfer
@@ -56,13 +57,15 @@ class Softmax(Transfer):
     """Softmax along the last axis.
 
     exists: bool mask of branches, or None; gain: nats per logical unit (design temperature / actual temperature);
-    shift: branch offset [nats]; floor: nats under the row's maximum where leakage takes over (None: no leakage).
+    shift: branch offset [nats]; floor: nats under the row's maximum where leakage takes over (None: no leakage);
+    tail_current [A]: of a row, in front of the output mirrors.
     """
 
     exists: Array | None = None
     gain: float = 1.0
     shift: Array = 0.0
     floor: float | None = None
+    tail_current: float = 5e-6
     kind: ClassVar[str] = "softmax"
 
     def drive(self, x: Signals) -> Array:
@@ -141,6 +144,11 @@ class Softmax(Transfer):
         shape = circuit.arrays[self.target].shape
         full_scale = self.source.of(circuit.full_scale(self.source.array)[None])[0]
         return replace(self, shift=spread.offset * full_scale * draw(self.name, "branch offset", shape))
+
+    def meter(self, circuit: Circuit) -> Meter:
+        """Each row's tail, and its mirrors: Σ g U p, which is g U for one U in the row, at most its largest."""
+        branches = self.full_current(circuit) * (1.0 if self.exists is None else self.exists)
+        return Meter(standing=self.tail_current * self.count(circuit) + float(branches.max(axis=-1).sum()))
 
     def area(self, circuit: Circuit, technology: Technology) -> float:
         """By branch: one for each node of the target that exists."""

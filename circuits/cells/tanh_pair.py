@@ -9,6 +9,8 @@ of either to the other branch, so the difference I₁ − I₂ fluctuates by 2(I
 
 The tail's own noise is common to both branches; the output mirror is taken as noiseless.
 Mismatch: input-referred offset (V_t) of the pair.
+Supply: the pair's own tail, always; and its currents through the output mirror, whose branches carry g U_t |gain|
+together however the pair splits it. That is also the largest current that the cell delivers.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from .power import Meter
 from .spice import elements
 from .term import Array, Signals
 from .transfer import Transfer
@@ -34,10 +37,14 @@ B1 0 x I=({i})*tanh(({a})*V(in)+({b}))
 
 @dataclass(frozen=True)
 class TanhPair(Transfer):
-    """f(x) = gain · tanh(x + shift); shift is the pair's offset in logical units (0 unless fabricated)."""
+    """f(x) = gain · tanh(x + shift); shift is the pair's offset in logical units (0 unless fabricated).
+
+    tail_current [A]: of the pair itself, in front of the output mirror.
+    """
 
     gain: Array = 1.0
     shift: Array = 0.0
+    tail_current: float = 5e-6
     kind: ClassVar[str] = "tanh"
 
     def f(self, x: Array) -> Array:
@@ -53,6 +60,10 @@ class TanhPair(Transfer):
         node = circuit.arrays[self.target]
         falls = abs(self.slope(self.source.of(x[self.source.array])))
         return node.conductance * circuit.units(self.target) * falls / (2 * circuit.thermal_voltage)
+
+    def meter(self, circuit: Circuit) -> Meter:
+        delivered = float(self.full_current(circuit, self.gain).sum())
+        return Meter(standing=self.tail_current * self.count(circuit) + delivered)
 
     def area(self, circuit: Circuit, technology: Technology) -> float:
         return self.count(circuit) * technology.tanh.area

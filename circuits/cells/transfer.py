@@ -1,11 +1,16 @@
-"""Common ground of the transfer cells: one viewed array in, one array out, a current f(v) into each target node."""
+"""Common ground of the transfer cells: one viewed array in, one array out, a current f(v) into each target node.
+
+The output goes into a virtual ground, so no heat arises in a cell's own elements; what it draws from the supply follows
+from what it delivers, cell by cell.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .power import Meter
+import numpy as np
+
 from .term import Array, Signals, Term, View
 
 if TYPE_CHECKING:
@@ -19,7 +24,6 @@ class Transfer(Term):
     name: str
     target: str
     source: View
-    tail_current: float = 5e-6
 
     @property
     def sources(self) -> tuple[View, ...]:
@@ -38,9 +42,10 @@ class Transfer(Term):
         moved = dx.get(self.source.array)
         return 0.0 if moved is None else self.slope(self.source.of(x[self.source.array])) * self.source.of(moved)
 
-    def meter(self, circuit: Circuit) -> Meter:
-        """Output current into a virtual ground: no heat in the cell's own elements; the tail is drawn always."""
-        return Meter(standing=self.tail_current * self.count(circuit))
+    def full_current(self, circuit: Circuit, gain: Array = 1.0) -> Array:
+        """g U |gain| of each target node that exists [A]: what the output mirror delivers for `gain` logical units."""
+        node = circuit.arrays[self.target]
+        return np.broadcast_to(node.conductance * circuit.units(self.target) * abs(gain) * node.present, node.shape)
 
     def count(self, circuit: Circuit) -> int:
         return circuit.arrays[self.target].count

@@ -35,7 +35,7 @@ def map_gelu(b: Builder, name: str, pre: str, width: int, activation: str) -> st
     b.circuit.multiply(f"{arg}.cube", square, pre, arg, "pd,pd->pd", gain=0.044715 * scale)
     if activation == "tanh-pair":
         b.nodes(tanh, shape, spread=np.ones(shape))
-        b.circuit.tanh(tanh, arg, tanh)
+        b.circuit.tanh(tanh, arg, tanh, tail_current=b.technology.tanh.tail_current)
     else:
         _series(b, name, arg, tanh, shape, SERIES[activation])
     b.nodes(act, shape)
@@ -64,5 +64,5 @@ def map_relu(b: Builder, name: str, pre: str, width: int) -> str:
     """A rectifier a node; returns the activation's name."""
     act = f"{name}.act"
     b.nodes(act, (b.positions, width))
-    b.circuit.rectify(act, pre, act)
+    b.circuit.rectify(act, pre, act, bias_current=b.technology.rectifier.bias_current)
     return act

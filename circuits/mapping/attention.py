@@ -65,7 +65,8 @@ def _translinear(b: Builder, name: str, score: str, v: View, exists: Array, widt
     prob, context = f"{name}.prob", f"{name}.context"
     b.nodes(prob, (heads, p, p), spread=np.ones((heads, p, p)), exists=exists)
     cell = b.technology.softmax
-    b.circuit.add(Softmax(prob, prob, View(score), tail_current=cell.tail_current, exists=exists))
+    floor = cell.leakage_floor if b.leakage else None
+    b.circuit.add(Softmax(prob, prob, View(score), tail_current=cell.tail_current, exists=exists, floor=floor))
     b.nodes(context, (p, width))
     b.circuit.multiply(context, prob, v, context, "hij,jhd->ihd")
     return View(context)

@@ -20,7 +20,7 @@ class Builder:
     """Adds arrays with calibrated units and terms to one circuit.
 
     positions: P; coupling: "buffered", "balanced" or "passive"; input_resistance [Ω] of every node's conveyor;
-    layer: label of new arrays.
+    leakage: softmax branches leak; layer: label of new arrays.
     """
 
     circuit: Circuit
@@ -29,6 +29,7 @@ class Builder:
     positions: int
     coupling: str = "buffered"
     input_resistance: float = 0.0
+    leakage: bool = False
     layer: str = ""
 
     def nodes(

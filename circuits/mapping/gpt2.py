@@ -35,7 +35,9 @@ def map_model(
     activation: str = "tanh-pair",
     coupling: str = "buffered",
     input_resistance: float = 0.0,
+    leakage: bool = False,
     tokens: str = "parallel",
+    leakage: branches of the translinear softmax leak, technology.softmax.leakage_floor nats under their row's maximum.
     ranges: Ranges | None = None,
 ) -> Circuit:
     """The circuit of `model` for `positions` tokens; its input is `embed` (P, width), its output `logits` (P, V).
@@ -60,8 +62,10 @@ def map_model(
     if softmax == "taylor":
         _check_series(model, positions, order)
     ranges = ranges or Ranges(calibrate(model, positions, softmax, order, activation))
+    if leakage and softmax != "translinear":
+        raise Error(f"leakage is the translinear softmax's, and the softmax is {softmax!r}: leave it out")
     circuit = Circuit(model.name, temperature=tech.temperature, output="logits")
-    b = Builder(circuit, tech, ranges, positions, coupling, input_resistance)
+    b = Builder(circuit, tech, ranges, positions, coupling, input_resistance, leakage)
     _embed(b, model)
     x = "embed"
     for layer in range(model.config.layers):
@@ -76,6 +80,7 @@ def map_model(
         "activation": activation,
         "coupling": coupling,
         "input_resistance": input_resistance,
+        "leakage": leakage,
         "tokens": tokens,
         "technology": tech.name,
         "technology_values": {key: value for key, value, *_ in tech.describe()},

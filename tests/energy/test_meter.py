@@ -8,7 +8,7 @@ import pytest
 from scipy.integrate import quad_vec
 from small_models import PROMPT, write_small
 
-from dsmachine.circuits.cells import Feedback, View
+from dsmachine.circuits.cells import Feedback, Softmax, View
 from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.errors import Error
@@ -211,6 +211,26 @@ def test_what_ngspice_confirms_is_what_users_read(tmp_path: Path) -> None:
     assert {"coupling", "product", "feedback"} <= want.keys()
     for kind, joules in want.items():
         assert found[kind][1] == pytest.approx(joules, rel=1e-9, abs=1e-25), kind
+
+
+def test_tails_are_what_transfer_cells_deliver() -> None:
+    """Standing current: the cell's own tail, and the output mirrors, which carry the largest current it delivers."""
+    circuit = Circuit("transfers")
+    circuit.clamp("u", (2, 3))
+    unit = np.array([[0.2, 0.3, 0.3], [0.1, 0.2, 0.4]])
+    circuit.nodes("t", (2, 3), unit=unit)
+    tanh = circuit.tanh("tanh", "u", "t", gain=1.5, tail_current=2e-6)
+    circuit.nodes("p", (2, 3), unit=unit)
+    softmax = circuit.add(Softmax("softmax", "p", View("u"), tail_current=3e-6))
+    circuit.nodes("r", (2, 3), unit=unit)
+    rectifier = circuit.rectify("relu", "u", "r", bias_current=1e-6)
+    driven = {"u": np.full((1, 2, 3), 40.0)}  # the pair is on one side
+    delivered = G * float((unit * tanh.drive(driven)[0]).sum())
+    assert tanh.meter(circuit)(driven).supply == pytest.approx(6 * 2e-6 + delivered)
+    assert softmax.meter(circuit)(driven).supply == pytest.approx(2 * 3e-6 + G * (0.3 + 0.4))
+    delivered = G * float((unit * rectifier.drive(driven)[0]).sum())
+    assert rectifier.meter(circuit)(driven).supply == pytest.approx(6 * 1e-6 + 2 * delivered)  # both branches
+    assert rectifier.meter(circuit)({"u": -driven["u"]}).supply == pytest.approx(6e-6)
 
 
 # --- independence, batches, tables --------------------------------------------------------------------
