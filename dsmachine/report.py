@@ -86,7 +86,7 @@ def _tiles(annealed: Annealed, check: dict[str, Any] | None) -> Html:
         tile(_seconds(annealed.oracle_time), f"settled to {annealed.settle_bits:g} bits"),
         tile(engineering(float(np.mean(annealed.energy.per_token)), "J"), "drawn from the supply per token"),
         tile(f"{annealed.logit_error:.2g}", "logit error against the digital reference"),
-        tile(f"{agree['share']:.0%}", f"same likeliest token, {agree['compared']} clear positions"),
+        tile(_percent(agree["share"]), f"same likeliest token, {agree['compared']} clear positions"),
     ]
     nrmse = None if check is None else check.get("nrmse")
     if nrmse is not None:
@@ -176,7 +176,7 @@ def _accuracy(annealed: Annealed) -> Html:
                 ("Logit error", f"{annealed.logit_error:.3g} (worst position: max |Δlogit| / max |logit − mean|)"),
                 (
                     "Likeliest token agrees",
-                    f"{agree['share']:.1%} of {agree['compared']} positions with a clear margin",
+                    f"{_percent(agree['share'])} of {agree['compared']} positions with a clear margin",
                 ),
                 ("Too close to call", f"{agree['close']} positions"),
             ]
@@ -282,6 +282,11 @@ def _words(key: str) -> str:
 
 def _joules(value: float) -> str:
     return engineering(value, "J") if value else "–"
+
+
+def _percent(share: float | int | None) -> str:
+    """A share of positions; none where no position is clear."""
+    return "–" if share is None else f"{share:.0%}"
 
 
 def _share(value: float) -> str:

@@ -17,7 +17,7 @@ from .circuits.checkpoints import Model, load_model
 from .circuits.chip import Chip, fabricate
 from .circuits.circuit import Circuit
 from .circuits.errors import Error
-from .circuits.mapping.gpt2 import map_model
+from .circuits.mapping.gpt2 import calibrate, map_model
 from .circuits.reference import forward
 from .circuits.technology import Technology, load_technology
 from .emulator.errors_by_layer import ErrorByLayer
@@ -69,7 +69,7 @@ class Annealed:
         return logit_error(self.logits, self.reference)
 
     @property
-    def argmax_agreement(self) -> dict[str, float | int]:
+    def argmax_agreement(self) -> dict[str, float | int | None]:
         """Share of positions whose likeliest token agrees, where the reference's margin exceeds twice the error."""
         return argmax_agreement(self.logits, self.reference)
 
@@ -134,13 +134,14 @@ def logit_error(logits: Array, reference: Array) -> float:
     return float((np.abs(logits - reference).max(axis=-1) / spread).max())
 
 
-def argmax_agreement(logits: Array, reference: Array) -> dict[str, float | int]:
-    """share: positions that agree among those whose margin exceeds twice the largest error; compared, close: counts."""
+def argmax_agreement(logits: Array, reference: Array) -> dict[str, float | int | None]:
+    """share: positions that agree among those whose margin exceeds twice the largest error (None if there are none);
+    compared, close: counts."""
     best = np.sort(reference, axis=-1)
     margin = best[:, -1] - best[:, -2]
     clear = margin > 2 * np.abs(logits - reference).max(axis=-1)
     agree = logits.argmax(axis=-1) == reference.argmax(axis=-1)
-    share = float(agree[clear].mean()) if clear.any() else 1.0
+    share = float(agree[clear].mean()) if clear.any() else None
     return {"share": share, "compared": int(clear.sum()), "close": int((~clear).sum())}
 
 
@@ -183,17 +184,20 @@ def anneal(
     """
     _check(noise, noise_seed, method, settle_bits, timer_prompts)
     watch = _Stopwatch(stage)
-    watch("calibrate and map")
+    watch("calibrate")
     tech = load_technology(technology) if isinstance(technology, str) else technology
     loaded = load_model(model) if isinstance(model, str) else model
     ids = loaded.encode(prompt)
+    series: dict[str, Any] = {"softmax": softmax, "order": order, "activation": activation}
+    ranges = calibrate(loaded, len(ids), **series)
+    watch("map")
     circuit = map_model(
-        loaded, len(ids), technology=tech, softmax=softmax, order=order, activation=activation,
-        coupling=coupling, input_resistance=input_resistance, tokens=tokens,
+        loaded, len(ids), technology=tech, coupling=coupling, input_resistance=input_resistance, tokens=tokens,
+        ranges=ranges, **series,
     )  # fmt: skip
     chip = fabricate(circuit, seed=chip_seed, mismatch=mismatch, vt_mismatch=vt_mismatch, offset=offset, trim=trim)
     inputs = {"embed": loaded.embed(ids)}
-    watch("anneal")
+    watch("solve", "anneal")
     meter = EnergyMeter(tech)
     stepped = noise == "off" and method == "stepper"
     run = transient(
@@ -298,8 +302,8 @@ def _timer(model: Model, chip: Chip, positions: int, bits: float, precision: str
         )  # fmt: skip
     if np.isnan(waits).any():
         log.warning(
-            "no timer time: %d of %d calibration prompts have not settled to %g bits in %.3g s; the slowest array is %r",
-            np.isnan(waits).sum(), prompts, bits, run.duration, max(run.by_array, key=lambda name: run.by_array[name]),
+            "no timer time: %d of %d calibration prompts have not settled to %g bits in %.3g s, last of all %r",
+            np.isnan(waits).sum(), prompts, bits, run.duration, max(run.by_array, key=run.by_array.__getitem__),
         )  # fmt: skip
         return float("nan")
     log.info("timer: %d calibration prompts settle after %.4g to %.4g s", prompts, waits.min(), waits.max())
@@ -317,17 +321,17 @@ def _weighed(meter: EnergyMeter, run: Run, timer: float) -> EnergyReport:
 
 
 class _Stopwatch:
-    """Seconds of each named stage; calling it ends one stage and begins the next."""
+    """Seconds of each stage by its key; calling it ends one stage and begins the next, announced by its label."""
 
     def __init__(self, announce: Callable[[str], None]) -> None:
         self.announce = announce
         self.seconds: dict[str, float] = {}
         self._name, self._begun = "", time.perf_counter()
 
-    def __call__(self, name: str) -> None:
+    def __call__(self, name: str, label: str = "") -> None:
         now = time.perf_counter()
         if self._name:
             self.seconds[self._name] = now - self._begun
         self._name, self._begun = name, now
         if name:
-            self.announce(name)
+            self.announce(label or name)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_models import PROMPT, write_small
+from small_models import write_small
 
 import dsmachine as ds
 from dsmachine import tasks
@@ -44,3 +44,9 @@ def test_a_timer_prompt_that_saturates_is_said(model: Path, caplog: pytest.LogCa
     with caplog.at_level(logging.WARNING, "dsmachine"):
         timer(model, 6, chip=chip)
     assert "nodes saturate on the calibration prompts, most in" in caplog.text
+
+
+def test_agreement_of_nothing_is_no_number() -> None:
+    reference = np.array([[1.0, 0.9, 0.0], [1.0, 0.95, 0.0]])
+    assert tasks.argmax_agreement(reference + [0.2, 0, 0], reference) == {"share": None, "compared": 0, "close": 2}
+    assert tasks.argmax_agreement(reference, reference) == {"share": 1.0, "compared": 2, "close": 0}

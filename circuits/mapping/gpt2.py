@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,6 @@ def map_model(
     input_resistance: float = 0.0,
     leakage: bool = False,
     tokens: str = "parallel",
-    leakage: branches of the translinear softmax leak, technology.softmax.leakage_floor nats under their row's maximum.
     ranges: Ranges | None = None,
 ) -> Circuit:
     """The circuit of `model` for `positions` tokens; its input is `embed` (P, width), its output `logits` (P, V).
@@ -49,19 +49,18 @@ def map_model(
         resistors onto the node, which gives up swing and feedback for them; nodes with controlled feedback stay
         buffered).
     input_resistance: r_x [Ω] of every conveyor, 0 for ideal; technology.conveyor.input_resistance is a real one.
-    ranges: calibrated ranges; None: from the model's own calibration text.
+    leakage: branches of the translinear softmax leak, technology.softmax.leakage_floor nats under their row's maximum.
+    ranges: what `calibrate` found for the same positions, softmax, order and activation; None: calibrate now.
     Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
     with it and whose Σe is not positive, and couplings beyond the device.
     """
     tech = load_technology(technology) if isinstance(technology, str) else technology
     model = model if isinstance(model, Model) else load_model(model)
-    softmax = softmax or ("taylor" if model.config.softmax != "exact" else "translinear")
-    _check(model, positions, softmax, activation, coupling, tokens)
-    order = _order(softmax, order)
+    _check_variant(coupling, tokens)
     checks.number("input_resistance", input_resistance, "give ohms, 0 (ideal) or more, such as 18", least=0)
-    if softmax == "taylor":
-        _check_series(model, positions, order)
-    ranges = ranges or Ranges(calibrate(model, positions, softmax, order, activation))
+    if ranges is None:
+        ranges = calibrate(model, positions, softmax=softmax, order=order, activation=activation)
+    softmax, order = _resolved(model, positions, softmax, order, activation)
     if leakage and softmax != "translinear":
         raise Error(f"leakage is the translinear softmax's, and the softmax is {softmax!r}: leave it out")
     circuit = Circuit(model.name, temperature=tech.temperature, output="logits")
@@ -89,13 +88,21 @@ def map_model(
     return circuit
 
 
-def calibrate(model: Model, positions: int, softmax: str, order: int, activation: str) -> dict[str, Array]:
-    """Ranges of every activation on the model's calibration text, (first position, others)."""
+def calibrate(
+    model: Model, positions: int, *, softmax: str | None = None, order: int | None = None, activation: str = "tanh-pair"
+) -> Ranges:
+    """Ranges of every activation on the model's calibration text, (first position, others); options of `map_model`.
+
+    Raises Error for unknown options, no text, and Taylor attention whose Σe is not positive on it.
+    """
+    softmax, order = _resolved(model, positions, softmax, order, activation)
     if not model.calibration_text:
         raise Error(
             f"model {model.name!r} has no calibration text: put some thousand characters into its calibration.txt"
         )
-    return calibrate_ranges(
+    if softmax == "taylor":
+        _check_series(model, positions, order)
+    found = calibrate_ranges(
         model,
         model.calibration_text,
         positions,
@@ -104,20 +111,28 @@ def calibrate(model: Model, positions: int, softmax: str, order: int, activation
         order=order,
         activation={"tanh-pair": "gelu"}.get(activation, activation),
     )
+    return Ranges(found)
 
 
-def _check(model: Model, positions: int, softmax: str, activation: str, coupling: str, tokens: str) -> None:
+def _resolved(model: Model, positions: int, softmax: str | None, order: int | None, activation: str) -> tuple[str, int]:
+    """(softmax, order) as they will be built."""
     context = model.config.context
     checks.whole("positions", positions, 1, context, f"use a whole number, 1 … {context}, the context of {model.name}")
-    for what, value, known in (
-        ("softmax", softmax, SOFTMAXES),
-        ("activation", activation, ACTIVATIONS),
-        ("coupling", coupling, COUPLINGS),
-    ):
-        if value not in known:
-            raise Error(f"{what} {value!r} is unknown: use {' or '.join(known)}")
+    softmax = softmax or ("taylor" if model.config.softmax != "exact" else "translinear")
+    _check_known("softmax", softmax, SOFTMAXES)
+    _check_known("activation", activation, ACTIVATIONS)
+    return softmax, _order(softmax, order)
+
+
+def _check_variant(coupling: str, tokens: str) -> None:
+    _check_known("coupling", coupling, COUPLINGS)
     if tokens != "parallel":
         raise Error(f"tokens {tokens!r} is not built yet: use 'parallel' (every position has its own nodes)")
+
+
+def _check_known(what: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise Error(f"{what} {value!r} is unknown: use {' or '.join(known)}")
 
 
 def _check_series(model: Model, positions: int, order: int) -> None:

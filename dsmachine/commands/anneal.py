@@ -57,9 +57,7 @@ def anneal(
         str | None, typer.Option(help="elements or stepper [default: elements; the stepper for noise].")
     ] = None,
     precision: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
-    timer_prompts: Annotated[
-        int, typer.Option(help="N: the timer time is the p99 of N calibration prompts; 0: none.")
-    ] = 4,
+    timer_prompts: Annotated[int, typer.Option(help="N: the timer is the p99 of N calibration prompts; 0: none.")] = 4,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a run file (HDF5).")] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -142,7 +140,7 @@ def _settling(found: Annealed) -> str:
 
 def _agreement(found: Annealed) -> str:
     said = found.argmax_agreement
-    if not said["compared"]:
+    if said["share"] is None:
         return f"no position has a margin beyond the error; all {said['close']} are too close to tell"
     clear = f"{said['share']:.0%} of {said['compared']} positions with a clear margin"
     return clear if not said["close"] else f"{clear}; {said['close']} too close to tell"

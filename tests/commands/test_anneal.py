@@ -50,6 +50,7 @@ def test_json_has_what_is_documented(small: str, capfd: pytest.CaptureFixture[st
     assert found["logit_error"] < 2.0**-8
     assert found["argmax_agreement"]["share"] == 1.0
     assert sum(found["argmax_agreement"][k] for k in ("compared", "close")) == 4
+    assert list(found["wall_s"]) == ["calibrate", "map", "solve", "timer", "reference"]
     assert found["saturated_nodes"] == 0
     assert found["peak_rss_bytes"] > 1e6
     assert found["noise"] is None
@@ -118,9 +119,9 @@ def test_progress_ends_with_every_array_settled(small: str) -> None:
 
         ds.anneal(small, PROMPT, observers=[share], stage=announce, timer_prompts=1)
         assert share.share == 1.0
-    assert lines[:2] == ["", "calibrate and map"]
-    assert re.fullmatch(r"anneal  \d+ ns", lines[2])
-    assert lines[3:] == ["timer"]
+    assert lines[:3] == ["", "calibrate", "map"]
+    assert re.fullmatch(r"anneal  \d+ ns", lines[3])
+    assert lines[4:] == ["timer"]
 
 
 def test_api_takes_a_loaded_model(small: str) -> None:

@@ -163,7 +163,7 @@ def test_prompt(prompt: str, words: tuple[str, ...], small: Path, out: Path, ref
 
 @pytest.mark.parametrize("positions", [0, 9, -1])
 def test_positions_outside_the_context(positions: int, small: Path, refused: Refused) -> None:
-    refused("info", small, "--positions", positions, words=(f"{positions} positions", "1 … 8", "choose"))
+    refused("info", small, "--positions", positions, words=(f"positions is {positions}", "1 … 8", "context of small"))
 
 
 @pytest.mark.parametrize("command", ["netlist", "crosscheck"])
@@ -311,8 +311,8 @@ def test_unknown_engine(small: Path, refused: Refused) -> None:
         (["--trim", "write-verify=x"], ("--trim 'write-verify=x'", "write none, or")),
         (["--trim", "write-verify=-1"], ("trim write-verify is -1.0", "standard deviation")),
         (["--chip-seed", "-1"], ("chip seed is -1", "whole number")),
-        (["--noise", "thermal", "--noise-seed", "-1"], ("noise_seed -1", "non-negative")),
-        (["--tolerance", "0"], ("tolerance 0.0", "share of full scale")),
+        (["--noise", "thermal", "--noise-seed", "-1"], ("noise_seed is -1", "whole number")),
+        (["--tolerance", "0"], ("tolerance is 0.0", "share of full scale")),
         (["--settle-bits", "-1"], ("settle_bits", "-1", "choose")),
         (["--settle-bits", "nan"], ("settle_bits", "nan", "choose")),
         (["--accuracy", "high"], ("accuracy 'high'", "'waveform' or 'settling'")),
@@ -322,14 +322,17 @@ def test_unknown_engine(small: Path, refused: Refused) -> None:
         (["--precision", "half"], ("precision 'half'", "float32")),
         (["--softmax", "hard"], ("softmax 'hard'", "translinear or taylor")),
         (["--taylor-order", "3"], ("order 3", "ignored by softmax 'translinear'", "leave it out")),
-        (["--softmax", "taylor", "--taylor-order", "0"], ("order 0", "use 1 or more")),
+        (
+            ["--softmax", "taylor", "--taylor-order", "0"],
+            ("order of the Taylor series is 0", "use a whole number, 1 …"),
+        ),
         (["--activation", "swish"], ("activation 'swish'", "tanh-pair")),
         (["--coupling", "loose"], ("coupling 'loose'", "buffered")),
         (["--input-resistance", "-1"], ("input_resistance is -1.0", "0 (ideal) or more")),
         (["--input-resistance", "nan"], ("input_resistance is nan", "0 (ideal) or more")),
         (["--tokens", "serial"], ("tokens 'serial'", "'parallel'")),
         (["--timer-prompts", "-1"], ("timer_prompts is -1", "0 (no timer)")),
-        (["--timer-prompts", "1000000"], ("timer_prompts is 1000000", "to 1000")),
+        (["--timer-prompts", "1000000"], ("timer_prompts is 1000000", "… 1000")),
         (["--offset", "5"], ("saturate", "lower the chip's mismatch and offset")),
     ],
 )

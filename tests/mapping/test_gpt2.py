@@ -144,8 +144,8 @@ def test_couplings_stay_within_the_device() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"positions": 0}, "0 positions"),
-        ({"positions": 129}, "129 positions"),
+        ({"positions": 0}, "positions is 0"),
+        ({"positions": 129}, "positions is 129"),
         ({"positions": 4, "softmax": "hard"}, "softmax 'hard'"),
         ({"positions": 4, "activation": "swish"}, "activation 'swish'"),
         ({"positions": 4, "coupling": "loose"}, "coupling 'loose'"),
