@@ -111,9 +111,10 @@ class Circuit:
             raise Error(f"term {name!r} names the array {target!r}, which the circuit lacks: add it first")
         return self.add(product(name, a, b, target, spec, self.arrays[target].shape, gain))
 
-    def bias(self, name: str, target: str, value: Array) -> Term:
+    def bias(self, name: str, target: str, value: Array, *, programmable: bool = True) -> Term:
         """A constant drive (logical units) into each node."""
-        return self.add(Source(name, target, checks.values(f"value of term {name!r}", value).astype(float)))
+        drive = checks.values(f"value of term {name!r}", value).astype(float)
+        return self.add(Source(name, target, drive, programmable))
 
     def tanh(self, name: str, source: str | View, target: str, gain: float = 1.0, **options: Any) -> Term:
         """A tanh pair a node; options as `TanhPair`."""

@@ -203,7 +203,7 @@ def _terms(sheet: Sheet) -> list[str]:
     for term in sheet.circuit.terms.values():
         reads = " and ".join(comment(view.array) for view in term.sources)
         route = f"{reads} -> " if reads else "-> "
-        lines += [f"* {comment(term.name)} ({term.kind}): {route}{comment(term.target)}", *term.spice(sheet)]
+        lines += [f"* {comment(term.name)} ({term.label}): {route}{comment(term.target)}", *term.spice(sheet)]
     return lines
 
 

@@ -41,6 +41,7 @@ class Coupling(Term):
         or a scalar or array broadcastable to the target's shape: one coupling per node, source and target being
         of one shape (a scalar 1.0 is a residual connection).
     elementwise: which of the two it is.
+    programmable: each weight is held on a capacitor, leaks and is refreshed; else a device of fixed size.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Coupling(Term):
     passive: bool = False
     balanced: bool = False
     elementwise: bool = False
+    programmable: bool = True
     kind: ClassVar[str] = "coupling"
 
     @property
@@ -135,8 +137,12 @@ class Coupling(Term):
     def drivers(self) -> tuple[View, ...]:
         return (self.source,)
 
+    @property
+    def label(self) -> str:
+        return self.kind if self.programmable else f"{self.kind}, fixed"
+
     def weights(self, circuit: Circuit) -> int:
-        return self.count(circuit)
+        return self.count(circuit) if self.programmable else 0
 
     def area(self, circuit: Circuit, technology: Technology) -> float:
         return self.count(circuit) * technology.coupling.area
@@ -294,11 +300,12 @@ def coupling(
     passive: bool = False,
     balanced: bool = False,
     elementwise: bool | None = None,
+    programmable: bool = True,
 ) -> Coupling:
     """A `Coupling` whose weight's shape says what it is: a matrix is dense, a vector or scalar one per node."""
     weight = weight if np.ndim(weight) == 0 else np.asarray(weight)
     each = np.ndim(weight) < 2 if elementwise is None else elementwise
-    return Coupling(name, target, as_view(source), weight, passive, balanced, each)
+    return Coupling(name, target, as_view(source), weight, passive, balanced, each, programmable)
 
 
 def _lead(shape: tuple[int, ...], width: int) -> tuple[int, ...]:

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source(Term):
-    """Constant drive `value` (logical units, broadcastable to the target's shape)."""
+    """Constant drive `value` (logical units, broadcastable to the target's shape); programmable as couplings are."""
 
     name: str
     target: str
     value: Array
+    programmable: bool = True
     kind: ClassVar[str] = "source"
 
     @property
@@ -56,5 +57,9 @@ class Source(Term):
     def count(self, circuit: Circuit) -> int:
         return circuit.arrays[self.target].count
 
+    @property
+    def label(self) -> str:
+        return self.kind if self.programmable else f"{self.kind}, fixed"
+
     def weights(self, circuit: Circuit) -> int:
-        return self.count(circuit)
+        return self.count(circuit) if self.programmable else 0

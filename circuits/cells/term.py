@@ -130,6 +130,11 @@ class Term:
         """Views whose nodes must deliver current to the cell, so need a buffer (gates need none)."""
         return ()
 
+    @property
+    def label(self) -> str:
+        """What a netlist's comments call it."""
+        return self.kind
+
     def weights(self, circuit: Circuit) -> int:
         """Number of programmed values that are held on capacitors and leak."""
         return 0

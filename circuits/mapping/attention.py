@@ -84,12 +84,12 @@ def _taylor(b: Builder, name: str, score: str, v: View, exists: Array, order: in
         powers.append(power)
     largest = b.ranges.spread(exp, exists.shape, position_axis=1)
     b.nodes(exp, exists.shape, spread=largest, exists=exists)
-    b.circuit.bias(f"{exp}.one", exp, exists.astype(float))
+    b.circuit.bias(f"{exp}.one", exp, exists.astype(float), programmable=False)
     for n, power in enumerate(powers, start=1):
         b.each(f"{exp}.{n}", power, exp, 1 / factorial(n))
     spread = _sum_range(b, total, largest)
     b.nodes(total, (heads, p, 1), spread=spread)
-    b.dense(total, exp, total, np.ones((1, p)))
+    b.fixed(total, exp, total, np.ones((1, p)))
     gain = PEAK / spread
     b.nodes(
         context,

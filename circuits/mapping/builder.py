@@ -66,16 +66,20 @@ class Builder:
         return name
 
     def dense(self, name: str, source: str | View, target: str, weight: Array, bias: Array | None = None) -> None:
-        """A weight matrix (out, in) and its bias source, named as the checkpoint names them."""
+        """A weight matrix (out, in) of the checkpoint and its bias source, named as there: programmable."""
         self.circuit.couple(name, source, target, weight, **self._variant(target))
         if bias is not None:
             self.circuit.bias(f"{name}.bias", target, bias)
 
+    def fixed(self, name: str, source: str | View, target: str, weight: Array) -> None:
+        """A weight matrix (out, in) that the mapping makes: fixed devices."""
+        self.circuit.couple(name, source, target, weight, programmable=False, **self._variant(target))
+
     def each(self, name: str, source: str | View, target: str, weight: Array) -> None:
-        """One coupling per node, of weight broadcastable to the target."""
+        """One coupling per node, of weight broadcastable to the target, that the mapping makes: fixed devices."""
         shape = self.circuit.arrays[target].shape
         weight = weight if np.ndim(weight) == 0 else np.broadcast_to(weight, shape).copy()
-        self.circuit.couple(name, source, target, weight, elementwise=True, **self._variant(target))
+        self.circuit.couple(name, source, target, weight, elementwise=True, programmable=False, **self._variant(target))
 
     def _variant(self, target: str) -> dict[str, bool]:
         """How couplings into an array are built; nodes with controlled feedback keep their conveyor."""

@@ -27,14 +27,14 @@ def map_layer_norm(b: Builder, name: str, source: str, width: int, epsilon: floa
     p, c, floor = b.positions, b.circuit, b.technology.node.feedback_floor
     mean, diff, root, norm = (f"{name}.{part}" for part in ("mean", "diff", "root", "norm"))
     b.nodes(mean, (p, 1))
-    b.dense(mean, source, mean, np.full((1, width), 1 / width))
+    b.fixed(mean, source, mean, np.full((1, width), 1 / width))
     b.nodes(diff, (p, width))
     b.each(f"{diff}.signal", source, diff, 1.0)
-    b.dense(f"{diff}.mean", mean, diff, np.full((width, 1), -1.0))
+    b.fixed(f"{diff}.mean", mean, diff, np.full((width, 1), -1.0))
     m = PEAK / b.ranges.spread(root, (p, 1))
     b.nodes(root, (p, 1), feedback=Feedback(root, m, floor))
     c.multiply(f"{root}.squares", diff, diff, root, "pd,pd->p", gain=m / width)
-    c.bias(f"{root}.epsilon", root, m * epsilon)
+    c.bias(f"{root}.epsilon", root, m * epsilon, programmable=False)
     b.nodes(norm, (p, width), feedback=Feedback(root, m, floor))
     b.each(f"{norm}.signal", diff, norm, m)
     return norm

@@ -19,6 +19,7 @@ from dsmachine.energy.area import area
 from dsmachine.energy.meter import EnergyMeter, EnergyReport, driver_counts
 from dsmachine.energy.report import engineering
 from dsmachine.netlists.heat import HeatMeter
+from dsmachine.netlists.writer import write_netlist
 
 Array = Any
 TAU = 49e-15 / 32.26e-6
@@ -331,6 +332,25 @@ def test_currents_and_leakage_come_from_the_technology() -> None:
     assert base.weights == 24 and base.programming == pytest.approx(24 * 4e-12)
     tight = drawn(tech.changed({"switch.off_current": 0.0}, "test"))
     assert tight.by("part")["refresh"][0] == 0
+
+
+def test_only_the_checkpoints_tensors_are_programmed(tmp_path: Path) -> None:
+    """Means, skips, halves and constants that the mapping makes are devices of a fixed size: nothing leaks there."""
+    model = load_model(str(write_small(tmp_path)))
+    p, t = 4, model.tensors
+    circuit = map_model(model, p)
+    folded = {"h.0.attn.c_attn", "h.0.attn.c_proj", "h.0.mlp.c_fc", "h.0.mlp.c_proj"}
+    for name, term in circuit.terms.items():
+        tensor = name in folded or name in {"wte", "wte.bias"} or name.removesuffix(".bias") in folded
+        assert bool(term.weights(circuit)) == tensor, name
+    held = sum(term.weights(circuit) for term in circuit.terms.values())
+    dense = sum(t[f"{name}.weight"].size + t[f"{name}.bias"].size for name in folded)
+    assert held == p * (dense + t["wte.weight"].size + len(t["wte.weight"]))
+    tokens = model.encode(PROMPT)
+    text = write_netlist(circuit, select="h.0.attn", inputs={"embed": model.embed(tokens)}).text
+    assert "* h.0.attn.c_attn (coupling): " in text
+    text = write_netlist(circuit, select="h.0.ln_1", inputs={"embed": model.embed(tokens)}).text
+    assert "* h.0.ln_1.diff.mean (coupling, fixed): " in text
 
 
 # --- silicon ------------------------------------------------------------------------------------------
