@@ -35,9 +35,9 @@ def thermal_intensity(plan: Plan, x: Mapping[str, Array]) -> Array:
     circuit, found = plan.circuit, {}
     for stage in plan.stages:
         node = circuit.arrays[stage.name]
-        gamma = stage.node.ratio if node.feedback is None else stage.gamma(x) - stage.standing
-        cells = sum((term.conductance(circuit, x) for term in circuit.into(stage.name)), start=np.zeros(node.shape))
-        total = node.conductance * gamma + stage.attenuation * cells
+        own = node.noise_conductance(stage.own(stage.gamma(x)), stage.load)
+        cells = [stage.noise_share(term) * term.conductance(circuit, x) for term in circuit.into(stage.name)]
+        total = own + sum(cells, start=np.zeros(node.shape))
         scale = 2 * BOLTZMANN * circuit.temperature / (node.capacitance * circuit.units(stage.name)) ** 2
         found[stage.name] = np.broadcast_to(scale * total, (1, *node.shape))[0] * (
             1 if node.exists is None else node.exists

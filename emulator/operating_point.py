@@ -58,7 +58,7 @@ def saturation(plan: Plan, x: Mapping[str, Array]) -> dict[str, int]:
     found: dict[str, int] = {}
     for stage in plan.stages:
         gamma = None if stage.node.is_root else stage.gamma(x)
-        count = int(stage.node.saturated(stage.drive(x), gamma).sum())
+        count = stage.saturated(x, gamma)
         if count:
             found[stage.name] = count
     return found
@@ -77,12 +77,9 @@ def residual(stage: Stage, x: Mapping[str, Array]) -> Array:
 
 def residual_jvp(stage: Stage, x: Mapping[str, Array], dx: Mapping[str, Array]) -> Array:
     """Derivative of `residual` along dx."""
-    node, feedback, own = stage.node, stage.node.feedback, x[stage.name]
+    feedback, own = stage.node.feedback, x[stage.name]
     gamma = stage.gamma(x)
-    change = sum((term.jvp(x, dx) for term in stage.terms), start=0.0)
-    change = change * stage.attenuation * node.delivered_slope(stage.drive(x), gamma)
-    if node.exists is not None:
-        change = change * node.exists
+    change = stage.delivered_jvp(x, dx, gamma)
     if feedback is not None and feedback.control in dx:
         change = change - feedback.slope(x[feedback.control]) * dx[feedback.control] * (own - stage.offset)
     return change - gamma * dx[stage.name] if stage.name in dx else change

@@ -23,14 +23,17 @@ MOST_PACES = 16  # distinct time constants of an array that get a propagator eac
 class Stage:
     """One node array, ready: everything constant is worked out.
 
-    attenuation: share of the coupled current that the conveyor's r_x lets through; standing: γ of plain resistors
-    on the node (passive couplings); per_full_scale: 1 / full scale [1/logical unit]; constant: γ where it is one and
-    the same for all nodes and times; pace: how much faster than the array's slowest each node runs, None if none does;
-    pace_sets: (pace, flat indices of its nodes) where few differ.
+    conveyed, direct: the terms that reach the capacitor through the conveyor, and straight; load [S]: ΣG at the
+    conveyor's input where r_x matters, else 0; attenuation: share of the conveyed current that r_x lets through;
+    standing: γ of plain resistors on the node (passive couplings); per_full_scale: 1 / full scale [1/logical unit];
+    constant: γ where it is one and the same for all nodes and times; pace: how much faster than the array's slowest
+    each node runs, None if none does; pace_sets: (pace, flat indices of its nodes) where few differ.
     """
 
     node: NodeArray
-    terms: tuple[Term, ...]
+    conveyed: tuple[Term, ...]
+    direct: tuple[Term, ...]
+    load: Array
     attenuation: Array
     standing: Array
     offset: Array
@@ -43,6 +46,10 @@ class Stage:
     def name(self) -> str:
         return self.node.name
 
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        return self.conveyed + self.direct
+
     def gamma(self, x: Signals) -> Array:
         """γ: a constant, or (K, …) broadcastable to the nodes. Not for root nodes, which know it only when solved."""
         if self.constant is not None:
@@ -52,26 +59,53 @@ class Stage:
             return self.node.ratio + self.standing
         return feedback.ratio(x[feedback.control]) + self.standing
 
+    def own(self, gamma: Array) -> Array:
+        """γ of the node's own feedback, given γ with passive couplings' load (None, a root's, stays None)."""
+        return gamma if gamma is None or isinstance(self.standing, float) else gamma - self.standing
+
     def drive(self, x: Signals) -> Array:
-        """Σ of the terms' normalised currents, (K, *shape), before the rail."""
-        total = self.terms[0].drive(x)
-        fresh = False  # whether `total` is ours to write into
-        for term in self.terms[1:]:
-            part = term.drive(x)
-            if fresh and np.shape(total) >= np.shape(part):
-                total += part
-            else:
-                total, fresh = total + part, True
+        """Σ of the conveyed normalised currents, (K, *shape) or broadcastable, before the rail."""
+        total = _sum(self.conveyed, x)
         if not isinstance(self.attenuation, float):
             total = total * self.attenuation
-        if self.node.exists is not None:
-            total = total * self.node.exists
-        return total
+        return total if self.node.exists is None else total * self.node.exists
 
     def delivered(self, x: Signals, gamma: Array) -> Array:
         """The drive that reaches the capacitor: rail applied, offset too where γ is known (not None, a root)."""
-        held = self.node.delivered(self.drive(x), gamma)
+        held = self.node.delivered(self.drive(x), self.own(gamma)) if self.conveyed else 0.0
+        if self.direct:
+            past = _sum(self.direct, x)
+            held = held + (past if self.node.exists is None else past * self.node.exists)
         return held if gamma is None or isinstance(self.offset, float) else held + gamma * self.offset
+
+    def delivered_jvp(self, x: Signals, dx: Signals, gamma: Array) -> Array:
+        """Derivative of `delivered` along dx at fixed γ."""
+        change = 0.0
+        if self.conveyed:
+            slope = self.node.delivered_slope(self.drive(x), self.own(gamma))
+            change = sum((term.jvp(x, dx) for term in self.conveyed), start=0.0) * self.attenuation * slope
+        change = change + sum((term.jvp(x, dx) for term in self.direct), start=0.0)
+        return change if self.node.exists is None else change * self.node.exists
+
+    def saturated(self, x: Signals, gamma: Array) -> int:
+        """Nodes whose conveyed drive is beyond the linear part of the rail."""
+        return int(self.node.saturated(self.drive(x), self.own(gamma)).sum()) if self.conveyed else 0
+
+    def noise_share(self, term: Term) -> Array:
+        """Share of a cell's noise density that reaches the capacitor."""
+        return self.attenuation**2 if term.conveyed else 1.0
+
+
+def _sum(terms: tuple[Term, ...], x: Signals) -> Array:
+    total = terms[0].drive(x)
+    fresh = False  # whether `total` is ours to write into
+    for term in terms[1:]:
+        part = term.drive(x)
+        if fresh and np.shape(total) >= np.shape(part):
+            total += part
+        else:
+            total, fresh = total + part, True
+    return total
 
 
 @dataclass(frozen=True)
@@ -109,17 +143,19 @@ def make_plan(circuit: Circuit, backend: Backend) -> Plan:
 
 
 def _stage(circuit: Circuit, backend: Backend, node: NodeArray, terms: list[Term]) -> Stage:
-    conveyed = sum((t.loading(circuit)[0] for t in terms), start=np.zeros(()))
+    load = sum((t.loading(circuit)[0] for t in terms), start=np.zeros(()))
     standing = sum((t.loading(circuit)[1] for t in terms), start=np.zeros(())) / node.conductance
-    loaded = node.input_resistance > 0 and np.any(conveyed)
+    loaded = node.input_resistance > 0 and np.any(load)
     terms = terms or [Source(f"{node.name} undriven", node.name, np.zeros(1))]
     ordered = sorted(terms, key=lambda term: not term.sources)  # sources last: broadcast onto a full array
     unit = np.asarray(node.unit, float)
     pace, sets = _paces(node)
     return Stage(
         node=backend.place(node),
-        terms=tuple(backend.place(t) for t in ordered),
-        attenuation=backend.array(1 / (1 + node.input_resistance * conveyed)) if loaded else 1.0,
+        conveyed=tuple(backend.place(t) for t in ordered if t.conveyed),
+        direct=tuple(backend.place(t) for t in ordered if not t.conveyed),
+        load=backend.array(load) if loaded else 0.0,
+        attenuation=backend.array(node.attenuation(load)) if loaded else 1.0,
         standing=backend.array(standing) if np.any(standing) else 0.0,
         offset=backend.array(_masked(node, node.offset) / unit) if np.any(node.offset) else 0.0,
         per_full_scale=backend.array(unit / np.asarray(node.full_scale, float)),

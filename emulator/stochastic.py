@@ -199,7 +199,7 @@ class Stepper:
         if self.noise.level != "thermal":
             spread = np.sqrt(-np.expm1(-2 * ratio * rate))
             return backend.array(float(self.noise.level) / stage.per_full_scale * spread)
-        siemens = node.conductance * (gamma - stage.standing) + self.still[stage.name]
+        siemens = node.noise_conductance(stage.own(gamma), stage.load) + self.still[stage.name]
         if stage.name in self.moving:
             siemens = siemens + self.moving[stage.name]
         volts = np.sqrt(2 * BOLTZMANN * self.plan.circuit.temperature * node.time_constants) / node.capacitance
@@ -212,14 +212,18 @@ class Stepper:
         for stage in self.plan.stages:
             name = stage.name
             if name not in self.still:
-                found = {t.name: t.conductance(circuit, host) for t in circuit.into(name)}
+                found = {t.name: self._siemens(stage, t, host) for t in circuit.into(name)}
                 moves = {t for t, c in found.items() if np.ndim(c) > len(stage.node.shape)}
                 rest = sum((c for t, c in found.items() if t not in moves), start=np.zeros(()))
-                self.still[name] = backend.array(rest) * stage.attenuation
+                self.still[name] = backend.array(rest)
                 self.restless[name] = [t for t in circuit.into(name) if t.name in moves]
             if self.restless[name]:
-                total = sum((t.conductance(circuit, host) for t in self.restless[name]), start=np.zeros(()))
-                self.moving[name] = backend.array(total) * stage.attenuation
+                total = sum((self._siemens(stage, t, host) for t in self.restless[name]), start=np.zeros(()))
+                self.moving[name] = backend.array(total)
+
+    def _siemens(self, stage: Stage, term: Term, x: Signals) -> Array:
+        """G [S] of a cell's noise at the capacitor."""
+        return term.conductance(self.plan.circuit, x) * self.plan.backend.host(stage.noise_share(term))
 
 
 def _drive(stage: Stage, x: Signals) -> tuple[Array, Array]:

@@ -101,6 +101,20 @@ def passive_feedback() -> Case:
     return circuit, {"x": rng.uniform(-0.1, 0.4, (4, 3)), "c": rng.uniform(0.2, 1, (4, 1))}
 
 
+def mixed() -> Case:
+    """Buffered and passive couplings into the same nodes, behind an input resistance; some hit their rail."""
+    rng = np.random.default_rng(8)
+    circuit = Circuit("mixed")
+    circuit.clamp("u", (4,))
+    circuit.nodes(
+        "v", (6,), unit=rng.uniform(0.5, 1, 6), input_resistance=2e3, offset=0.002, ratio=np.linspace(0.5, 2, 6)
+    )
+    circuit.couple("buffered", "u", "v", np.linspace(0.1, 12, 6)[:, None] * rng.uniform(0.5, 1, (6, 4)))
+    circuit.couple("passive", "u", "v", rng.normal(size=(6, 4)) / 2, passive=True)
+    circuit.bias("b", "v", 0.1)
+    return circuit, {"u": rng.uniform(0.1, 0.3, 4)}
+
+
 def ring() -> Case:
     rng = np.random.default_rng(7)
     circuit = Circuit("ring")
@@ -137,6 +151,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "softmax with leakage": lambda: softmax(floor=4.0, gain=1.1, shift=0.2 * CAUSAL),
     "root and division": root_and_division,
     "passive feedback": passive_feedback,
+    "buffered and passive": mixed,
     "cycle": ring,
     "64 x 64": lambda: dense(64, 64),
 }

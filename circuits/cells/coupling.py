@@ -3,7 +3,8 @@
     I_i = Σ_j G_ij v_j,        G_ij = g_i U_i w_ij / U_j        (signed by crossed connection)
 
 `buffered`: the node's current conveyor holds its input still, so couplings do not load the node.
-`passive`:  plain resistors; they load it: g_i grows by Σ_j |G_ij|        -> y = ΣGx / (g + Σ|G|)
+`passive`:  plain resistors straight onto the capacitor, past the conveyor, its rail and its r_x; they load the node:
+            g_i grows by Σ_j |G_ij|        -> y = ΣGx / (g + Σ|G|)
 `one-sided`: of a differential pair the unused side is off, the physical conductance is |G|.
 `balanced`:  G₊ + G₋ = G_max whatever the weight: linear, but every unit conducts.
 
@@ -194,8 +195,9 @@ class Coupling(Term):
         """One G element a coupling; what the couplings load the conveyor (buffered) or the node (passive) with."""
         node, lines = sheet.circuit.arrays[self.target], []
         names, present, ports = sheet.names[self.target], sheet.present(self.target), sheet.ports(self.target)
+        into = (names if self.passive else ports).reshape(-1)
         for row, driver, g in self._pairs(sheet):
-            lines += elements(sheet.prefix("G"), "0 %s %s 0 %.12g", g != 0, ports.reshape(-1)[row], driver, g)
+            lines += elements(sheet.prefix("G"), "0 %s %s 0 %.12g", g != 0, into[row], driver, g)
         conveyed, standing = (np.broadcast_to(load, node.shape) for load in self.loading(sheet.circuit))
         loads = [(standing, names)] + ([(conveyed, sheet.ports(self.target))] if node.input_resistance else [])
         for load, where in loads:

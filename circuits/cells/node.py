@@ -12,9 +12,15 @@ on γ is exactly K·x_c: g_min's bias on roots and divisions is taken out by the
 
 Rails. The conveyor's bias is a replica of the feedback device at V_rail: it can deliver at most g(v)·V_rail, so
 |v| ≤ V_rail whatever the drive, without wind-up, and the node's own equation stays linear in v. The limiter is
-exactly linear up to (1 − knee)·V_rail and twice differentiable everywhere.
+exactly linear up to (1 − knee)·V_rail and twice differentiable everywhere. Passive couplings go past the conveyor,
+straight onto the capacitor: neither its limit nor its input resistance concerns them, and as plain resistors between
+nodes within their rails they push no node beyond its own.
 
-Noise: 4kT·g(v) of the feedback, one-sided [A²/Hz]; plus the ΣG of the terms. A passive RC gives kT/C.
+Input resistance r_x of the conveyor: with L = ΣG of the couplings at its input it delivers the share α = 1/(1 + r_x L)
+of every current that is pushed in there.
+
+Noise: 4kT·g(v) of the feedback, one-sided [A²/Hz]; r_x is a noisy resistor too, 4kT·r_x (αL)²; of a cell's density α²
+arrives. Couplings and r_x together make 4kT·L/(1 + r_x L), that of the resistors in series. A passive RC gives kT/C.
 Mismatch: `offset`, a static voltage the node settles off by. Dissipation g(v)·v²; supply: the conveyor's bias.
 """
 
@@ -196,6 +202,15 @@ class NodeArray:
         bound: Array = np.where(drive > 0, bounds[1], bounds[0]) if self.is_root else bounds[1]
         return abs(drive) > (1 - KNEE) * bound
 
+    def attenuation(self, load: Array) -> Array:
+        """Share of a current at the conveyor's input that it delivers; `load` [S]: ΣG of the couplings there."""
+        return 1 / (1 + self.input_resistance * load)
+
+    def noise_conductance(self, gamma: Array, load: Array) -> Array:
+        """G [S] whose 4kT·G is the noise of the node's own devices: feedback g₀γ, and r_x as the capacitor sees it,
+        (r_x·load·attenuation)²/r_x."""
+        return self.conductance * gamma + self.input_resistance * (load * self.attenuation(load)) ** 2
+
     def meter(self, circuit: Circuit) -> Meter:
         """Heat g(v)·v² of the feedback; supply: its current g(v)·|v|, which the conveyor delivers at rest."""
         unit = circuit.units(self.name)
@@ -220,7 +235,7 @@ class NodeArray:
     def spice(self, sheet: Sheet, standing: Array) -> list[str]:
         """One unit a node, and where another array drives the feedback the nodes `:ratio` that carry γ.
 
-        standing [S]: passive couplings' load on the node, which counts in the rail's bound.
+        standing [S]: passive couplings' load on the node, which its offset is multiplied by too.
         """
         here, share = sheet.present(self.name), np.asarray(standing) / self.conductance
         ends = (sheet.ports(self.name), sheet.names[self.name])
@@ -233,7 +248,7 @@ class NodeArray:
             values = (feedback.gain / sheet.circuit.units(self.name), share, self.offset, self.capacitance)
             unit = sheet.variants("root", "x y", here, self._spice_root, *values)
             return elements(sheet.prefix("X"), "%s %s %s", here, *ends, unit)
-        lines, ratio = self._spice_ratio(sheet, share)
+        lines, ratio = self._spice_ratio(sheet)
         unit = sheet.variants(
             "controlled", "x y ratio", here, self._spice_controlled, share, self.offset, self.capacitance
         )
@@ -270,9 +285,7 @@ class NodeArray:
         return f"abs(V(x))<{(1 - KNEE) * reach:.11g}{times} ? 0 : sgn(V(x))*({inner})"
 
     def _spice_fixed(self, ratio: float, share: float, offset: float, farads: float) -> list[str]:
-        lines = self._spice_unit(
-            self._spice_excess(ratio + share), f"G2 y 0 y 0 {ratio * self.conductance:.12g}", farads
-        )
+        lines = self._spice_unit(self._spice_excess(ratio), f"G2 y 0 y 0 {ratio * self.conductance:.12g}", farads)
         return lines + ([f"I1 0 y {(ratio + share) * self.conductance * offset:.12g}"] if offset else [])
 
     def _spice_root(self, k: float, share: float, offset: float, farads: float) -> list[str]:
@@ -284,26 +297,25 @@ class NodeArray:
 
     def _spice_controlled(self, share: float, offset: float, farads: float) -> list[str]:
         g = f"{self.conductance:.11g}"
-        feedback = f"B2 y 0 I={g}*((V(ratio)-{share:.11g})*V(y)-V(ratio)*({offset:.11g}))"
+        feedback = f"B2 y 0 I={g}*(V(ratio)*V(y)-(V(ratio)+{share:.11g})*({offset:.11g}))"
         return self._spice_unit(self._spice_excess(1.0, "ratio"), feedback, farads)
 
-    def _spice_ratio(self, sheet: Sheet, share: Array) -> tuple[list[str], Array]:
-        """Lines that make γ, and the name of each node's γ (nodes of equal control, gain and load share it)."""
+    def _spice_ratio(self, sheet: Sheet) -> tuple[list[str], Array]:
+        """Lines that make γ, and the name of each node's γ (nodes of equal control and gain share it)."""
         assert self.feedback is not None
         k = np.asarray(self.feedback.gain / sheet.circuit.units(self.feedback.control))
-        shape = np.broadcast_shapes(k.shape, share.shape)
-        shape = (1,) * (len(self.shape) - len(shape)) + shape
+        shape = (1,) * (len(self.shape) - k.ndim) + k.shape
         first = tuple(slice(None) if n == m else slice(1) for n, m in zip(shape, self.shape, strict=True))
         shared = tuple(axis for axis, (n, m) in enumerate(zip(shape, self.shape, strict=True)) if n != m)
         used = sheet.present(self.name).any(axis=shared, keepdims=True)
         ratio = sheet.names[self.name][first] + ":ratio"
-        unit = sheet.variants("feedback", "c ratio", used, self._spice_control, k, share)
+        unit = sheet.variants("feedback", "c ratio", used, self._spice_control, k)
         ends = (sheet.names[self.feedback.control], ratio, unit)
         return elements(sheet.prefix("X"), "%s %s %s", used, *ends), np.broadcast_to(ratio, self.shape)
 
-    def _spice_control(self, k: float, share: float) -> list[str]:
+    def _spice_control(self, k: float) -> list[str]:
         assert self.feedback is not None
-        law = f"B1 0 ratio I={share:.11g}+{self.feedback.spice('c', k)}"
+        law = f"B1 0 ratio I={self.feedback.spice('c', k)}"
         return ["* feedback as a share of g0, driven by c", law, "R1 ratio 0 1"]
 
     def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:

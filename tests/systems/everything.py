@@ -95,7 +95,7 @@ def slope(u: Array, v: Array) -> Array:
     drive_s = q.copy()
     d = {
         "a": held((u @ wa.T) * pull, RAIL) - a,
-        "b": UNIT_B * (held(a @ wb.T, (1 + load) * RAIL / UNIT_B) - (1 + load) * b),
+        "b": UNIT_B * (a @ wb.T - (1 + load) * b),
         "e": held(a, RAIL) - e,
         "q": held((a * a).sum(axis=1, keepdims=True) / D + BIAS, RAIL) - q,
         "s": held(drive_s, np.where(drive_s > 0, RAIL**2, FLOOR * RAIL)) - gamma * s,

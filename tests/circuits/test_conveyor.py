@@ -1,0 +1,60 @@
+"""Currents through a node's conveyor and past it: input resistance, rail and noise, by hand."""
+
+import numpy as np
+import pytest
+
+import dsmachine as ds
+from dsmachine.circuits.circuit import Circuit
+from dsmachine.emulator.backend import Backend
+from dsmachine.emulator.linearized import thermal_intensity
+from dsmachine.emulator.plan import make_plan
+
+G0, C, KT = 32.26e-6, 49e-15, 1.380649e-23 * 300.0
+
+
+def mixed(conveyed: float = 1.0, bare: float = 1.0, **node: float) -> Circuit:
+    """One node with a buffered and a passive coupling from the same input."""
+    circuit = Circuit("mixed")
+    circuit.clamp("u", (1,))
+    circuit.nodes("v", (1,), **node)
+    circuit.couple("buffered", "u", "v", conveyed)
+    circuit.couple("passive", "u", "v", bare, passive=True)
+    return circuit
+
+
+def test_input_resistance_attenuates_conveyed_currents_only() -> None:
+    """r_x = 1/g halves the conveyed 0.1 V·g; the plain resistor g adds its own: (0.05 + 0.1)/(1 + 1) = 0.075 V."""
+    circuit = mixed(input_resistance=1 / G0)
+    assert ds.operating_point(circuit, {"u": [0.1]}).outputs["v"][0] == pytest.approx([0.075], rel=1e-6)
+    assert ds.transient(circuit, {"u": [0.1]}, settle_bits=16).outputs["v"][0] == pytest.approx([0.075], rel=1e-4)
+
+
+def test_the_rail_limits_conveyed_currents_only() -> None:
+    """Driven 100 times too hard the conveyor stops at g·0.5 V; the resistor adds 0.2 V·g: (0.5 + 0.2)/2 = 0.35 V."""
+    circuit = mixed(conveyed=250.0)
+    probe = ds.Probe(["v"], density=8)
+    run = ds.transient(circuit, {"u": [0.2]}, duration=50e-9, observers=[probe])
+    assert run.outputs["v"][0] == pytest.approx([0.35], rel=1e-4)
+    assert np.abs(probe.volts("v")).max() <= 0.5
+    assert ds.operating_point(circuit, {"u": [0.2]}).saturated == {"v": 1}
+
+
+def intensity(circuit: Circuit) -> float:
+    """ΣG [S] that a node's noise comes from, read back from 2kT ΣG/C²."""
+    plan = make_plan(circuit, Backend(precision="float64"))
+    at_rest = {"u": np.zeros((1, 1)), "v": np.zeros((1, 1))}
+    return float(thermal_intensity(plan, at_rest)[0]) * C**2 / (2 * KT)
+
+
+def test_noise_through_an_input_resistance_is_that_of_resistors_in_series() -> None:
+    """Coupling 3g behind r_x = 1/g: 1/(1/3g + 1/g) = 0.75 g; feedback g and a passive 0.5 g add in full."""
+    assert intensity(mixed(3.0, 0.5, input_resistance=1 / G0)) == pytest.approx(2.25 * G0, rel=1e-9)
+
+
+def test_a_cell_that_does_not_load_the_conveyor_is_attenuated_in_power() -> None:
+    """Tanh pair beside couplings of 3g and r_x = 1/g: a quarter of its current arrives, a sixteenth of its density."""
+    circuit = mixed(3.0, 0.5, input_resistance=1 / G0)
+    without = intensity(circuit)
+    circuit.tanh("t", "u", "v", gain=0.2)
+    shot = G0 * 0.2 / (2 * KT / 1.602176634e-19)
+    assert intensity(circuit) - without == pytest.approx(shot / 16, rel=1e-9)
