@@ -6,6 +6,9 @@
 The device is a triode transistor of conductance |K v_a| between ±v_b and the target's conveyor (a sign is a crossed
 connection): noise 4kT·Σ|K v_a| (γ = 1), dissipation |K v_a| v_b².
 
+The devices load the target's conveyor with Σ|K v_a|, which changes with the state; that is left out, as if r_x were 0
+for them (in the bundled model they conduct 0.14 mS at most, the couplings of a node 1.1 mS).
+
 Mismatch: each device's K(1 + σξ). A device belongs to one node of `a` and one of `b`, and ξ = s_a n_b with s a random
 sign and n a standard normal: every ξ is standard normal and any two devices of a chip are uncorrelated, so means and
 covariances of the currents are those of independent devices in every state, at the cost of one more contraction. What
