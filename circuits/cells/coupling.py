@@ -6,11 +6,14 @@
 `passive`:  plain resistors straight onto the capacitor, past the conveyor, its rail and its r_x; they load the node:
             g_i grows by Σ_j |G_ij|        -> y = ΣGx / (g + Σ|G|)
 `one-sided`: of a differential pair the unused side is off, the physical conductance is |G|.
-`balanced`:  G₊ + G₋ = G_max whatever the weight: linear, but every unit conducts.
+`balanced`:  a pair G₊ − G₋ = G with G₊ + G₋ = G_max whatever the weight: linear, but every unit conducts. G_max is the
+             largest |G| of the whole array of couplings, at the first position (apart) and the others.
 
 Noise: 4kT ΣG (triode, γ = 1), one-sided [A²/Hz]. Dissipation: |G| v_j² (the conveyor's input is a virtual ground);
 passive |G| (v_j ∓ v_i)², of which the driver delivers |G| (v_j ∓ v_i) v_j.
-Mismatch: β is relative, w(1 + σξ); V_t is additive, σ·max_j|G_ij| of the row.
+Mismatch: β is relative, w(1 + σξ); V_t is additive, σ·max_j|G_ij| of the row. In a balanced pair both devices have
+theirs, G₊(1 + σξ₊) − G₋(1 + σξ₋) and σ·G_max each, so even a weight of 0 is off by σ G_max/√2. All positions share
+the draws.
 """
 
 from __future__ import annotations
@@ -101,15 +104,23 @@ class Coupling(Term):
         if self.elementwise:
             g = np.abs(self.siemens(circuit)) * here
             if self.balanced:
-                g = np.where(g > 0, g.max(), 0.0)
+                g = np.where(g > 0, self.balance(circuit), 0.0)
             return g, g
         w = np.abs(np.asarray(self.weight, float))
         if self.balanced:
-            peak = max(float(np.abs(self.siemens(circuit, p)).max()) for p in range(min(2, _positions(node.shape))))
+            peak = self.balance(circuit)
             rows = peak * here.sum(axis=-1, keepdims=True)
             return here * peak * w.shape[1], np.broadcast_to(rows, (*node.shape[:-1], w.shape[1]))
         each = node.conductance * u_out * here
         return each * _rowwise(1 / u_in, w.T), _rowwise(each, w) / u_in
+
+    def balance(self, circuit: Circuit) -> float:
+        """G_max [S] of balanced pairs: the largest |G| of these couplings. Positions after the first share units."""
+        node = circuit.arrays[self.target]
+        if self.elementwise:
+            here = 1.0 if node.exists is None else node.exists
+            return float((np.abs(self.siemens(circuit)) * here).max())
+        return max(float(np.abs(self.siemens(circuit, p)).max()) for p in range(min(2, _positions(node.shape))))
 
     def loading(self, circuit: Circuit) -> tuple[Array, Array]:
         total = self._sums(circuit)[0]
@@ -242,11 +253,27 @@ class Coupling(Term):
         w = np.asarray(self.weight, float)
         if self.elementwise:
             w = np.array(np.broadcast_to(w, circuit.arrays[self.target].shape))
+        if self.balanced:
+            return replace(self, weight=self._drawn_pairs(circuit, w, spread, draw))
         if spread.mismatch:
             w = w * (1 + spread.mismatch * draw(self.name, "beta", w.shape))
         if spread.vt_mismatch:
             w = w + spread.vt_mismatch * self._row_peak(circuit, w) * draw(self.name, "vt", w.shape)
         return replace(self, weight=w, elementwise=self.elementwise)
+
+    def _drawn_pairs(self, circuit: Circuit, w: Array, spread: Spread, draw: Draw) -> Array:
+        """Weights of balanced pairs, two devices drawn apart; G_max as a weight by units of the last position."""
+        u_in, u_out = self._source_units(circuit), circuit.units(self.target)
+        if not self.elementwise:
+            u_in, u_out = u_in.reshape(-1, u_in.shape[-1])[-1], u_out.reshape(-1, u_out.shape[-1])[-1][:, None]
+        most = self.balance(circuit) * u_in / (circuit.arrays[self.target].conductance * u_out)
+        drawn = np.zeros(w.shape)
+        for sign, side in ((1, "plus"), (-1, "minus")):
+            if spread.mismatch:
+                drawn += sign * spread.mismatch * (most + sign * w) / 2 * draw(self.name, f"beta {side}", w.shape)
+            if spread.vt_mismatch:
+                drawn += sign * spread.vt_mismatch * most * draw(self.name, f"vt {side}", w.shape)
+        return w + (np.where(w == 0, 0.0, drawn) if self.elementwise else drawn)
 
     def _row_peak(self, circuit: Circuit, w: Array) -> Array:
         """max_j|G_ij| of each row, referred back to each weight; units of the last position (they are shared)."""
