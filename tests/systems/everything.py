@@ -3,9 +3,10 @@
     u (2, 4) ramps up and clamps a; then
     a  = buffered couplings through r_x           b  = passive couplings of a (they load b)
     q  = Σ a²/3 + bias (product)                  s  = sqrt(q) (root)
-    y  = a / s (division: feedback s)             p  = softmax(6 a) along the position
-    h  = tanh(3 a), r = max(a, 0)                 z  = 8 (a − e) + …: overshoots, hits its rail hard, settles inside
-    e  = a, delayed by a lag of its own
+    y  = a / s (division: feedback s)             p  = softmax(6 a) along the last axis
+    h  = 0.3 tanh(a) + 0.05 a                     r  = max(a, 0)
+    e  = a, delayed by a lag of its own           z  = 8 (a − e) + wz b + 0.2 p: overshoots, hits its rail hard,
+                                                       settles inside
 
 Positions × width (2, 3); b is (2, 2). Units of y, b and p are not 1.
 """
