@@ -49,21 +49,15 @@ class Ranges:
         return np.broadcast_to(each, shape).copy()
 
 
-@dataclass(frozen=True)
-class UnitReport:
-    """lost_bits: array -> worst log2(wanted unit / given unit); peak: array -> largest coupling [S] into it."""
-
-    lost_bits: dict[str, float]
-    peak: dict[str, float]
-
-
 def unit_for(spread: Array, technology: Technology) -> Array:
     """Volts per logical unit that put `spread` (logical) at swing / headroom."""
     return technology.supply.swing / technology.supply.headroom / spread
 
 
-def fit_to_devices(circuit: Circuit, technology: Technology) -> tuple[Circuit, UnitReport]:
+def fit_to_devices(circuit: Circuit, technology: Technology) -> tuple[Circuit, dict[str, float]]:
     """Lower units, in feed-forward order, until no coupling needs more than the device's largest conductance.
+
+    Returns the circuit and the lost bits: array -> worst log2(wanted unit / given unit), where any are lost.
 
     Passive couplings load their node: it gives up swing until they are at most PASSIVE_LOAD of its conductance, and
     its feedback supplies the rest, so that y = Σ G x / (g + Σ|G|) is W x again.
@@ -72,7 +66,6 @@ def fit_to_devices(circuit: Circuit, technology: Technology) -> tuple[Circuit, U
     """
     largest = technology.coupling.g_max
     lost: dict[str, float] = {}
-    peak: dict[str, float] = {}
     for component in circuit.order():
         for name in component:
             needs = [t.peaks(circuit) for t in circuit.into(name)]
@@ -81,7 +74,6 @@ def fit_to_devices(circuit: Circuit, technology: Technology) -> tuple[Circuit, U
             node = circuit.arrays[name]
             load = sum((t.loading(circuit)[1] for t in circuit.into(name)), start=np.zeros(()))
             share = np.minimum(share, PASSIVE_LOAD * node.conductance / np.maximum(load, 1e-30))
-            peak[name] = float(np.max(needed * share))
             lost[name] = float(-np.log2(share.min())) if np.ndim(share) else float(-np.log2(share))
             if lost[name] > MOST_LOST_BITS and np.any(load):
                 raise Error(
@@ -100,7 +92,7 @@ def fit_to_devices(circuit: Circuit, technology: Technology) -> tuple[Circuit, U
             if np.any(load):
                 node = replace(node, ratio=1 - load * share / node.conductance)
             circuit = circuit.with_terms((), [node])
-    return circuit, UnitReport({n: b for n, b in lost.items() if b > 0}, peak)
+    return circuit, {name: bits for name, bits in lost.items() if bits > 0}
 
 
 def load_nodes(circuit: Circuit, technology: Technology) -> Circuit:

@@ -240,7 +240,7 @@ def _tensor_file(folder: Path) -> TensorFile:
             f"{place(folder)} holds a checkpoint split into several files: save it as one "
             "(model.save_pretrained(folder, max_shard_size='100GB'))"
         )
-    pickles = [p.name for suffix in ("bin", "pt", "pth", "ckpt") for p in folder.glob(f"*.{suffix}")]
+    pickles = [p.name for suffix in PICKLES for p in folder.glob(f"*{suffix}")]
     if pickles:
         raise Error(
             f"{place(folder)} holds only a pickle checkpoint ({shown(pickles[0])}), which is never "

@@ -26,7 +26,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from . import checks
-from .cells import Coupling, NodeArray, Product, Rectifier, Source, TanhPair, Term, View, as_view, coupling, product
+from .cells import NodeArray, Rectifier, Source, TanhPair, Term, View, as_view, coupling, product
 from .errors import Error
 
 Array = Any
@@ -181,9 +181,7 @@ class Circuit:
 
     def node_count(self) -> int:
         """Nodes that exist, inputs included."""
-        return sum(
-            int(np.prod(n.shape)) if n.exists is None else int(np.count_nonzero(n.exists)) for n in self.arrays.values()
-        )
+        return sum(node.count for node in self.arrays.values())
 
     def order(self) -> list[tuple[str, ...]]:
         """Free arrays in feed-forward order; arrays on a common cycle share a tuple."""
@@ -208,6 +206,3 @@ def sorted_components(names: list[str], edges: dict[str, list[str]]) -> list[tup
         members.setdefault(int(label[index[name]]), []).append(name)
     needs = {c: {int(label[index[m]]) for n in group for m in edges[n]} - {c} for c, group in members.items()}
     return [tuple(members[c]) for c in TopologicalSorter(needs).static_order()]
-
-
-__all__ = ["BOLTZMANN", "Circuit", "Coupling", "NodeArray", "Product"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -57,7 +56,7 @@ def counts(circuit: Circuit, terms: Iterable[Term], nodes: Iterable[NodeArray]) 
     """Nodes that exist, and units of each kind of cell, in the plural."""
     found: Counter[str] = Counter(nodes=0, couplings=0, products=0)
     for node in nodes:
-        found["nodes"] += math.prod(node.shape) if node.exists is None else int(np.count_nonzero(node.exists))
+        found["nodes"] += node.count
     for term in terms:
         found[PLURAL.get(term.kind, term.kind)] += term.count(circuit)
     return dict(found)

@@ -39,9 +39,7 @@ def thermal_intensity(plan: Plan, x: Mapping[str, Array]) -> Array:
         cells = [stage.noise_share(term) * term.conductance(circuit, x) for term in circuit.into(stage.name)]
         total = own + sum(cells, start=np.zeros(node.shape))
         scale = 2 * BOLTZMANN * circuit.temperature / (node.capacitance * circuit.units(stage.name)) ** 2
-        found[stage.name] = np.broadcast_to(scale * total, (1, *node.shape))[0] * (
-            1 if node.exists is None else node.exists
-        )
+        found[stage.name] = np.broadcast_to(scale * total, (1, *node.shape))[0] * node.present
     return joined(plan.stages, found)
 
 

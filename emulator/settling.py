@@ -8,7 +8,7 @@ point, and at every position max|Δlogit| ≤ 2⁻ᵇ · max|logit − mean logi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,23 +30,22 @@ class SettlingWatch:
     def __init__(self, target: Mapping[str, Array], bits: float) -> None:
         self.target, self.bits, self.band = target, bits, 2.0**-bits
         self.last: dict[str, Array] = {}
-        self._late: dict[str, list[tuple[float, float, Array, Array]]] = {}
         self._slow: dict[str, bool] = {}
         self._refs: dict[str, Array] = {}
         self._per: dict[str, Array] = {}
         self._output: str | None = None
+        self._host: Callable[[Array], Array] = np.asarray
         self._time = 0.0
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
-        self._output = plan.circuit.output
+        self._output, self._host = plan.circuit.output, plan.backend.host
         for stage in plan.stages:
             name = stage.name
             target = self.target[name]
             self._refs[name] = target
             self._per[name] = self._inverse_band(plan, name, target, stage.per_full_scale)
             outside = self._outside(name, start[name][None])[0]
-            self.last[name] = np.where(plan.backend.host(outside), 0.0, -math.inf)
-            self._late[name] = []
+            self.last[name] = np.where(self._host(outside), 0.0, -math.inf)
             self._slow[name] = True
 
     def _inverse_band(self, plan: Plan, name: str, target: Array, per_full_scale: Array) -> Array:
@@ -68,12 +67,12 @@ class SettlingWatch:
         for name, initial in element.initial.items():
             points = element.values[name]
             stop = element.start + element.length
-            ends = _host(self._outside(name, points[-1:])[0])
+            ends = self._host(self._outside(name, points[-1:])[0])
             if ends.all():
                 self.last[name] = np.full(ends.shape, stop)
                 self._slow[name] = True
                 continue
-            outside = np.vstack([self.last[name] >= element.start, _host(self._outside(name, points))])
+            outside = np.vstack([self.last[name] >= element.start, self._host(self._outside(name, points))])
             if outside.any():
                 self.last[name] = self.last[name].copy()
                 self._refine(name, element, initial, points, outside)
@@ -88,12 +87,12 @@ class SettlingWatch:
         """
         rows, nodes = points.shape[1], int(np.prod(points.shape[2:]))
         ref = self._refs[name].reshape(rows, nodes)
-        per = np.broadcast_to(_host(self._per[name]), (rows, *points.shape[2:])).reshape(rows, nodes)
+        per = np.broadcast_to(self._host(self._per[name]), (rows, *points.shape[2:])).reshape(rows, nodes)
         edges = np.concatenate([[element.start], element.times, [element.start + element.length]])
         for sample in np.flatnonzero(outside.any(axis=0)):
             k = int(np.flatnonzero(outside[:, sample])[-1])
             before = initial[sample] if k == 0 else points[k - 1, sample]
-            off = _host(abs(before.reshape(-1) - ref[sample])) * per[sample]
+            off = self._host(abs(before.reshape(-1) - ref[sample])) * per[sample]
             late = np.flatnonzero(off > 1)
             times = np.linspace(edges[k], edges[k + 1], 65)
             followed = Piece(
@@ -104,7 +103,7 @@ class SettlingWatch:
                 points[:, sample].reshape(len(points), nodes)[:, late],
             )
             dense = followed.at(element.points, times)
-            away = (_host(abs(dense - ref[sample, late])) * per[sample, late] > 1).any(axis=1)
+            away = (self._host(abs(dense - ref[sample, late])) * per[sample, late] > 1).any(axis=1)
             self.last[name][sample] = times[np.flatnonzero(away)[-1]] if away.any() else times[0]
 
     def _moves(self, name: str, element: Element, initial: Array, points: Array) -> bool:
@@ -139,7 +138,3 @@ class SettlingWatch:
     def by_array(self) -> dict[str, float]:
         """Settling time [s] of each array, worst sample."""
         return {name: float(max(last.max(), 0.0)) for name, last in self.last.items()}
-
-
-def _host(mask: Array) -> Array:
-    return mask.get() if hasattr(mask, "get") else np.asarray(mask)

@@ -200,10 +200,10 @@ def _only(part: Circuit, name: str, value: Any) -> Any:
     """A value in which the nodes that the part lacks are 0."""
     node = part.arrays[name]
     if not isinstance(value, PiecewiseLinear):
-        return value if node.exists is None else value * node.exists
+        return value * node.present
     values = value.values
     if values.ndim == len(node.shape) + 2:
         if values.shape[1] != 1:
             raise Error(f"input {name!r} holds a batch of {values.shape[1]}: a netlist is of one sample, choose it")
         values = values[:, 0]
-    return PiecewiseLinear(value.times, values if node.exists is None else values * node.exists)
+    return PiecewiseLinear(value.times, values * node.present)

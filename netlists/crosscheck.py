@@ -184,8 +184,7 @@ def _voltages(netlist: Netlist, waves: Waveforms, probe: Probe, name: str) -> tu
 
 
 def _here(netlist: Netlist, name: str) -> Array:
-    node = netlist.bench.circuit.arrays[name]
-    return np.ones(node.shape, bool) if node.exists is None else np.asarray(node.exists, bool)
+    return netlist.bench.circuit.arrays[name].present
 
 
 def _present(netlist: Netlist, name: str) -> list[str]:

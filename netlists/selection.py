@@ -158,7 +158,7 @@ def _tile(circuit: Circuit, tile: Tile, position: int | None) -> Circuit:
     rows, columns = _mask(width, tile.rows), _mask(term.columns(circuit), tile.columns)
     here = np.zeros((int(np.prod(lead)), width), bool)
     here[place] = rows
-    here = here.reshape(target.shape) & (True if target.exists is None else target.exists)
+    here = here.reshape(target.shape) & target.present
     part = subcircuit(circuit, {target.name})
     kept = {t.name: t for t in part.terms.values() if not t.sources} | {term.name: term.tile(rows, columns)}
     arrays = dict(part.arrays) | {target.name: replace(target, exists=here)}
@@ -166,7 +166,7 @@ def _tile(circuit: Circuit, tile: Tile, position: int | None) -> Circuit:
         node = circuit.arrays[name]
         if name == target.name:
             raise Error(f"term {term.name!r} drives the array that it reads: write the block or the whole circuit")
-        arrays[name] = replace(arrays[name], exists=seen if node.exists is None else seen & node.exists)
+        arrays[name] = replace(arrays[name], exists=seen & node.present)
     part = replace(part, arrays=arrays, terms=kept)
     used = {target.name} | part.needs(target.name)
     return replace(part, arrays={name: node for name, node in part.arrays.items() if name in used})

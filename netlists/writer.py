@@ -240,6 +240,3 @@ def _analysis(
     nodes = [name for array in free for name in sheet.names[array][sheet.present(array)].tolist()]
     last = sheet.names[free[-1]][sheet.present(free[-1])].tolist()
     return [*lines, *dialect.save([*nodes, *meters]), dialect.print(last[:PRINTED])]
-
-
-__all__ = ["Netlist", "check_level", "compose", "write_netlist"]

@@ -100,7 +100,7 @@ class Coupling(Term):
         node = circuit.arrays[self.target]
         u_in = self._source_units(circuit)
         u_out = circuit.units(self.target)
-        here = np.ones(node.shape) if node.exists is None else np.asarray(node.exists, float)
+        here = node.present
         if self.elementwise:
             g = np.abs(self.siemens(circuit)) * here
             if self.balanced:
@@ -259,7 +259,7 @@ class Coupling(Term):
             w = w * (1 + spread.mismatch * draw(self.name, "beta", w.shape))
         if spread.vt_mismatch:
             w = w + spread.vt_mismatch * self._row_peak(circuit, w) * draw(self.name, "vt", w.shape)
-        return replace(self, weight=w, elementwise=self.elementwise)
+        return replace(self, weight=w)
 
     def _drawn_pairs(self, circuit: Circuit, w: Array, spread: Spread, draw: Draw) -> Array:
         """Weights of balanced pairs, two devices drawn apart; G_max as a weight by units of the last position."""

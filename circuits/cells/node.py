@@ -146,13 +146,13 @@ class NodeArray:
 
     @property
     def present(self) -> Array:
-        """1 for nodes that exist, 0 for others; plain 1 where all do."""
-        return 1.0 if self.exists is None else np.asarray(self.exists, float)
+        """Mask of the nodes that exist, in the array's shape."""
+        return np.ones(self.shape, bool) if self.exists is None else np.asarray(self.exists, bool)
 
     @property
     def count(self) -> int:
         """Nodes that exist."""
-        return int(np.prod(self.shape)) if self.exists is None else int(np.count_nonzero(self.exists))
+        return int(np.count_nonzero(self.present))
 
     def area(self, technology: Technology) -> float:
         """Silicon [m²] of capacitors and feedback; 0 for inputs, whose nodes belong to the converters."""
@@ -162,10 +162,6 @@ class NodeArray:
     def is_root(self) -> bool:
         """Whether the node's own voltage drives its feedback."""
         return self.feedback is not None and self.feedback.control == self.name
-
-    def gamma(self, x: Array) -> Array:
-        """γ given the control's logical value (K, …); the constant ratio where there is no control."""
-        return self.ratio if self.feedback is None else self.feedback.ratio(x)
 
     def limits(self, gamma: Array) -> tuple[Array, Array] | None:
         """Largest drive (towards minus, towards plus) the conveyor delivers at γ; None without rails."""
@@ -226,9 +222,8 @@ class NodeArray:
         """These nodes as one chip happens to have them: each off by an offset of its own, σ a share of full scale."""
         if not spread.offset or self.clamped:
             return self
-        here = 1.0 if self.exists is None else self.exists
         sigma = spread.offset * np.broadcast_to(np.asarray(self.full_scale, float), self.shape)
-        return replace(self, offset=self.offset + here * sigma * draw(self.name, "node offset", self.shape))
+        return replace(self, offset=self.offset + self.present * sigma * draw(self.name, "node offset", self.shape))
 
     # --- netlist --------------------------------------------------------------------------------------
 

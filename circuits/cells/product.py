@@ -211,8 +211,7 @@ class Driven:
 
 def _present(circuit: Circuit, name: str) -> Array:
     """1 where a node of the array exists, 0 where not."""
-    node = circuit.arrays[name]
-    return np.ones(node.shape) if node.exists is None else np.asarray(node.exists, float)
+    return circuit.arrays[name].present.astype(float)
 
 
 def product(

@@ -44,8 +44,7 @@ class Sheet:
 
     def present(self, array: str) -> Array:
         """Mask of the nodes that exist."""
-        node = self.circuit.arrays[array]
-        return np.ones(node.shape, bool) if node.exists is None else np.asarray(node.exists, bool)
+        return self.circuit.arrays[array].present
 
     def shown(self, view: View) -> Array:
         """Mask of a view's nodes that exist."""

@@ -72,7 +72,7 @@ def map_model(
         x = _block(b, model, f"h.{layer}", x, softmax, order, activation)
     b.layer = "head"
     _head(b, model, x)
-    circuit, report = fit_to_devices(load_nodes(circuit, tech), tech)
+    circuit, lost_bits = fit_to_devices(load_nodes(circuit, tech), tech)
     circuit.notes |= {
         "positions": positions,
         "softmax": softmax if softmax == "translinear" else f"taylor {order}",
@@ -83,7 +83,7 @@ def map_model(
         "tokens": tokens,
         "technology": tech.name,
         "technology_values": {key: value for key, value, *_ in tech.describe()},
-        "lost_bits": report.lost_bits,
+        "lost_bits": lost_bits,
     }
     return circuit
 
