@@ -19,8 +19,8 @@ Array = Any
 
 @dataclass(frozen=True)
 class Continuation:
-    """text: what the machine wrote, greedily; reference: what the digital reference writes; seconds of annealing,
-    machine time, token by token."""
+    """text: what the machine wrote, greedily; reference: what the digital reference writes; anneal_s: seconds of
+    annealing, machine time, token by token."""
 
     text: str
     reference: str

@@ -19,7 +19,7 @@ Array = Any
 
 
 @dataclass(frozen=True)
-class Driven:
+class InputWaveform:
     """A checked waveform: values always have their batch axis, (K, batch, *shape)."""
 
     waveform: Waveform
@@ -36,7 +36,7 @@ class Driven:
 
 
 def checked_inputs(circuit: Circuit, backend: Backend, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Each clamped array's value as (batch, *shape) on the backend; waveforms (anything with `.at`) as `Driven`."""
+    """Each clamped array's value as (batch, *shape) on the backend; what has `.at` as `InputWaveform`."""
     if not isinstance(inputs, Mapping):
         raise Error(f"inputs are {shown(inputs)}: pass a mapping, such as inputs={{{_first(circuit)!r}: values}}")
     wanted = {node.name for node in circuit.inputs()}
@@ -60,17 +60,17 @@ def _first(circuit: Circuit) -> str:
     return next((node.name for node in circuit.inputs()), "u")
 
 
-def _driven(value: Any, shape: tuple[int, ...], name: str) -> Driven:
-    if isinstance(value, Driven):
+def _driven(value: Any, shape: tuple[int, ...], name: str) -> InputWaveform:
+    if isinstance(value, InputWaveform):
         return value
     found = np.shape(value.at(np.zeros(1)))
     if found[1:] != shape and found[2:] != shape:
         raise Error(f"waveform of input {name!r} has values of shape {found[1:]}: expected {shape}, or a batch of it")
-    return Driven(value, shape, batch=found[1] if len(found) == len(shape) + 2 else 1)
+    return InputWaveform(value, shape, batch=found[1] if len(found) == len(shape) + 2 else 1)
 
 
 def _batch(value: Any) -> int:
-    return value.batch if isinstance(value, Driven) else len(value)
+    return value.batch if isinstance(value, InputWaveform) else len(value)
 
 
 def _batched(backend: Backend, value: Any, shape: tuple[int, ...], what: str) -> Array:
@@ -85,7 +85,7 @@ def _batched(backend: Backend, value: Any, shape: tuple[int, ...], what: str) ->
 
 def input_at(backend: Backend, value: Any, shape: tuple[int, ...], times: Array, batch: int) -> Array:
     """A checked input at times: (len(times), batch, *shape). B < batch values repeat: row s·B + b is value b."""
-    found = backend.array(value.at(times)) if isinstance(value, Driven) else value[None]
+    found = backend.array(value.at(times)) if isinstance(value, InputWaveform) else value[None]
     repeats = batch // found.shape[1]
     if found.shape[1] > 1 and repeats > 1:
         found = backend.xp.concatenate([found] * repeats, axis=1)

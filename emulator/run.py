@@ -6,7 +6,7 @@ import time as clock
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,24 +15,22 @@ from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from .backend import Backend
 from .inputs import batch_size, checked_inputs, starting_values
-from .observers import Aimed, NoiseMeter, Observer, Probe
+from .observers import Aimed, NoiseMeter, Observer
 from .operating_point import saturation, solve_operating_point
 from .plan import Plan, Stage, make_plan
 from .request import TOLERANCE, Request, checked_bits
+from .result import Result
 from .runfile import save_run
 from .settling import SettlingWatch
 from .stochastic import Noise, Stepper, shortest_time_constant
 from .transient import March, windows
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 Array = Any
 WINDOW = 16.0  # longest window of a large circuit, in its longest time constant
 
 
-@dataclass
-class Run:
+@dataclass(repr=False)
+class Run(Result):
     """What a run found. Voltages are in volts, shapes (batch, *array shape); times in seconds.
 
     outputs: every free array's last value (operating point, or end of the transient).
@@ -56,29 +54,15 @@ class Run:
     saturated: dict[str, int] = field(default_factory=dict)
     statistics: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def settled(self) -> bool:
-        """Whether every sample settled."""
-        return self.settling_time is not None and not bool(np.isnan(self.settling_time).any())
+    def _name(self) -> str:
+        return self.circuit.name
 
-    def logical(self, name: str) -> Array:
-        """An array's last value in logical units (the activation it carries)."""
-        return self.outputs[name] / self.circuit.units(name)
+    def _unit(self, name: str) -> Array:
+        return self.circuit.units(name)
 
     def save(self, path: str | Path, *, overwrite: bool = False, extra: Mapping[str, Any] | None = None) -> None:
         """Write a run file that `load_run` reopens; see `save_run`."""
         save_run(self, path, overwrite=overwrite, extra=extra)
-
-    def plot(self, **options: Any) -> Figure:
-        """Recorded waveforms; options as `plotting.plot_waveforms`."""
-        from .plotting import plot_waveforms
-
-        return plot_waveforms(self, **options)
-
-    def __repr__(self) -> str:
-        settled = "" if self.settling_time is None else f", settled at {np.nanmax(self.settling_time) * 1e9:.1f} ns"
-        arrays = len(self.outputs)
-        return f"Run({self.circuit.name!r}, {self.analysis}, {arrays} arrays, {self.duration * 1e9:.1f} ns{settled})"
 
 
 def _planned(machine: Circuit | Chip, precision: str, device: str) -> Plan:
@@ -317,6 +301,3 @@ def _volts(plan: Plan, x: Mapping[str, Array]) -> dict[str, Array]:
 
 def _wall(begun: float) -> dict[str, float]:
     return {"wall_s": clock.perf_counter() - begun}
-
-
-__all__ = ["Probe", "Run", "operating_point", "transient"]

@@ -27,11 +27,10 @@ import numpy as np
 from ..circuits.errors import Error
 from . import hdf5
 from .files import written_whole
+from .result import Result
 from .traces import Trace, Traced
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from .run import Run
 
 Array = Any
@@ -42,7 +41,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass
-class Recorded:
+class Record:
     """What one observer recorded, as read from a file: `traces()` by name, as the observer has."""
 
     kind: str
@@ -62,8 +61,8 @@ class Recorded:
         return self.record[name].values
 
 
-@dataclass
-class LoadedRun:
+@dataclass(repr=False)
+class LoadedRun(Result):
     """A Run as its file has it: the same fields, with the circuit's weights left out. Volts and seconds.
 
     name: the circuit's; layers, units, full_scale: of its arrays; notes: how it was mapped.
@@ -77,7 +76,7 @@ class LoadedRun:
     by_array: dict[str, float]
     noise_rms: dict[str, float]
     duration: float
-    observed: dict[str, Recorded]
+    observed: dict[str, Record]
     saturated: dict[str, int]
     statistics: dict[str, Any]
     temperature: float
@@ -89,24 +88,11 @@ class LoadedRun:
     written: str
     extra: dict[str, Any]
 
-    @property
-    def settled(self) -> bool:
-        """Whether every sample settled."""
-        return self.settling_time is not None and not bool(np.isnan(self.settling_time).any())
+    def _name(self) -> str:
+        return self.name
 
-    def logical(self, name: str) -> Array:
-        """An array's last value in logical units (the activation it carries)."""
-        return self.outputs[name] / self.units[name]
-
-    def plot(self, **options: Any) -> Figure:
-        """Recorded waveforms; options as `plotting.plot_waveforms`."""
-        from .plotting import plot_waveforms
-
-        return plot_waveforms(self, **options)
-
-    def __repr__(self) -> str:
-        settled = "" if self.settling_time is None else f", settled at {np.nanmax(self.settling_time) * 1e9:.1f} ns"
-        return f"LoadedRun({self.name!r}, {self.analysis}, {len(self.outputs)} arrays, {self.written}{settled})"
+    def _unit(self, name: str) -> Array:
+        return self.units[name]
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -258,14 +244,14 @@ def _read(file: h5py.File) -> LoadedRun:
     )
 
 
-def _read_traces(key: str, parent: h5py.Group, layers: dict[str, str]) -> Recorded:
+def _read_traces(key: str, parent: h5py.Group, layers: dict[str, str]) -> Record:
     record = {}
     for name, inside in hdf5.members(parent, h5py.Group):
         nodes = hdf5.get(inside, "nodes") if "nodes" in inside else None
         shape = tuple(int(n) for n in hdf5.get(inside, "shape")) if nodes is not None else ()
         values = hdf5.member(inside, "values", h5py.Dataset)
         record[name] = Trace(hdf5.get(inside, "times"), hdf5.numbers(values), hdf5.unit_of(values), nodes, shape)
-    return Recorded(key, record, {name: layers.get(name, "") for name in record})
+    return Record(key, record, {name: layers.get(name, "") for name in record})
 
 
 def _read_extra(parent: h5py.Group) -> dict[str, Any]:
@@ -275,4 +261,4 @@ def _read_extra(parent: h5py.Group) -> dict[str, Any]:
     return found
 
 
-__all__ = ["FORMAT_VERSION", "LoadedRun", "Recorded", "load_run", "save_run"]
+__all__ = ["FORMAT_VERSION", "LoadedRun", "Record", "load_run", "save_run"]

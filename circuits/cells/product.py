@@ -101,7 +101,7 @@ class Product(Term):
         scale = np.broadcast_to(scale, node.shape).reshape(1, *(sizes[i] for i in out))
         spec = f"{inputs.split(',')[0]},{out}->{inputs.split(',')[1]}"
         unit = self._unit(circuit, self.b).reshape(-1)
-        return Meter(rest=Driven(self.a, self.b, spec, scale, unit, self.signs, self.errors))
+        return Meter(rest=ProductLaw(self.a, self.b, spec, scale, unit, self.signs, self.errors))
 
     def drivers(self) -> tuple[View, ...]:
         return (self.b,)
@@ -176,7 +176,7 @@ class Product(Term):
 
 
 @dataclass(frozen=True)
-class Driven:
+class ProductLaw:
     """Power law of a product. Σ_t K|v_a| over the targets is what a node of b sees: one contraction gives both
 
     supply = Σ_b |x_b| Σ_t s_t |x_a|,        heat = delivered = Σ_b U_b x_b² Σ_t s_t |x_a|        s = κ g U_t [A]

@@ -123,6 +123,7 @@ def _tell(console: Console, shown: Shown, folder: Path) -> None:
         "prompt": repr(PROMPT),
         "machine": repr(said.text),
         "digital": repr(said.reference),
+        "written": f"{len(said.anneal_s)} characters in {engineering(sum(said.anneal_s), 's')} of machine time",
         "settled": f"{tokens} tokens to {annealed.settle_bits:g} bits after "
         f"{engineering(annealed.oracle_time or float('nan'), 's')} (timer {engineering(annealed.timer_time, 's')})",
         "logits": f"within {annealed.logit_error:.2g} of the digital reference's range",

@@ -1,0 +1,51 @@
+"""What a run just made and one read from a file have in common: asked about, plotted and shown in the same way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = Any
+
+
+class Result:
+    """outputs: last value of each free array [V], (batch, *shape); settling_time: oracle, of each sample, nan where it
+    did not settle; duration: seconds simulated."""
+
+    analysis: str
+    outputs: dict[str, Array]
+    settling_time: Array | None
+    duration: float
+
+    def _name(self) -> str:
+        """The circuit's."""
+        raise NotImplementedError
+
+    def _unit(self, name: str) -> Array:
+        """Volts per logical unit of an array's nodes."""
+        raise NotImplementedError
+
+    @property
+    def settled(self) -> bool:
+        """Whether every sample settled."""
+        return self.settling_time is not None and not bool(np.isnan(self.settling_time).any())
+
+    def logical(self, name: str) -> Array:
+        """An array's last value in logical units (the activation it carries)."""
+        return self.outputs[name] / self._unit(name)
+
+    def plot(self, **options: Any) -> Figure:
+        """Recorded waveforms; options as `plotting.plot_waveforms`."""
+        from .plotting import plot_waveforms
+
+        return plot_waveforms(self, **options)
+
+    def __repr__(self) -> str:
+        said = [repr(self._name()), self.analysis, f"{len(self.outputs)} arrays", f"{self.duration * 1e9:.1f} ns"]
+        if self.settling_time is not None:
+            said.append(f"settled at {self.settling_time.max() * 1e9:.1f} ns" if self.settled else "not settled")
+        return f"{type(self).__name__}({', '.join(said)})"
