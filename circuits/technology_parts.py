@@ -135,14 +135,16 @@ class Conveyor:
 
 @dataclass(frozen=True)
 class Converter:
-    """Energy [J] and time [s] of one conversion, area [m²] of one converter."""
+    """Energy [J] and time [s] of one conversion, area [m²] of one converter, how many share the work."""
 
     dac_energy: float = _q("J", zero=True)
     dac_time: float = _q("s")
     dac_area: float = _q("m²", zero=True)
+    dac_count: float = _q("1")
     adc_energy: float = _q("J", zero=True)
     adc_time: float = _q("s")
     adc_area: float = _q("m²", zero=True)
+    adc_count: float = _q("1")
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,6 @@ FIELDS = {"temperature": {"unit": "K", "zero": False}} | {
 INFORMATION = (  # for people: nothing is computed from these
     "device.width",
     "device.length",
-    "device.on_conductance",
     "wire.resistance_per_length",
     "tanh.slope_factor",
     "controller.power_per_coupling",

@@ -139,8 +139,9 @@ def _note(words: str) -> Html:
 def _energy(annealed: Annealed) -> Html:
     account = annealed.energy.to_json()
     tables: list[Html] = []
-    for key, title in (("by_part", "part"), ("by_layer", "layer"), ("by_phase", "phase")):
+    for key, title in (("by_part", "part"), ("by_layer", "layer")):
         tables += [tag("h3", f"By {title}"), _energy_table(title, account[key], account)]
+    tables += [tag("h3", "By phase"), _phase_table(account)]
     programming = join([engineering(account["programming"], "J"), _note("not in the total")])
     facts: list[tuple[object, object]] = [
         ("Weighed until", f"{_seconds(account['duration_s'])}, the {account['until']}"),
@@ -151,8 +152,8 @@ def _energy(annealed: Annealed) -> Html:
         ("Programming all weights once", programming),
     ]
     apart = (
-        "Drawn is what the supply delivers; dissipated is what becomes heat in couplings, products and feedback. "
-        "They answer different questions and are never added."
+        "Drawn is what the supply delivers; dissipated is what becomes heat in couplings, products, feedback and "
+        "reset. They answer different questions and are never added."
     )
     return section("Energy", tag("p", apart, cls="muted"), pairs(facts), *tables)
 
@@ -165,6 +166,15 @@ def _energy_table(title: str, costs: Mapping[str, Mapping[str, float]], account:
         rows.append((name or "(inputs)", _joules(drawn), _share(drawn / total), _joules(heat)))
     rows.append(("total", _joules(account["total"]), "", _joules(account["dissipated"])))
     return table((title, "drawn from supply", "share", "dissipated in elements"), rows, apart=3, total=True)
+
+
+def _phase_table(account: Mapping[str, Any]) -> Html:
+    rows: list[tuple[object, ...]] = [
+        (name, _seconds(cost["seconds"]), _joules(cost["drawn"]), _joules(cost["dissipated"]))
+        for name, cost in account["by_phase"].items()
+    ]
+    rows.append(("total", _seconds(account["latency_s"]), _joules(account["total"]), _joules(account["dissipated"])))
+    return table(("phase", "time", "drawn from supply", "dissipated in elements"), rows, apart=3, total=True)
 
 
 def _accuracy(annealed: Annealed) -> Html:

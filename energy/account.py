@@ -1,7 +1,17 @@
-"""From integrals to joules: who drew what from the supply, and what became heat, by part, layer and phase."""
+"""From integrals to joules: who drew what from the supply, and what became heat, by part, layer and phase.
+
+    reset    a switch of one coupling finger on each node discharges it for RESET time constants C/G_on of the slowest;
+             ½CV² of what a run leaves there turns to heat, and the supply charges the switches' gates, C_gate VDD²
+    load     the DACs write the inputs, so many at a time, and they are clamped
+    anneal   from letting go to the time at which the machine is read
+    read     the ADCs convert the outputs, so many at a time
+
+Nodes and drivers have no current outside the anneal; outputs are sampled at its end and held. Weights leak all along.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +25,7 @@ from .report import EnergyReport, Entry
 
 Array = Any
 END_OF_RUN = "end of the run"
+RESET = 7.0  # time constants: e⁻⁷ is less than 2⁻¹⁰ of what a node held
 
 
 @dataclass(frozen=True)
@@ -45,17 +56,18 @@ def weigh(
         if term.name in laws:
             delivered += account.weigh_term(term)
         account.weigh_retention(term)
-    for node in circuit.arrays.values():
-        if not node.clamped:
-            account.weigh_node(node)
+    for node in account.free:
+        account.weigh_node(node)
+        account.weigh_reset(node)
     account.weigh_drivers()
     account.weigh_converters()
     weights = sum(term.weights(circuit) for term in circuit.terms.values())
     return EnergyReport(
         circuit=circuit.name,
         technology=f"{technology.name} {technology.corner}",
-        duration=sums.seconds,
+        duration=float(sums.seconds),
         basis=basis,
+        phases=account.phases,
         tokens=tokens or _rows(circuit),
         entries=tuple(account),
         delivered=delivered,
@@ -73,6 +85,21 @@ class _Account:
     def __init__(self, circuit: Circuit, technology: Technology, laws: Mapping[str, Meter], sums: Sums) -> None:
         self.circuit, self.technology, self.laws, self.sums = circuit, technology, laws, sums
         self._lines: dict[tuple[str, str, str], Array] = {}
+        self.free = [node for node in circuit.arrays.values() if not node.clamped]
+        self.output = None if circuit.output is None else circuit.arrays[circuit.output]
+        self.phases = self._phases()
+
+    def _phases(self) -> dict[str, float]:
+        """Seconds of each phase of a run, in order."""
+        tech, converter = self.technology, self.technology.converter
+        outputs = self.output.count if self.output is not None else 0
+        slowest = max((float(np.max(node.capacitance)) for node in self.free), default=0.0)
+        return {
+            "reset": float(RESET * slowest / tech.device.on_conductance),
+            "load": math.ceil(sum(n.count for n in self.circuit.inputs()) / converter.dac_count) * converter.dac_time,
+            "anneal": float(self.sums.seconds),
+            "read": math.ceil(outputs / converter.adc_count) * converter.adc_time,
+        }
 
     def add(self, part: str, layer: str, phase: str = "anneal", *, drawn: Array = 0.0, dissipated: Array = 0.0) -> None:
         line = self._lines.setdefault((part, layer, phase), np.zeros((2, self.sums.batch)))
@@ -95,10 +122,11 @@ class _Account:
         held, tech = term.weights(self.circuit), self.technology
         if not held:
             return
-        leak = held * tech.switch.off_current * tech.supply.vdd * self.sums.seconds
-        refresh = held * tech.switch.refresh_energy * self.sums.seconds / tech.switch.refresh_interval
-        self.add("retention", self._layer(term), drawn=leak)
-        self.add("refresh", self._layer(term), drawn=refresh)
+        leak = held * tech.switch.off_current * tech.supply.vdd
+        refresh = held * tech.switch.refresh_energy / tech.switch.refresh_interval
+        for phase, seconds in self.phases.items():
+            self.add("retention", self._layer(term), phase, drawn=leak * seconds)
+            self.add("refresh", self._layer(term), phase, drawn=refresh * seconds)
 
     def weigh_node(self, node: NodeArray) -> None:
         """Feedback heat, and the conveyor's bias and mirrored current."""
@@ -112,6 +140,11 @@ class _Account:
             drawn = self.technology.supply.vdd * (standing + conveyor.mirror_copies * coulombs)
             self.add("conveyors", node.layer, drawn=drawn)
 
+    def weigh_reset(self, node: NodeArray) -> None:
+        tech = self.technology
+        gates = node.count * tech.wire.gate_capacitance * tech.supply.vdd**2
+        self.add("reset switches", node.layer, "reset", drawn=gates, dissipated=self._stored(node, self.sums.last))
+
     def weigh_drivers(self) -> None:
         """Class-A bias of the buffers."""
         bias = self.technology.buffer.bias_current * self.technology.supply.vdd * self.sums.seconds
@@ -124,18 +157,16 @@ class _Account:
         converter = self.technology.converter
         for node in self.circuit.inputs():
             self.add("converters", node.layer, "load", drawn=node.count * converter.dac_energy)
-        if self.circuit.output is not None:
-            node = self.circuit.arrays[self.circuit.output]
-            self.add("converters", node.layer, "read", drawn=node.count * converter.adc_energy)
+        if self.output is not None:
+            self.add("converters", self.output.layer, "read", drawn=self.output.count * converter.adc_energy)
 
     def stored(self, values: Mapping[str, Array]) -> Array:
         """½CV² on all free nodes [J], (batch,)."""
-        total = np.zeros(self.sums.batch)
-        for node in self.circuit.arrays.values():
-            if not node.clamped:
-                volts = values[node.name] * self.circuit.units(node.name)
-                total += _total(volts * volts, 0.5 * node.capacitance)
-        return total
+        return sum((self._stored(node, values) for node in self.free), start=np.zeros(self.sums.batch))
+
+    def _stored(self, node: NodeArray, values: Mapping[str, Array]) -> Array:
+        volts = values[node.name] * self.circuit.units(node.name)
+        return _total(volts * volts, 0.5 * node.capacitance)
 
     def _integrated(self, part: str) -> tuple[Array, Array, Array]:
         """A part's heat [J], energy delivered to it [J] and charge it takes [C] beside its standing current."""

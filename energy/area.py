@@ -8,7 +8,7 @@ from .account import driver_counts
 
 
 def area(circuit: Circuit, technology: Technology) -> dict[str, float]:
-    """Area [m²] by part: nodes, each kind of term, buffers, conveyors, converters (one DAC and one ADC, shared).
+    """Area [m²] by part: nodes, each kind of term, buffers, conveyors, converters.
 
     Wiring and the digital controller are not in it.
     """
@@ -18,7 +18,7 @@ def area(circuit: Circuit, technology: Technology) -> dict[str, float]:
     parts["buffers"] = sum(driver_counts(circuit).values()) * technology.buffer.area
     targets = {term.target for term in circuit.terms.values() if term.conveyed}
     parts["conveyors"] = sum(circuit.arrays[name].count for name in targets) * technology.conveyor.area
-    parts["converters"] = (technology.converter.dac_area if circuit.inputs() else 0.0) + (
-        technology.converter.adc_area if circuit.output is not None else 0.0
-    )
+    dacs = technology.converter.dac_count if circuit.inputs() else 0.0
+    adcs = technology.converter.adc_count if circuit.output is not None else 0.0
+    parts["converters"] = dacs * technology.converter.dac_area + adcs * technology.converter.adc_area
     return parts

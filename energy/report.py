@@ -1,12 +1,12 @@
 """EnergyReport: joules of a run, by part, layer and phase.
 
-*Drawn* is what the supply delivers, *dissipated* what becomes heat in couplings, products and feedback. They are
+*Drawn* is what the supply delivers, *dissipated* what becomes heat in couplings, products, feedback and reset. They are
 different questions (a class-B driver at VDD draws more than its coupling dissipates) and are never added.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 Array = Any
 EXCLUDED = (
     "programming of the weights (once a model: see `programming`)",
-    "reset of the nodes",
+    "nodes and drivers while the machine is reset, loaded and read (switched off; outputs are sampled and held)",
     "digital controller (technology.controller, 130 nm figures)",
     "what a conveyor's input resistance dissipates",
     "clock feedthrough, IR drop, supply noise, ageing",
@@ -38,7 +38,8 @@ class EnergyReport:
     """What one run cost, for each sample of the batch (arrays are (batch,)), in joules and seconds.
 
     entries: the account. duration: seconds annealed until the machine is read; basis: what that time is (the timer's,
-    the oracle's, the end of the run). tokens: positions the run answered.
+    the oracle's, the end of the run). phases: seconds of reset, load, anneal and read. tokens: positions the
+    run answered.
     delivered: what drivers and ideal sources handed to couplings and products at their own voltages.
     stored_before, stored_after: ½CV² on the free nodes. weights: programmed values held.
     programming: joules to write all weights once, not in the total. excluded: what is not counted at all.
@@ -49,6 +50,7 @@ class EnergyReport:
     technology: str
     duration: float
     basis: str
+    phases: Mapping[str, float]
     tokens: int
     entries: tuple[Entry, ...]
     delivered: Array
@@ -75,6 +77,11 @@ class EnergyReport:
         return self.total / self.tokens
 
     @property
+    def latency(self) -> float:
+        """Seconds from reset to the last output read."""
+        return float(sum(self.phases.values()))
+
+    @property
     def power(self) -> Array:
         """Mean power drawn from the supply while it anneals [W], (batch,)."""
         joules = sum((e.drawn for e in self.entries if e.phase == "anneal"), start=np.zeros_like(self.delivered))
@@ -85,7 +92,8 @@ class EnergyReport:
         """|delivered − dissipated − Δ½CV²| / delivered of a passive circuit, (batch,); None for others."""
         if not self.passive:
             return None
-        miss = abs(self.delivered - self.dissipated - (self.stored_after - self.stored_before))
+        heat = self.by("phase")["anneal"][1]
+        miss = abs(self.delivered - heat - (self.stored_after - self.stored_before))
         return miss / np.maximum(abs(self.delivered), np.finfo(float).tiny)
 
     def by(self, key: str) -> dict[str, tuple[Array, Array]]:
@@ -117,17 +125,26 @@ class EnergyReport:
             "delivered": float(np.mean(self.delivered)),
             "per_token": float(np.mean(self.per_token)),
             "power_w": float(np.mean(self.power)),
-            "duration_s": self.duration,
+            "duration_s": float(self.duration),
             "until": self.basis,
+            "latency_s": self.latency,
             "tokens": self.tokens,
-            "programming": self.programming,
-            **{f"by_{key}": dict(self._means(key)) for key in ("part", "layer", "phase")},
+            "programming": float(self.programming),
+            "by_part": dict(self._means("part")),
+            "by_layer": dict(self._means("layer")),
+            "by_phase": {name: cost | {"seconds": self.phases[name]} for name, cost in self._phase_means()},
             "excluded": list(self.excluded),
         }
 
     def _means(self, key: str) -> Iterator[tuple[str, dict[str, float]]]:
         for name, (drawn, dissipated) in self.by(key).items():
             yield name, {"drawn": float(np.mean(drawn)), "dissipated": float(np.mean(dissipated))}
+
+    def _phase_means(self) -> Iterator[tuple[str, dict[str, float]]]:
+        """Joules of every phase, in order, those without any too."""
+        found = dict(self._means("phase"))
+        for name in self.phases:
+            yield name, found.get(name, {"drawn": 0.0, "dissipated": 0.0})
 
     def __str__(self) -> str:
         total, power = float(np.mean(self.total)), float(np.mean(self.power))
@@ -136,12 +153,16 @@ class EnergyReport:
             f"{engineering(float(np.mean(self.dissipated)), 'J')} dissipated in elements",
             f"read after {engineering(self.duration, 's')} ({self.basis}), {engineering(power, 'W')}, "
             f"{engineering(total / self.tokens, 'J')} a token ({self.tokens})",
-            f"{'part':<12}{'drawn':>12}{'share':>8}{'dissipated':>12}",
+            f"{'part':<16}{'drawn':>12}{'share':>8}{'dissipated':>12}",
         ]
         for name, cost in sorted(self._means("part"), key=lambda item: -item[1]["drawn"]):
             share = cost["drawn"] / total if total else 0.0
             drawn, heat = (engineering(cost[k], "J") for k in ("drawn", "dissipated"))
-            lines.append(f"{name:<12}{drawn:>12}{share:>8.1%}{heat:>12}")
+            lines.append(f"{name:<16}{drawn:>12}{share:>8.1%}{heat:>12}")
+        lines.append(f"{'phase':<16}{'drawn':>12}{'time':>8}{'dissipated':>12}")
+        for name, cost in self._phase_means():
+            drawn, heat = (engineering(cost[k], "J") for k in ("drawn", "dissipated"))
+            lines.append(f"{name:<16}{drawn:>12}{engineering(self.phases[name], 's'):>8}{heat:>12}")
         return "\n".join([*lines, "not counted: " + "; ".join(self.excluded)])
 
 

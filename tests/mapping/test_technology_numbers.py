@@ -1,0 +1,85 @@
+"""No number of a technology file is idle: each changes something that is reported, solved or written, or is listed."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_models import PROMPT, write_small
+
+from dsmachine.circuits.calibration import fit_to_devices
+from dsmachine.circuits.checkpoints import Model, load_model
+from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.mapping.activation import map_relu
+from dsmachine.circuits.mapping.builder import Builder
+from dsmachine.circuits.mapping.gpt2 import calibrate, map_model
+from dsmachine.circuits.technology import Technology, load_technology
+from dsmachine.circuits.technology_parts import INFORMATION, UNITS
+from dsmachine.emulator.run import transient
+from dsmachine.energy.area import area
+from dsmachine.energy.meter import EnergyMeter
+from dsmachine.netlists.writer import write_netlist
+
+TOML = Path(__file__).resolve().parents[2] / "circuits" / "technologies" / "cmos45.toml"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return load_model(str(write_small(tmp_path_factory.mktemp("model"))))
+
+
+def numbers(model: Model, technology: Technology) -> list[Any]:
+    """What a user reads of a mapped model, and of what it lacks, rectifiers and a coupling beyond the device: circuit,
+    netlist, joules, area."""
+    tokens = model.encode(PROMPT)
+    found: list[Any] = []
+    ranges = _ranges(model, len(tokens))
+    resistance = technology.conveyor.input_resistance
+    mapped = map_model(
+        model, len(tokens), technology=technology, ranges=ranges, input_resistance=resistance, leakage=True
+    )
+    relu = Circuit("relu", temperature=technology.temperature)
+    b = Builder(relu, technology, ranges, len(tokens))
+    b.nodes("h.0.mlp.pre", (len(tokens), 32), clamped=True)
+    strong = b.nodes("strong", (len(tokens), 1), spread=np.ones((len(tokens), 1)))
+    b.dense("sum", map_relu(b, "h.0.mlp", "h.0.mlp.pre", 32), strong, np.full((1, 32), 9.0))
+    relu, fit = fit_to_devices(relu, technology)
+    found.append(str(fit))
+    for circuit, inputs in ((mapped, {"embed": model.embed(tokens)}), (relu, {"h.0.mlp.pre": np.ones((4, 32))})):
+        meter = EnergyMeter(technology)
+        transient(circuit, inputs, duration=3e-9, settle_bits=0, tolerance=1e-2, observers=[meter])
+        text = write_netlist(circuit, inputs=inputs, duration=3e-9).text
+        x = {name: np.full((1, *node.shape), 0.1) for name, node in circuit.arrays.items()}
+        noise = [float(np.sum(term.conductance(circuit, x))) for term in circuit.terms.values()]
+        report = meter.report()
+        found += [text, noise, report.to_json(), str(report), area(circuit, technology)]
+    return found
+
+
+@cache
+def _ranges(model: Model, positions: int) -> Any:
+    return calibrate(model, positions)
+
+
+def edited(key: str, folder: Path) -> Technology:
+    """The bundled technology with one number of its file halved, at another temperature and supply."""
+    section, _, name = key.rpartition(".")
+    text = TOML.read_text(encoding="utf-8")
+    start = text.index(f"[{section}]") if section else 0
+    head, tail = text[:start], text[start:]
+    factor = 0.99 if key == "temperature" else 0.5
+    number = re.compile(rf"(?m)^({name} = {{ value = )([0-9.e]+)")
+    assert number.search(tail), key
+    path = folder / "edited.toml"
+    path.write_text(head + number.sub(lambda m: m[1] + repr(factor * float(m[2])), tail, count=1), encoding="utf-8")
+    return load_technology(path, temperature=None if key == "temperature" else 310.0, vdd=1.1)
+
+
+def test_every_number_does_something_or_is_listed(model: Model, tmp_path: Path) -> None:
+    base = numbers(model, load_technology(TOML, temperature=310.0, vdd=1.1))
+    assert numbers(model, load_technology(TOML, temperature=310.0, vdd=1.1)) == base
+    idle = [k for k in UNITS if k != "temperature" and numbers(model, edited(k, tmp_path)) == base]
+    assert idle == list(INFORMATION)
+    assert numbers(model, edited("temperature", tmp_path)) != numbers(model, load_technology(TOML, vdd=1.1))
