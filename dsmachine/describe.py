@@ -6,12 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
-from .circuits.cells import Coupling, NodeArray, Term
+from .circuits.cells import NodeArray, Term
 from .circuits.circuit import Circuit
 
-MAPPED = ("technology", "positions", "softmax", "activation", "coupling", "tokens")
+MAPPED = ("technology", "positions", "softmax", "activation", "coupling", "input_resistance", "tokens")
 PLURAL = {"coupling": "couplings", "product": "products", "source": "sources", "rectifier": "rectifiers"}
 
 
@@ -40,13 +38,10 @@ def cell_of(node: NodeArray) -> str:
 
 
 def _term(circuit: Circuit, term: Term) -> dict[str, Any]:
-    shape = circuit.arrays[term.target].shape
-    if isinstance(term, Coupling) and not term.elementwise:
-        shape = np.shape(term.weight)
     return {
         "name": term.name,
         "kind": term.kind,
-        "shape": shape,
+        "shape": term.extent(circuit),
         "from": list(dict.fromkeys(view.array for view in term.sources)),
         "to": term.target,
     }

@@ -179,6 +179,9 @@ class Coupling(Term):
             return self
         return replace(self, weight=np.asarray(self.weight, float) * (rows[:, None] & columns[None, :]))
 
+    def extent(self, circuit: Circuit) -> tuple[int, ...]:
+        return super().extent(circuit) if self.elementwise else tuple(self.weight.shape)
+
     def columns(self, circuit: Circuit) -> int:
         return super().columns(circuit) if self.elementwise else int(self.weight.shape[1])
 

@@ -104,6 +104,10 @@ class Term:
         along last axes): whatever the other nodes would add is taken away."""
         return self
 
+    def extent(self, circuit: Circuit) -> tuple[int, ...]:
+        """Shape of what the cell consists of: its target's, or (driven, driving) of a matrix."""
+        return circuit.arrays[self.target].shape
+
     def columns(self, circuit: Circuit) -> int:
         """Driving nodes of one position: the length of the last axis that the cell reads last."""
         view = self.sources[-1]

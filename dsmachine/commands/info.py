@@ -11,11 +11,13 @@ from ._common import JsonOption, results_console, stdout_kept_for_json, write_js
 from ._options import (
     ActivationOption,
     CouplingOption,
+    InputResistanceOption,
     ModelArgument,
     PositionsOption,
     SoftmaxOption,
     TaylorOrderOption,
     TechnologyOption,
+    TokensOption,
     positions_of,
 )
 
@@ -34,6 +36,8 @@ def info(
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
+    input_resistance: InputResistanceOption = 0.0,
+    tokens: TokensOption = "parallel",
     as_json: JsonOption = False,
 ) -> None:
     """Show the circuit of a model, or a run file.
@@ -57,6 +61,8 @@ def info(
             order=taylor_order,
             activation=activation,
             coupling=coupling,
+            input_resistance=input_resistance,
+            tokens=tokens,
         )
         found = describe(circuit)
     if as_json:

@@ -71,6 +71,13 @@ def test_positions_default_to_a_small_circuit(small: str, capfd: pytest.CaptureF
     assert as_json(capfd, small)["positions"] == CONFIG.context
 
 
+def test_options_of_the_mapping(small: str, capfd: pytest.CaptureFixture[str]) -> None:
+    found = as_json(capfd, small, "--input-resistance", "18", "--tokens", "parallel")
+    assert (found["input_resistance"], found["tokens"]) == (18.0, "parallel")
+    assert main(["info", small, "--tokens", "serial"]) == 2
+    assert "tokens 'serial' is not built yet" in capfd.readouterr().err
+
+
 def test_taylor_is_a_deeper_circuit(small: str, capfd: pytest.CaptureFixture[str]) -> None:
     exact = as_json(capfd, small)
     taylor = as_json(capfd, small, "--softmax", "taylor", "--taylor-order", "2")
