@@ -45,6 +45,7 @@ _CARDS = frozenset(
     ".title .model .subckt .ends .param .func .options .option .opt .tran .print .save .ic "
     ".nodeset .temp .global .width .end".split()
 )
+_OPTION_CARDS = (".options", ".option", ".opt")
 _OPTIONS = frozenset(
     "abstol reltol vntol chgtol trtol method maxord itl1 itl2 itl3 itl4 itl5 itl6 gmin gminsteps "
     "srcsteps gshunt rshunt cshunt pivrel pivtol xmu temp tnom noopiter noinit ramptime convstep "
@@ -111,28 +112,32 @@ elements, .subckt, .model, .param, .options, .tran, .save and .print are
     analyses, card = 0, ""
     for number, line in enumerate(lines[1:], start=2):
         line = line.strip()
-        if not line:
-            continue
-        where = f"netlist line {number}"
-        if line[0] == "*":
-            if _is_command(line):
-                raise Error(f"{where}: comment {line[:60]!r} is a command to ngspice: reword it")
-            continue
-        if not _PLAIN.fullmatch(line):
-            raise Error(f"{where}: {line[:60]!r} holds a back quote or is not printable ASCII")
-        if line[0] == "+":
-            if card in (".options", ".option", ".opt"):
-                _check_options(line[1:], where)
-        elif line[0] == ".":
-            card = line.split(None, 1)[0].lower()
-            _check_card(card, line, where)
-            analyses += card == ".tran"
-        else:
-            card = line[0].lower()
-            if card not in _ELEMENTS:
-                raise Error(f"{where}: element '{line.split()[0][:60]}' of a kind not allowed")
+        if line:
+            card = _check_line(line, card, f"netlist line {number}")
+            analyses += line[0] == "." and card == ".tran"
     if analyses != 1:
         raise Error(f"netlist holds {analyses} .tran cards: write exactly one")
+
+
+def _check_line(line: str, card: str, where: str) -> str:
+    """One line after the title; `card`: what a continuation continues. Returns what the next one would."""
+    if line[0] == "*":
+        if _is_command(line):
+            raise Error(f"{where}: comment {line[:60]!r} is a command to ngspice: reword it")
+        return card
+    if not _PLAIN.fullmatch(line):
+        raise Error(f"{where}: {line[:60]!r} holds a back quote or is not printable ASCII")
+    if line[0] == "+":
+        if card in _OPTION_CARDS:
+            _check_options(line[1:], where)
+        return card
+    if line[0] == ".":
+        card = line.split(None, 1)[0].lower()
+        _check_card(card, line, where)
+        return card
+    if line[0].lower() not in _ELEMENTS:
+        raise Error(f"{where}: element '{line.split()[0][:60]}' of a kind not allowed")
+    return line[0].lower()
 
 
 def _is_command(comment: str) -> bool:
@@ -145,7 +150,7 @@ def _check_card(card: str, line: str, where: str) -> None:
             f"{where}: card '{card[:60]}' is not allowed: only elements, .subckt, .model, .param, "
             ".options, .tran, .save and .print are"
         )
-    if card in (".options", ".option", ".opt"):
+    if card in _OPTION_CARDS:
         _check_options(line[len(card) :], where)
 
 
