@@ -104,11 +104,14 @@ def _settle_one(plan: Plan, group: Group, x: dict[str, Array], size: int) -> dic
         x[stage.name] = backend.array(np.zeros((1, *stage.node.shape)))
     pace, before = 1.0, np.inf
     tolerance = 100 * float(np.finfo(backend.dtype).eps)
-    for _ in range(500):
+    for steps in range(500):
         miss = np.concatenate([backend.host(residual(s, x)).reshape(-1) for s in group.stages]).astype(float)
         norm = float(np.abs(miss).max())
         scale = max(float(abs(x[s.name]).max()) for s in group.stages)
         if norm <= tolerance * max(scale, 1e-6):
+            log.debug(
+                "operating point of the cycle %s: %d Newton steps", ", ".join(s.name for s in group.stages), steps
+            )
             return x
         pace = min(pace * min(max(before / norm, 0.5), 10.0), 1e12)
         before = norm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time as clock
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from .stochastic import Noise, Stepper, shortest_time_constant
 from .transient import March, windows
 
 Array = Any
+log = logging.getLogger(__name__)
 WINDOW = 16.0  # longest window of a large circuit, in its longest time constant
 
 
@@ -181,7 +183,22 @@ def transient(
     if meter:
         run.noise_rms = meter.rms
     run.statistics |= _said(plan, request, stop) | vars(march.counts) | _fabrication(machine) | _wall(begun)
+    _log(run, march)
     return run
+
+
+def _log(run: Run, march: March | Stepper) -> None:
+    """What the run cost: totals, and layer by layer."""
+    counts = vars(march.counts)
+    totals = ", ".join(f"{name} {value:.4g}" for name, value in counts.items() if not isinstance(value, dict))
+    log.info("%r took %.3g s: %s", run, run.statistics["wall_s"], totals)
+    for name, each in counts.items():
+        if isinstance(each, dict):
+            for layer, value in each.items():
+                what = name.removesuffix("by_layer").rstrip("_") or "elements"
+                log.info("%s of layer %r: %d", what, layer, value)
+    for name, count in run.saturated.items():
+        log.info("%d nodes of %r saturate at the operating point", count, name)
 
 
 def _start(plan: Plan, inputs: Mapping[str, Any], request: Request, initial: Any, seed: int) -> dict[str, Array]:

@@ -50,3 +50,22 @@ def test_agreement_of_nothing_is_no_number() -> None:
     reference = np.array([[1.0, 0.9, 0.0], [1.0, 0.95, 0.0]])
     assert tasks.argmax_agreement(reference + [0.2, 0, 0], reference) == {"share": None, "compared": 0, "close": 2}
     assert tasks.argmax_agreement(reference, reference) == {"share": 1.0, "compared": 2, "close": 0}
+
+
+def test_what_happens_is_logged(model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "dsmachine"):
+        ds.anneal(str(model), "abcd", timer_prompts=2)
+    for words in (
+        "calibration of small: 100 windows of 4 positions",
+        "rejected",
+        "layer 'h.0'",
+        "timer: 2 calibration",
+    ):
+        assert words in caplog.text
+    ring = ds.Circuit("ring")
+    ring.nodes("a", (2,))
+    ring.couple("J", "a", "a", 0.5)
+    ring.bias("h", "a", 0.1)
+    with caplog.at_level(logging.DEBUG, "dsmachine"):
+        ds.operating_point(ring)
+    assert "operating point of the cycle a: " in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from .builder import Builder
 from .normalization import fold, map_layer_norm
 
 Array = Any
+log = logging.getLogger(__name__)
 HIGHEST_ORDER = 64
 SOFTMAXES = ("translinear", "taylor")
 COUPLINGS = ("buffered", "balanced", "passive")
@@ -73,6 +75,8 @@ def map_model(
     b.layer = "head"
     _head(b, model, x)
     circuit, lost_bits = fit_to_devices(load_nodes(circuit, tech), tech)
+    for name, bits in lost_bits.items():
+        log.info("%s gives up %.2f bits of its swing: a coupling into it needs all of its device", name, bits)
     circuit.notes |= {
         "positions": positions,
         "softmax": softmax if softmax == "translinear" else f"taylor {order}",
@@ -102,11 +106,13 @@ def calibrate(
         )
     if softmax == "taylor":
         _check_series(model, positions, order)
+    windows = max(32, len(model.calibration_text) // positions)
+    log.info("calibration of %s: %d windows of %d positions", model.name, windows, positions)
     found = calibrate_ranges(
         model,
         model.calibration_text,
         positions,
-        windows=max(32, len(model.calibration_text) // positions),
+        windows=windows,
         softmax="exact" if softmax == "translinear" else "taylor",
         order=order,
         activation={"tanh-pair": "gelu"}.get(activation, activation),
