@@ -143,9 +143,10 @@ def make_plan(circuit: Circuit, backend: Backend) -> Plan:
 
 
 def _stage(circuit: Circuit, backend: Backend, node: NodeArray, terms: list[Term]) -> Stage:
-    load = sum((t.loading(circuit)[0] for t in terms), start=np.zeros(()))
-    standing = sum((t.loading(circuit)[1] for t in terms), start=np.zeros(())) / node.conductance
-    loaded = node.input_resistance > 0 and np.any(load)
+    heavy = [t for t in terms if t.conveyed and node.input_resistance > 0]  # cells whose load the node feels
+    load = sum((t.loading(circuit)[0] for t in heavy), start=np.zeros(()))
+    standing = sum((t.loading(circuit)[1] for t in terms if not t.conveyed), start=np.zeros(())) / node.conductance
+    loaded = bool(np.any(load))
     terms = terms or [Source(f"{node.name} undriven", node.name, np.zeros(1))]
     ordered = sorted(terms, key=lambda term: not term.sources)  # sources last: broadcast onto a full array
     unit = np.asarray(node.unit, float)
