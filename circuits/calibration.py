@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from .cells import NodeArray
+from .cells.node import KNEE
 from .circuit import Circuit
 from .errors import Error
 from .technology import Technology
@@ -59,8 +61,9 @@ def fit_to_devices(circuit: Circuit, technology: Technology) -> tuple[Circuit, d
 
     Returns the circuit and the lost bits: array -> worst log2(wanted unit / given unit), where any are lost.
 
-    Passive couplings load their node: it gives up swing until they are at most PASSIVE_LOAD of its conductance, and
-    its feedback supplies the rest, so that y = Σ G x / (g + Σ|G|) is W x again.
+    Passive couplings load their node: it gives up swing until they are at most PASSIVE_LOAD of its conductance and
+    leave its conveyor what the other terms need; its feedback supplies the rest, so that y = Σ G x / (g + Σ|G|) is
+    W x again.
 
     Raises Error when a node would keep less than 2^-8 of its swing.
     """
@@ -73,7 +76,8 @@ def fit_to_devices(circuit: Circuit, technology: Technology) -> tuple[Circuit, d
             share = np.minimum(1.0, largest / np.maximum(needed, 1e-30))
             node = circuit.arrays[name]
             load = sum((t.loading(circuit)[1] for t in circuit.into(name)), start=np.zeros(()))
-            share = np.minimum(share, PASSIVE_LOAD * node.conductance / np.maximum(load, 1e-30))
+            if np.any(load):
+                share = np.minimum(share, _loaded_share(circuit, node, load / node.conductance))
             lost[name] = float(-np.log2(share.min())) if np.ndim(share) else float(-np.log2(share))
             if lost[name] > MOST_LOST_BITS and np.any(load):
                 raise Error(
@@ -93,6 +97,21 @@ def fit_to_devices(circuit: Circuit, technology: Technology) -> tuple[Circuit, d
                 node = replace(node, ratio=1 - load * share / node.conductance)
             circuit = circuit.with_terms((), [node])
     return circuit, {name: bits for name, bits in lost.items() if bits > 0}
+
+
+def _loaded_share(circuit: Circuit, node: NodeArray, load: Array) -> Array:
+    """Share s of its swing that a node keeps under passive couplings of `load` (of its conductance at full swing).
+
+    Its feedback has γ = 1 − s·load left, at least 1 − PASSIVE_LOAD, and the conveyor still has to deliver what the
+    other terms push at full scale of all they read, clear of the rail's knee: D ≤ (1 − 2·knee)·γ·V_rail/(s U).
+    """
+    terms = circuit.into(node.name)
+    full = {view.array: circuit.full_scale(view.array)[None] for t in terms for view in t.sources}
+    pushed = sum((np.broadcast_to(abs(t.drive(full)), (1, *node.shape))[0] for t in terms if t.conveyed), np.zeros(()))
+    bounds, most = node.limits(1.0), load / PASSIVE_LOAD
+    if bounds is not None:
+        most = np.maximum(most, load + pushed / ((1 - 2 * KNEE) * bounds[1]))
+    return 1 / np.maximum(most, 1e-30)
 
 
 def load_nodes(circuit: Circuit, technology: Technology) -> Circuit:

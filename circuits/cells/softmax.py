@@ -10,8 +10,8 @@ currents, δI_i = i_i − p_i Σ_j i_j, which leaves the one-sided density
 
     2q I_T [p_i (1 − p_i)² + p_i² (1 − p_i)] = 2q I_i (1 − p_i) = 4kT·G,        G = I_i (1 − p_i) / (2 kT/q)
 
-as if the tail were I_T = g U_t itself and the mirrors noiseless. Branches of a row are drawn independently; their anti-correlation (their sum is the tail's) is not modelled, nor is the
-pole of the tail.
+as if the tail were I_T = g U_t itself and the mirrors noiseless. Branches of a row are drawn independently; their
+anti-correlation (their sum is the tail's) is not modelled, nor is the pole of the tail.
 """
 
 from __future__ import annotations

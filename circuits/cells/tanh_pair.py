@@ -7,8 +7,8 @@ of either to the other branch, so the difference I₁ − I₂ fluctuates by 2(I
 
     8q I₁I₂/I_T = 2q I_T (1 − y²) = 4kT·G,        G = I_T (1 − y²) / (2 kT/q),   I_T = g U_t |gain|
 
-The tail's own noise is common to both branches. The output mirror is taken as noiseless and the pair as run at I_T: a tail
-r times smaller, mirrored up, makes r times the density.
+The tail's own noise is common to both branches. The output mirror is taken as noiseless and the pair as run at I_T: a
+tail r times smaller, mirrored up, makes r times the density.
 Mismatch: input-referred offset (V_t) of the pair.
 Supply: the pair's own tail, always; and its currents through the output mirror, whose branches carry g U_t |gain|
 together however the pair splits it. That is also the largest current that the cell delivers.
