@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from energy_circuits import TAU, VDD, C, G, tile, weigh
 from scipy.integrate import quad_vec
 from small_models import PROMPT, write_small
 
@@ -13,24 +14,12 @@ from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.errors import Error
 from dsmachine.circuits.mapping.gpt2 import map_model
-from dsmachine.circuits.technology import Technology, load_technology
+from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator.run import transient
-from dsmachine.energy.area import area
-from dsmachine.energy.meter import EnergyMeter, EnergyReport, driver_counts
-from dsmachine.energy.report import engineering
+from dsmachine.energy.meter import EnergyMeter, EnergyReport
 from dsmachine.netlists.heat import HeatMeter
-from dsmachine.netlists.writer import write_netlist
 
 Array = Any
-TAU = 49e-15 / 32.26e-6
-C, G, VDD = 49e-15, 32.26e-6, 1.0
-
-
-def weigh(circuit: Circuit, inputs: dict[str, Array], duration: float, **options: Any) -> EnergyReport:
-    meter = EnergyMeter()
-    settings: dict[str, Any] = {"tolerance": 1e-7, "precision": "float64"} | options
-    transient(circuit, inputs, duration=duration, observers=[meter], **settings)
-    return meter.report()
 
 
 def annealed(report: EnergyReport) -> Array:
@@ -127,20 +116,6 @@ def test_a_passive_network_closes_its_balance(balanced: bool) -> None:
 
 
 # --- a tile, by direct quadrature ---------------------------------------------------------------------
-
-
-def tile() -> tuple[Circuit, Array]:
-    rng = np.random.default_rng(1)
-    circuit = Circuit("tile")
-    circuit.clamp("u", (2, 3), unit=0.3)
-    unit = rng.uniform(0.2, 0.4, (2, 4))
-    circuit.nodes("a", (2, 4), unit=unit, rail=None, layer="1")
-    weight = rng.normal(size=(4, 3))
-    circuit.couple("w", "u", "a", weight)
-    mask = np.array([[True, False], [True, True]])
-    circuit.nodes("p", (2, 2), unit=0.5, rail=None, layer="2", exists=mask)
-    circuit.multiply("q", "a", "a", "p", "id,jd->ij", gain=0.5)
-    return circuit, weight
 
 
 def test_tile_against_direct_quadrature() -> None:
@@ -304,108 +279,3 @@ def test_batch_gives_each_sample_its_own_joules() -> None:
     for k in range(3):
         alone = weigh(circuit, {"u": u[k]}, 4 * TAU)
         assert together.total[k] == pytest.approx(alone.total[0], rel=1e-6)
-
-
-def test_tables_add_up_and_print() -> None:
-    circuit, _ = tile()
-    circuit.output = "p"
-    meter = EnergyMeter("cmos45")
-    transient(circuit, {"u": np.ones((2, 3))}, duration=4 * TAU, observers=[meter])
-    report = meter.report()
-    assert report.tokens == 2 and report.per_token == pytest.approx(report.total / 2)
-    for key in ("part", "layer", "phase"):
-        assert sum(drawn for drawn, _ in report.by(key).values()) == pytest.approx(report.total)
-        assert sum(heat for _, heat in report.by(key).values()) == pytest.approx(report.dissipated)
-    converters = {e.phase: e.drawn for e in report.entries if e.part == "converters"}
-    assert converters["load"] == pytest.approx(6 * 4e-12)
-    assert converters["read"] == pytest.approx(3 * 13.3e-12)  # one of four nodes does not exist
-    assert sum(row["drawn_j"] for row in report.rows()) == pytest.approx(report.total)
-    assert report.to_json()["total"] == pytest.approx(float(report.total[0]))
-    assert report.power == pytest.approx(report.by("phase")["anneal"][0] / report.duration)
-    text = str(report)
-    assert "drawn from the supply" in text and "refresh" in text and "not counted" in text
-
-
-def test_phases_have_their_seconds_and_joules() -> None:
-    circuit, _ = tile()
-    circuit.output = "p"
-    report, tech = weigh(circuit, {"u": np.ones((2, 3))}, 4 * TAU), load_technology()
-    want = {"reset": 7 * C / tech.device.on_conductance, "load": 1.667e-9, "anneal": 4 * TAU, "read": 1e-9}
-    assert list(report.phases) == list(want) and report.phases == pytest.approx(want)
-    assert report.latency == pytest.approx(sum(want.values()))
-    drawn, heat = next((e.drawn, e.dissipated) for e in report.entries if (e.part, e.layer) == ("reset switches", "2"))
-    assert drawn == pytest.approx(3 * 2.2e-15 * VDD**2) and heat < report.stored_after
-    assert report.by("part")["reset switches"][1] == pytest.approx(report.stored_after)
-    told = report.to_json()
-    assert list(told["by_phase"]) == list(want)
-    assert {name: cost["seconds"] for name, cost in told["by_phase"].items()} == pytest.approx(want)
-    assert sum(cost["drawn"] for cost in told["by_phase"].values()) == pytest.approx(told["total"])
-    assert "1.67 ns" in str(report) and "reset switches" in str(report)
-    few = EnergyMeter(tech.changed({"converter.dac_count": 4, "converter.adc_count": 1}, "test"))
-    transient(circuit, {"u": np.ones((2, 3))}, duration=4 * TAU, observers=[few])
-    assert few.report().phases["load"] == pytest.approx(2 * 1.667e-9)
-    assert few.report().phases["read"] == pytest.approx(3e-9)
-    assert _kinds(told) <= {dict, list, str, float, int}
-
-
-def _kinds(value: Any) -> set[type]:
-    """Types in a JSON-like tree."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return {type(value)}.union(*(_kinds(v) for v in inner))
-
-
-def test_currents_and_leakage_come_from_the_technology() -> None:
-    def drawn(technology: Technology) -> EnergyReport:
-        meter = EnergyMeter(technology)
-        circuit, _ = tile()
-        transient(circuit, {"u": np.ones((2, 3))}, duration=4 * TAU, observers=[meter])
-        return meter.report()
-
-    tech = load_technology()
-    base, leaky = drawn(tech), drawn(tech.changed({"switch.off_current": 2 * 69e-12}, "test"))
-    assert leaky.by("part")["refresh"][0] == pytest.approx(2 * base.by("part")["refresh"][0])
-    assert base.weights == 24 and base.programming == pytest.approx(24 * 4e-12)
-    tight = drawn(tech.changed({"switch.off_current": 0.0}, "test"))
-    assert tight.by("part")["refresh"][0] == 0
-
-
-def test_only_the_checkpoints_tensors_are_programmed(tmp_path: Path) -> None:
-    """Means, skips, halves and constants that the mapping makes are devices of a fixed size: nothing leaks there."""
-    model = load_model(str(write_small(tmp_path)))
-    p, t = 4, model.tensors
-    circuit = map_model(model, p)
-    folded = {"h.0.attn.c_attn", "h.0.attn.c_proj", "h.0.mlp.c_fc", "h.0.mlp.c_proj"}
-    for name, term in circuit.terms.items():
-        tensor = name in folded or name in {"wte", "wte.bias"} or name.removesuffix(".bias") in folded
-        assert bool(term.weights(circuit)) == tensor, name
-    held = sum(term.weights(circuit) for term in circuit.terms.values())
-    dense = sum(t[f"{name}.weight"].size + t[f"{name}.bias"].size for name in folded)
-    assert held == p * (dense + t["wte.weight"].size + len(t["wte.weight"]))
-    tokens = model.encode(PROMPT)
-    text = write_netlist(circuit, select="h.0.attn", inputs={"embed": model.embed(tokens)}).text
-    assert "* h.0.attn.c_attn (coupling): " in text
-    text = write_netlist(circuit, select="h.0.ln_1", inputs={"embed": model.embed(tokens)}).text
-    assert "* h.0.ln_1.diff.mean (coupling, fixed): " in text
-
-
-# --- silicon ------------------------------------------------------------------------------------------
-
-
-def test_area_counts_units() -> None:
-    circuit, _ = tile()
-    circuit.output = "p"
-    tech = load_technology()
-    parts = area(circuit, tech)
-    assert parts["nodes"] == pytest.approx((8 + 3) * tech.node.area)
-    assert parts["coupling"] == pytest.approx(2 * 12 * tech.coupling.area)
-    assert parts["product"] == pytest.approx(12 * tech.product.area)  # 2·2·4 pairs, a quarter masked
-    assert driver_counts(circuit) == {"u": 6, "a": 8}
-    assert parts["conveyors"] == pytest.approx((8 + 3) * tech.conveyor.area)
-    assert parts["converters"] == pytest.approx(64 * (tech.converter.dac_area + tech.converter.adc_area))
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0, "0 J"), (4e-12, "4 pJ"), (1.5e-19, "0.15 aJ"), (12, "12 J"), (3.2e7, "32 MJ")]
-)
-def test_engineering(value: float, text: str) -> None:
-    assert engineering(value, "J") == text
