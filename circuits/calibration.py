@@ -112,22 +112,3 @@ def _loaded_share(circuit: Circuit, node: NodeArray, load: Array) -> Array:
     if bounds is not None:
         most = np.maximum(most, load + pushed / ((1 - 2 * KNEE) * bounds[1]))
     return 1 / np.maximum(most, 1e-30)
-
-
-def load_nodes(circuit: Circuit, technology: Technology) -> Circuit:
-    """Give every free node the capacitance it drives: its own, the gates and the wire of the units it reaches.
-
-    Columns of an array that different cells read (q, k, v) differ; positions, whose causal reach differs, share a mean.
-    """
-    wire, gate = technology.wire.capacitance, technology.wire.gate_capacitance
-    driven = {name: np.zeros(node.shape[-1]) for name, node in circuit.arrays.items()}
-    for term in circuit.terms.values():
-        for view, crossed, gates in term.fan_out(circuit):
-            driven[view.array][view.start : view.stop] += crossed * wire + gates * gate
-    changed = []
-    for node in circuit.arrays.values():
-        if not node.clamped:
-            load = driven[node.name]
-            each = float(load[0]) if np.ptp(load) == 0 else load
-            changed.append(replace(node, capacitance=technology.node.capacitance + each))
-    return circuit.with_terms((), changed)

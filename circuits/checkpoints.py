@@ -62,6 +62,11 @@ class Config:
     epsilon: float = 1e-5
     activation: str = "gelu"
     softmax: str = "exact"
+    family: str = "gpt2"
+    inner: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inner", self.inner or 4 * self.width)
 
 
 class Tensors(Mapping[str, NDArray[np.float32]]):

@@ -55,10 +55,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Wire:
-    """pitch [m] of couplings along a row; capacitance [F/m] and resistance [Ω/m] per length; gate_capacitance [F] of
-    each product unit that a node controls."""
+    """pitch [m] of couplings along a row; tile: couplings of a row behind one buffer; capacitance [F/m] and resistance
+    [Ω/m] per length; gate_capacitance [F] of each product unit and buffer that a node drives."""
 
     pitch: float = _q("m")
+    tile: float = _q("1")
     capacitance_per_length: float = _q("F/m", zero=True)
     resistance_per_length: float = _q("Ω/m", zero=True)
     gate_capacitance: float = _q("F", zero=True)
@@ -114,10 +115,11 @@ class RectifierUnit:
 
 @dataclass(frozen=True)
 class Buffer:
-    """Of each node that drives couplings. bias_current [A] class A; class_b_factor: amperes drawn from the supply per
-    ampere delivered to couplings; area [m²]."""
+    """One for each tile of a row that a node drives. bias_current [A] class A; conductance [S] that charges the tile's
+    wire; class_b_factor: amperes drawn from the supply per ampere delivered to couplings; area [m²]."""
 
     bias_current: float = _q("A", zero=True)
+    conductance: float = _q("S")
     class_b_factor: float = _q("1", zero=True)
     area: float = _q("m²", zero=True)
 

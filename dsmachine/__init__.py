@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .circuits.checkpoints import load_model
     from .circuits.chip import fabricate
     from .circuits.circuit import Circuit
-    from .circuits.mapping.gpt2 import map_model
+    from .circuits.mapping.model import map_model
     from .circuits.technology import load_technology
     from .emulator.errors_by_layer import ErrorByLayer
     from .emulator.hamiltonian import hamiltonian
@@ -64,7 +64,7 @@ _HOME = {
     "Circuit": ".circuits.circuit",
     "load_technology": ".circuits.technology",
     "load_model": ".circuits.checkpoints",
-    "map_model": ".circuits.mapping.gpt2",
+    "map_model": ".circuits.mapping.model",
     "fabricate": ".circuits.chip",
     "operating_point": ".emulator.run",
     "transient": ".emulator.run",

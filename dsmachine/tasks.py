@@ -17,7 +17,7 @@ from .circuits.checkpoints import Model, load_model
 from .circuits.chip import Chip, fabricate
 from .circuits.circuit import Circuit
 from .circuits.errors import Error
-from .circuits.mapping.gpt2 import calibrate, map_model
+from .circuits.mapping.model import calibrate, map_model
 from .circuits.reference import forward
 from .circuits.technology import Technology, load_technology
 from .emulator.errors_by_layer import ErrorByLayer

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..circuits.cells import Meter, NodeArray, Term, feedback_of
 from ..circuits.circuit import Circuit
+from ..circuits.loads import buffers, rows
 from ..circuits.technology import Technology
 from .report import EnergyReport, Entry
 
@@ -148,7 +149,7 @@ class _Account:
     def weigh_drivers(self) -> None:
         """Class-A bias of the buffers."""
         bias = self.technology.buffer.bias_current * self.technology.supply.vdd * self.sums.seconds
-        for name, count in driver_counts(self.circuit).items():
+        for name, count in driver_counts(self.circuit, self.technology).items():
             node = self.circuit.arrays[name]
             self.add("input drivers" if node.clamped else "buffers", node.layer, drawn=bias * count)
 
@@ -191,18 +192,17 @@ def _total(integral: Array, weight: Array) -> Array:
     return integral.reshape(len(integral), -1) @ np.broadcast_to(weight, integral.shape[1:]).astype(float).reshape(-1)
 
 
-def driver_counts(circuit: Circuit) -> dict[str, int]:
-    """Nodes of each array that deliver current to couplings or products, so need a buffer."""
+def driver_counts(circuit: Circuit, technology: Technology) -> dict[str, int]:
+    """Buffers of each array: for each node that delivers current to couplings or products one, or one a tile of its
+    row."""
     masks: dict[str, Array] = {}
     for term in circuit.terms.values():
         for view in term.drivers():
             mask = masks.setdefault(view.array, np.zeros((1, *circuit.arrays[view.array].shape), bool))
             view.of(mask)[...] = True
-    exists = {name: circuit.arrays[name].exists for name in masks}
-    return {
-        name: int(np.count_nonzero(mask if exists[name] is None else mask & exists[name]))
-        for name, mask in masks.items()
-    }
+    units, _ = rows(circuit)
+    each = {name: np.maximum(1, buffers(units[name], technology)) for name in masks}
+    return {name: int(np.sum(each[name] * (mask & circuit.arrays[name].present))) for name, mask in masks.items()}
 
 
 def _rows(circuit: Circuit) -> int:

@@ -15,7 +15,7 @@ def area(circuit: Circuit, technology: Technology) -> dict[str, float]:
     parts: dict[str, float] = {"nodes": sum(node.area(technology) for node in circuit.arrays.values())}
     for term in circuit.terms.values():
         parts[term.kind] = parts.get(term.kind, 0.0) + term.area(circuit, technology)
-    parts["buffers"] = sum(driver_counts(circuit).values()) * technology.buffer.area
+    parts["buffers"] = sum(driver_counts(circuit, technology).values()) * technology.buffer.area
     targets = {term.target for term in circuit.terms.values() if term.conveyed}
     parts["conveyors"] = sum(circuit.arrays[name].count for name in targets) * technology.conveyor.area
     dacs = technology.converter.dac_count if circuit.inputs() else 0.0

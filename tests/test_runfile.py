@@ -19,7 +19,7 @@ from small_models import write_small
 from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.chip import fabricate
 from dsmachine.circuits.errors import Error
-from dsmachine.circuits.mapping.gpt2 import map_model
+from dsmachine.circuits.mapping.model import map_model
 from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator.hdf5 import quoted, unquoted
 from dsmachine.emulator.run import Run, operating_point, transient

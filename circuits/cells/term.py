@@ -28,8 +28,8 @@ Signals = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class View:
-    """Part of a node array as a cell reads it: columns [start, stop) of its last axis, split into `split`, then
-    its axes in another order.
+    """Part of a node array as a cell reads it: columns [start, stop) of its last axis, split into `split`; the first
+    axis split into `groups`; then its axes in another order; `mirrored`: the last but one axis read backwards.
 
     `View("h.0.attn.qkv", 0, 64, (4, 16))` reads the first 64 of (P, 192) nodes as (P, 4, 16).
     """
@@ -39,12 +39,16 @@ class View:
     stop: int | None = None
     split: tuple[int, ...] = ()
     axes: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
+    mirrored: bool = False
 
     def of(self, signal: Array) -> Array:
         """The viewed part of a signal (K, *shape)."""
         part = signal if self.start is None else signal[..., self.start : self.stop]
         part = part.reshape(*part.shape[:-1], *self.split) if self.split else part
-        return part.transpose(0, *(1 + axis for axis in self.axes)) if self.axes else part
+        part = part.reshape(len(part), *self.groups, *part.shape[2:]) if self.groups else part
+        part = part.transpose(0, *(1 + axis for axis in self.axes)) if self.axes else part
+        return part[..., ::-1, :] if self.mirrored else part
 
 
 def as_view(source: str | View) -> View:

@@ -9,6 +9,7 @@ m makes the feedback PEAK at the largest Σe of calibration; Σe grows with the 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import factorial
 from typing import Any
 
@@ -27,21 +28,46 @@ def causal(heads: int, positions: int) -> Array:
     return np.broadcast_to(np.tril(np.ones((positions, positions), bool)), (heads, positions, positions)).copy()
 
 
-def map_attention(b: Builder, name: str, qkv: str, heads: int, width: int, softmax: str, order: int) -> View:
-    """From the q, k, v nodes (P, 3·width) to the context; returns it as (P, width) or (P, heads, width/heads)."""
-    split = (heads, width // heads)
-    q, k, v = (View(qkv, n * width, (n + 1) * width, split) for n in range(3))
+@dataclass(frozen=True)
+class Heads:
+    """Who attends to whom: `count` heads of `width`, of which `shared` read one head of keys and values (G = count /
+    shared of them; 1: plain multi-head attention)."""
+
+    count: int
+    width: int
+    shared: int = 1
+
+    @property
+    def queries(self) -> tuple[int, ...]:
+        """How a query's nodes are read: (G, shared, width)."""
+        return (self.count // self.shared, self.shared, self.width)
+
+    @property
+    def keys(self) -> tuple[int, ...]:
+        """How a key's or value's nodes are read: (G, width)."""
+        return (self.count // self.shared, self.width)
+
+    def grouped(self, pairs: str) -> View:
+        """An array of pairs (count, P, P) as (G, shared, P, P)."""
+        return View(pairs, groups=self.queries[:2])
+
+
+def map_attention(b: Builder, name: str, q: View, k: View, v: View, heads: Heads, spec: str = "igrd,jgd->grij") -> View:
+    """From queries (P, G, shared, …), keys (P, G, …) and values (P, G, width) to the context.
+
+    spec: contraction of queries and keys. Returns the context as (P, count·width) or (P, count, width).
+    """
     p = b.positions
-    exists = causal(heads, p)
+    exists = causal(heads.count, p)
     score = f"{name}.score"
-    unit = _nat_unit(b) if softmax == "translinear" else None
-    b.nodes(score, (heads, p, p), unit=unit, exists=exists, position_axis=1)
-    if softmax == "translinear":
+    unit = _nat_unit(b) if b.softmax == "translinear" else None
+    b.nodes(score, (heads.count, p, p), unit=unit, exists=exists, position_axis=1)
+    if b.softmax == "translinear":
         _check_reach(b, score)
-    b.circuit.multiply(score, q, k, score, "ihd,jhd->hij", gain=split[1] ** -0.5)
-    if softmax == "translinear":
-        return _translinear(b, name, score, v, exists, width)
-    return _taylor(b, name, score, v, exists, order)
+    b.circuit.multiply(score, q, k, score, spec, gain=heads.width**-0.5)
+    if b.softmax == "translinear":
+        return _translinear(b, name, score, v, exists, heads)
+    return _taylor(b, name, score, v, exists, heads)
 
 
 def _nat_unit(b: Builder) -> float:
@@ -60,24 +86,24 @@ def _check_reach(b: Builder, score: str) -> None:
         )
 
 
-def _translinear(b: Builder, name: str, score: str, v: View, exists: Array, width: int) -> View:
-    heads, p, _ = exists.shape
+def _translinear(b: Builder, name: str, score: str, v: View, exists: Array, heads: Heads) -> View:
+    p = b.positions
     prob, context = f"{name}.prob", f"{name}.context"
-    b.nodes(prob, (heads, p, p), spread=np.ones((heads, p, p)), exists=exists)
+    b.nodes(prob, exists.shape, spread=np.ones(exists.shape), exists=exists)
     cell = b.technology.softmax
     floor = cell.leakage_floor if b.leakage else None
     b.circuit.add(Softmax(prob, prob, View(score), tail_current=cell.tail_current, exists=exists, floor=floor))
-    b.nodes(context, (p, width))
-    b.circuit.multiply(context, prob, v, context, "hij,jhd->ihd")
+    b.nodes(context, (p, heads.count * heads.width))
+    b.circuit.multiply(context, heads.grouped(prob), v, context, "grij,jgd->igrd")
     return View(context)
 
 
-def _taylor(b: Builder, name: str, score: str, v: View, exists: Array, order: int) -> View:
-    heads, p, _ = exists.shape
+def _taylor(b: Builder, name: str, score: str, v: View, exists: Array, heads: Heads) -> View:
+    p = b.positions
     exp, total, context = f"{name}.exp", f"{name}.expsum", f"{name}.context"
     reach = b.circuit.full_scale(score)
     powers = [score]
-    for n in range(2, order + 1):
+    for n in range(2, b.order + 1):
         power = f"{name}.power{n}"
         b.nodes(power, exists.shape, spread=reach**n, exists=exists)
         b.circuit.multiply(power, powers[-1], score, power, "hij,hij->hij")
@@ -88,16 +114,16 @@ def _taylor(b: Builder, name: str, score: str, v: View, exists: Array, order: in
     for n, power in enumerate(powers, start=1):
         b.each(f"{exp}.{n}", power, exp, 1 / factorial(n))
     spread = _sum_range(b, total, largest)
-    b.nodes(total, (heads, p, 1), spread=spread)
+    b.nodes(total, (heads.count, p, 1), spread=spread)
     b.fixed(total, exp, total, np.ones((1, p)))
     gain = PEAK / spread
     b.nodes(
         context,
-        (heads, p, v.split[1]),
-        spread=_by_head(b, context, heads),
+        (heads.count, p, heads.width),
+        spread=_by_head(b, context, heads.count),
         feedback=Feedback(total, gain, b.technology.node.feedback_floor),
     )
-    b.circuit.multiply(context, exp, v, context, "hij,jhd->hid", gain=gain)
+    b.circuit.multiply(context, heads.grouped(exp), v, context, "grij,jgd->grid", gain=gain)
     return View(context, axes=(1, 0, 2))
 
 

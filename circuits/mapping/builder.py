@@ -19,14 +19,18 @@ Array = Any
 class Builder:
     """Adds arrays with calibrated units and terms to one circuit.
 
-    positions: P; coupling: "buffered", "balanced" or "passive"; input_resistance [Ω] of every node's conveyor;
-    leakage: softmax branches leak; layer: label of new arrays.
+    positions: P; softmax, order, activation: as `map_model` resolved them; coupling: "buffered", "balanced" or
+    "passive"; input_resistance [Ω] of every node's conveyor; leakage: softmax branches leak; layer: label of new
+    arrays.
     """
 
     circuit: Circuit
     technology: Technology
     ranges: Ranges
     positions: int
+    softmax: str = "translinear"
+    order: int = 3
+    activation: str = "tanh-pair"
     coupling: str = "buffered"
     input_resistance: float = 0.0
     leakage: bool = False

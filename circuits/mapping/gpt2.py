@@ -1,217 +1,59 @@
-"""GPT-2 architecture -> Circuit: every activation of every position is a node array, every tensor a term."""
+"""GPT-2's blocks: LayerNorm, fused q, k and v, GELU; the embedding is the head."""
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from .. import checks
-from ..calibration import Ranges, fit_to_devices, load_nodes
-from ..checkpoints import Model, load_model
-from ..circuit import Circuit
-from ..errors import Error
-from ..reference import calibrate_ranges, forward
-from ..technology import Technology, load_technology
-from .activation import ACTIVATIONS, map_gelu, map_relu
-from .attention import map_attention
+from ..cells import View
+from ..checkpoints import Model
+from .activation import map_gelu, map_relu
+from .attention import Heads, map_attention
 from .builder import Builder
-from .normalization import fold, map_layer_norm
+from .linear import folded, linear
+from .normalization import map_layer_norm
 
 Array = Any
-log = logging.getLogger(__name__)
-HIGHEST_ORDER = 64
-SOFTMAXES = ("translinear", "taylor")
-COUPLINGS = ("buffered", "balanced", "passive")
 
 
-def map_model(
-    model: Model | str | os.PathLike[str],
-    positions: int,
-    *,
-    technology: Technology | str = "cmos45",
-    softmax: str | None = None,
-    order: int | None = None,
-    activation: str = "tanh-pair",
-    coupling: str = "buffered",
-    input_resistance: float = 0.0,
-    leakage: bool = False,
-    tokens: str = "parallel",
-    ranges: Ranges | None = None,
-) -> Circuit:
-    """The circuit of `model` for `positions` tokens; its input is `embed` (P, width), its output `logits` (P, V).
-
-    model: as loaded, or what `load_model` takes: a bundled name or a folder.
-    softmax: "translinear" or "taylor" (of `order`, 3); None: what the model was trained with.
-    activation: "tanh-pair", "taylor" or "paper".
-    coupling: "buffered" (one-sided pairs into a conveyor), "balanced" (pairs of constant sum), or "passive" (plain
-        resistors onto the node, which gives up swing and feedback for them; nodes with controlled feedback stay
-        buffered).
-    input_resistance: r_x [Ω] of every conveyor, 0 for ideal; technology.conveyor.input_resistance is a real one.
-    leakage: branches of the translinear softmax leak, technology.softmax.leakage_floor nats under their row's maximum.
-    ranges: what `calibrate` found for the same positions, softmax, order and activation; None: calibrate now.
-    Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
-    with it and whose Σe is not positive, and couplings beyond the device.
-    """
-    tech = load_technology(technology) if isinstance(technology, str) else technology
-    model = model if isinstance(model, Model) else load_model(model)
-    _check_variant(coupling, tokens)
-    checks.number("input_resistance", input_resistance, "give ohms, 0 (ideal) or more, such as 18", least=0)
-    if ranges is None:
-        ranges = calibrate(model, positions, softmax=softmax, order=order, activation=activation)
-    softmax, order = _resolved(model, positions, softmax, order, activation)
-    if leakage and softmax != "translinear":
-        raise Error(f"leakage is the translinear softmax's, and the softmax is {softmax!r}: leave it out")
-    circuit = Circuit(model.name, temperature=tech.temperature, output="logits")
-    b = Builder(circuit, tech, ranges, positions, coupling, input_resistance, leakage)
-    _embed(b, model)
+def build(b: Builder, model: Model) -> None:
+    """All arrays and terms from `embed` to `logits`."""
     x = "embed"
     for layer in range(model.config.layers):
         b.layer = f"h.{layer}"
-        x = _block(b, model, f"h.{layer}", x, softmax, order, activation)
+        x = _block(b, model, b.layer, x)
     b.layer = "head"
-    _head(b, model, x)
-    circuit, lost_bits = fit_to_devices(load_nodes(circuit, tech), tech)
-    for name, bits in lost_bits.items():
-        log.info("%s gives up %.2f bits of its swing: a coupling into it needs all of its device", name, bits)
-    circuit.notes |= {
-        "positions": positions,
-        "softmax": softmax if softmax == "translinear" else f"taylor {order}",
-        "activation": activation,
-        "coupling": coupling,
-        "input_resistance": input_resistance,
-        "leakage": leakage,
-        "tokens": tokens,
-        "technology": tech.name,
-        "technology_values": {key: value for key, value, *_ in tech.describe()},
-        "lost_bits": lost_bits,
-    }
-    return circuit
+    y = map_layer_norm(b, "ln_f", x, model.config.width, model.config.epsilon)
+    b.nodes("logits", (b.positions, model.config.vocabulary))
+    b.dense("wte", y, "logits", *folded(model.tensors, "ln_f", *linear(model.tensors, "wte")))
 
 
-def calibrate(
-    model: Model, positions: int, *, softmax: str | None = None, order: int | None = None, activation: str = "tanh-pair"
-) -> Ranges:
-    """Ranges of every activation on the model's calibration text, (first position, others); options of `map_model`.
-
-    Raises Error for unknown options, no text, and Taylor attention whose Σe is not positive on it.
-    """
-    softmax, order = _resolved(model, positions, softmax, order, activation)
-    if not model.calibration_text:
-        raise Error(
-            f"model {model.name!r} has no calibration text: put some thousand characters into its calibration.txt"
-        )
-    if softmax == "taylor":
-        _check_series(model, positions, order)
-    windows = max(32, len(model.calibration_text) // positions)
-    log.info("calibration of %s: %d windows of %d positions", model.name, windows, positions)
-    found = calibrate_ranges(
-        model,
-        model.calibration_text,
-        positions,
-        windows=windows,
-        softmax="exact" if softmax == "translinear" else "taylor",
-        order=order,
-        activation={"tanh-pair": "gelu"}.get(activation, activation),
-    )
-    return Ranges(found)
-
-
-def _resolved(model: Model, positions: int, softmax: str | None, order: int | None, activation: str) -> tuple[str, int]:
-    """(softmax, order) as they will be built."""
-    context = model.config.context
-    checks.whole("positions", positions, 1, context, f"use a whole number, 1 … {context}, the context of {model.name}")
-    softmax = softmax or ("taylor" if model.config.softmax != "exact" else "translinear")
-    _check_known("softmax", softmax, SOFTMAXES)
-    _check_known("activation", activation, ACTIVATIONS)
-    return softmax, _order(softmax, order)
-
-
-def _check_variant(coupling: str, tokens: str) -> None:
-    _check_known("coupling", coupling, COUPLINGS)
-    if tokens != "parallel":
-        raise Error(f"tokens {tokens!r} is not built yet: use 'parallel' (every position has its own nodes)")
-
-
-def _check_known(what: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise Error(f"{what} {value!r} is unknown: use {' or '.join(known)}")
-
-
-def _check_series(model: Model, positions: int, order: int) -> None:
-    """Error where a truncated exponential sums to nothing or less: its weighted sum would divide by it."""
-    ids = np.asarray(model.tokenize(model.calibration_text, "calibration text"))
-    rows = np.resize(ids, (max(8, min(32, len(ids) // positions)), positions))
-    values = forward(model, rows, softmax="taylor", order=order)
-    least = min(float(value.min()) for name, value in values.items() if name.endswith(".expsum"))
-    if least <= 0:
-        raise Error(
-            f"Taylor-{order} attention: Σe falls to {least:.3g} on the calibration text of {model.name!r}: "
-            "use softmax 'translinear', or a model fine-tuned with this series"
-        )
-
-
-def _order(softmax: str, order: int | None) -> int:
-    """Order of the Taylor series: 3, the paper's, unless given."""
-    if order is not None and softmax == "translinear":
-        raise Error(f"order {order} would be ignored by softmax 'translinear': leave it out or use softmax 'taylor'")
-    return 3 if order is None else checks.whole("order of the Taylor series", order, 1, HIGHEST_ORDER)
-
-
-def _embed(b: Builder, model: Model) -> None:
-    shape = (b.positions, model.config.width)
-    b.nodes("embed", shape, clamped=True)
-
-
-def _block(b: Builder, model: Model, name: str, x: str, softmax: str, order: int, activation: str) -> str:
+def _block(b: Builder, model: Model, name: str, x: str) -> str:
     """One transformer block; returns the name of its residual stream."""
-    config, tensor = model.config, model.tensors
-    shape = (b.positions, config.width)
-    y = map_layer_norm(b, f"{name}.ln_1", x, config.width, config.epsilon)
+    config, tensors = model.config, model.tensors
+    shape, d = (b.positions, config.width), config.width
+    y = map_layer_norm(b, f"{name}.ln_1", x, d, config.epsilon)
     qkv = f"{name}.attn.qkv"
-    b.nodes(qkv, (b.positions, 3 * config.width))
-    b.dense(f"{name}.attn.c_attn", y, qkv, *_folded(tensor, f"{name}.attn.c_attn", f"{name}.ln_1"))
-    context = map_attention(b, f"{name}.attn", qkv, config.heads, config.width, softmax, order)
+    b.nodes(qkv, (b.positions, 3 * d))
+    b.dense(f"{name}.attn.c_attn", y, qkv, *_folded(tensors, f"{name}.ln_1", f"{name}.attn.c_attn"))
+    heads = Heads(config.heads, d // config.heads)
+    q, k, v = View(qkv, 0, d, heads.queries), View(qkv, d, 2 * d, heads.keys), View(qkv, 2 * d, 3 * d, heads.keys)
+    context = map_attention(b, f"{name}.attn", q, k, v, heads)
     middle = f"{name}.resid_mid"
     b.nodes(middle, shape)
     b.each(f"{middle}.skip", x, middle, 1.0)
-    b.dense(f"{name}.attn.c_proj", context, middle, *_linear(tensor, f"{name}.attn.c_proj"))
-    y = map_layer_norm(b, f"{name}.ln_2", middle, config.width, config.epsilon)
+    b.dense(f"{name}.attn.c_proj", context, middle, *linear(tensors, f"{name}.attn.c_proj", transposed=True))
+    y = map_layer_norm(b, f"{name}.ln_2", middle, d, config.epsilon)
     pre = f"{name}.mlp.pre"
-    weight, bias = _folded(tensor, f"{name}.mlp.c_fc", f"{name}.ln_2")
-    b.nodes(pre, (b.positions, len(weight)))
-    b.dense(f"{name}.mlp.c_fc", y, pre, weight, bias)
-    if config.activation == "relu":
-        act = map_relu(b, f"{name}.mlp", pre, len(weight))
-    else:
-        act = map_gelu(b, f"{name}.mlp", pre, len(weight), activation)
+    b.nodes(pre, (b.positions, config.inner))
+    b.dense(f"{name}.mlp.c_fc", y, pre, *_folded(tensors, f"{name}.ln_2", f"{name}.mlp.c_fc"))
+    activate = map_relu if config.activation == "relu" else map_gelu
+    act = activate(b, f"{name}.mlp", pre, config.inner)
     out = f"{name}.resid"
     b.nodes(out, shape)
     b.each(f"{out}.skip", middle, out, 1.0)
-    b.dense(f"{name}.mlp.c_proj", act, out, *_linear(tensor, f"{name}.mlp.c_proj"))
+    b.dense(f"{name}.mlp.c_proj", act, out, *linear(tensors, f"{name}.mlp.c_proj", transposed=True))
     return out
 
 
-def _head(b: Builder, model: Model, x: str) -> None:
-    config, tensor = model.config, model.tensors
-    y = map_layer_norm(b, "ln_f", x, config.width, config.epsilon)
-    weight, bias = fold(_float(tensor["wte.weight"]), None, _float(tensor["ln_f.weight"]), _float(tensor["ln_f.bias"]))
-    b.nodes("logits", (b.positions, config.vocabulary))
-    b.dense("wte", y, "logits", weight, bias)
-
-
-def _float(x: Array) -> Array:
-    return np.asarray(x, np.float64)
-
-
-def _linear(tensor: Any, name: str) -> tuple[Array, Array]:
-    """(out, in) weight and bias of a Conv1D tensor, which checkpoints store as (in, out)."""
-    return _float(tensor[f"{name}.weight"]).T.copy(), _float(tensor[f"{name}.bias"])
-
-
-def _folded(tensor: Any, name: str, norm: str) -> tuple[Array, Array]:
-    weight, bias = _linear(tensor, name)
-    return fold(weight, bias, _float(tensor[f"{norm}.weight"]), _float(tensor[f"{norm}.bias"]))
+def _folded(tensors: Any, norm: str, name: str) -> tuple[Array, Array | None]:
+    return folded(tensors, norm, *linear(tensors, name, transposed=True))

@@ -1,7 +1,7 @@
-"""LayerNorm as a circuit (paper A.2b; DESIGN §4):
+"""LayerNorm and RMSNorm as circuits (paper A.2b; DESIGN §4):
 
     μ = Σ x_j / d                      couplings
-    δ = x − μ                          couplings
+    δ = x − μ                          couplings; RMSNorm has no mean: δ = x
     τ ds/dt = m (Σ δ²/d + ε) − (m s) s     products into a root node: s = sqrt(var + ε)
     τ dy/dt = m δ − (m s) y                division by feedback that s drives: y = δ / s
 
@@ -24,23 +24,23 @@ PEAK = 2.0  # feedback at the calibrated range, in units of the node's reference
 
 def map_layer_norm(b: Builder, name: str, source: str, width: int, epsilon: float) -> str:
     """Nodes of one LayerNorm without its gain and bias; returns the name of y (P, width)."""
-    p, c, floor = b.positions, b.circuit, b.technology.node.feedback_floor
-    mean, diff, root, norm = (f"{name}.{part}" for part in ("mean", "diff", "root", "norm"))
-    b.nodes(mean, (p, 1))
+    mean, diff = f"{name}.mean", f"{name}.diff"
+    b.nodes(mean, (b.positions, 1))
     b.fixed(mean, source, mean, np.full((1, width), 1 / width))
-    b.nodes(diff, (p, width))
+    b.nodes(diff, (b.positions, width))
     b.each(f"{diff}.signal", source, diff, 1.0)
     b.fixed(f"{diff}.mean", mean, diff, np.full((width, 1), -1.0))
+    return map_rms_norm(b, name, diff, width, epsilon)
+
+
+def map_rms_norm(b: Builder, name: str, source: str, width: int, epsilon: float) -> str:
+    """Nodes of source / sqrt(mean of its squares + ε), without gain; returns the name of y (P, width)."""
+    p, floor = b.positions, b.technology.node.feedback_floor
+    root, norm = f"{name}.root", f"{name}.norm"
     m = PEAK / b.ranges.spread(root, (p, 1))
     b.nodes(root, (p, 1), feedback=Feedback(root, m, floor))
-    c.multiply(f"{root}.squares", diff, diff, root, "pd,pd->p", gain=m / width)
-    c.bias(f"{root}.epsilon", root, m * epsilon, programmable=False)
+    b.circuit.multiply(f"{root}.squares", source, source, root, "pd,pd->p", gain=m / width)
+    b.circuit.bias(f"{root}.epsilon", root, m * epsilon, programmable=False)
     b.nodes(norm, (p, width), feedback=Feedback(root, m, floor))
-    b.each(f"{norm}.signal", diff, norm, m)
+    b.each(f"{norm}.signal", source, norm, m)
     return norm
-
-
-def fold(weight: Array, bias: Array | None, gain: Array, shift: Array) -> tuple[Array, Array]:
-    """W' = W diag(γ), b' = b + W β for a weight (out, in) that reads a normalised array."""
-    extra = weight @ shift
-    return weight * gain, extra if bias is None else bias + extra

@@ -58,7 +58,7 @@ def demo(
 def _run(folder: Path, stage: Any) -> Shown:
     from .. import tasks
     from ..circuits.checkpoints import load_model
-    from ..circuits.mapping.gpt2 import map_model
+    from ..circuits.mapping.model import map_model
     from ..continuation import continue_prompt
 
     model = load_model(MODEL)
@@ -78,7 +78,7 @@ def _run(folder: Path, stage: Any) -> Shown:
 def _check(folder: Path) -> CrossCheck:
     """Every coupling of one block, all positions, in ngspice."""
     from ..circuits.checkpoints import load_model
-    from ..circuits.mapping.gpt2 import map_model
+    from ..circuits.mapping.model import map_model
     from ..netlists.crosscheck import crosscheck
 
     model = load_model(MODEL)

@@ -10,7 +10,7 @@ from dsmachine.circuits import chip as module
 from dsmachine.circuits.cells.mismatch import Draw
 from dsmachine.circuits.chip import fabricate
 from dsmachine.circuits.circuit import Circuit
-from dsmachine.circuits.mapping.gpt2 import map_model
+from dsmachine.circuits.mapping.model import map_model
 
 W = np.linspace(-0.5, 0.5, 1200).reshape(30, 40)
 EVERYTHING: dict[str, Any] = {"mismatch": 0.02, "vt_mismatch": 0.01, "offset": 0.03}

@@ -13,7 +13,7 @@ from dsmachine.circuits.cells import Feedback, Softmax, View
 from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.errors import Error
-from dsmachine.circuits.mapping.gpt2 import map_model
+from dsmachine.circuits.mapping.model import map_model
 from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator.run import transient
 from dsmachine.energy.meter import EnergyMeter, EnergyReport

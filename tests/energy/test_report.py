@@ -9,7 +9,7 @@ from energy_circuits import TAU, VDD, C, tile, weigh
 from small_models import PROMPT, write_small
 
 from dsmachine.circuits.checkpoints import load_model
-from dsmachine.circuits.mapping.gpt2 import map_model
+from dsmachine.circuits.mapping.model import map_model
 from dsmachine.circuits.technology import Technology, load_technology
 from dsmachine.emulator.run import transient
 from dsmachine.energy.area import area
@@ -111,7 +111,7 @@ def test_area_counts_units() -> None:
     assert parts["nodes"] == pytest.approx((8 + 3) * tech.node.area)
     assert parts["coupling"] == pytest.approx(2 * 12 * tech.coupling.area)
     assert parts["product"] == pytest.approx(12 * tech.product.area)  # 2·2·4 pairs, a quarter masked
-    assert driver_counts(circuit) == {"u": 6, "a": 8}
+    assert driver_counts(circuit, tech) == {"u": 6, "a": 8}
     assert parts["conveyors"] == pytest.approx((8 + 3) * tech.conveyor.area)
     assert parts["converters"] == pytest.approx(64 * (tech.converter.dac_area + tech.converter.adc_area))
 

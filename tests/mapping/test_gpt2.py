@@ -14,7 +14,7 @@ from dsmachine.circuits.calibration import Ranges
 from dsmachine.circuits.checkpoints import Config, Model, load_model
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.errors import Error
-from dsmachine.circuits.mapping.gpt2 import map_model
+from dsmachine.circuits.mapping.model import map_model
 from dsmachine.circuits.reference import calibrate_ranges, forward
 from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator.run import operating_point, transient

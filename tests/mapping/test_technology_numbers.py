@@ -12,9 +12,10 @@ from small_models import PROMPT, write_small
 from dsmachine.circuits.calibration import fit_to_devices
 from dsmachine.circuits.checkpoints import Model, load_model
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.loads import load_nodes
 from dsmachine.circuits.mapping.activation import map_relu
 from dsmachine.circuits.mapping.builder import Builder
-from dsmachine.circuits.mapping.gpt2 import calibrate, map_model
+from dsmachine.circuits.mapping.model import calibrate, map_model
 from dsmachine.circuits.technology import Technology, load_technology
 from dsmachine.circuits.technology_parts import INFORMATION, UNITS
 from dsmachine.emulator.run import transient
@@ -46,7 +47,7 @@ def numbers(model: Model, technology: Technology) -> list[Any]:
     strong = b.nodes("strong", (len(tokens), 1), spread=np.ones((len(tokens), 1)))
     b.dense("sum", map_relu(b, "h.0.mlp", "h.0.mlp.pre", 32), strong, np.full((1, 32), 9.0))
     relu, fit = fit_to_devices(relu, technology)
-    found.append(str(fit))
+    found += [str(fit), load_nodes(wide_row(), technology).arrays["v"].capacitance]
     for circuit, inputs in ((mapped, {"embed": model.embed(tokens)}), (relu, {"h.0.mlp.pre": np.ones((4, 32))})):
         meter = EnergyMeter(technology)
         transient(circuit, inputs, duration=3e-9, settle_bits=0, tolerance=1e-2, observers=[meter])
@@ -56,6 +57,15 @@ def numbers(model: Model, technology: Technology) -> list[Any]:
         report = meter.report()
         found += [text, noise, report.to_json(), str(report), area(circuit, technology)]
     return found
+
+
+def wide_row() -> Circuit:
+    """A node that drives 3,000 couplings."""
+    circuit = Circuit("wide")
+    circuit.nodes("v", (1,))
+    circuit.nodes("w", (3000,))
+    circuit.couple("row", "v", "w", np.ones((3000, 1)))
+    return circuit
 
 
 @cache

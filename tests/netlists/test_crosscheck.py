@@ -14,7 +14,7 @@ from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.chip import fabricate
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.errors import Error
-from dsmachine.circuits.mapping.gpt2 import map_model
+from dsmachine.circuits.mapping.model import map_model
 from dsmachine.circuits.waveforms import PiecewiseLinear, Steps
 from dsmachine.netlists import crosscheck as module
 from dsmachine.netlists.crosscheck import crosscheck

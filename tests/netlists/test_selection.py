@@ -9,7 +9,7 @@ from small_models import PROMPT, write_small
 from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.errors import Error
-from dsmachine.circuits.mapping.gpt2 import map_model
+from dsmachine.circuits.mapping.model import map_model
 from dsmachine.circuits.waveforms import PiecewiseLinear
 from dsmachine.emulator.observers import Probe
 from dsmachine.emulator.run import transient

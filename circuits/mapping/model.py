@@ -1,0 +1,157 @@
+"""A model -> Circuit: every activation of every position is a node array, every tensor a term."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import checks
+from ..calibration import Ranges, fit_to_devices
+from ..checkpoints import Model, load_model
+from ..circuit import Circuit
+from ..errors import Error
+from ..loads import load_nodes
+from ..reference import calibrate_ranges, forward
+from ..technology import Technology, load_technology
+from . import gpt2, llama, opt
+from .activation import ACTIVATIONS
+from .builder import Builder
+
+Array = Any
+log = logging.getLogger(__name__)
+HIGHEST_ORDER = 64
+SOFTMAXES = ("translinear", "taylor")
+COUPLINGS = ("buffered", "balanced", "passive")
+FAMILIES = {"gpt2": gpt2.build, "opt": opt.build, "llama": llama.build}
+
+
+def map_model(
+    model: Model | str | os.PathLike[str],
+    positions: int,
+    *,
+    technology: Technology | str = "cmos45",
+    softmax: str | None = None,
+    order: int | None = None,
+    activation: str = "tanh-pair",
+    coupling: str = "buffered",
+    input_resistance: float = 0.0,
+    leakage: bool = False,
+    tokens: str = "parallel",
+    ranges: Ranges | None = None,
+) -> Circuit:
+    """The circuit of `model` for `positions` tokens; its input is `embed` (P, width), its output `logits` (P, V).
+
+    model: as loaded, or what `load_model` takes: a bundled name or a folder.
+    softmax: "translinear" or "taylor" (of `order`, 3); None: what the model was trained with.
+    activation: "tanh-pair", "taylor" or "paper".
+    coupling: "buffered" (one-sided pairs into a conveyor), "balanced" (pairs of constant sum), or "passive" (plain
+        resistors onto the node, which gives up swing and feedback for them; nodes with controlled feedback stay
+        buffered).
+    input_resistance: r_x [Ω] of every conveyor, 0 for ideal; technology.conveyor.input_resistance is a real one.
+    leakage: branches of the translinear softmax leak, technology.softmax.leakage_floor nats under their row's maximum.
+    ranges: what `calibrate` found for the same positions, softmax, order and activation; None: calibrate now.
+    Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
+    with it and whose Σe is not positive, and couplings beyond the device.
+    """
+    tech = load_technology(technology) if isinstance(technology, str) else technology
+    model = model if isinstance(model, Model) else load_model(model)
+    _check_variant(coupling, tokens)
+    checks.number("input_resistance", input_resistance, "give ohms, 0 (ideal) or more, such as 18", least=0)
+    if ranges is None:
+        ranges = calibrate(model, positions, softmax=softmax, order=order, activation=activation)
+    softmax, order = _resolved(model, positions, softmax, order, activation)
+    if leakage and softmax != "translinear":
+        raise Error(f"leakage is the translinear softmax's, and the softmax is {softmax!r}: leave it out")
+    circuit = Circuit(model.name, temperature=tech.temperature, output="logits")
+    b = Builder(circuit, tech, ranges, positions, softmax, order, activation, coupling, input_resistance, leakage)
+    b.nodes("embed", (positions, model.config.width), clamped=True)
+    FAMILIES[model.family](b, model)
+    circuit, lost_bits = fit_to_devices(load_nodes(circuit, tech), tech)
+    for name, bits in lost_bits.items():
+        log.info("%s gives up %.2f bits of its swing: a coupling into it needs all of its device", name, bits)
+    circuit.notes |= {
+        "positions": positions,
+        "softmax": softmax if softmax == "translinear" else f"taylor {order}",
+        "activation": activation,
+        "coupling": coupling,
+        "input_resistance": input_resistance,
+        "leakage": leakage,
+        "tokens": tokens,
+        "technology": tech.name,
+        "technology_values": {key: value for key, value, *_ in tech.describe()},
+        "lost_bits": lost_bits,
+    }
+    return circuit
+
+
+def calibrate(
+    model: Model, positions: int, *, softmax: str | None = None, order: int | None = None, activation: str = "tanh-pair"
+) -> Ranges:
+    """Ranges of every activation on the model's calibration text, (first position, others); options of `map_model`.
+
+    Raises Error for unknown options, no text, and Taylor attention whose Σe is not positive on it.
+    """
+    softmax, order = _resolved(model, positions, softmax, order, activation)
+    if not model.calibration_text:
+        raise Error(
+            f"model {model.name!r} has no calibration text: put some thousand characters into its calibration.txt"
+        )
+    if softmax == "taylor":
+        _check_series(model, positions, order)
+    windows = max(32, len(model.calibration_text) // positions)
+    log.info("calibration of %s: %d windows of %d positions", model.name, windows, positions)
+    found = calibrate_ranges(
+        model,
+        model.calibration_text,
+        positions,
+        windows=windows,
+        softmax="exact" if softmax == "translinear" else "taylor",
+        order=order,
+        activation={"tanh-pair": "gelu"}.get(activation, activation),
+    )
+    return Ranges(found)
+
+
+def _resolved(model: Model, positions: int, softmax: str | None, order: int | None, activation: str) -> tuple[str, int]:
+    """(softmax, order) as they will be built."""
+    context = model.config.context
+    checks.whole("positions", positions, 1, context, f"use a whole number, 1 … {context}, the context of {model.name}")
+    softmax = softmax or ("taylor" if model.config.softmax != "exact" else "translinear")
+    _check_known("softmax", softmax, SOFTMAXES)
+    _check_known("activation", activation, ACTIVATIONS)
+    return softmax, _order(softmax, order)
+
+
+def _check_variant(coupling: str, tokens: str) -> None:
+    _check_known("coupling", coupling, COUPLINGS)
+    if tokens != "parallel":
+        raise Error(f"tokens {tokens!r} is not built yet: use 'parallel' (every position has its own nodes)")
+
+
+def _check_known(what: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise Error(f"{what} {value!r} is unknown: use {' or '.join(known)}")
+
+
+def _check_series(model: Model, positions: int, order: int) -> None:
+    """Error where a truncated exponential sums to nothing or less: its weighted sum would divide by it."""
+    ids = np.asarray(model.tokenize(model.calibration_text, "calibration text"))
+    rows = np.resize(ids, (max(8, min(32, len(ids) // positions)), positions))
+    values = forward(model, rows, softmax="taylor", order=order)
+    least = min(float(value.min()) for name, value in values.items() if name.endswith(".expsum"))
+    if least <= 0:
+        raise Error(
+            f"Taylor-{order} attention: Σe falls to {least:.3g} on the calibration text of {model.name!r}: "
+            "use softmax 'translinear', or a model fine-tuned with this series"
+        )
+
+
+def _order(softmax: str, order: int | None) -> int:
+    """Order of the Taylor series: 3, the paper's, unless given."""
+    if order is not None and softmax == "translinear":
+        raise Error(f"order {order} would be ignored by softmax 'translinear': leave it out or use softmax 'taylor'")
+    return 3 if order is None else checks.whole("order of the Taylor series", order, 1, HIGHEST_ORDER)
