@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .mismatch import Draw, Spread
     from .spice import Sheet
 
+CACHED = 1 << 16  # numbers that are worked on together where a whole matrix would leave the cache
 INDEPENDENT = 20_000  # up to so many couplings a netlist weighs the heat of each on its own
 
 
@@ -164,8 +165,8 @@ class Coupling(Term):
         g0 = circuit.arrays[self.target].conductance
         if self.elementwise:
             return np.abs(self.siemens(circuit))
-        w, u_in = np.abs(np.asarray(self.weight, float)), self._source_units(circuit)
-        rows = {u.tobytes(): (w / u).max(axis=1) for u in u_in.reshape(-1, u_in.shape[-1])}
+        w, u_in = np.asarray(self.weight, float), self._source_units(circuit)
+        rows = {u.tobytes(): _row_peaks(w, 1 / u) for u in np.unique(u_in.reshape(-1, u_in.shape[-1]), axis=0)}
         each = np.stack([rows[u.tobytes()] for u in u_in.reshape(-1, u_in.shape[-1])])
         return g0 * circuit.units(self.target) * each.reshape(*u_in.shape[:-1], -1)
 
@@ -359,6 +360,12 @@ def _rowwise(x: Array, matrix: Array) -> Array:
     place = {key: n for n, key in enumerate(distinct)}
     product = rows[list(distinct.values())] @ matrix
     return product[[place[row.tobytes()] for row in rows]].reshape(*x.shape[:-1], -1)
+
+
+def _row_peaks(matrix: Array, scale: Array) -> Array:
+    """max_j |matrix_ij| scale_j of each row, a few rows at a time: a head's matrix is larger than any cache."""
+    step = max(1, CACHED // matrix.shape[1])
+    return np.concatenate([abs(matrix[k : k + step] * scale).max(axis=1) for k in range(0, len(matrix), step)])
 
 
 def _positions(shape: tuple[int, ...]) -> int:

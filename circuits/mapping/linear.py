@@ -20,14 +20,15 @@ def tensor(tensors: Mapping[str, Array], name: str) -> Array | None:
 
 def linear(tensors: Mapping[str, Array], name: str, *, transposed: bool = False) -> tuple[Array, Array | None]:
     """(out, in) weight and bias of a layer; `transposed`: stored as (in, out), as GPT-2's Conv1D."""
-    weight = np.asarray(tensors[f"{name}.weight"], np.float64)
-    return (weight.T.copy() if transposed else weight), tensor(tensors, f"{name}.bias")
+    stored = tensors[f"{name}.weight"]
+    return np.array(stored.T if transposed else stored, np.float64, order="C"), tensor(tensors, f"{name}.bias")
 
 
 def folded(tensors: Mapping[str, Array], norm: str, weight: Array, bias: Array | None) -> tuple[Array, Array | None]:
-    """Weight and bias of a layer that reads the array normalised by `norm`, before its gain and bias."""
+    """Weight (scaled in place) and bias of a layer that reads what `norm` normalises, before its gain and bias."""
     gain, shift = (tensor(tensors, f"{norm}.{part}") for part in ("weight", "bias"))
     if shift is not None:
         extra = weight @ shift
         bias = extra if bias is None else bias + extra
-    return weight * gain, bias
+    weight *= gain
+    return weight, bias
