@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import Error
-from .tensorfile import shown
+from .errors import Error, shown
 
 LARGEST_SEED = 2**63 - 1
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from . import checks
 from .cells.mismatch import Draw, Spread
 from .circuit import Circuit
-from .errors import Error
-from .tensorfile import shown
+from .errors import Error, shown
 
 TRIMS = {"write-verify": ("mismatch", "vt_mismatch"), "auto-zero": ("offset",)}
 

@@ -1,4 +1,8 @@
-"""The one exception that a user of dsmachine meets."""
+"""The one exception that a user of dsmachine meets, and untrusted text within its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
 
 
 class Error(Exception):
@@ -9,3 +13,14 @@ class Error(Exception):
 
     The command line prints it as ``error: …`` and exits with code 2.
     """
+
+
+def shown(value: object) -> str:
+    """Untrusted text for an error message: quoted, on one line, at most 80 characters."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def place(path: Path) -> str:
+    """A path for an error message, on one line whatever its name holds."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))

@@ -17,26 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .errors import Error
+from .encodings import SAFETENSORS, Bytes, Encoding
+from .errors import Error, place, shown
+from .tensors import FIX, TensorSource
 
 MAX_HEADER_BYTES = 4 * 2**20
 MAX_RANK = 8
-CHUNK = 2**20  # elements looked at together in the search for NaN
-ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-FIX = "download or save the model again"
-
-
-def shown(value: object) -> str:
-    """Untrusted text for an error message: quoted, on one line, at most 80 characters."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def place(path: Path) -> str:
-    """A path for an error message, on one line whatever its name holds."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
 
 
 @dataclass(frozen=True)
@@ -49,8 +36,8 @@ class Entry:
     end: int
 
 
-class TensorFile(Mapping[str, NDArray[np.float32]]):
-    """Name → float32 array, read when asked for; float32 tensors are views of the file.
+class TensorFile(TensorSource):
+    """The tensors of one file.
 
     Raises `Error` when the file is missing, truncated or malformed, or a tensor has an unsupported
     dtype; `check_finite` when one holds NaN or Inf.
@@ -61,50 +48,27 @@ class TensorFile(Mapping[str, NDArray[np.float32]]):
         self._entries = read_header(path)
         self._bytes = np.memmap(path, dtype=np.uint8, mode="r")
 
-    def __getitem__(self, name: str) -> NDArray[np.float32]:
-        entry = self.entry(name)
-        raw = self._bytes[entry.begin : entry.end]
-        return _float32(raw, entry.dtype).reshape(entry.shape)
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def entry(self, name: str) -> Entry:
-        """Dtype and shape without reading; `KeyError` when absent, `Error` for other dtypes."""
-        entry = self._entries[name]
-        if entry.dtype not in ITEM_BYTES:
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self._entries[name].shape
+
+    def encoding(self, name: str) -> Encoding:
+        dtype = self._entries[name].dtype
+        if dtype not in SAFETENSORS:
             raise Error(
-                f"tensor {shown(name)} in {place(self.path)} has dtype {shown(entry.dtype)}: "
-                f"save the model as one of {', '.join(ITEM_BYTES)}"
+                f"tensor {shown(name)} in {place(self.path)} has dtype {shown(dtype)}: "
+                f"save the model as one of {', '.join(SAFETENSORS)}"
             )
-        return entry
+        return SAFETENSORS[dtype]
 
-    def check_finite(self, name: str) -> None:
-        """Raise `Error` when a value is NaN or Inf as float32; reads the file piece by piece."""
-        entry = self.entry(name)
-        size = ITEM_BYTES[entry.dtype]
-        for begin in range(entry.begin, entry.end, CHUNK * size):
-            raw = self._bytes[begin : min(begin + CHUNK * size, entry.end)]
-            wrong = np.flatnonzero(~np.isfinite(_float32(raw, entry.dtype)))
-            if len(wrong):
-                flat = (begin - entry.begin) // size + int(wrong[0])
-                at = tuple(int(i) for i in np.unravel_index(flat, entry.shape))
-                raise Error(
-                    f"tensor {shown(name)} in {place(self.path)} is NaN or Inf in float32 at {list(at)}: "
-                    "weights must be finite; " + FIX
-                )
-
-
-def _float32(raw: NDArray[np.uint8], dtype: str) -> NDArray[np.float32]:
-    """Little-endian bytes of `dtype` as a flat float32 array."""
-    if dtype == "BF16":
-        return (raw.view("<u2").astype(np.uint32) << 16).view(np.float32)
-    values = raw.view({"F64": "<f8", "F32": "<f4", "F16": "<f2"}[dtype])
-    with np.errstate(over="ignore"):
-        return np.require(values, dtype=np.float32, requirements="A")
+    def raw(self, name: str) -> Bytes:
+        entry = self._entries[name]
+        return self._bytes[entry.begin : entry.end]
 
 
 def read_header(path: Path) -> dict[str, Entry]:
@@ -153,7 +117,7 @@ def _entry(path: Path, name: str, value: object, data: int, size: int) -> Entry:
     begin, end = data + offsets[0], data + offsets[1]
     if end > size:
         raise Error(f"{where} is truncated: it ends at byte {end} of {size}; {FIX}")
-    if dtype in ITEM_BYTES and math.prod(shape) * ITEM_BYTES[dtype] != end - begin:
+    if dtype in SAFETENSORS and math.prod(shape) * SAFETENSORS[dtype].size != end - begin:
         raise Error(f"{where} has {end - begin} bytes, not those of {dtype} {shown(shape)}: {FIX}")
     return Entry(dtype, tuple(shape), begin, end)
 

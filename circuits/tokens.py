@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import Error
-from .tensorfile import place, shown
+from .errors import Error, place, shown
 
 MAX_TOKENIZER_BYTES = 64 * 2**20
 
@@ -27,14 +26,15 @@ def load_tokenizer(path: Path, vocabulary: int) -> Any:
         ) from None
     except OSError as error:
         raise Error(f"{place(path)} cannot be read: {error.strerror}") from None
-    return _parse(path, text, vocabulary)
-
-
-def _parse(path: Path, text: bytes, vocabulary: int) -> Any:
     from tokenizers import Tokenizer
 
+    return checked(path, lambda: Tokenizer.from_buffer(text), vocabulary)
+
+
+def checked(path: Path, build: Callable[[], Any], vocabulary: int) -> Any:
+    """The tokenizer that `build` makes of the file; `Error` when it fails or has other ids than the model."""
     try:
-        tokenizer = Tokenizer.from_buffer(text)
+        tokenizer = build()
         ids = tokenizer.get_vocab(with_added_tokens=True).values()
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise

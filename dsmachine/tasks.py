@@ -260,7 +260,7 @@ def reference_logits(model: Model, ids: list[int], circuit: Circuit) -> Array:
         ids,
         softmax="exact" if softmax == "translinear" else "taylor",
         order=int(order or 3),
-        activation="gelu" if activation == "tanh-pair" else activation,
+        activation=None if activation == "tanh-pair" else activation,
     )
     return values["logits"]
 

@@ -10,8 +10,7 @@ import numpy as np
 
 from ..circuits import checks
 from ..circuits.circuit import Circuit
-from ..circuits.errors import Error
-from ..circuits.tensorfile import shown
+from ..circuits.errors import Error, shown
 from ..circuits.waveforms import Waveform
 from .backend import Backend
 

@@ -10,7 +10,8 @@ import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from dsmachine.circuits.checkpoints import Config, gpt2_shapes
+from dsmachine.circuits.config import Config
+from dsmachine.circuits.families.gpt2 import shapes
 
 SHAPES = (
     Config(layers=1, width=8, heads=2, context=8, vocabulary=12),
@@ -45,7 +46,7 @@ def random_tensors(config: Config, seed: int) -> dict[str, np.ndarray[Any, np.dt
     """Weights large enough that attention, GELU and LayerNorm all leave their linear range."""
     rng = np.random.default_rng(seed)
     tensors = {}
-    for name, shape in gpt2_shapes(config):
+    for name, shape in shapes(config):
         scale = 1 / np.sqrt(shape[0]) if len(shape) == 2 and "wte" not in name else 0.3
         offset = 1.0 if "ln_" in name and name.endswith("weight") else 0.0
         tensors[name] = (offset + scale * rng.standard_normal(shape)).astype(np.float32)

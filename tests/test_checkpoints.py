@@ -129,7 +129,7 @@ def test_pickle_is_never_loaded(folder: Path, name: str) -> None:
 
 def test_split_checkpoint(folder: Path) -> None:
     (folder / WEIGHTS).rename(folder / "model.safetensors.index.json")
-    refused(folder, "split into several files")
+    refused(folder, "index.json", "is not UTF-8")
 
 
 def test_tokenizer_missing_or_bad(folder: Path) -> None:

@@ -111,7 +111,7 @@ def calibrate(
         windows=windows,
         softmax="exact" if softmax == "translinear" else "taylor",
         order=order,
-        activation={"tanh-pair": "gelu"}.get(activation, activation),
+        activation=None if activation == "tanh-pair" else activation,
     )
     return Ranges(found)
 

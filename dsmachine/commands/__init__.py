@@ -16,12 +16,13 @@ from typing import Annotated, Any
 import typer
 
 from .. import Error, __version__
-from . import anneal, crosscheck, demo, doctor, info, netlist
+from . import anneal, crosscheck, demo, doctor, fetch, info, netlist
 from ._common import LogHandler, error_line
 
 COMMANDS: list[Callable[..., None]] = [
     demo.demo,
     doctor.doctor,
+    fetch.fetch,
     info.info,
     anneal.anneal,
     netlist.netlist,

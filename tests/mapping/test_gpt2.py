@@ -11,8 +11,9 @@ import pytest
 from gpt2_folders import SHAPES, write_folder
 
 from dsmachine.circuits.calibration import Ranges
-from dsmachine.circuits.checkpoints import Config, Model, load_model
+from dsmachine.circuits.checkpoints import Model, load_model
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.config import Config
 from dsmachine.circuits.errors import Error
 from dsmachine.circuits.mapping.model import map_model
 from dsmachine.circuits.reference import calibrate_ranges, forward

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from gpt2_folders import SHAPES, write_folder
 
-from dsmachine.circuits.checkpoints import Config, Model, load_model
+from dsmachine.circuits.checkpoints import Model, load_model
+from dsmachine.circuits.config import Config
 from dsmachine.circuits.errors import Error
 from dsmachine.circuits.reference import calibrate_ranges, forward, loss, perplexity
 
@@ -72,7 +73,7 @@ def test_equals_transformers(config: Config, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["tiny-shakespeare", "tiny-shakespeare-taylor3"])
 def test_bundled_models_load_in_transformers(name: str) -> None:
     model = load_model(name)
-    folder = Path(__file__).parents[1] / "circuits" / "models" / name
+    folder = Path(__file__).parents[2] / "circuits" / "models" / name
     tokens = model.encode("ROMEO:\nBut, soft! what light through yonder window breaks?")
     theirs, _ = transformers_run(folder, tokens)
     assert close(forward(model, tokens, softmax="exact")["logits"], theirs.logits[0])

@@ -1,0 +1,45 @@
+"""The form in which a family describes itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import Config
+from ..metadata import Metadata
+from ..tensors import Tensors
+
+Shapes = Iterator[tuple[str, tuple[int, ...]]]
+SOFTMAX_KEY = "dsmachine_softmax"
+SOFTMAXES = {"exact": "exact", "taylor3": "taylor3"}
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of models.
+
+    Attributes:
+        name: ``model_type`` of its ``config.json``.
+        prefixes: what may stand before the names of its tensors; the first that fits is taken off.
+        read: the checked sizes in a ``config.json``.
+        shapes: name and shape of every tensor.
+        embed: tokens (…, P) → float64 (…, P, width), what the DACs write onto the input nodes.
+    """
+
+    name: str
+    prefixes: tuple[str, ...]
+    read: Callable[[Metadata], Config]
+    shapes: Callable[[Config], Shapes]
+    embed: Callable[[Tensors, NDArray[np.integer[Any]]], NDArray[np.float64]]
+
+
+def head_width(metadata: Metadata, width: tuple[str, int], heads: tuple[str, int]) -> int:
+    """width/heads, each given with its key."""
+    if width[1] % heads[1]:
+        fix = f"is no multiple of {heads[0]} {heads[1]}"
+        raise metadata.wrong(width[0], width[1], "correct it", fix)
+    return width[1] // heads[1]
