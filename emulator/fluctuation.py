@@ -63,7 +63,7 @@ class Fluctuation:
             found = tau * np.sqrt(stage_intensity(self.plan, stage, self.x) * self.pole)
         else:
             node, host = self.plan.circuit.arrays[stage.name], self.plan.backend.host
-            sigma = float(level) * self.plan.circuit.full_scale(stage.name) * node.present
+            sigma = float(level) * (self.plan.circuit.full_scale(stage.name) * node.present)[None]
             found = sigma * np.sqrt(2 * tau * self.pole * host(self.decay[stage.name]))
         return self.plan.backend.array(found)
 
@@ -93,7 +93,7 @@ class Fluctuation:
             current = residual_jvp(stage, x, moved)
             real += cosine * current[:count]
             imaginary += cosine * current[count:]
-        damped = cosine * (own[_row(own, point)] if np.ndim(own) else own)
+        damped = cosine * own[_row(own, point)]
         turned = sine * node.time_constants
         size = damped * damped + turned * turned
         damped, turned = damped / size, turned / size
@@ -119,8 +119,10 @@ def _row(value: Array, point: int) -> slice:
 
 
 def _stable_decay(plan: Plan, stage: Stage, x: Mapping[str, Array]) -> Array:
-    """λ of one array; Error where a node has none, since its fluctuation never becomes stationary."""
-    found = decay(stage, x)
+    """λ of one array, (1 or B, …); Error where a node has none, since its fluctuation never becomes stationary."""
+    found = plan.backend.xp.asarray(decay(stage, x), plan.backend.dtype)
+    if found.ndim <= len(stage.node.shape):  # of no state
+        found = found.reshape((1,) * (1 + len(stage.node.shape) - found.ndim) + found.shape)
     least = float(np.min(np.where(stage.node.present, plan.backend.host(found), np.inf)))
     if not least > 0:
         raise Error(
