@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .circuits.technology import load_technology
     from .emulator.errors_by_layer import ErrorByLayer
     from .emulator.hamiltonian import hamiltonian
+    from .emulator.noise import noise
     from .emulator.observers import Probe
     from .emulator.run import operating_point, transient
     from .emulator.runfile import load_run
@@ -48,6 +49,7 @@ __all__ = [
     "fabricate",
     "operating_point",
     "transient",
+    "noise",
     "Probe",
     "ErrorByLayer",
     "EnergyMeter",
@@ -68,6 +70,7 @@ _HOME = {
     "fabricate": ".circuits.chip",
     "operating_point": ".emulator.run",
     "transient": ".emulator.run",
+    "noise": ".emulator.noise",
     "Probe": ".emulator.observers",
     "ErrorByLayer": ".emulator.errors_by_layer",
     "EnergyMeter": ".energy.meter",

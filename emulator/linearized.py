@@ -32,15 +32,19 @@ def joined(stages: Sequence[Stage], values: Mapping[str, Array]) -> Array:
 
 def thermal_intensity(plan: Plan, x: Mapping[str, Array]) -> Array:
     """Q_ii = 2kT ΣG_i / (C_i U_i)² (n,) of every free node at x, in logical units squared a second."""
-    circuit, found = plan.circuit, {}
-    for stage in plan.stages:
-        node = circuit.arrays[stage.name]
-        own = node.noise_conductance(stage.own(stage.gamma(x)), stage.load)
-        cells = [stage.noise_share(term) * term.conductance(circuit, x) for term in circuit.into(stage.name)]
-        total = own + sum(cells, start=np.zeros(node.shape))
-        scale = 2 * BOLTZMANN * circuit.temperature / (node.capacitance * circuit.units(stage.name)) ** 2
-        found[stage.name] = np.broadcast_to(scale * total, (1, *node.shape))[0] * node.present
-    return joined(plan.stages, found)
+    return joined(plan.stages, {stage.name: stage_intensity(plan, stage, x)[0] for stage in plan.stages})
+
+
+def stage_intensity(plan: Plan, stage: Stage, x: Mapping[str, Array]) -> Array:
+    """Q of one array's nodes at some states x: (K, *shape), or (1, *shape) where it depends on no state."""
+    circuit, host = plan.circuit, plan.backend.host
+    node, terms = circuit.arrays[stage.name], circuit.into(stage.name)
+    seen = {view.array: host(x[view.array]) for term in terms for view in term.sources}
+    own = node.noise_conductance(host(stage.own(stage.gamma(x))), host(stage.load))
+    cells = [host(stage.noise_share(term)) * term.conductance(circuit, seen) for term in terms]
+    total = own + sum(cells, start=np.zeros((1, *node.shape)))
+    scale = 2 * BOLTZMANN * circuit.temperature / (node.capacitance * circuit.units(stage.name)) ** 2
+    return scale * total * node.present
 
 
 def stationary_covariance(plan: Plan, x: Mapping[str, Array]) -> Array:

@@ -85,6 +85,15 @@ def residual_jvp(stage: Stage, x: Mapping[str, Array], dx: Mapping[str, Array]) 
     return change - gamma * dx[stage.name] if stage.name in dx else change
 
 
+def decay(stage: Stage, x: Mapping[str, Array]) -> Array:
+    """λ = −∂(τ dx/dt)/∂x of a node's own voltage while the others stand still: γ, for a root γ + γ′·(x − offset)."""
+    gamma, feedback = stage.gamma(x), stage.node.feedback
+    if feedback is None or not stage.node.is_root:
+        return gamma
+    own = x[stage.name]
+    return gamma + feedback.slope(own) * (own - stage.offset)
+
+
 def _settle_cycle(plan: Plan, group: Group, x: dict[str, Array], batch: int) -> None:
     """Adds the arrays of a cycle to x, one batch element after another."""
     xp = plan.backend.xp

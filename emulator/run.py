@@ -67,7 +67,7 @@ class Run(Result):
         save_run(self, path, overwrite=overwrite, extra=extra)
 
 
-def _planned(machine: Circuit | Chip, precision: str, device: str) -> Plan:
+def planned(machine: Circuit | Chip, precision: str, device: str) -> Plan:
     """The machine made ready. Raises Error for what is no machine, has no free nodes, or no such place to solve it."""
     circuit = circuit_of(machine)
     if len(circuit.inputs()) == len(circuit.arrays):
@@ -75,7 +75,7 @@ def _planned(machine: Circuit | Chip, precision: str, device: str) -> Plan:
     return make_plan(circuit, Backend(device, precision))
 
 
-def _fabrication(machine: Circuit | Chip) -> dict[str, Any]:
+def fabrication(machine: Circuit | Chip) -> dict[str, Any]:
     """Seed, spreads and trim of a chip; nothing of an ideal circuit."""
     if not isinstance(machine, Chip):
         return {}
@@ -94,15 +94,15 @@ def operating_point(
     inputs: value of each clamped array in logical units, (*shape) or (batch, *shape).
     """
     begun = clock.perf_counter()
-    plan = _planned(machine, precision, device)
+    plan = planned(machine, precision, device)
     x = solve_operating_point(plan, inputs or {})
     return Run(
         circuit=plan.circuit,
         analysis="op",
-        outputs=_volts(plan, x),
+        outputs=in_volts(plan, x),
         saturated=saturation(plan, x),
         statistics={"engine": f"{device} operating point", "precision": precision}
-        | _fabrication(machine)
+        | fabrication(machine)
         | _wall(begun),
     )
 
@@ -158,7 +158,7 @@ def transient(
         noise, noise_seed, method, duration, settle_bits, read_window, samples, tolerance, accuracy, points, elements,
         step,
     )  # fmt: skip
-    plan = _planned(machine, precision, device)
+    plan = planned(machine, precision, device)
     values = checked_inputs(plan.circuit, plan.backend, inputs or {})
     seen = list(observers or [])
     aimed = [observer for observer in seen if isinstance(observer, Aimed)]
@@ -177,12 +177,12 @@ def transient(
     seen += [own for own in (watch, meter) if own]
     march = _engine(plan, values, start, target, seen, request)
     run.duration = _march(plan, march, watch, values, stop, request)
-    run.outputs = _volts(plan, march.x)
+    run.outputs = in_volts(plan, march.x)
     if watch:
         run.settling_time, run.by_array = watch.time, watch.by_array
     if meter:
         run.noise_rms = meter.rms
-    run.statistics |= _said(plan, request, stop) | vars(march.counts) | _fabrication(machine) | _wall(begun)
+    run.statistics |= _said(plan, request, stop) | vars(march.counts) | fabrication(machine) | _wall(begun)
     _log(run, march)
     return run
 
@@ -311,7 +311,7 @@ def _least_gamma(stage: Stage) -> float:
     return max(float(own + np.min(stage.standing)), 1e-3)
 
 
-def _volts(plan: Plan, x: Mapping[str, Array]) -> dict[str, Array]:
+def in_volts(plan: Plan, x: Mapping[str, Array]) -> dict[str, Array]:
     free = [n for n, node in plan.circuit.arrays.items() if not node.clamped]
     return {n: plan.backend.host(x[n]) * plan.circuit.units(n) for n in free}
 

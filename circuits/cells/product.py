@@ -67,7 +67,7 @@ class Product(Term):
         total = contract(self.spec, a, b)
         if self.errors is not None:
             total = total + contract(self.spec, a * self.signs, b * self.errors)
-        return self.gain * total.reshape(len(a), *self.shape)
+        return self.gain * total.reshape(-1, *self.shape)
 
     def drive(self, x: Signals) -> Array:
         return self._contract(self.a.of(x[self.a.array]), self.b.of(x[self.b.array]))
