@@ -129,5 +129,5 @@ def load_nodes(circuit: Circuit, technology: Technology) -> Circuit:
         if not node.clamped:
             load = driven[node.name]
             each = float(load[0]) if np.ptp(load) == 0 else load
-            changed.append(replace(node, capacitance=technology.node.capacitance + each))
+            changed.append(node.loaded(technology.node.capacitance + each))
     return circuit.with_terms((), changed)

@@ -35,19 +35,19 @@ def fabricate(
     mismatch: float = 0.0,
     vt_mismatch: float = 0.0,
     offset: float = 0.0,
+    branch_offset: float = 0.0,
     trim: Mapping[str, float] | None = None,
 ) -> Chip:
     """One chip. mismatch: relative σ of conductances; vt_mismatch: additive σ, share of the row's largest |G|;
-    offset: σ of nodes, share of full scale; trim: {"write-verify": σ, "auto-zero": σ} residuals.
+    offset: σ of nodes and tanh pairs, share of full scale; branch_offset: σ [V] of the softmax's branches;
+    trim: {"write-verify": σ, "auto-zero": σ} residuals.
 
     Raises Error for spreads outside 0 … 10 and unknown trims.
     """
     if not isinstance(circuit, Circuit):
         raise Error(f"fabricate takes a Circuit, not {shown(circuit)}: pass what map_model or ds.Circuit made")
     seed = checks.seed("chip seed", seed)
-    for name, sigma in (("mismatch", mismatch), ("vt_mismatch", vt_mismatch), ("offset", offset)):
-        checks.number(name, sigma, "it is a standard deviation, 0 … 10 (0.02 means 2 %)")
-    spread = Spread(mismatch, vt_mismatch, offset)
+    spread = Spread(mismatch, vt_mismatch, offset, branch_offset)
     for name, sigma in _residuals(trim).items():
         spread = replace(spread, **{k: min(getattr(spread, k), sigma) for k in TRIMS[name]})
     draw = Draw(seed)

@@ -87,11 +87,12 @@ class ProductUnit:
 @dataclass(frozen=True)
 class SoftmaxUnit:
     """slope_factor n; tail_current [A] of a row; leakage_floor [nats] under the row's maximum, used only when asked
-    for; area [m²] a branch."""
+    for; junction_capacitance C_j [F] of a branch on its tail (0: the tail follows at once); area [m²] a branch."""
 
     slope_factor: float = _q("1")
     tail_current: float = _q("A")
     leakage_floor: float = _q("1")
+    junction_capacitance: float = _q("F", zero=True)
     area: float = _q("m²", zero=True)
 
 

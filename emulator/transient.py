@@ -28,8 +28,8 @@ from .collocation import (
     propagator,
     radau,
     solve_constant,
+    solve_own,
     solve_paced,
-    solve_root,
     solve_varying,
     tails,
 )
@@ -237,10 +237,10 @@ class March:
         start = self.x[stage.name]
         ratio = signals.length / node.time_constant
         shape = (count, p, *start.shape)
-        if node.is_root:
+        if node.bends:
             drive = _shaped(stage.delivered(signals, None), shape)
             pace = 1.0 if stage.pace is None else stage.pace
-            solved = solve_root(p, ratio, pace, node.feedback, stage.standing, stage.offset, start, drive)
+            solved = solve_own(p, ratio, pace, stage.pull, node.guess, start, drive)
             return solved.reshape(-1, *start.shape)
         gamma = stage.gamma(signals)
         drive = _shaped(stage.delivered(signals, gamma), shape)

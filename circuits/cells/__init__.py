@@ -7,6 +7,7 @@ from .product import Product, product
 from .rectifier import Rectifier
 from .softmax import Softmax
 from .source import Source
+from .tail import TailDrive, TailNode, tails
 from .tanh_pair import TanhPair
 from .term import Signals, Term, View, as_view
 from .transfer import Transfer
@@ -22,6 +23,8 @@ __all__ = [
     "Signals",
     "Softmax",
     "Source",
+    "TailDrive",
+    "TailNode",
     "TanhPair",
     "Term",
     "Transfer",
@@ -31,4 +34,5 @@ __all__ = [
     "feedback_of",
     "parts",
     "product",
+    "tails",
 ]

@@ -17,7 +17,7 @@ from ..errors import Error
 from ..reference import calibrate_ranges, forward
 from ..technology import Technology, load_technology
 from .activation import ACTIVATIONS, map_gelu, map_relu
-from .attention import map_attention
+from .attention import check_cell, map_attention
 from .builder import Builder
 from .normalization import fold, map_layer_norm
 
@@ -39,6 +39,8 @@ def map_model(
     coupling: str = "buffered",
     input_resistance: float = 0.0,
     leakage: bool = False,
+    softmax_clamp: float | None = None,
+    softmax_gain: float = 1.0,
     tokens: str = "parallel",
     ranges: Ranges | None = None,
 ) -> Circuit:
@@ -52,6 +54,8 @@ def map_model(
         buffered).
     input_resistance: r_x [Ω] of every conveyor, 0 for ideal; technology.conveyor.input_resistance is a real one.
     leakage: branches of the translinear softmax leak, technology.softmax.leakage_floor nats under their row's maximum.
+    softmax_clamp [nats]: scores are held at ± so much by their nodes' rails; None: scores beyond the swing are refused.
+    softmax_gain: nats that the translinear softmax makes of one; nV_T at calibration over nV_T now, so T_then / T_now.
     ranges: what `calibrate` found for the same positions, softmax, order and activation; None: calibrate now.
     Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
     with it and whose Σe is not positive, and couplings beyond the device.
@@ -63,10 +67,9 @@ def map_model(
     if ranges is None:
         ranges = calibrate(model, positions, softmax=softmax, order=order, activation=activation)
     softmax, order = _resolved(model, positions, softmax, order, activation)
-    if leakage and softmax != "translinear":
-        raise Error(f"leakage is the translinear softmax's, and the softmax is {softmax!r}: leave it out")
+    check_cell(softmax, leakage, softmax_clamp, softmax_gain)
     circuit = Circuit(model.name, temperature=tech.temperature, output="logits")
-    b = Builder(circuit, tech, ranges, positions, coupling, input_resistance, leakage)
+    b = Builder(circuit, tech, ranges, positions, coupling, input_resistance, leakage, softmax_clamp, softmax_gain)
     _embed(b, model)
     x = "embed"
     for layer in range(model.config.layers):
@@ -84,6 +87,8 @@ def map_model(
         "coupling": coupling,
         "input_resistance": input_resistance,
         "leakage": leakage,
+        "softmax_clamp": softmax_clamp,
+        "softmax_gain": softmax_gain,
         "tokens": tokens,
         "technology": tech.name,
         "technology_values": {key: value for key, value, *_ in tech.describe()},
