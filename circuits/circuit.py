@@ -160,9 +160,8 @@ class Circuit:
             return self.add(pair)
         if target not in self.arrays or pair.source.array not in self.arrays:
             return self.add(pair)  # which says what is missing
-        tail, share = tails(self, pair, junction_capacitance)
-        self.add_nodes(tail)
-        pair = replace(pair, tail=View(tail.name), share=share)
+        tail = self.add_nodes(tails(self, pair, junction_capacitance))
+        pair = replace(pair, tail=View(tail.name)).resting(self)
         self.add(TailDrive(tail.name, tail.name, pair))
         return self.add(pair)
 

@@ -1,5 +1,6 @@
 """Cells: one physical unit a file, and it says everything about itself side by side."""
 
+from .converter import Converter, converter
 from .coupling import Coupling, coupling
 from .node import Feedback, NodeArray
 from .power import Meter, Power, feedback_of, parts
@@ -13,6 +14,7 @@ from .term import Signals, Term, View, as_view
 from .transfer import Transfer
 
 __all__ = [
+    "Converter",
     "Coupling",
     "Feedback",
     "Meter",
@@ -30,6 +32,7 @@ __all__ = [
     "Transfer",
     "View",
     "as_view",
+    "converter",
     "coupling",
     "feedback_of",
     "parts",

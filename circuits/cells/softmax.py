@@ -66,7 +66,7 @@ class Softmax(Transfer):
     exists: bool mask of branches, or None; gain: nats per logical unit (design temperature / actual temperature);
     shift: branch offset [nats]; floor: nats under the row's maximum where leakage takes over (None: no leakage);
     tail_current [A]: of a row, in front of the output mirrors; tail: the tails (…, 1) as an array of their own, None
-    for tails that follow at once; share: 1/N of each row, for cells with a tail array.
+    for tails that follow at once; share: 1/N of each row, for cells with a tail array (see `resting`).
     """
 
     exists: Array | None = None
@@ -207,7 +207,14 @@ class Softmax(Transfer):
         shape = circuit.arrays[self.target].shape
         unit = self.source.of(circuit.units(self.source.array)[None])[0]
         nats = spread.branch_offset * self.gain / unit
-        return replace(self, shift=self.shift + nats * draw(self.name, "branch offset", shape))
+        drawn = replace(self, shift=self.shift + nats * draw(self.name, "branch offset", shape))
+        return drawn if self.tail is None else drawn.resting(circuit)
+
+    def resting(self, circuit: Circuit) -> Softmax:
+        """This cell with tails counted from their own rest at inputs of 0: share = 1/Σ e^z there, offsets and all."""
+        current, top = self.branches({self.source.array: np.zeros((1, *circuit.arrays[self.source.array].shape))})
+        total = current.sum(axis=-1, keepdims=True) * np.exp(top)
+        return replace(self, share=np.where(total > 0, 1 / np.where(total > 0, total, 1.0), 0.0)[0])
 
     def meter(self, circuit: Circuit) -> Meter:
         """Each row's tail, and its mirrors: Σ g U p, which is g U for one U in the row, at most its largest."""

@@ -3,7 +3,8 @@
     N C_j dV/dt = Σ_j I_j − I_T,        I_j = (I_T/N) exp((v_j − V) / nV_T)
 
 C_j is what each device hangs on the node, so the pole slows down with the row: τ = N C_j nV_T / I_T. V counts from
-where the tail rests while all inputs are at 0, which is where a reset leaves it. In nats, T = V/nV_T:
+where the tail rests while all inputs are at 0, which is where a reset leaves it: with offsets and leakage N is the
+row's Σ e^z there. In nats, T = V/nV_T:
 
     τ dT/dt = e^(d − T) − 1,        d = ln (1/N) Σ_j e^(z_j),        z_j = v_j / nV_T
 
@@ -136,8 +137,8 @@ class TailDrive(Term):
         return circuit.arrays[self.target].count
 
 
-def tails(circuit: Circuit, pair: Softmax, junction_capacitance: float) -> tuple[TailNode, Array]:
-    """The tails of a pair, and the share 1/N of each of its rows.
+def tails(circuit: Circuit, pair: Softmax, junction_capacitance: float) -> TailNode:
+    """The tails of a pair.
 
     Their unit is nV_T of the source's nodes, which a row shares; full scale: the largest of the row's inputs.
     """
@@ -148,7 +149,7 @@ def tails(circuit: Circuit, pair: Softmax, junction_capacitance: float) -> tuple
     unit, full = (np.asarray(view.of(of(view.array)[None])[0]) for of in (circuit.units, circuit.full_scale))
     volts = float(unit.max()) / pair.gain
     reach = np.broadcast_to(full * pair.gain, shape).max(axis=-1, keepdims=True, where=exists, initial=1e-12)
-    node = TailNode(
+    return TailNode(
         f"{pair.name}.tail",
         (*shape[:-1], 1),
         unit=volts,
@@ -158,4 +159,3 @@ def tails(circuit: Circuit, pair: Softmax, junction_capacitance: float) -> tuple
         exists=count > 0,
         layer=circuit.arrays[pair.target].layer,
     )
-    return node, 1 / np.maximum(count, 1)

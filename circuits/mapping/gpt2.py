@@ -64,10 +64,10 @@ def map_model(
     model = model if isinstance(model, Model) else load_model(model)
     _check_variant(coupling, tokens)
     checks.number("input_resistance", input_resistance, "give ohms, 0 (ideal) or more, such as 18", least=0)
+    check_cell(_resolved(model, positions, softmax, order, activation)[0], leakage, softmax_clamp, softmax_gain)
     if ranges is None:
         ranges = calibrate(model, positions, softmax=softmax, order=order, activation=activation)
     softmax, order = _resolved(model, positions, softmax, order, activation)
-    check_cell(softmax, leakage, softmax_clamp, softmax_gain)
     circuit = Circuit(model.name, temperature=tech.temperature, output="logits")
     b = Builder(circuit, tech, ranges, positions, coupling, input_resistance, leakage, softmax_clamp, softmax_gain)
     _embed(b, model)
