@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from . import checks
+from .cells.converter import converter
 from .cells.mismatch import Draw, Spread
 from .circuit import Circuit
 from .errors import Error, shown
@@ -19,12 +20,13 @@ TRIMS = {"write-verify": ("mismatch", "vt_mismatch"), "auto-zero": ("offset",)}
 
 @dataclass(frozen=True)
 class Chip:
-    """`circuit` with this chip's devices in it; `seed` and what it was made with."""
+    """`circuit` with this chip's devices in it; `seed` and what it was made with; weight_bits of its DACs, or None."""
 
     circuit: Circuit
     seed: int
     spread: Spread
     trim: dict[str, float]
+    weight_bits: int | None = None
 
 
 def fabricate(
@@ -34,25 +36,29 @@ def fabricate(
     mismatch: float = 0.0,
     vt_mismatch: float = 0.0,
     offset: float = 0.0,
+    branch_offset: float = 0.0,
     trim: Mapping[str, float] | None = None,
+    weight_bits: int | None = None,
 ) -> Chip:
     """One chip. mismatch: relative σ of conductances; vt_mismatch: additive σ, share of the row's largest |G|;
-    offset: σ of nodes, share of full scale; trim: {"write-verify": σ, "auto-zero": σ} residuals.
+    offset: σ of nodes and tanh pairs, share of full scale; branch_offset: σ [V] of the softmax's branches;
+    trim: {"write-verify": σ, "auto-zero": σ} residuals. weight_bits: of the DACs that write weights and biases, over
+    each row's largest |G|; 1 … 24, None: exact. Devices err on top of what is written.
 
     Raises Error for spreads outside 0 … 10 and unknown trims.
     """
     if not isinstance(circuit, Circuit):
         raise Error(f"fabricate takes a Circuit, not {shown(circuit)}: pass what map_model or ds.Circuit made")
     seed = checks.seed("chip seed", seed)
-    for name, sigma in (("mismatch", mismatch), ("vt_mismatch", vt_mismatch), ("offset", offset)):
-        checks.number(name, sigma, "it is a standard deviation, 0 … 10 (0.02 means 2 %)")
-    spread = Spread(mismatch, vt_mismatch, offset)
+    spread = Spread(mismatch, vt_mismatch, offset, branch_offset)
     for name, sigma in _residuals(trim).items():
         spread = replace(spread, **{k: min(getattr(spread, k), sigma) for k in TRIMS[name]})
     draw = Draw(seed)
-    terms = [term.fabricate(circuit, spread, draw) for term in circuit.terms.values()]
+    dac = converter("weight_bits", weight_bits)
+    written = [term if dac is None else term.quantized(circuit, dac) for term in circuit.terms.values()]
+    terms = [term.fabricate(circuit, spread, draw) for term in written]
     nodes = [node.fabricate(spread, draw) for node in circuit.arrays.values()]
-    return Chip(circuit.with_terms(terms, nodes), seed, spread, dict(trim or {}))
+    return Chip(circuit.with_terms(terms, nodes), seed, spread, dict(trim or {}), weight_bits)
 
 
 def circuit_of(machine: Circuit | Chip) -> Circuit:

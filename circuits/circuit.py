@@ -26,7 +26,20 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from . import checks
-from .cells import NodeArray, Rectifier, Source, TanhPair, Term, View, as_view, coupling, product
+from .cells import (
+    NodeArray,
+    Rectifier,
+    Softmax,
+    Source,
+    TailDrive,
+    TanhPair,
+    Term,
+    View,
+    as_view,
+    coupling,
+    product,
+    tails,
+)
 from .errors import Error
 
 Array = Any
@@ -123,6 +136,34 @@ class Circuit:
     def rectify(self, name: str, source: str | View, target: str, gain: float = 1.0, **options: Any) -> Term:
         """A rectifier a node; options as `Rectifier`."""
         return self.add(Rectifier(name, target, as_view(source), gain=gain, **options))
+
+    def softmax(
+        self,
+        name: str,
+        source: str | View,
+        target: str,
+        *,
+        exists: Array | None = None,
+        gain: float = 1.0,
+        tail_current: float = 5e-6,
+        junction_capacitance: float = 0.0,
+        **options: Any,
+    ) -> Term:
+        """A softmax unit along the last axis; options as `Softmax`. junction_capacitance C_j [F] of each branch gives
+        it an array of tails, `{name}.tail`, whose pole is N C_j nV_T / I_T; 0: tails follow at once."""
+        options |= {"exists": exists, "gain": gain, "tail_current": tail_current}
+        pair = Softmax(name, target, as_view(source), **options)
+        checks.number(
+            f"junction_capacitance of term {name!r}", junction_capacitance, "give farads, 0 (no pole) or more", least=0
+        )
+        if junction_capacitance == 0:
+            return self.add(pair)
+        if target not in self.arrays or pair.source.array not in self.arrays:
+            return self.add(pair)  # which says what is missing
+        tail = self.add_nodes(tails(self, pair, junction_capacitance))
+        pair = replace(pair, tail=View(tail.name)).resting(self)
+        self.add(TailDrive(tail.name, tail.name, pair))
+        return self.add(pair)
 
     # --- copies ---------------------------------------------------------------------------------------
 

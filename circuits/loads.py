@@ -9,7 +9,6 @@ their time constants (Elmore), so that a node's capacitance is
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,5 +47,5 @@ def load_nodes(circuit: Circuit, technology: Technology) -> Circuit:
             charge = wire.capacitance * np.minimum(row, wire.tile) / technology.buffer.conductance
             load = wire.gate_capacitance * (gates[node.name] + buffers(row, technology)) + node.conductance * charge
             each = float(load[0]) if np.ptp(load) == 0 else load
-            changed.append(replace(node, capacitance=technology.node.capacitance + each))
+            changed.append(node.loaded(technology.node.capacitance + each))
     return circuit.with_terms((), changed)

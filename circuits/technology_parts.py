@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 
@@ -88,11 +88,12 @@ class ProductUnit:
 @dataclass(frozen=True)
 class SoftmaxUnit:
     """slope_factor n; tail_current [A] of a row; leakage_floor [nats] under the row's maximum, used only when asked
-    for; area [m²] a branch."""
+    for; junction_capacitance C_j [F] of a branch on its tail (0: the tail follows at once); area [m²] a branch."""
 
     slope_factor: float = _q("1")
     tail_current: float = _q("A")
     leakage_floor: float = _q("1")
+    junction_capacitance: float = _q("F", zero=True)
     area: float = _q("m²", zero=True)
 
 
@@ -137,7 +138,8 @@ class Conveyor:
 
 @dataclass(frozen=True)
 class Converter:
-    """Energy [J] and time [s] of one conversion, area [m²] of one converter, how many share the work."""
+    """Energy [J] and time [s] of one conversion, area [m²] of one converter, how many share the work; bits that these
+    figures are of."""
 
     dac_energy: float = _q("J", zero=True)
     dac_time: float = _q("s")
@@ -147,6 +149,19 @@ class Converter:
     adc_time: float = _q("s")
     adc_area: float = _q("m²", zero=True)
     adc_count: float = _q("1")
+    bits: float = _q("1")
+
+    def of_bits(self, dac_bits: int | None, adc_bits: int | None) -> Converter:
+        """These converters with other bits (None: as they are), by Walden's figure of merit: energy E = FoM·2^bits.
+
+        A finer converter is a slower one of equal power, t ∝ 2^bits; a coarser one is no faster.
+        """
+        more = {
+            kind: 2.0 ** (bits - self.bits) for kind, bits in (("dac", dac_bits), ("adc", adc_bits)) if bits is not None
+        }
+        changed = {f"{kind}_energy": getattr(self, f"{kind}_energy") * factor for kind, factor in more.items()}
+        changed |= {f"{kind}_time": getattr(self, f"{kind}_time") * max(1.0, factor) for kind, factor in more.items()}
+        return replace(self, **changed)
 
 
 @dataclass(frozen=True)

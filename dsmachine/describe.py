@@ -21,7 +21,9 @@ def describe(circuit: Circuit) -> dict[str, Any]:
         "arrays": [{"name": a.name, "shape": a.shape, "cell": cell_of(a)} for a in circuit.arrays.values()],
         "terms": [_term(circuit, term) for term in circuit.terms.values()],
         "counts": counts(circuit, circuit.terms.values(), circuit.arrays.values()),
-        "time_constant_s": _extremes(a.time_constant for a in circuit.arrays.values() if not a.clamped),
+        "time_constant_s": _extremes(
+            a.time_constant for a in circuit.arrays.values() if not a.clamped and not a.is_tail
+        ),
         "score_nats": score_range(circuit),
         "lost_bits": circuit.notes.get("lost_bits", {}),
         "depth": max(depths(circuit).values(), default=0),
@@ -29,9 +31,11 @@ def describe(circuit: Circuit) -> dict[str, Any]:
 
 
 def cell_of(node: NodeArray) -> str:
-    """What a node unit does: input, node, root or division (feedback driven by itself or by another node)."""
+    """What a node does: input, node, root or division (feedback driven by itself or another), or tail of a pair."""
     if node.clamped:
         return "input"
+    if node.is_tail:
+        return "tail"
     if node.feedback is None:
         return "node"
     return "root" if node.is_root else "division"

@@ -29,7 +29,9 @@ LIMITS = (
     "A small character-level model is a demonstration of the machine, not of language.",
 )
 
-TOLD_ELSEWHERE = {"by_layer", "chip_seed", "mismatch", "vt_mismatch", "offset", "trim"}  # of a run's statistics
+TOLD_ELSEWHERE = {  # of a run's statistics
+    "by_layer", "chip_seed", "mismatch", "vt_mismatch", "offset", "branch_offset", "trim", "weight_bits"
+}  # fmt: skip
 
 
 def write_report(
@@ -211,10 +213,12 @@ def _settings(annealed: Annealed) -> Html:
     notes = {k: v for k, v in circuit.notes.items() if not isinstance(v, Mapping)}
     chip = annealed.machine
     spread = vars(chip.spread) | {"chip seed": chip.seed, "trim": chip.trim or "none"}
+    bits = {name: "exact" if count is None else count for name, count in annealed.summary()["bits"].items()}
     noise = annealed.summary()["noise"]
     groups: list[tuple[str, Mapping[str, Any]]] = [
         ("Machine", notes | _technology(annealed.technology)),
         ("Chip", spread),
+        ("Converters (bits)", bits),
         ("Noise", noise or {"noise": "off"}),
         ("Solver", {k: v for k, v in run.statistics.items() if k not in TOLD_ELSEWHERE}),
         ("Wall time (s)", {k: f"{v:.2f}" for k, v in annealed.wall_s.items()}),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .circuits import checks
+from .circuits.cells import Converter, converter
 from .circuits.checkpoints import Model, load_model
 from .circuits.chip import Chip, fabricate
 from .circuits.circuit import Circuit
@@ -42,7 +43,7 @@ class Annealed:
     expected: what the digital reference would say; reference: its logits;
     run: the noiseless transient, from zero until settled; read: the noisy window after it (None without noise);
     energy: joules by part until the timer time (without a timer, the oracle time); machine: the chip;
-    technology: what it is made in; settle_bits: what settled means;
+    technology: what it is made in; settle_bits: what settled means; dac_bits, adc_bits: of its converters;
     timer_time [s]: p99 of N calibration prompts' oracle settling times; wall_s: seconds of each stage (calibrate, map,
     solve, read, timer, reference).
     """
@@ -60,6 +61,8 @@ class Annealed:
     technology: Technology
     timer_time: float
     settle_bits: float = 8
+    dac_bits: int | None = None
+    adc_bits: int | None = None
     read: Run | None = None
     wall_s: dict[str, float] = field(default_factory=dict)
 
@@ -98,6 +101,8 @@ class Annealed:
             "precision": self.run.statistics["precision"],
             "technology": self.machine.circuit.notes["technology"],
             "chip": {"seed": self.machine.seed, **vars(self.machine.spread), "trim": self.machine.trim},
+            "softmax": {key: self.machine.circuit.notes[key] for key in ("leakage", "softmax_clamp", "softmax_gain")},
+            "bits": {"weight": self.machine.weight_bits, "dac": self.dac_bits, "adc": self.adc_bits},
             "noise": self._noise(),
             "wall_s": self.wall_s,
             "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -155,10 +160,17 @@ def anneal(
     activation: str = "tanh-pair",
     coupling: str = "buffered",
     input_resistance: float = 0.0,
+    leakage: bool = False,
+    softmax_clamp: float | None = None,
+    softmax_gain: float = 1.0,
     tokens: str = "parallel",
     mismatch: float = 0.0,
     vt_mismatch: float = 0.0,
     offset: float = 0.0,
+    branch_offset: float = 0.0,
+    weight_bits: int | None = None,
+    dac_bits: int | None = None,
+    adc_bits: int | None = None,
     trim: Mapping[str, float] | None = None,
     chip_seed: int = 0,
     noise: str | float = "off",
@@ -175,7 +187,9 @@ def anneal(
 ) -> Annealed:
     """Relax a language model on a prompt, as one circuit, until it has settled; weigh it; compare it.
 
-    Ideal and noiseless by default. Names and units of the imperfections: `fabricate` and `transient`.
+    Ideal and noiseless by default. Names and units of the imperfections: `map_model`, `fabricate` and `transient`.
+    dac_bits, adc_bits: of the converters that write the inputs and read the logits, over each node's rail; 1 … 24,
+    None: exact.
     With noise the machine settles without it first and is then read at the end of a noisy window.
     tolerance: of the finite elements, 1e-3 by default. observers see the noiseless transient,
     read_observers the noisy window.
@@ -183,6 +197,8 @@ def anneal(
     stage: told the name of each stage as it begins (for progress bars).
     """
     _check(noise, noise_seed, method, settle_bits, timer_prompts)
+    dac, adc = converter("dac_bits", dac_bits), converter("adc_bits", adc_bits)
+    converter("weight_bits", weight_bits)
     watch = _Stopwatch(stage)
     watch("calibrate")
     tech = load_technology(technology) if isinstance(technology, str) else technology
@@ -192,13 +208,16 @@ def anneal(
     ranges = calibrate(loaded, len(ids), **series)
     watch("map")
     circuit = map_model(
-        loaded, len(ids), technology=tech, coupling=coupling, input_resistance=input_resistance, tokens=tokens,
-        ranges=ranges, **series,
+        loaded, len(ids), technology=tech, coupling=coupling, input_resistance=input_resistance, leakage=leakage,
+        softmax_clamp=softmax_clamp, softmax_gain=softmax_gain, tokens=tokens, ranges=ranges, **series,
     )  # fmt: skip
-    chip = fabricate(circuit, seed=chip_seed, mismatch=mismatch, vt_mismatch=vt_mismatch, offset=offset, trim=trim)
-    inputs = {"embed": loaded.embed(ids)}
+    chip = fabricate(
+        circuit, seed=chip_seed, mismatch=mismatch, vt_mismatch=vt_mismatch, offset=offset,
+        branch_offset=branch_offset, trim=trim, weight_bits=weight_bits,
+    )  # fmt: skip
+    inputs = {"embed": _converted(dac, circuit, "embed", loaded.embed(ids))}
     watch("solve", "anneal")
-    meter = EnergyMeter(tech)
+    meter = EnergyMeter(tech, dac_bits=dac_bits, adc_bits=adc_bits)
     stepped = noise == "off" and method == "stepper"
     run = transient(
         chip, inputs, settle_bits=settle_bits, method="stepper" if stepped else "elements", accuracy=accuracy,
@@ -213,11 +232,12 @@ def anneal(
             chip, inputs, noise=noise, noise_seed=noise_seed, precision=precision, observers=read_observers
         )
     watch("timer")
-    timer = _timer(loaded, chip, len(ids), settle_bits, precision, timer_prompts)
+    timer = _timer(loaded, chip, len(ids), settle_bits, precision, timer_prompts, dac)
     watch("reference")
     reference = reference_logits(loaded, ids, circuit)
     watch("")
-    logits = np.asarray((run if read is None else read).logical("logits")[0], float)
+    settled = np.asarray((run if read is None else read).logical("logits")[0], float)
+    logits = _converted(adc, circuit, "logits", settled)
     return Annealed(
         model=loaded.name,
         prompt=prompt,
@@ -232,6 +252,8 @@ def anneal(
         technology=tech,
         timer_time=timer,
         settle_bits=settle_bits,
+        dac_bits=dac_bits,
+        adc_bits=adc_bits,
         read=read,
         wall_s=watch.seconds,
     )
@@ -279,7 +301,14 @@ def _refuse_saturation(chip: Chip, run: Run) -> None:
     )
 
 
-def _timer(model: Model, chip: Chip, positions: int, bits: float, precision: str, prompts: int) -> float:
+def _converted(quantiser: Converter | None, circuit: Circuit, array: str, x: Array) -> Array:
+    """Logical values of an array after its converter, or as they are."""
+    return x if quantiser is None else quantiser.nodes(circuit, array, x)
+
+
+def _timer(
+    model: Model, chip: Chip, positions: int, bits: float, precision: str, prompts: int, dac: Converter | None = None
+) -> float:
     """p99 of the settling time over calibration prompts: what a chip without an oracle has to wait [s].
 
     nan, and a warning, where one of them does not settle. Elements are held to a quarter of the band that is watched.
@@ -289,7 +318,7 @@ def _timer(model: Model, chip: Chip, positions: int, bits: float, precision: str
     ids = model.tokenize(model.calibration_text, "calibration text")
     ids = [int(i) for i in np.resize(ids, max(len(ids), positions))]  # repeated if too short
     starts = np.linspace(0, len(ids) - positions, prompts).astype(int)
-    rows = [model.embed(ids[s : s + positions]) for s in starts]
+    rows = [_converted(dac, chip.circuit, "embed", model.embed(ids[s : s + positions])) for s in starts]
     tolerance = max(min(TOLERANCE, 2.0 ** -(bits + 2)), 16 * float(np.finfo(precision).eps), 1e-12)
     run = transient(chip, {"embed": np.stack(rows)}, tolerance=tolerance, settle_bits=bits, precision=precision)
     assert run.settling_time is not None

@@ -8,6 +8,7 @@ All small matrices are made in float64; a matrix is kept for each distinct h/τ.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.polynomial import Legendre, Polynomial
 
 Array = Any
+Law = Callable[[Array, Array], tuple[Array, Array]]
+Guess = Callable[[Array, Array], Array]
 GATHERED = 1 << 16  # node values up to which a piece is evaluated in one product
 
 
@@ -230,38 +233,31 @@ def solve_varying(p: int, ratio: float, gamma: Array, start: Array, drive: Array
     return solved[..., :-1].transpose(0, 2, 1, 3).reshape(count, p, *shape)
 
 
-def solve_root(
-    p: int, ratio: float, pace: Array, feedback: Any, standing: Array, offset: Array, start: Array, drive: Array
-) -> Array:
-    """X (count, p, B, *shape) of nodes whose own voltage drives their feedback, one element after another."""
+def solve_own(p: int, ratio: float, pace: Array, law: Law, guess: Guess, start: Array, drive: Array) -> Array:
+    """X (count, p, B, *shape) of nodes whose own voltage bends their equation, one element after another.
+
+    law(x, drive) -> (τ dx/dt, minus its derivative in x), (p, B, *shape) each; guess(start, drive) -> where to begin.
+    """
     xp = drive.__array_namespace__()
     solved = xp.empty_like(drive)
     for k in range(len(drive)):
-        solved[k] = _root_element(p, ratio, pace, feedback, standing, offset, start, drive[k])
+        solved[k] = _own_element(p, ratio, pace, law, guess(start, drive[k]), start, drive[k])
         start = solved[k, -1]
     return solved
 
 
-def _root_element(
-    p: int, ratio: float, pace: Array, feedback: Any, standing: Array, offset: Array, start: Array, drive: Array
-) -> Array:
-    """X (p, B, *shape) of nodes whose own voltage drives their feedback, by Newton on
-
-    X − x₀ − (h/τ) A pace (d − γ(X)(X − offset)) = 0
-    """
+def _own_element(p: int, ratio: float, pace: Array, law: Law, x: Array, start: Array, drive: Array) -> Array:
+    """X (p, B, *shape) by Newton from x on X − x₀ − (h/τ) A pace f(X, d) = 0."""
     xp = drive.__array_namespace__()
     shape = drive.shape
     a = xp.asarray(ratio * radau(p)[1], dtype=drive.dtype)
-    known = a @ (pace * drive).reshape(p, -1) + start.reshape(1, -1)
-    x = xp.broadcast_to(start, shape).reshape(p, -1).copy()
+    x = xp.broadcast_to(x, shape).reshape(p, -1).copy()
     eye = xp.eye(p, dtype=drive.dtype)
     tolerance = 50 * float(np.finfo(drive.dtype).eps)
     for _ in range(40):
-        full = x.reshape(shape)
-        gamma = (pace * (feedback.ratio(full) + standing)).reshape(p, -1)
-        away = (full - offset).reshape(p, -1)
-        slope = gamma + (pace * feedback.slope(full)).reshape(p, -1) * away
-        miss = x + a @ (gamma * away) - known
+        rate, slope = law(x.reshape(shape), drive)
+        miss = x - start.reshape(1, -1) - a @ (pace * rate).reshape(p, -1)
+        slope = (pace * slope).reshape(p, -1)
         step = xp.linalg.solve(eye + a * slope.T[:, None, :], miss.T[:, :, None])[:, :, 0].T
         x -= step
         if float(abs(step).max()) <= tolerance * (float(abs(x).max()) + 1e-30):

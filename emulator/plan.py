@@ -87,6 +87,10 @@ class Stage:
         change = change + sum((term.jvp(x, dx) for term in self.direct), start=0.0)
         return change if self.node.exists is None else change * self.node.exists
 
+    def pull(self, x: Array, drive: Array) -> tuple[Array, Array]:
+        """τ dx/dt and minus its derivative, of a node whose own voltage bends its equation."""
+        return self.node.pull(x, drive, self.standing, self.offset)
+
     def saturated(self, x: Signals, gamma: Array) -> int:
         """Nodes whose conveyed drive is beyond the linear part of the rail."""
         return int(self.node.saturated(self.drive(x), self.own(gamma)).sum()) if self.conveyed else 0

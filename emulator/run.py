@@ -79,7 +79,7 @@ def fabrication(machine: Circuit | Chip) -> dict[str, Any]:
     """Seed, spreads and trim of a chip; nothing of an ideal circuit."""
     if not isinstance(machine, Chip):
         return {}
-    return {"chip_seed": machine.seed, **vars(machine.spread), "trim": machine.trim}
+    return {"chip_seed": machine.seed, **vars(machine.spread), "trim": machine.trim, "weight_bits": machine.weight_bits}
 
 
 def operating_point(

@@ -166,6 +166,8 @@ class Stepper:
         """One array over one step, its drive going from the present one to that of `end`."""
         ratio = h / stage.node.time_constants
         drive = self.drive[stage.name], end[1]
+        if stage.node.is_tail:
+            return _tail_step(start, ratio, *drive)
         if stage.node.is_root:
             x, gamma, rate = _root_step(stage, start, ratio, *drive)
         else:
@@ -176,7 +178,7 @@ class Stepper:
     # --- noise ----------------------------------------------------------------------------------------
 
     def _normal(self, like: Array, stage: Stage) -> Array | None:
-        if self.noise is None:
+        if self.noise is None or stage.node.is_tail:
             return None
         backend = self.plan.backend
         drawn = backend.array(self.noise.normal(stage.name, like.shape, backend.dtype))
@@ -238,6 +240,13 @@ def _linear_step(start: Array, ratio: Array, gamma: Array, before: Array, after:
     return start + ratio * (first * (before - gamma * start) + second * (after - before))
 
 
+def _tail_step(start: Array, ratio: Array, before: Array, after: Array) -> Array:
+    """T₁ of τ dT/dt = e^(d − T) − 1: e^T is a linear lag of e^d, here in the unit of e^d at the end of the step."""
+    first, second = phi(ratio)
+    held, pushed = np.exp(start - after), np.exp(before - after)
+    return after + np.log(held + ratio * (first * (pushed - held) + second * (1 - pushed)))
+
+
 def _root_step(stage: Stage, start: Array, ratio: Array, before: Array, after: Array) -> tuple[Array, Array, Array]:
     """x₁, γ and decay rate of a node that drives its own feedback; γ is the mean of both ends'.
 
@@ -277,9 +286,11 @@ class _Shown(Mapping[str, Array]):
 
 
 def shortest_time_constant(plan: Plan, x: Signals) -> float:
-    """min C/(γ g₀) [s] over all nodes at x, for a root C/((γ + γ′x) g₀)."""
+    """min C/(γ g₀) [s] over all node units at x, for a root C/((γ + γ′x) g₀)."""
     shortest = math.inf
     for stage in plan.stages:
+        if stage.node.is_tail:
+            continue  # its own step is exact whatever its length
         if stage.node.is_root:
             own, feedback = x[stage.name], stage.node.feedback
             assert feedback is not None

@@ -28,8 +28,8 @@ from .collocation import (
     propagator,
     radau,
     solve_constant,
+    solve_own,
     solve_paced,
-    solve_root,
     solve_varying,
     tails,
 )
@@ -157,11 +157,13 @@ class March:
         most = self.block[number]
         at = 0
         while at < finest:
+            wanted = level
             while at % (finest >> level):
                 level += 1
             span = finest >> level
-            count = min((finest - at) // span, most)
-            solved, errors = self._elements(group, begin + length * at / finest, length * span / finest, count)
+            count = 1 if level > wanted else min((finest - at) // span, most)  # one brings it nearer to what is wanted
+            starts, each = begin + length * at / finest, length * span / finest
+            solved, errors = self._elements(group, starts, each, count, last=level == SMALLEST)
             good = next((k for k, error in enumerate(errors) if error > 1), count)
             if good < count:
                 self.counts.rejected += 1
@@ -194,8 +196,13 @@ class March:
             for observer in self.observers:
                 observer.element(shown)
 
-    def _elements(self, group: Group, begin: float, length: float, count: int) -> tuple[Signals, list[float]]:
-        """Solve elements of one group. Returns their signals and each one's error / tolerance."""
+    def _elements(
+        self, group: Group, begin: float, length: float, count: int, *, last: bool
+    ) -> tuple[Signals, list[float]]:
+        """Solve elements of one group. Returns their signals and each one's error / tolerance.
+
+        A first element that is going to be halved is left half done, unless it is the `last` that can be tried.
+        """
         signals = Signals(self, begin, length, 1 if group.cyclic else count)
         if group.cyclic:
             return signals, [self._sweep_cycle(group, signals)]
@@ -204,7 +211,7 @@ class March:
             signals.known[stage.name] = self._solve(stage, signals)
             if self.tolerance is not None:
                 worst = np.maximum(worst, self._errors(stage, signals.known[stage.name], count, length))
-                if worst[0] > 1:
+                if worst[0] > 1 and not last:
                     break
         return signals, worst.tolist()
 
@@ -237,10 +244,10 @@ class March:
         start = self.x[stage.name]
         ratio = signals.length / node.time_constant
         shape = (count, p, *start.shape)
-        if node.is_root:
+        if node.bends:
             drive = _shaped(stage.delivered(signals, None), shape)
             pace = 1.0 if stage.pace is None else stage.pace
-            solved = solve_root(p, ratio, pace, node.feedback, stage.standing, stage.offset, start, drive)
+            solved = solve_own(p, ratio, pace, stage.pull, node.guess, start, drive)
             return solved.reshape(-1, *start.shape)
         gamma = stage.gamma(signals)
         drive = _shaped(stage.delivered(signals, gamma), shape)

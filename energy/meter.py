@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,14 @@ class EnergyMeter:
     """Observer that weighs a run. Pass it in `observers`, then ask `report()`.
 
     technology: supply, bias currents, converters, switches (a Technology or its name).
+    dac_bits, adc_bits: of the converters that write inputs and read outputs; None: the technology's own.
     """
 
-    def __init__(self, technology: Technology | str = "cmos45") -> None:
-        self.technology = load_technology(technology) if isinstance(technology, str) else technology
+    def __init__(
+        self, technology: Technology | str = "cmos45", *, dac_bits: int | None = None, adc_bits: int | None = None
+    ) -> None:
+        found = load_technology(technology) if isinstance(technology, str) else technology
+        self.technology = replace(found, converter=found.converter.of_bits(dac_bits, adc_bits))
         self.duration = 0.0
 
     # --- observing ------------------------------------------------------------------------------------

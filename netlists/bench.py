@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits.cells import NodeArray
 from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
@@ -44,14 +45,20 @@ class Bench:
 
     @property
     def shortest(self) -> float:
-        """Shortest C/g₀ [s] of the part."""
-        return min(float(np.min(n.time_constants)) for n in self.circuit.arrays.values() if not n.clamped)
+        """Shortest C/g₀ [s] of the part's node units."""
+        return min(float(np.min(node.time_constants)) for node in node_units(self.circuit))
 
     @property
     def smallest_charge(self) -> float:
         """Smallest C·V [C] of a full-scale node, array by array (each with its median node)."""
-        free = [node for node in self.circuit.arrays.values() if not node.clamped]
-        return min(float(np.min(node.capacitance)) * float(np.median(node.full_scale)) for node in free)
+        units = node_units(self.circuit)
+        return min(float(np.min(node.capacitance)) * float(np.median(node.full_scale)) for node in units)
+
+
+def node_units(circuit: Circuit) -> list[NodeArray]:
+    """The free arrays, without tails, which are faster and smaller; those if there is nothing else."""
+    free = [node for node in circuit.arrays.values() if not node.clamped]
+    return [node for node in free if not node.is_tail] or free
 
 
 def set_up(
@@ -188,7 +195,7 @@ def _straight(part: Circuit, value: Any) -> Any:
         return PiecewiseLinear(np.asarray(value.times, float), np.asarray(value.values, float))
     if not isinstance(value, Steps):
         raise Error(f"waveform {type(value).__name__} has no form in SPICE: use PiecewiseLinear or Steps")
-    edge = EDGE * min(float(np.min(n.time_constants)) for n in part.arrays.values() if not n.clamped)
+    edge = EDGE * min(float(np.min(node.time_constants)) for node in node_units(part))
     rises, levels = np.asarray(value.times, float)[1:], np.repeat(np.asarray(value.values, float), 2, axis=0)
     if not len(rises):
         return PiecewiseLinear(np.array([0.0, edge]), levels)

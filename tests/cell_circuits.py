@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dsmachine.circuits.cells import Feedback, Softmax, View
+from dsmachine.circuits.cells import Feedback
 from dsmachine.circuits.circuit import Circuit
 
 Case = tuple[Circuit, dict[str, Any]]
@@ -64,14 +64,14 @@ def activations() -> Case:
     return circuit, {"u": 0.3 * rng.normal(size=8)}
 
 
-def softmax(nats: float = 4.0, **cell: Any) -> Case:
+def softmax(nats: float = 4.0, clamp: float = 0.6 / 0.029, **cell: Any) -> Case:
     rng = np.random.default_rng(4)
     circuit = Circuit("softmax")
     circuit.clamp("u", (2, 4, 4))
-    circuit.nodes("score", (2, 4, 4), unit=0.029, exists=CAUSAL, rail=0.6)
+    circuit.nodes("score", (2, 4, 4), unit=0.029, exists=CAUSAL, rail=0.029 * clamp, held=True)
     circuit.couple("w", "u", "score", 1.0)
     circuit.nodes("prob", (2, 4, 4), unit=0.3, exists=CAUSAL)
-    circuit.add(Softmax("softmax", "prob", View("score"), exists=CAUSAL, **cell))
+    circuit.softmax("softmax", "score", "prob", exists=CAUSAL, **cell)
     return circuit, {"u": nats * rng.normal(size=(2, 4, 4))}
 
 
@@ -149,6 +149,11 @@ CASES: dict[str, Callable[[], Case]] = {
     "softmax": softmax,
     "softmax of far scores": lambda: softmax(nats=14.0),
     "softmax with leakage": lambda: softmax(floor=4.0, gain=1.1, shift=0.2 * CAUSAL),
+    "softmax with tails": lambda: softmax(nats=14.0, junction_capacitance=0.2e-15),
+    "softmax with slow tails": lambda: softmax(junction_capacitance=50e-15),
+    "softmax with all": lambda: softmax(
+        14.0, clamp=8.0, floor=6.0, gain=1.1, shift=0.2 * CAUSAL, junction_capacitance=2e-15
+    ),
     "root and division": root_and_division,
     "passive feedback": passive_feedback,
     "buffered and passive": mixed,

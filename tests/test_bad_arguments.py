@@ -141,6 +141,12 @@ def test_terms(build: Build, words: tuple[str, ...]) -> None:
         ({"seed": 2**63}, ("chip seed is 9223372036854775808",)),
         ({"mismatch": "2 %"}, ("mismatch is '2 %'", "0.02 means 2 %")),
         ({"offset": math.nan}, ("offset is nan",)),
+        ({"branch_offset": 10}, ("branch_offset is 10", "volts", "10 mV")),
+        ({"branch_offset": "10 mV"}, ("branch_offset is '10 mV'", "volts")),
+        ({"branch_offset": -0.01}, ("branch_offset is -0.01",)),
+        ({"weight_bits": 0}, ("weight_bits is 0", "1 … 24")),
+        ({"weight_bits": 8.0}, ("weight_bits is 8.0", "whole number")),
+        ({"weight_bits": True}, ("weight_bits is True",)),
         ({"trim": "auto-zero"}, ("trim is 'auto-zero'", "trim={'auto-zero': 0.001}")),
         ({"trim": {"auto-zero": "little"}}, ("trim auto-zero is 'little'",)),
         ({"trim": {"laser": 0.1}}, ("'laser'", "write-verify")),
@@ -178,6 +184,13 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"positions": 9}, ("positions is 9",)),
         ({"softmax": "taylor", "order": 2.5}, ("order of the Taylor series is 2.5",)),
         ({"input_resistance": "18"}, ("input_resistance is '18'", "ohms")),
+        ({"softmax_clamp": 0.0}, ("softmax_clamp is 0.0", "nats above 0")),
+        ({"softmax_clamp": "wide"}, ("softmax_clamp is 'wide'", "nats")),
+        ({"softmax_clamp": 40}, ("softmax_clamp is 40 nats", "reaches ±17.3", "raise supply.swing")),
+        ({"softmax_gain": 0}, ("softmax_gain is 0", "ratio")),
+        ({"softmax_gain": 11.0}, ("softmax_gain is 11.0", "up to 10")),
+        ({"softmax": "taylor", "softmax_clamp": 11.5}, ("softmax_clamp", "'taylor'", "leave it out")),
+        ({"softmax": "taylor", "softmax_gain": 1.1}, ("softmax_gain", "'taylor'", "leave it out")),
         ({"model": 3}, ("model is 3", "bundled")),
     ],
     ids=str,
@@ -189,3 +202,5 @@ def test_map_model(small: Path, options: dict[str, Any], words: tuple[str, ...])
 
 def test_anneal(small: Path) -> None:
     refused(lambda: ds.anneal(str(small), PROMPT, timer_prompts=2.5), "timer_prompts is 2.5", "whole number")
+    for name in ("dac_bits", "adc_bits", "weight_bits"):
+        refused(lambda name=name: ds.anneal(str(small), PROMPT, **{name: 25}), f"{name} is 25", "1 … 24", "None")

@@ -1,5 +1,6 @@
 """Cells: one physical unit a file, and it says everything about itself side by side."""
 
+from .converter import Converter, converter
 from .coupling import Coupling, coupling
 from .node import Feedback, NodeArray
 from .power import Meter, Power, feedback_of, parts
@@ -7,11 +8,13 @@ from .product import Product, product
 from .rectifier import Rectifier
 from .softmax import Softmax
 from .source import Source
+from .tail import TailDrive, TailNode, tails
 from .tanh_pair import TanhPair
 from .term import Signals, Term, View, as_view
 from .transfer import Transfer
 
 __all__ = [
+    "Converter",
     "Coupling",
     "Feedback",
     "Meter",
@@ -22,13 +25,17 @@ __all__ = [
     "Signals",
     "Softmax",
     "Source",
+    "TailDrive",
+    "TailNode",
     "TanhPair",
     "Term",
     "Transfer",
     "View",
     "as_view",
+    "converter",
     "coupling",
     "feedback_of",
     "parts",
     "product",
+    "tails",
 ]

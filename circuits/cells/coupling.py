@@ -31,6 +31,7 @@ from .term import Array, Signals, Term, View, as_view
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
+    from .converter import Converter
     from .mismatch import Draw, Spread
     from .spice import Sheet
 
@@ -252,6 +253,17 @@ class Coupling(Term):
             ends = (driver, np.sign(g).astype(int), names[row])
             lines += elements(sheet.prefix("B"), law, g != 0, scale * np.abs(g), *ends, *ends)
         return lines
+
+    def quantized(self, circuit: Circuit, dac: Converter) -> Coupling:
+        """Conductances on the levels of a DAC whose range is the row's largest |G|; one a node: the array's largest."""
+        if not self.programmable:
+            return self
+        w = np.asarray(self.weight, float)
+        if not self.elementwise:
+            return replace(self, weight=dac(w, self._row_peak(circuit, w)))
+        scale = self.siemens(circuit) / np.where(w == 0, 1.0, w)
+        found = dac(w, np.max(np.abs(self.siemens(circuit))) / np.where(scale == 0, 1.0, scale))
+        return replace(self, weight=found)
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Coupling:
         w = np.asarray(self.weight, float)

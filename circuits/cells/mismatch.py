@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from .. import checks
 from ..errors import Error
 
 Array = Any
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 LOW = np.uint64(0xFFFFFFFF)
+MEANING = dict.fromkeys(("mismatch", "vt_mismatch", "offset"), "it is a standard deviation, 0 … 10 (0.02 means 2 %)")
+MEANING["branch_offset"] = "it is a standard deviation in volts, 0 … 1 (0.01 means 10 mV)"
 
 
 @dataclass(frozen=True)
@@ -25,17 +28,19 @@ class Spread:
     """Standard deviations, all 0 by default.
 
     mismatch: relative, of conductances and gains (β); vt_mismatch: additive, share of the row's largest |G|;
-    offset: of nodes and pairs, share of full scale.
+    offset: of nodes and tanh pairs, share of full scale; branch_offset: of the softmax's branches, volts.
     """
 
     mismatch: float = 0.0
     vt_mismatch: float = 0.0
     offset: float = 0.0
+    branch_offset: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not 0 <= value < 10:
-                raise Error(f"{name} is {value!r}: it is a standard deviation, 0 … 10 (0.02 means 2 %)")
+            checks.number(name, value, MEANING[name], least=0)
+            if value >= (1 if name == "branch_offset" else 10):
+                raise Error(f"{name} is {value!r}: {MEANING[name]}")
 
 
 def philox(counter: Array, key: tuple[int, int]) -> Array:

@@ -93,7 +93,8 @@ class NodeArray:
     name, shape: activations it carries, (positions, width) or (heads, positions, positions), …
     unit: volts per logical unit U, broadcastable to shape.
     capacitance [F] and ratio (constant feedback as a share of g₀), broadcastable to shape; conductance g₀ [S].
-    rail [V]: None for the ideal node. full_scale [V]: the settled range calibration gave; errors are shares of it.
+    rail [V]: None for the ideal node; held: a node that rests on it is meant to, and no error.
+    full_scale [V]: the settled range calibration gave; errors are shares of it.
     input_resistance r_x [Ω] of the conveyor: its couplings see Σ|G| r_x of loading.
     offset [V]: static, broadcastable. exists: bool mask of nodes that are there (None: all).
     layer: label under which energy and error are reported and elements are chosen together.
@@ -108,6 +109,7 @@ class NodeArray:
     ratio: Array = 1.0
     feedback: Feedback | None = None
     rail: float | None = 0.5
+    held: bool = False
     full_scale: Array = 1 / 3
     input_resistance: float = 0.0
     offset: Array = 0.0
@@ -163,6 +165,30 @@ class NodeArray:
         """Whether the node's own voltage drives its feedback."""
         return self.feedback is not None and self.feedback.control == self.name
 
+    @property
+    def is_tail(self) -> bool:
+        """Whether this is no node unit but the inside of a softmax unit: it has neither noise nor reset of its own."""
+        return False
+
+    @property
+    def bends(self) -> bool:
+        """Whether the node's own voltage bends its equation, so that `pull` states it."""
+        return self.is_root
+
+    def pull(self, x: Array, drive: Array, standing: Array, offset: Array) -> tuple[Array, Array]:
+        """τ dx/dt at x and minus its derivative, of a node that drives its own feedback: d − γ(x)(x − offset)."""
+        assert self.feedback is not None
+        gamma, away = self.feedback.ratio(x) + standing, x - offset
+        return drive - gamma * away, gamma + self.feedback.slope(x) * away
+
+    def guess(self, start: Array, drive: Array) -> Array:
+        """Where Newton's method begins on an element of a node that bends: the value before it."""
+        return start
+
+    def loaded(self, farads: Array) -> NodeArray:
+        """These nodes with all that hangs on them: their own capacitor, wire and gates [F]."""
+        return replace(self, capacitance=farads)
+
     def limits(self, gamma: Array) -> tuple[Array, Array] | None:
         """Largest drive (towards minus, towards plus) the conveyor delivers at γ; None without rails."""
         if self.rail is None:
@@ -191,9 +217,9 @@ class NodeArray:
         return limit_slope(drive, bound, KNEE)
 
     def saturated(self, drive: Array, gamma: Array) -> Array:
-        """Mask of nodes whose drive is beyond the linear part of the rail."""
+        """Mask of nodes whose drive is beyond the linear part of the rail, and not meant to be."""
         bounds = self.limits(gamma)
-        if bounds is None:
+        if bounds is None or self.held:
             return np.zeros(np.shape(drive), bool)
         bound: Array = np.where(drive > 0, bounds[1], bounds[0]) if self.is_root else bounds[1]
         return abs(drive) > (1 - KNEE) * bound

@@ -3,15 +3,24 @@
     I_i = I_T exp(v_i / nV_T) / Σ_j exp(v_j / nV_T)
 
 over the inputs that exist in the row (a causal row of length i + 1 is a pair of i + 1 branches). The cell has its
-own input unit, nV_T volts a nat (29 mV at 300 K), so its gain goes with 1/T. Branch offsets shift v_i; leakage
-holds a branch at I_T·e^(−floor) under the row's maximum.
+own input unit, nV_T volts a nat (29 mV at 300 K), so its gain goes with 1/T: z_i = gain·s_i + shift_i, gain the
+design's temperature over the actual one. Scores beyond the cell are held by the score node's rail.
+Each branch has an offset of its own (`branch_offset`, volts at its gate); leakage holds a branch at I_T·e^(−floor)
+under the row's maximum.
+
+The tail has a pole, τ = N C_j nV_T / I_T (`tail.py`). With tails T as an array (nats, from their rest at equal inputs)
+
+    I_i = (I_T / N) e^(z_i − T)
+
+which is the softmax once T has come to rest. Without one the tail follows at once.
+
 Noise: shot noise of the branches, 2qI_j each; the common source shares each branch's among all in the ratio of their
 currents, δI_i = i_i − p_i Σ_j i_j, which leaves the one-sided density
 
     2q I_T [p_i (1 − p_i)² + p_i² (1 − p_i)] = 2q I_i (1 − p_i) = 4kT·G,        G = I_i (1 − p_i) / (2 kT/q)
 
-as if the tail were I_T = g U_t itself and the mirrors noiseless. Branches of a row are drawn independently; their
-anti-correlation (their sum is the tail's) is not modelled, nor is the pole of the tail.
+as if the tail were I_T = g U_t itself, at rest, and the mirrors noiseless. Branches of a row are drawn independently;
+their anti-correlation (their sum is the tail's) is not modelled.
 """
 
 from __future__ import annotations
@@ -23,7 +32,7 @@ import numpy as np
 
 from .power import Meter
 from .spice import elements
-from .term import Array, Signals
+from .term import Array, Signals, View
 from .transfer import Transfer
 
 if TYPE_CHECKING:
@@ -35,15 +44,13 @@ if TYPE_CHECKING:
 ABSENT = -1e30  # logit of a branch that does not exist
 LOWEST = -1e4  # nats, in a netlist: under any logit
 
-BRANCH = """.subckt softmax_branch in tail x i=1 a=1 b=0
-* takes p = e^(a v + b - V(tail)) of the tail's 1 uA, its mirror sends i p; V(tail) is in nats, ln of the row's sum
-B1 tail 0 I=1e-6*exp(({a})*V(in)+({b})-V(tail))
-B2 0 x I=({i})*exp(({a})*V(in)+({b})-V(tail))
+BRANCH = """.subckt softmax_branch in tail x i=1 a=1 b=0 c=1
+* I(x) = i e^(a v + b - c V(tail)): a branch of the pair, or its mirror
+B1 0 x I=({i})*exp(({a})*V(in)+({b})-({c})*V(tail))
 .ends"""
-LEAKAGE = """.subckt softmax_leakage top tail x i=1 k=0
-* a branch leaks the share k of what the row's largest, V(top) nats, carries
-B1 tail 0 I=1e-6*({k})*exp(V(top)-V(tail))
-B2 0 x I=({i})*({k})*exp(V(top)-V(tail))
+LEAKAGE = """.subckt softmax_leakage top tail x i=1 c=1
+* a branch leaks a share of what the row's largest, V(top) nats, carries
+B1 0 x I=({i})*exp(V(top)-({c})*V(tail))
 .ends"""
 LARGER = """.subckt softmax_larger in below top a=1 b=0
 * V(top) = max(V(below), a v + b): along a row, the largest logit
@@ -58,7 +65,8 @@ class Softmax(Transfer):
 
     exists: bool mask of branches, or None; gain: nats per logical unit (design temperature / actual temperature);
     shift: branch offset [nats]; floor: nats under the row's maximum where leakage takes over (None: no leakage);
-    tail_current [A]: of a row, in front of the output mirrors.
+    tail_current [A]: of a row, in front of the output mirrors; tail: the tails (…, 1) as an array of their own, None
+    for tails that follow at once; share: 1/N of each row, for cells with a tail array (see `resting`).
     """
 
     exists: Array | None = None
@@ -66,84 +74,147 @@ class Softmax(Transfer):
     shift: Array = 0.0
     floor: float | None = None
     tail_current: float = 5e-6
+    tail: View | None = None
+    share: Array = 1.0
     kind: ClassVar[str] = "softmax"
 
-    def drive(self, x: Signals) -> Array:
-        return self._softmax(self.source.of(x[self.source.array]))
+    @property
+    def sources(self) -> tuple[View, ...]:
+        return (self.source,) if self.tail is None else (self.tail, self.source)
 
-    def _softmax(self, score: Array) -> Array:
-        xp = score.__array_namespace__()
-        z = score * self.gain + self.shift if self.gain != 1.0 or not _is_zero(self.shift) else score
-        if self.exists is not None:
-            z = xp.where(self.exists, z, xp.asarray(ABSENT, dtype=z.dtype))
-        e = xp.exp(z - z.max(axis=-1, keepdims=True))
+    def branches(self, x: Signals) -> tuple[Array, Array]:
+        """(e^(z − top) + leakage of each branch, top): top is the row's largest z, (…, 1)."""
+        z = self._nats(x)
+        xp = z.__array_namespace__()
+        top = z.max(axis=-1, keepdims=True)
+        current = xp.exp(z - top)
         if self.floor is not None:
             leak = float(np.exp(-self.floor))
-            e = e + (leak if self.exists is None else leak * self.exists.astype(e.dtype))
-        e /= e.sum(axis=-1, keepdims=True)
-        return e
+            current += leak if self.exists is None else leak * self.exists.astype(current.dtype)
+        return current, top
+
+    def _nats(self, x: Signals) -> Array:
+        """z of each branch."""
+        score = self.source.of(x[self.source.array])
+        z = score * self.gain + self.shift if self.gain != 1.0 or not _is_zero(self.shift) else score
+        if self.exists is None:
+            return z
+        xp = score.__array_namespace__()
+        return xp.where(self.exists, z, xp.asarray(ABSENT, dtype=z.dtype))
+
+    def settled(self, x: Signals) -> Array:
+        """p of each branch once the tail is at rest."""
+        current, _ = self.branches(x)
+        current /= current.sum(axis=-1, keepdims=True)
+        return current
+
+    def drive(self, x: Signals) -> Array:
+        if self.tail is None:
+            return self.settled(x)
+        current, top = self.branches(x)
+        xp = current.__array_namespace__()
+        current *= xp.exp(top - self.tail.of(x[self.tail.array])) * self.share
+        return current
+
+    def moved(self, x: Signals, dx: Signals) -> Array:
+        """Derivative of the branches' currents along the scores, in the unit of `branches` and at a fixed tail."""
+        d = self.gain * self.source.of(dx[self.source.array])
+        current, top = self.branches(x)
+        if self.floor is None:
+            return current * d
+        z = self._nats(x)
+        xp = z.__array_namespace__()
+        own = xp.exp(z - top)
+        at = z.argmax(axis=-1)[..., None]
+        wide = xp.broadcast_to(d, (*np.broadcast_shapes(d.shape[:-1], at.shape[:-1]), d.shape[-1]))
+        leader = xp.take_along_axis(wide, xp.broadcast_to(at, (*wide.shape[:-1], 1)), axis=-1)
+        return own * d + (current - own) * leader
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
-        moved = dx.get(self.source.array)
-        if moved is None:
-            return 0.0
-        p = self._softmax(self.source.of(x[self.source.array]))
-        d = self.gain * self.source.of(moved)
-        return p * (d - (p * d).sum(axis=-1, keepdims=True))
+        change: Array = 0.0
+        if self.source.array in dx:
+            moved, (current, top) = self.moved(x, dx), self.branches(x)
+            if self.tail is None:
+                total = current.sum(axis=-1, keepdims=True)
+                change = moved / total - current / total * (moved.sum(axis=-1, keepdims=True) / total)
+            else:
+                xp = current.__array_namespace__()
+                change = moved * xp.exp(top - self.tail.of(x[self.tail.array])) * self.share
+        if self.tail is not None and self.tail.array in dx:
+            change = change - self.drive(x) * self.tail.of(dx[self.tail.array])
+        return change
 
     def conductance(self, circuit: Circuit, x: Signals) -> Array:
         """G = I_T p (1 − p) / (2 kT/q), whose 4kT·G is the branch's shot noise; I_T = g U_t."""
         node = circuit.arrays[self.target]
-        p = self._softmax(self.source.of(x[self.source.array]))
+        p = self.settled(x)
         return node.conductance * circuit.units(self.target) * p * (1 - p) / (2 * circuit.thermal_voltage)
+
+    def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
+        return [(self.source, 1, 0)]
 
     def tile(self, rows: Array, columns: Array) -> Softmax:
         return replace(self, exists=columns if self.exists is None else self.exists & columns)
 
     def spice(self, sheet: Sheet) -> list[str]:
-        """Branches on one tail a row; where branches leak, the row's largest logit by a chain of comparisons."""
+        """Mirrors of the branches. Without a tail array, tails too: SPICE nodes in nats on which 1 A balances."""
         shape = sheet.circuit.arrays[self.target].shape
-        exists = np.broadcast_to(True if self.exists is None else self.exists, shape)
-        tail = np.broadcast_to(sheet.names[self.target][..., :1] + ":tail", shape)
         port = np.where(sheet.present(self.target), sheet.ports(self.target), "0")
-        current = sheet.amperes(self.target)
-        law = (self.gain / sheet.units(self.source), self.shift)
+        if self.tail is not None:
+            tail = sheet.names[self.tail.array]
+            return self.spice_branches(sheet, tail, port, sheet.amperes(self.target) * self.share)
+        exists = np.broadcast_to(True if self.exists is None else self.exists, shape)
+        tail = sheet.names[self.target][..., :1] + ":tail"
+        lines = elements(sheet.prefix("I"), "%s 0 1e-6", exists.any(axis=-1, keepdims=True), tail)
+        lines += self.spice_branches(sheet, tail, tail, 1e-6)
+        return lines + self.spice_branches(sheet, tail, port, sheet.amperes(self.target))
+
+    def spice_branches(self, sheet: Sheet, tail: Array, into: Array, amperes: Array) -> list[str]:
+        """Branches that push amperes·e^(z − T) into the nodes `into`; T: nats on `tail`, volts where it is an array."""
         node = sheet.nodes(self.source)
+        exists = np.broadcast_to(True if self.exists is None else self.exists, node.shape)
+        per_volt = self.gain / sheet.units(self.source)
+        c = 1.0 if self.tail is None else per_volt
         sheet.need(BRANCH)
-        rows = exists.any(axis=-1)
-        lines = elements(sheet.prefix("I"), "0 %s 1e-6", rows, tail[..., 0])
-        pattern = "%s %s %s softmax_branch i=%.12g a=%.12g b=%.12g"
-        lines += elements(sheet.prefix("X"), pattern, exists, node, tail, port, current, *law)
+        pattern = "%s %s %s softmax_branch i=%.12g a=%.12g b=%.12g c=%.12g"
+        lines = elements(sheet.prefix("X"), pattern, exists, node, tail, into, amperes, per_volt, self.shift, c)
         if self.floor is None:
             return lines
-        return lines + self._spice_leakage(sheet, exists, node, tail, port, law)
-
-    def _spice_leakage(
-        self, sheet: Sheet, exists: Array, node: Array, tail: Array, port: Array, law: tuple[Array, Array]
-    ) -> list[str]:
-        assert self.floor is not None
-        sheet.need(LARGER)
         sheet.need(LEAKAGE)
-        top = sheet.names[self.target] + ":top"
-        bottom = sheet.prefix("low") + ":v"
+        chain, top = self._spice_largest(sheet, exists, node, per_volt)
+        leaks = "%s %s %s softmax_leakage i=%.12g c=%.12g"
+        values = (top, tail, into, amperes * float(np.exp(-self.floor)), c)
+        return lines + chain + elements(sheet.prefix("X"), leaks, exists, *values)
+
+    def _spice_largest(self, sheet: Sheet, exists: Array, node: Array, per_volt: Array) -> tuple[list[str], Array]:
+        """Lines that find each row's largest logit by a chain of comparisons, and the SPICE node (…, 1) of it."""
+        sheet.need(LARGER)
+        label = sheet.prefix("low")
+        top = np.array([f"{label}{n}:top" for n in range(node.size)], object).reshape(node.shape)
+        bottom = f"{label}:v"
         below = np.concatenate([np.full_like(top[..., :1], bottom), top[..., :-1]], axis=-1)
         # a branch that does not exist hands on what is below it
-        a, b = (np.where(exists, value, other) for value, other in zip(law, (0.0, LOWEST), strict=True))
-        every = np.ones(exists.shape, bool)
-        lines = [f"V{bottom.split(':')[0]}1 {bottom} 0 {LOWEST:g}"]
+        a, b = (np.where(exists, value, other) for value, other in ((per_volt, 0.0), (self.shift, LOWEST)))
+        lines = [f"V{label}1 {bottom} 0 {LOWEST:g}"]
         pattern = "%s %s %s softmax_larger a=%.12g b=%.12g"
-        lines += elements(sheet.prefix("X"), pattern, every, node, below, top, a, b)
-        last = np.broadcast_to(top[..., -1:], exists.shape)
-        pattern = f"%s %s %s softmax_leakage i=%.12g k={float(np.exp(-self.floor)):.12g}"
-        values = (last, tail, port, sheet.amperes(self.target))
-        return lines + elements(sheet.prefix("X"), pattern, exists, *values)
+        lines += elements(sheet.prefix("X"), pattern, np.ones(node.shape, bool), node, below, top, a, b)
+        return lines, top[..., -1:]
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Softmax:
-        if not spread.offset:
+        """Each branch off by an offset of its own, σ in volts at its gate."""
+        if not spread.branch_offset:
             return self
         shape = circuit.arrays[self.target].shape
-        full_scale = self.source.of(circuit.full_scale(self.source.array)[None])[0]
-        return replace(self, shift=spread.offset * full_scale * draw(self.name, "branch offset", shape))
+        unit = self.source.of(circuit.units(self.source.array)[None])[0]
+        nats = spread.branch_offset * self.gain / unit
+        drawn = replace(self, shift=self.shift + nats * draw(self.name, "branch offset", shape))
+        return drawn if self.tail is None else drawn.resting(circuit)
+
+    def resting(self, circuit: Circuit) -> Softmax:
+        """This cell with tails counted from their own rest at inputs of 0: share = 1/Σ e^z there, offsets and all."""
+        current, top = self.branches({self.source.array: np.zeros((1, *circuit.arrays[self.source.array].shape))})
+        total = current.sum(axis=-1, keepdims=True) * np.exp(top)
+        return replace(self, share=np.where(total > 0, 1 / np.where(total > 0, total, 1.0), 0.0)[0])
 
     def meter(self, circuit: Circuit) -> Meter:
         """Each row's tail, and its mirrors: Σ g U p, which is g U for one U in the row, at most its largest."""

@@ -7,7 +7,7 @@ Time-dependent inputs are clamped node arrays (`NodeArray(clamped=True)`), whose
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from .term import Array, Signals, Term, View
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
+    from .converter import Converter
     from .spice import Sheet
 
 
@@ -53,6 +54,16 @@ class Source(Term):
         current = sheet.amperes(self.target) * np.asarray(self.value)
         keep = sheet.present(self.target) & (current != 0)
         return elements(sheet.prefix("I"), "0 %s %.12g", keep, sheet.ports(self.target), current)
+
+    def quantized(self, circuit: Circuit, dac: Converter) -> Source:
+        """Currents on the levels of a DAC whose range is the array's largest; units of the last position."""
+        if not self.programmable:
+            return self
+        value = np.asarray(self.value, float)
+        unit = circuit.units(self.target)
+        unit = unit.reshape(-1, unit.shape[-1])[-1] if value.ndim < unit.ndim else unit
+        reach = np.max(np.abs(value * unit))
+        return replace(self, value=dac(value * unit, reach) / unit)
 
     def count(self, circuit: Circuit) -> int:
         return circuit.arrays[self.target].count

@@ -19,6 +19,7 @@ from .power import Meter
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
+    from .converter import Converter
     from .mismatch import Draw, Spread
     from .spice import Sheet
 
@@ -98,6 +99,10 @@ class Term:
     def meter(self, circuit: Circuit) -> Meter:
         """Heat in the cell, power its drivers deliver, amperes drawn from the supply (class-B drivers: Σ|I|)."""
         raise NotImplementedError
+
+    def quantized(self, circuit: Circuit, dac: Converter) -> Term:
+        """This cell with its programmed values as a DAC writes them."""
+        return self
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Term:
         """This cell as one chip happens to have it."""

@@ -1,7 +1,7 @@
 """Causal self-attention as a circuit (paper §3.3; DESIGN §4).
 
     s_ij = Σ_d q_id k_jd / sqrt(d_h)          products; couplings for j > i do not exist
-    translinear: τ dp/dt = softmax(s) − p,    τ da/dt = Σ_j p_ij v_j − a
+    translinear: τ dp/dt = softmax(s) − p,    τ da/dt = Σ_j p_ij v_j − a        (s held at ±clamp; a tail a row)
     taylor:      e = Σ_n sⁿ/n!  by products,  τ da/dt = m (Σ_j e_ij v_j − (Σ_j e_ij) a)
 
 m makes the feedback PEAK at the largest Σe of calibration; Σe grows with the number of keys, so m is per position.
@@ -9,23 +9,41 @@ m makes the feedback PEAK at the largest Σe of calibration; Σe grows with the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from math import factorial
 from typing import Any
 
 import numpy as np
 
-from ..cells import Feedback, Softmax, View
+from .. import checks
+from ..cells import Feedback, View
 from ..errors import Error
 from .builder import Builder
 from .normalization import PEAK
 
 Array = Any
+LARGEST_GAIN = 10.0
+GAIN = "it is a ratio of absolute temperatures, above 0 and up to 10 (1: as calibrated)"
 
 
 def causal(heads: int, positions: int) -> Array:
     """Mask (H, P, P) of the scores that exist."""
     return np.broadcast_to(np.tril(np.ones((positions, positions), bool)), (heads, positions, positions)).copy()
+
+
+def check_cell(softmax: str, leakage: bool, clamp: float | None, gain: float) -> None:
+    """Error for options of the softmax cell that are out of range, or that another softmax would ignore."""
+    if clamp is not None:
+        checks.number(
+            "softmax_clamp", clamp, "give nats above 0, such as 11.5, or None to refuse larger scores", above=0
+        )
+    if checks.number("softmax_gain", gain, GAIN, above=0) > LARGEST_GAIN:
+        raise Error(f"softmax_gain is {gain!r}: {GAIN}")
+    if softmax == "translinear":
+        return
+    for name, given in (("leakage", leakage), ("softmax_clamp", clamp is not None), ("softmax_gain", gain != 1)):
+        if given:
+            raise Error(f"{name} is the translinear softmax's, and the softmax is {softmax!r}: leave it out")
 
 
 @dataclass(frozen=True)
@@ -60,10 +78,10 @@ def map_attention(b: Builder, name: str, q: View, k: View, v: View, heads: Heads
     p = b.positions
     exists = causal(heads.count, p)
     score = f"{name}.score"
-    unit = _nat_unit(b) if b.softmax == "translinear" else None
-    b.nodes(score, (heads.count, p, p), unit=unit, exists=exists, position_axis=1)
     if b.softmax == "translinear":
-        _check_reach(b, score)
+        _score_nodes(b, score, exists)
+    else:
+        b.nodes(score, (heads.count, p, p), exists=exists, position_axis=1)
     b.circuit.multiply(score, q, k, score, spec, gain=heads.width**-0.5)
     if b.softmax == "translinear":
         return _translinear(b, name, score, v, exists, heads)
@@ -75,15 +93,29 @@ def _nat_unit(b: Builder) -> float:
     return b.technology.softmax.slope_factor * b.circuit.thermal_voltage
 
 
-def _check_reach(b: Builder, score: str) -> None:
-    node = b.circuit.arrays[score]
-    assert node.rail is not None
-    need, reach = float(np.max(b.circuit.full_scale(score))), node.rail / float(np.max(node.unit))
-    if need > 0.9 * reach:
+def _score_nodes(b: Builder, score: str, exists: Array) -> None:
+    """Scores in the unit of the softmax cell: within the swing, or held by their rail at ±softmax_clamp nats.
+
+    A rail is exactly linear up to 0.9 of it, so scores short of that are untouched.
+    """
+    unit, swing = _nat_unit(b), b.technology.supply.swing
+    reach, clamp = swing / unit, b.softmax_clamp
+    spread = b.ranges.spread(score, exists.shape, position_axis=1)
+    need = float(np.max(spread))
+    if clamp is None:
+        if need > 0.9 * reach:
+            raise Error(
+                f"{score}: scores reach ±{need:.1f} nats on the calibration text, the softmax cell ±{reach:.1f}: "
+                f"hold them with softmax_clamp={math.floor(reach)}, or raise supply.swing"
+            )
+        b.nodes(score, exists.shape, unit=unit, exists=exists, spread=spread)
+        return
+    if clamp > reach:
         raise Error(
-            f"{score}: scores reach ±{need:.1f} nats on the calibration text, the softmax cell ±{reach:.1f}: "
-            "raise supply.swing or lower softmax.slope_factor"
+            f"softmax_clamp is {clamp:g} nats, the softmax cell reaches ±{reach:.1f}: lower it, or raise supply.swing"
         )
+    held = np.minimum(spread, clamp)
+    b.nodes(score, exists.shape, unit=unit, exists=exists, spread=held, rail=clamp * unit)
 
 
 def _translinear(b: Builder, name: str, score: str, v: View, exists: Array, heads: Heads) -> View:
@@ -92,7 +124,10 @@ def _translinear(b: Builder, name: str, score: str, v: View, exists: Array, head
     b.nodes(prob, exists.shape, spread=np.ones(exists.shape), exists=exists)
     cell = b.technology.softmax
     floor = cell.leakage_floor if b.leakage else None
-    b.circuit.add(Softmax(prob, prob, View(score), tail_current=cell.tail_current, exists=exists, floor=floor))
+    b.circuit.softmax(
+        prob, score, prob, exists=exists, gain=b.softmax_gain, floor=floor,
+        tail_current=cell.tail_current, junction_capacitance=cell.junction_capacitance,
+    )  # fmt: skip
     b.nodes(context, (p, heads.count * heads.width))
     b.circuit.multiply(context, heads.grouped(prob), v, context, "grij,jgd->igrd")
     return View(context)
@@ -112,7 +147,7 @@ def _taylor(b: Builder, name: str, score: str, v: View, exists: Array, heads: He
     b.nodes(exp, exists.shape, spread=largest, exists=exists)
     b.circuit.bias(f"{exp}.one", exp, exists.astype(float), programmable=False)
     for n, power in enumerate(powers, start=1):
-        b.each(f"{exp}.{n}", power, exp, 1 / factorial(n))
+        b.each(f"{exp}.{n}", power, exp, 1 / math.factorial(n))
     spread = _sum_range(b, total, largest)
     b.nodes(total, (heads.count, p, 1), spread=spread)
     b.fixed(total, exp, total, np.ones((1, p)))

@@ -20,8 +20,9 @@ class Builder:
     """Adds arrays with calibrated units and terms to one circuit.
 
     positions: P; softmax, order, activation: as `map_model` resolved them; coupling: "buffered", "balanced" or
-    "passive"; input_resistance [Ω] of every node's conveyor; leakage: softmax branches leak; layer: label of new
-    arrays.
+    "passive"; input_resistance [Ω] of every node's conveyor; leakage: softmax branches leak; softmax_clamp [nats]:
+    their scores are held there (None: refused beyond the swing); softmax_gain: nats per nat of score; layer: label of
+    new arrays.
     """
 
     circuit: Circuit
@@ -34,6 +35,8 @@ class Builder:
     coupling: str = "buffered"
     input_resistance: float = 0.0
     leakage: bool = False
+    softmax_clamp: float | None = None
+    softmax_gain: float = 1.0
     layer: str = ""
 
     def nodes(
@@ -46,9 +49,13 @@ class Builder:
         feedback: Feedback | None = None,
         exists: Array | None = None,
         clamped: bool = False,
+        rail: float | None = None,
         position_axis: int = 0,
     ) -> str:
-        """A node array whose full scale is `spread` (logical; default: calibrated); `unit` fixed, else from it."""
+        """A node array whose full scale is `spread` (logical; default: calibrated); `unit` fixed, else from it.
+
+        rail [V]: nodes are held there instead of at the swing, which is meant.
+        """
         supply, node = self.technology.supply, self.technology.node
         if spread is None:
             spread = self.ranges.spread(name, shape, position_axis=position_axis)
@@ -58,7 +65,8 @@ class Builder:
             shape,
             unit=each,
             full_scale=np.broadcast_to(each * spread, shape).copy(),
-            rail=supply.swing,
+            rail=supply.swing if rail is None else rail,
+            held=rail is not None,
             capacitance=node.capacitance,
             conductance=node.conductance,
             feedback=feedback,

@@ -19,6 +19,7 @@ from ..reference import calibrate_ranges, forward
 from ..technology import Technology, load_technology
 from . import gpt2, llama, opt
 from .activation import ACTIVATIONS
+from .attention import check_cell
 from .builder import Builder
 
 Array = Any
@@ -40,6 +41,8 @@ def map_model(
     coupling: str = "buffered",
     input_resistance: float = 0.0,
     leakage: bool = False,
+    softmax_clamp: float | None = None,
+    softmax_gain: float = 1.0,
     tokens: str = "parallel",
     ranges: Ranges | None = None,
 ) -> Circuit:
@@ -53,6 +56,8 @@ def map_model(
         buffered).
     input_resistance: r_x [Ω] of every conveyor, 0 for ideal; technology.conveyor.input_resistance is a real one.
     leakage: branches of the translinear softmax leak, technology.softmax.leakage_floor nats under their row's maximum.
+    softmax_clamp [nats]: scores are held at ± so much by their nodes' rails; None: scores beyond the swing are refused.
+    softmax_gain: nats that the translinear softmax makes of one; nV_T at calibration over nV_T now, so T_then / T_now.
     ranges: what `calibrate` found for the same positions, softmax, order and activation; None: calibrate now.
     Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
     with it and whose Σe is not positive, and couplings beyond the device.
@@ -61,13 +66,15 @@ def map_model(
     model = model if isinstance(model, Model) else load_model(model)
     _check_variant(coupling, tokens)
     checks.number("input_resistance", input_resistance, "give ohms, 0 (ideal) or more, such as 18", least=0)
+    check_cell(_resolved(model, positions, softmax, order, activation)[0], leakage, softmax_clamp, softmax_gain)
     if ranges is None:
         ranges = calibrate(model, positions, softmax=softmax, order=order, activation=activation)
     softmax, order = _resolved(model, positions, softmax, order, activation)
-    if leakage and softmax != "translinear":
-        raise Error(f"leakage is the translinear softmax's, and the softmax is {softmax!r}: leave it out")
     circuit = Circuit(model.name, temperature=tech.temperature, output="logits")
-    b = Builder(circuit, tech, ranges, positions, softmax, order, activation, coupling, input_resistance, leakage)
+    b = Builder(
+        circuit, tech, ranges, positions, softmax, order, activation, coupling, input_resistance, leakage,
+        softmax_clamp, softmax_gain,
+    )  # fmt: skip
     b.nodes("embed", (positions, model.config.width), clamped=True)
     FAMILIES[model.family](b, model)
     circuit, lost_bits = fit_to_devices(load_nodes(circuit, tech), tech)
@@ -80,6 +87,8 @@ def map_model(
         "coupling": coupling,
         "input_resistance": input_resistance,
         "leakage": leakage,
+        "softmax_clamp": softmax_clamp,
+        "softmax_gain": softmax_gain,
         "tokens": tokens,
         "technology": tech.name,
         "technology_values": {key: value for key, value, *_ in tech.describe()},

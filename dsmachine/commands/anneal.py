@@ -15,7 +15,10 @@ from ._options import (
     ActivationOption,
     CouplingOption,
     InputResistanceOption,
+    LeakageOption,
     ModelArgument,
+    SoftmaxClampOption,
+    SoftmaxGainOption,
     SoftmaxOption,
     TaylorOrderOption,
     TechnologyOption,
@@ -38,10 +41,17 @@ def anneal(
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
     input_resistance: InputResistanceOption = 0.0,
+    leakage: LeakageOption = False,
+    softmax_clamp: SoftmaxClampOption = None,
+    softmax_gain: SoftmaxGainOption = 1.0,
     tokens: TokensOption = "parallel",
     mismatch: Annotated[float, typer.Option(help="Relative σ of conductances (0.02: 2 %).")] = 0.0,
     vt_mismatch: Annotated[float, typer.Option(help="Additive σ, share of the row's largest conductance.")] = 0.0,
     offset: Annotated[float, typer.Option(help="σ of node offsets, share of full scale.")] = 0.0,
+    branch_offset: Annotated[float, typer.Option(help="σ of the softmax's branches, volts.")] = 0.0,
+    weight_bits: Annotated[int | None, typer.Option(help="Of the DACs that write weights [default: exact].")] = None,
+    dac_bits: Annotated[int | None, typer.Option(help="Of the DACs that write inputs [default: exact].")] = None,
+    adc_bits: Annotated[int | None, typer.Option(help="Of the ADCs that read logits [default: exact].")] = None,
     noise: Annotated[str, typer.Option(help="off, thermal, or σ of every node as a share of full scale.")] = "off",
     trim: Annotated[str, typer.Option(help="none, or what trimming leaves: write-verify=σ,auto-zero=σ.")] = "none",
     chip_seed: Annotated[int, typer.Option(help="Which chip: all static draws.")] = 0,
@@ -71,8 +81,10 @@ def anneal(
         check_target(output, overwrite=overwrite)
     options = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
-        "coupling": coupling, "input_resistance": input_resistance,
+        "coupling": coupling, "input_resistance": input_resistance, "leakage": leakage,
+        "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain,
         "tokens": tokens, "mismatch": mismatch, "vt_mismatch": vt_mismatch, "offset": offset,
+        "branch_offset": branch_offset, "weight_bits": weight_bits, "dac_bits": dac_bits, "adc_bits": adc_bits,
         "noise": parse_noise(noise), "trim": parse_trim(trim), "chip_seed": chip_seed, "noise_seed": noise_seed,
         "tolerance": tolerance, "settle_bits": settle_bits, "accuracy": accuracy, "method": method,
         "precision": precision, "timer_prompts": timer_prompts,
@@ -105,6 +117,9 @@ def _show(console: Console, found: Annealed, output: Path | None) -> None:
         "logit error": f"{found.logit_error:.2g} of the logits' range",
         "agreement": _agreement(found),
     }
+    bits = {name: count for name, count in found.summary()["bits"].items() if count is not None}
+    if bits:
+        rows["converters"] = ", ".join(f"{name} {count} bits" for name, count in bits.items())
     if found.read is not None:
         said = found.summary()["noise"]
         rows["noise"] = f"{said['noise']}, seed {said['noise_seed']}: rms {said['rms']:.2%} in {said['worst_array']}"

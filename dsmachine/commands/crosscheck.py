@@ -22,7 +22,10 @@ from ._options import (
     ActivationOption,
     CouplingOption,
     InputResistanceOption,
+    LeakageOption,
     ModelArgument,
+    SoftmaxClampOption,
+    SoftmaxGainOption,
     SoftmaxOption,
     TaylorOrderOption,
     TechnologyOption,
@@ -54,6 +57,9 @@ def crosscheck(
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
     input_resistance: InputResistanceOption = 0.0,
+    leakage: LeakageOption = False,
+    softmax_clamp: SoftmaxClampOption = None,
+    softmax_gain: SoftmaxGainOption = 1.0,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for netlist, log and plot, kept if it passes too.")
     ] = None,
@@ -73,7 +79,8 @@ def crosscheck(
         check_output_folder(output, overwrite=overwrite)
     options = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
-        "coupling": coupling, "input_resistance": input_resistance,
+        "coupling": coupling, "input_resistance": input_resistance, "leakage": leakage,
+        "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain,
     }  # fmt: skip
     with stdout_kept_for_json(as_json):
         found = _check(

@@ -13,7 +13,10 @@ from ._options import (
     ActivationOption,
     CouplingOption,
     InputResistanceOption,
+    LeakageOption,
     ModelArgument,
+    SoftmaxClampOption,
+    SoftmaxGainOption,
     SoftmaxOption,
     TaylorOrderOption,
     TechnologyOption,
@@ -35,6 +38,9 @@ def netlist(
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
     input_resistance: InputResistanceOption = 0.0,
+    leakage: LeakageOption = False,
+    softmax_clamp: SoftmaxClampOption = None,
+    softmax_gain: SoftmaxGainOption = 1.0,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,7 +55,8 @@ def netlist(
     check_level(level)
     options = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
-        "coupling": coupling, "input_resistance": input_resistance,
+        "coupling": coupling, "input_resistance": input_resistance, "leakage": leakage,
+        "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain,
     }  # fmt: skip
     with stdout_kept_for_json(as_json):
         part = mapped_part(model, prompt, select, position, options, tile=tile is not None)

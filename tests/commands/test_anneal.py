@@ -76,6 +76,19 @@ def test_imperfections_and_noise(small: str, capfd: pytest.CaptureFixture[str]) 
     assert found["logit_error"] > 1e-3
 
 
+def test_converters_and_softmax(small: str, capfd: pytest.CaptureFixture[str]) -> None:
+    exact = as_json(capfd, small, "--timer-prompts", "0")
+    options = ["--dac-bits", "6", "--adc-bits", "10", "--weight-bits", "8", "--softmax-clamp", "11.5"]
+    options += ["--softmax-gain", "1.1", "--branch-offset", "0.01", "--leakage", "--timer-prompts", "0"]
+    found = as_json(capfd, small, *options)
+    assert found["bits"] == {"weight": 8, "dac": 6, "adc": 10}
+    assert found["softmax"] == {"leakage": True, "softmax_clamp": 11.5, "softmax_gain": 1.1}
+    assert found["chip"]["branch_offset"] == 0.01
+    assert found["logit_error"] > 10 * exact["logit_error"]
+    load, read = (tuple(f["energy_j"]["by_phase"][k]["drawn"] for f in (found, exact)) for k in ("load", "read"))
+    assert load[0] < 0.5 * load[1] and read[0] > 2 * read[1]
+
+
 def test_the_stepper_agrees(small: str, capfd: pytest.CaptureFixture[str]) -> None:
     elements = as_json(capfd, small, "--timer-prompts", "0")
     stepper = as_json(capfd, small, "--method", "stepper", "--timer-prompts", "0")

@@ -49,7 +49,7 @@ def numbers(model: Model, technology: Technology) -> list[Any]:
     relu, fit = fit_to_devices(relu, technology)
     found += [str(fit), load_nodes(wide_row(), technology).arrays["v"].capacitance]
     for circuit, inputs in ((mapped, {"embed": model.embed(tokens)}), (relu, {"h.0.mlp.pre": np.ones((4, 32))})):
-        meter = EnergyMeter(technology)
+        meter = EnergyMeter(technology, dac_bits=6, adc_bits=10)
         transient(circuit, inputs, duration=3e-9, settle_bits=0, tolerance=1e-2, observers=[meter])
         text = write_netlist(circuit, inputs=inputs, duration=3e-9).text
         x = {name: np.full((1, *node.shape), 0.1) for name, node in circuit.arrays.items()}
