@@ -1,4 +1,4 @@
-"""OPT and Llama folders and GGUF files that are refused: one line that names the thing, its value and the fix; exit 2."""
+"""OPT and Llama folders and GGUF files that are refused: one line that names thing, value and fix; exit code 2."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_names_with_and_without_the_prefix(llama: Path, refused: Refused) -> Non
 
 
 def test_a_file_of_another_kind(llama: Path, refused: Refused) -> None:
-    refused(llama / "model.safetensors", "model.safetensors' is a file", "or a .gguf file")
+    refused(llama / "model.safetensors", "is a file", "folder that holds config.json, or a .gguf file")
     (llama / "fake.gguf").write_bytes((llama / "model.safetensors").read_bytes())
     refused(llama / "fake.gguf", "fake.gguf is no GGUF file")
 
