@@ -10,7 +10,7 @@ from small_models import write_small
 
 import dsmachine as ds
 from dsmachine.circuits.cells.node import KNEE
-from dsmachine.circuits.mapping.gpt2 import calibrate
+from dsmachine.circuits.mapping.model import calibrate
 from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator.run import operating_point
 
