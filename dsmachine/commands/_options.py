@@ -33,7 +33,7 @@ CouplingOption = Annotated[str, typer.Option(help="buffered (one-sided pairs), b
 InputResistanceOption = Annotated[float, typer.Option(help="r_x of every conveyor in ohms; 0: ideal.", metavar="OHM")]
 LeakageOption = Annotated[bool, typer.Option("--leakage", help="Softmax branches leak at the technology's floor.")]
 SoftmaxClampOption = Annotated[
-    float | None, typer.Option(help="Hold scores at ± so many nats [default: refuse scores beyond the cell].")
+    float | None, typer.Option(help="Hold scores at ± so many nats [default: the reach of the cell].")
 ]
 SoftmaxGainOption = Annotated[float, typer.Option(help="Nats the softmax makes of one: calibrated over actual kelvin.")]
 TokensOption = Annotated[str, typer.Option(help="parallel: each position has its own nodes.")]
