@@ -34,7 +34,7 @@ class Encoding:
         name: as checkpoints call it.
         values, size: weights in a block and its bytes.
         decode: bytes (…, blocks · size) → float32 (…, blocks · values).
-        scales: which bytes of a block decide, as binary16, whether its values are finite; None: the values do.
+        scales: which bytes of a block decide, as binary16, whether its values are finite; None: the value does.
     """
 
     name: str
@@ -45,8 +45,9 @@ class Encoding:
 
     def finite(self, blocks: Bytes) -> NDArray[np.bool_]:
         """Whether all values of each block are finite; `blocks` is (n, size)."""
-        numbers = self.decode(blocks) if self.scales is None else blocks[:, self.scales].view("<f2")
-        return np.asarray(np.isfinite(numbers).all(axis=-1))
+        if self.scales is None:
+            return np.isfinite(self.decode(blocks.reshape(-1)))  # one value a block
+        return np.asarray(np.isfinite(blocks[:, self.scales].view("<f2")).all(axis=-1))
 
 
 def _floats(dtype: str) -> Callable[[Bytes], Numbers]:
