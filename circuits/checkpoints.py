@@ -110,9 +110,7 @@ def load_model(path_or_name: str | os.PathLike[str]) -> Model:
     dsmachine.circuits.errors.Error: model 'tiny-shakespear' is neither a folder, a GGUF file nor a known name: ...
     """
     if not isinstance(path_or_name, str | os.PathLike):
-        raise Error(
-            f"model is {shown(path_or_name)}: give a Hugging Face folder, a GGUF file or the name of a bundled model"
-        )
+        raise Error(f"model is {shown(path_or_name)}: give a bundled model, a Hugging Face folder or a GGUF file")
     name = os.fspath(path_or_name)
     if name in INSTALLED:
         return _load_file(installed_file(name), name)
