@@ -110,9 +110,12 @@ def load_model(path_or_name: str | os.PathLike[str], *, calibration: str | os.Pa
 
 
 def _load(path_or_name: str | os.PathLike[str]) -> Model:
-    if path_or_name in INSTALLED:
-        return _load_file(installed_file(str(path_or_name)), str(path_or_name))
-    path = _existing(path_or_name)
+    if not isinstance(path_or_name, str | os.PathLike):
+        raise Error(f"model is {shown(path_or_name)}: give a bundled model, a Hugging Face folder or a GGUF file")
+    name = os.fspath(path_or_name)
+    if name in INSTALLED:
+        return _load_file(installed_file(name), name)
+    path = _existing(name)
     return _load_folder(path) if path.is_dir() else _load_file(path, path.stem)
 
 
@@ -153,11 +156,8 @@ def _check(config: Config, tensors: Tensors) -> None:
 # ---- folders and files ----------------------------------------------------------------------
 
 
-def _existing(path_or_name: str | os.PathLike[str]) -> Path:
+def _existing(name: str) -> Path:
     """The folder of a bundled model, or the folder or GGUF file at a path."""
-    if not isinstance(path_or_name, str | os.PathLike):
-        raise Error(f"model is {shown(path_or_name)}: give a Hugging Face folder, a GGUF file or the name of a model")
-    name = os.fspath(path_or_name)
     bundled = bundled_models()
     if name in bundled:
         return Path(str(resources.files(__package__) / "models" / name))

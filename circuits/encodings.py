@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from .errors import Error
 
+HALF_EXPONENT = np.uint16(0x7C00)  # all of it set: Inf or NaN
 Bytes = NDArray[np.uint8]
 Numbers = NDArray[np.float32]
 
@@ -34,7 +35,7 @@ class Encoding:
         name: as checkpoints call it.
         values, size: weights in a block and its bytes.
         decode: bytes (…, blocks · size) → float32 (…, blocks · values).
-        scales: which bytes of a block decide, as binary16, whether its values are finite; None: the values do.
+        scales: which bytes of a block decide, as binary16, whether its values are finite; None: the value does.
     """
 
     name: str
@@ -45,13 +46,15 @@ class Encoding:
 
     def finite(self, blocks: Bytes) -> NDArray[np.bool_]:
         """Whether all values of each block are finite; `blocks` is (n, size)."""
-        numbers = self.decode(blocks) if self.scales is None else blocks[:, self.scales].view("<f2")
-        return np.asarray(np.isfinite(numbers).all(axis=-1))
+        if self.scales is None:
+            return np.isfinite(self.decode(blocks.reshape(-1)))  # one value a block
+        bits = blocks[:, self.scales].view("<u2")
+        return np.asarray(((bits & HALF_EXPONENT) != HALF_EXPONENT).all(axis=-1))
 
 
 def _floats(dtype: str) -> Callable[[Bytes], Numbers]:
     def decode(raw: Bytes) -> Numbers:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             return np.require(raw.view(dtype), dtype=np.float32, requirements="A")
 
     return decode
@@ -82,7 +85,7 @@ def gguf_package() -> Any:
 _ALL = (
     Encoding("F64", 1, 8, _floats("<f8")),
     Encoding("F32", 1, 4, _floats("<f4")),
-    Encoding("F16", 1, 2, _floats("<f2")),
+    Encoding("F16", 1, 2, _floats("<f2"), slice(0, 2)),
     Encoding("BF16", 1, 2, _bfloat16),
     Encoding("Q8_0", 32, 34, _quantised("Q8_0"), slice(0, 2)),
     Encoding("Q4_0", 32, 18, _quantised("Q4_0"), slice(0, 2)),

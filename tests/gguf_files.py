@@ -55,13 +55,13 @@ def write(
     """
     config, found = model.config, {}
     writer = gguf.GGUFWriter(path, "llama")
-    for key, (kind, value) in metadata(config).items():
+    for key, (form, value) in metadata(config).items():
         value = keys.pop(key.replace(".", "__"), value)
         if value is not None:
-            getattr(writer, f"add_{kind}")(key, value)
+            getattr(writer, f"add_{form}")(key, value)
     for key, value in keys.items():
-        kind = {str: "string", float: "float32", int: "uint32", list: "array"}[type(value)]
-        getattr(writer, f"add_{kind}")(key.replace("__", "."), value)
+        form = {str: "string", float: "float32", int: "uint32", list: "array"}[type(value)]
+        getattr(writer, f"add_{form}")(key.replace("__", "."), value)
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight" and config.tie_word_embeddings:
             continue

@@ -7,6 +7,7 @@ import struct
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gguf_files
 import hf_models
@@ -191,7 +192,7 @@ def test_numbers_in_arrays_and_tensors(damaged: Callable[..., str]) -> None:
     ],
     ids=str,
 )
-def test_metadata(key: str, value: object, words: list[str], tmp_path: Path) -> None:
+def test_metadata(key: str, value: Any, words: list[str], tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     gguf_files.write(path, hf_models.make("llama", hidden_size=32, num_attention_heads=4), **{key: value})
     with pytest.raises(Error) as caught:

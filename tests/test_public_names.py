@@ -59,7 +59,7 @@ def test_map_model_takes_a_name_a_folder_or_a_model(tmp_path: Path) -> None:
     (folder / "calibration.txt").write_text("abcdefghijkl" * 3)
     circuits = [ds.map_model(m, positions=3) for m in (folder, str(folder), ds.load_model(folder))]
     assert {circuit.name for circuit in circuits} == {"small"}
-    with pytest.raises(ds.Error, match="'nope' is neither a folder nor a bundled model"):
+    with pytest.raises(ds.Error, match="'nope' is neither a folder, a GGUF file nor a known name"):
         ds.map_model("nope", positions=3)
 
 

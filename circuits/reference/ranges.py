@@ -12,7 +12,7 @@ from .parts import Array
 
 PER_PAIR = (".score", ".prob", ".exp")  # arrays over query and key positions, (H, P, P)
 VOCABULARY_SEEN = 512  # tokens tried at the first position
-VALUES_TOGETHER = 2**22  # in the largest array that is held at a time
+VALUES_TOGETHER = 2**23  # in the largest array that is held at a time
 
 
 def calibrate_ranges(

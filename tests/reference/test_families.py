@@ -126,7 +126,12 @@ def test_names_and_shapes_of_llama(tmp_path: Path) -> None:
     expected = ["embed"] + [f"layers.{i}.{n}" for i in range(2) for n in layer]
     out = forward(model, [1, 2, 3, 4, 5])
     assert list(out) == expected + ["norm.root", "norm.norm", "logits"]
-    shapes = {"input_layernorm.root": (5, 1), "input_layernorm.norm": (5, 24), "attn.q": (5, 48), "attn.k": (5, 16)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "input_layernorm.root": (5, 1),
+        "input_layernorm.norm": (5, 24),
+        "attn.q": (5, 48),
+        "attn.k": (5, 16),
+    }
     shapes |= {"attn.v": (5, 16), "attn.q_rope": (5, 48), "attn.k_rope": (5, 16), "attn.score": (6, 5, 5)}
     shapes |= {"attn.context": (5, 48), "mlp.gate": (5, 40), "mlp.act": (5, 40), "resid": (5, 24)}
     assert {name: out[f"layers.1.{name}"].shape for name in shapes} == shapes
