@@ -24,7 +24,7 @@ from .circuits.technology import Technology, load_technology
 from .emulator.errors_by_layer import ErrorByLayer
 from .emulator.observers import Observer, Probe
 from .emulator.request import checked_bits, chosen_method
-from .emulator.run import Run, transient
+from .emulator.run import Run, operating_point, transient
 from .emulator.stochastic import Noise
 from .energy.meter import EnergyMeter, EnergyReport
 
@@ -180,6 +180,7 @@ def anneal(
     accuracy: str | None = None,
     method: str | None = None,
     precision: str = "float32",
+    allow_saturation: bool = False,
     timer_prompts: int = 4,
     observers: Sequence[Observer] = (),
     read_observers: Sequence[Observer] = (),
@@ -193,6 +194,8 @@ def anneal(
     With noise the machine settles without it first and is then read at the end of a noisy window.
     tolerance: of the finite elements, 1e-3 by default. observers see the noiseless transient,
     read_observers the noisy window.
+    allow_saturation: read a machine that has nodes on their rails at its operating point, with a warning, instead of
+    an Error.
     timer_prompts: N calibration prompts; the timer is the p99 of their N settling times (0: none, timer is nan).
     stage: told the name of each stage as it begins (for progress bars).
     """
@@ -216,6 +219,7 @@ def anneal(
         branch_offset=branch_offset, trim=trim, weight_bits=weight_bits,
     )  # fmt: skip
     inputs = {"embed": _converted(dac, circuit, "embed", loaded.embed(ids))}
+    _check_saturation(chip, operating_point(chip, inputs, precision=precision), allow_saturation)
     watch("solve", "anneal")
     meter = EnergyMeter(tech, dac_bits=dac_bits, adc_bits=adc_bits)
     stepped = noise == "off" and method == "stepper"
@@ -224,7 +228,6 @@ def anneal(
         tolerance=tolerance if stepped or tolerance is not None else TOLERANCE,
         precision=precision, observers=[meter, *observers],
     )  # fmt: skip
-    _refuse_saturation(chip, run)
     read = None
     if noise != "off":
         watch("read")
@@ -287,18 +290,21 @@ def reference_logits(model: Model, ids: list[int], circuit: Circuit) -> Array:
     return values["logits"]
 
 
-def _refuse_saturation(chip: Chip, run: Run) -> None:
-    """Error when a node is on its rail at the operating point: its value is lost there."""
+def _check_saturation(chip: Chip, run: Run, allowed: bool) -> None:
+    """Error, or a warning where it is allowed, when a node is on its rail at the operating point: its value is lost."""
     if not run.saturated:
         return
     name, count = max(run.saturated.items(), key=lambda item: item[1])
     total = sum(run.saturated.values())
     ideal = not any(vars(chip.spread).values())
     fix = "calibrate on text like the prompt" if ideal else "lower the chip's mismatch and offset"
-    raise Error(
+    said = (
         f"{total} nodes saturate at the operating point, most in {name!r} ({count} of "
-        f"{int(np.prod(chip.circuit.arrays[name].shape))}): {fix}, or raise supply.headroom"
+        f"{int(np.prod(chip.circuit.arrays[name].shape))})"
     )
+    if not allowed:
+        raise Error(f"{said}: {fix}, raise supply.headroom, or allow saturation")
+    log.warning("%s: their values are lost; the logit error says what that costs", said)
 
 
 def _converted(quantiser: Converter | None, circuit: Circuit, array: str, x: Array) -> Array:

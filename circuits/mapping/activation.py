@@ -47,8 +47,8 @@ def map_gated_silu(b: Builder, name: str, gate: str, up: str, width: int) -> str
     arg, silu, act = (f"{name}.{part}" for part in ("arg", "silu", "act"))
     b.nodes(arg, shape, spread=b.ranges.spread(gate, shape) / 2)
     b.each(arg, gate, arg, 0.5)
-    _half_and_product(b, _tanh(b, name, arg, shape), gate, silu, shape)
-    b.nodes(act, shape)
+    _half_and_product(b, _tanh(b, name, arg, shape), gate, silu, shape, b.ranges.spread(gate, shape))
+    b.nodes(act, shape, spread=b.ranges.spread(silu, shape) * b.ranges.spread(up, shape))
     b.circuit.multiply(act, silu, up, act, "pd,pd->pd")
     return act
 
@@ -61,9 +61,11 @@ def map_relu(b: Builder, name: str, pre: str, width: int) -> str:
     return act
 
 
-def _half_and_product(b: Builder, tanh: str, x: str, target: str, shape: tuple[int, ...]) -> str:
+def _half_and_product(
+    b: Builder, tanh: str, x: str, target: str, shape: tuple[int, ...], spread: Array | None = None
+) -> str:
     """y = x/2 + x t/2."""
-    b.nodes(target, shape)
+    b.nodes(target, shape, spread=spread)
     b.each(f"{target}.half", x, target, 0.5)
     b.circuit.multiply(target, tanh, x, target, "pd,pd->pd", gain=0.5)
     return target

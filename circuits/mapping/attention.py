@@ -140,9 +140,16 @@ def _translinear(b: Builder, name: str, score: str, v: View, exists: Array, head
         prob, score, prob, exists=exists, gain=b.softmax_gain, floor=floor,
         tail_current=cell.tail_current, junction_capacitance=cell.junction_capacitance,
     )  # fmt: skip
-    b.nodes(context, (p, heads.count * heads.width))
+    b.nodes(context, (p, heads.count * heads.width), spread=_mean_of(b, v, heads))
     b.circuit.multiply(context, heads.grouped(prob), v, context, "grij,jgd->igrd")
     return View(context)
+
+
+def _mean_of(b: Builder, v: View, heads: Heads) -> Array:
+    """Range (P, count·width) of a mean of values: theirs, which no weights that sum to one exceed."""
+    each = v.of(b.circuit.full_scale(v.array)[None])[0]  # (P, G, width)
+    most = np.maximum.accumulate(each, axis=0)
+    return np.repeat(most[:, :, None], heads.shared, axis=2).reshape(b.positions, -1)
 
 
 def _taylor(b: Builder, name: str, score: str, v: View, exists: Array, heads: Heads) -> View:

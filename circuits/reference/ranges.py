@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -10,8 +13,10 @@ from ..errors import Error
 from .forward import one_pass
 from .parts import Array
 
+log = logging.getLogger(__name__)
 PER_PAIR = (".score", ".prob", ".exp")  # arrays over query and key positions, (H, P, P)
 VOCABULARY_SEEN = 512  # tokens tried at the first position
+SINK = 16.0  # ordinary positions of language models stay within 2 of their median, sinks reach 30 to 200
 VALUES_TOGETHER = 2**23  # in the largest array that is held at a time
 
 
@@ -30,7 +35,8 @@ def calibrate_ranges(
 
     The first position of a language model can be far larger than the others (attention sink), and
     it depends on its own token alone; every token of a small vocabulary, else every token of the
-    text, is tried there.
+    text, is tried there. Later positions that behave like it (a norm's root beyond `SINK` times their median: a
+    repetition of the first token, say) are left out.
 
     Args:
         model: a model of the GPT-2, OPT or Llama family.
@@ -55,21 +61,48 @@ def calibrate_ranges(
         )
     ids = np.asarray(model.tokenize(model.calibration_text if text is None else text, "calibration text"))
     ranges: dict[str, Array] = {}
-
-    def record(name: str, value: Array) -> None:
-        seen = _first_and_rest(_by_position(name, np.abs(value)))
-        ranges[name] = np.maximum(ranges[name], seen) if name in ranges else seen
-
-    run = one_pass(model, record, softmax=softmax, order=order, activation=activation, dtype=dtype)
+    options = {"softmax": softmax, "order": order, "activation": activation, "dtype": dtype}
     firsts = _first_tokens(model, ids)[:, None]
     for rows in (firsts,) if positions == 1 else (firsts, _windows(ids, positions, windows)):
         together = max(1, VALUES_TOGETHER // _largest_array(model, rows.shape[1]))
         for begin in range(0, len(rows), together):
-            run(rows[begin : begin + together])
+            for name, seen in _seen(model, rows[begin : begin + together], options).items():
+                ranges[name] = np.maximum(ranges[name], seen) if name in ranges else seen
     if positions == 1:
         for value in ranges.values():
             value[1] = value[0]
     return ranges
+
+
+def _seen(model: Model, rows: Array, options: dict[str, Any]) -> dict[str, Array]:
+    """(2, …) of every activation over some windows, without later positions that turn out to be sinks."""
+    sinks = np.zeros(rows.shape, bool)
+    while True:
+        seen: dict[str, Array] = {}
+        found = sinks.copy()
+
+        def record(
+            name: str, value: Array, seen: dict[str, Array] = seen, sinks: Array = sinks, found: Array = found
+        ) -> None:
+            size = np.abs(value)
+            if name.endswith(".root"):
+                found[:, 1:] |= size[:, 1:, 0] > SINK * np.median(size[:, 1:] if size.shape[1] > 1 else size)
+            seen[name] = _first_and_rest(_by_position(name, _without(name, size, sinks)))
+
+        one_pass(model, record, **options)(rows)
+        if (found == sinks).all():
+            return seen
+        log.info("%d of %d calibration positions are sinks after the first: left out", found.sum(), found.size)
+        sinks = found
+
+
+def _without(name: str, value: Array, sinks: Array) -> Array:
+    """`value` with the positions (batch, P) in `sinks` set to 0."""
+    if not sinks.any():
+        return value
+    axis = -2 if name.endswith(PER_PAIR) or value.ndim == 3 else -3
+    gone = sinks.reshape(len(sinks), *(1,) * (value.ndim + axis - 1), -1, *(1,) * (-axis - 1))
+    return np.where(gone, 0, value)
 
 
 def _largest_array(model: Model, positions: int) -> int:

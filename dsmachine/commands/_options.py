@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,10 @@ ModelArgument = Annotated[
     typer.Argument(
         help="A model by name (tiny-shakespeare, smollm2), a Hugging Face folder or a GGUF file.", show_default=False
     ),
+]
+CalibrationOption = Annotated[
+    Path | None,
+    typer.Option("--calibration", metavar="FILE", help="Text that sets the volts [default: the model's own]."),
 ]
 PositionsOption = Annotated[
     int | None, typer.Option("--positions", help="Tokens side by side [default: 16, or the context if smaller].")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -50,7 +51,14 @@ def chosen(tile: str | None, block: str | None) -> str:
 
 
 def mapped_part(
-    model: str, prompt: str | None, select: str, position: int | None, options: dict[str, Any], *, tile: bool
+    model: str,
+    calibration: Path | None,
+    prompt: str | None,
+    select: str,
+    position: int | None,
+    options: dict[str, Any],
+    *,
+    tile: bool,
 ) -> Part:
     """Map the model for the prompt and check the selection against it."""
     from .. import load_model, map_model
@@ -60,7 +68,7 @@ def mapped_part(
         raise Error(f"--tile {select!r} is not understood: write TERM[rows,columns], or --block for a whole term")
     if not tile and position is not None:
         raise Error(f"--position {position} with --block {select!r}: a block has all positions, leave it out")
-    loaded = load_model(model)
+    loaded = load_model(model, calibration=calibration)
     if prompt is None:
         prompt = default_prompt(loaded, TOKENS if position is None else max(TOKENS, position + 1))
     ids = loaded.encode(prompt)

@@ -13,6 +13,7 @@ from ..emulator.files import check_target
 from ._common import JsonOption, OverwriteOption, results_console, stdout_kept_for_json, write_json
 from ._options import (
     ActivationOption,
+    CalibrationOption,
     CouplingOption,
     InputResistanceOption,
     LeakageOption,
@@ -29,12 +30,14 @@ from ._options import (
 from ._progress import SettledShare, stage_progress
 
 if TYPE_CHECKING:
+    from ..circuits.checkpoints import Model
     from ..tasks import Annealed
 
 
 def anneal(
     model: ModelArgument,
     prompt: Annotated[str, typer.Option(help="The text to continue.", show_default=False)],
+    calibration: CalibrationOption = None,
     technology: TechnologyOption = "cmos45",
     softmax: SoftmaxOption = None,
     taylor_order: TaylorOrderOption = None,
@@ -67,6 +70,9 @@ def anneal(
         str | None, typer.Option(help="elements or stepper [default: elements; the stepper for noise].")
     ] = None,
     precision: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    allow_saturation: Annotated[
+        bool, typer.Option("--allow-saturation", help="Read a machine that has nodes on their rails.")
+    ] = False,
     timer_prompts: Annotated[int, typer.Option(help="N: the timer is the p99 of N calibration prompts; 0: none.")] = 4,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a run file (HDF5).")] = None,
     overwrite: OverwriteOption = False,
@@ -87,10 +93,12 @@ def anneal(
         "branch_offset": branch_offset, "weight_bits": weight_bits, "dac_bits": dac_bits, "adc_bits": adc_bits,
         "noise": parse_noise(noise), "trim": parse_trim(trim), "chip_seed": chip_seed, "noise_seed": noise_seed,
         "tolerance": tolerance, "settle_bits": settle_bits, "accuracy": accuracy, "method": method,
-        "precision": precision, "timer_prompts": timer_prompts,
+        "precision": precision, "timer_prompts": timer_prompts, "allow_saturation": allow_saturation,
     }  # fmt: skip
+    from ..circuits.checkpoints import load_model
+
     with stdout_kept_for_json(as_json):
-        found = _run(model, prompt, options, recorded=output is not None)
+        found = _run(load_model(model, calibration=calibration), prompt, options, recorded=output is not None)
         if output is not None:
             found.save(output, overwrite=overwrite, command=["dsmachine", *sys.argv[1:]])
     if as_json:
@@ -99,7 +107,7 @@ def anneal(
         _show(results_console(), found, output)
 
 
-def _run(model: str, prompt: str, options: dict[str, Any], *, recorded: bool) -> Annealed:
+def _run(model: Model, prompt: str, options: dict[str, Any], *, recorded: bool) -> Annealed:
     """Anneal with a progress line; with some waveforms and the error of each layer when it is going to be saved."""
     from .. import tasks
 

@@ -20,6 +20,7 @@ from ._common import (
 )
 from ._options import (
     ActivationOption,
+    CalibrationOption,
     CouplingOption,
     InputResistanceOption,
     LeakageOption,
@@ -42,6 +43,7 @@ RESISTOR = "is ngspice there\nV1 a 0 1\nR1 a 0 1\n.tran 1n 2n\n.end\n"
 
 def crosscheck(
     model: ModelArgument,
+    calibration: CalibrationOption = None,
     tile: TileOption = None,
     block: BlockOption = None,
     prompt: PartPromptOption = None,
@@ -84,7 +86,7 @@ def crosscheck(
     }  # fmt: skip
     with stdout_kept_for_json(as_json):
         found = _check(
-            mapped=(model, prompt, select, position, options),
+            mapped=(model, calibration, prompt, select, position, options),
             tile=tile is not None,
             level=level,
             limit=limit,

@@ -10,6 +10,7 @@ from rich.table import Table
 from ._common import JsonOption, results_console, stdout_kept_for_json, write_json
 from ._options import (
     ActivationOption,
+    CalibrationOption,
     CouplingOption,
     InputResistanceOption,
     ModelArgument,
@@ -30,6 +31,7 @@ RUN_SUFFIXES = (".h5", ".hdf5")
 
 def info(
     model: ModelArgument,
+    calibration: CalibrationOption = None,
     positions: PositionsOption = None,
     technology: TechnologyOption = "cmos45",
     softmax: SoftmaxOption = None,
@@ -52,7 +54,7 @@ def info(
         _show_run(model, as_json)
         return
     with stdout_kept_for_json(as_json):
-        loaded = load_model(model)
+        loaded = load_model(model, calibration=calibration)
         circuit = map_model(
             loaded,
             positions_of(loaded, positions),

@@ -11,6 +11,7 @@ from ..emulator.files import check_target
 from ._common import JsonOption, OverwriteOption, counted, results_console, stdout_kept_for_json, write_json
 from ._options import (
     ActivationOption,
+    CalibrationOption,
     CouplingOption,
     InputResistanceOption,
     LeakageOption,
@@ -27,6 +28,7 @@ from ._part import BlockOption, LevelOption, PartPromptOption, PositionOption, T
 def netlist(
     model: ModelArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="The netlist to write.", show_default=False)],
+    calibration: CalibrationOption = None,
     tile: TileOption = None,
     block: BlockOption = None,
     prompt: PartPromptOption = None,
@@ -59,7 +61,7 @@ def netlist(
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain,
     }  # fmt: skip
     with stdout_kept_for_json(as_json):
-        part = mapped_part(model, prompt, select, position, options, tile=tile is not None)
+        part = mapped_part(model, calibration, prompt, select, position, options, tile=tile is not None)
         written = write_netlist(
             part.circuit, output, select=part.select, inputs=part.inputs, position=part.position, level=level,
             overwrite=overwrite,

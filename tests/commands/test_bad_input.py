@@ -208,13 +208,6 @@ def test_saturation_at_the_operating_point(tmp_path: Path, out: Path, refused: R
     refused("anneal", narrow, "--prompt", "klji", "--technology", tight, "-o", out / "run.h5", words=words)
 
 
-def test_scores_beyond_the_softmax_cell(small: Path, refused: Refused) -> None:
-    scale = np.float32(6)
-    weight = random_tensors(CONFIG, 0)["h.0.attn.c_attn.weight"]
-    write_tensors(small, h__0__attn__c_attn__weight=weight * scale)
-    refused("info", small, words=("h.0.attn.score", "nats", "raise supply.swing"))
-
-
 # --- outputs ------------------------------------------------------------------------------------------
 
 
