@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .energy.meter import EnergyMeter
     from .netlists.crosscheck import crosscheck
     from .netlists.writer import write_netlist
+    from .serial import generate
     from .tasks import anneal
 
 __version__ = "0.1.0"
@@ -54,6 +55,7 @@ __all__ = [
     "ErrorByLayer",
     "EnergyMeter",
     "anneal",
+    "generate",
     "load_run",
     "write_netlist",
     "crosscheck",
@@ -75,6 +77,7 @@ _HOME = {
     "ErrorByLayer": ".emulator.errors_by_layer",
     "EnergyMeter": ".energy.meter",
     "anneal": ".tasks",
+    "generate": ".serial",
     "load_run": ".emulator.runfile",
     "write_netlist": ".netlists.writer",
     "crosscheck": ".netlists.crosscheck",

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import Error, __version__
-from . import anneal, crosscheck, demo, doctor, fetch, info, netlist
+from . import anneal, crosscheck, demo, doctor, fetch, generate, info, netlist
 from ._common import LogHandler, error_line
 
 COMMANDS: list[Callable[..., None]] = [
@@ -25,6 +25,7 @@ COMMANDS: list[Callable[..., None]] = [
     fetch.fetch,
     info.info,
     anneal.anneal,
+    generate.generate,
     netlist.netlist,
     crosscheck.crosscheck,
 ]
