@@ -123,7 +123,7 @@ def _score_nodes(b: Builder, score: str, exists: Array) -> None:
 def warn_of_held_scores(b: Builder) -> None:
     """One line where scores of the calibration text are beyond the softmax cell and nobody asked to have them held."""
     held = [name for name, node in b.circuit.arrays.items() if node.held]
-    if b.softmax_clamp is None and held:
+    if b.softmax_clamp is None and held and b.place <= 1:  # once of a serial machine
         most = {name: float(b.ranges.values[name].max()) for name in held}
         worst = max(most, key=most.__getitem__)
         log.warning(
