@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ class Builder:
         """Index of each token in its text, (P,)."""
         return self.place + np.arange(self.positions)
 
-    @property
+    @cached_property
     def ranges(self) -> Ranges:
         """Of the tokens that are annealed: in a serial machine none of them is the first."""
         return self.all_ranges.rest() if self.serial else self.all_ranges
