@@ -6,6 +6,7 @@ from ..cells import View
 from ..checkpoints import Model
 from .activation import map_gated_silu
 from .attention import Heads, map_attention
+from .blocks import residual, stack
 from .builder import Builder
 from .linear import folded, linear
 from .normalization import map_rms_norm
@@ -14,38 +15,24 @@ from .rotary import rotate
 
 def build(b: Builder, model: Model) -> None:
     """All arrays and terms from `embed` to `logits`."""
-    x = "embed"
-    for layer in range(model.config.layers):
-        b.layer = f"layers.{layer}"
-        x = _block(b, model, b.layer, x)
-    b.layer = "head"
-    y = map_rms_norm(b, "norm", x, model.config.width, model.config.epsilon)
-    b.nodes("logits", (b.positions, model.config.vocabulary))
-    head = "embed_tokens" if model.config.tied else "lm_head"
-    b.dense(head, y, "logits", *folded(model.tensors, "norm", *linear(model.tensors, head)))
+    stack(b, model, "layers", _block, map_rms_norm, "norm", "embed_tokens")
 
 
 def _block(b: Builder, model: Model, name: str, x: str) -> str:
     """One transformer block; returns the name of its residual stream."""
     config, tensors = model.config, model.tensors
-    shape, d = (b.positions, config.width), config.width
-    context = _attend(b, model, name, map_rms_norm(b, f"{name}.input_layernorm", x, d, config.epsilon))
-    middle = f"{name}.resid_mid"
-    b.nodes(middle, shape)
-    b.each(f"{middle}.skip", x, middle, 1.0)
-    b.dense(f"{name}.self_attn.o_proj", context, middle, *linear(tensors, f"{name}.self_attn.o_proj"))
+    y = map_rms_norm(b, f"{name}.input_layernorm", x, config.width, config.epsilon)
+    term = f"{name}.self_attn.o_proj"
+    middle = residual(b, f"{name}.resid_mid", x, term, _attend(b, model, name, y), *linear(tensors, term))
     norm = f"{name}.post_attention_layernorm"
-    y = map_rms_norm(b, norm, middle, d, config.epsilon)
+    y = map_rms_norm(b, norm, middle, config.width, config.epsilon)
     for part in ("gate", "up"):
         b.nodes(f"{name}.mlp.{part}", (b.positions, config.inner))
         term = f"{name}.mlp.{part}_proj"
         b.dense(term, y, f"{name}.mlp.{part}", *folded(tensors, norm, *linear(tensors, term)))
     act = map_gated_silu(b, f"{name}.mlp", f"{name}.mlp.gate", f"{name}.mlp.up", config.inner)
-    out = f"{name}.resid"
-    b.nodes(out, shape)
-    b.each(f"{out}.skip", middle, out, 1.0)
-    b.dense(f"{name}.mlp.down_proj", act, out, *linear(tensors, f"{name}.mlp.down_proj"))
-    return out
+    term = f"{name}.mlp.down_proj"
+    return residual(b, f"{name}.resid", middle, term, act, *linear(tensors, term))
 
 
 def _attend(b: Builder, model: Model, name: str, y: str) -> View:
