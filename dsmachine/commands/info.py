@@ -10,6 +10,7 @@ from rich.table import Table
 from ._common import JsonOption, results_console, stdout_kept_for_json, write_json
 from ._options import (
     ActivationOption,
+    AllowUnstableOption,
     CalibrationOption,
     CouplingOption,
     InputResistanceOption,
@@ -40,6 +41,7 @@ def info(
     coupling: CouplingOption = "buffered",
     input_resistance: InputResistanceOption = 0.0,
     tokens: TokensOption = "parallel",
+    allow_unstable: AllowUnstableOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the circuit of a model, or a run file.
@@ -65,6 +67,7 @@ def info(
             coupling=coupling,
             input_resistance=input_resistance,
             tokens=tokens,
+            allow_unstable=allow_unstable,
         )
         found = describe(circuit)
     if as_json:
