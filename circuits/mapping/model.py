@@ -25,7 +25,7 @@ from .builder import Builder
 Array = Any
 log = logging.getLogger(__name__)
 HIGHEST_ORDER = 64
-WARNED_BITS = 1.0  # of swing that an array may lose in silence
+WARNED_BITS = 1.05  # of swing: more than the one bit, to a printed tenth, that an array may lose in silence
 SOFTMAXES = ("translinear", "taylor")
 COUPLINGS = ("buffered", "balanced", "passive")
 FAMILIES = {"gpt2": gpt2.build, "opt": opt.build, "llama": llama.build}
@@ -62,7 +62,7 @@ def map_model(
     softmax_gain: nats that the translinear softmax makes of one; nV_T at calibration over nV_T now, so T_then / T_now.
     allow_unstable: map a Taylor attention whose Σe is not positive on the calibration text, with a warning.
     ranges: what `calibrate` found for the same positions, softmax, order and activation; None: calibrate now.
-    Warns of scores beyond the softmax cell, and of nodes that lose a bit or more to couplings beyond the device.
+    Warns of scores beyond the softmax cell, and of nodes that lose more than a bit to couplings beyond the device.
     Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
     with it and whose Σe is not positive, and couplings far beyond the device.
     """
@@ -103,13 +103,13 @@ def map_model(
 
 
 def _warn_of_lost_bits(lost_bits: Mapping[str, float], technology: Technology) -> None:
-    """One line where arrays give up half of their swing or more: their noise and offsets weigh as much more."""
+    """One line where arrays give up more than half of their swing: their noise and offsets weigh as much more."""
     for name, bits in lost_bits.items():
         log.info("%s gives up %.2f bits of its swing: a coupling into it needs all of its device", name, bits)
     worst = max(lost_bits, key=lost_bits.__getitem__, default="")
     if worst and lost_bits[worst] >= WARNED_BITS:
         log.warning(
-            "%r loses %.1f bits of its swing (arrays that lose a bit or more: %d): couplings into it need all of "
+            "%r loses %.1f bits of its swing (arrays that lose more than one: %d): couplings into it need all of "
             "coupling.g_max, %.3g µS; raise it, or expect that much more noise there",
             worst, lost_bits[worst], sum(bits >= WARNED_BITS for bits in lost_bits.values()),
             technology.coupling.g_max * 1e6,
