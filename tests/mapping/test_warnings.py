@@ -52,7 +52,7 @@ def test_the_command_line_shows_the_warning(capfd: pytest.CaptureFixture[str]) -
 def test_nodes_that_lose_bits_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
     ds.map_model(MODEL, 4)
     assert not caplog.records
-    weak = load_technology(overrides={"coupling.g_max": 10e-6})
+    weak = load_technology(overrides={"coupling.g_max": 30e-6})
     circuit = ds.map_model(MODEL, 4, technology=weak)
     lost = circuit.notes["lost_bits"]
     worst = max(lost, key=lost.__getitem__)
@@ -60,4 +60,4 @@ def test_nodes_that_lose_bits_are_named_once(caplog: pytest.LogCaptureFixture) -
     [line] = said(caplog, "of its swing")
     many = sum(bits >= 1.05 for bits in lost.values())
     assert f"{worst!r} loses {lost[worst]:.1f} bits of its swing (arrays that lose more than one: {many})" in line
-    assert "coupling.g_max, 10 µS" in line
+    assert "coupling.g_max, 30 µS" in line
