@@ -62,14 +62,14 @@ def counts(circuit: Circuit, terms: Iterable[Term], nodes: Iterable[NodeArray]) 
 
 
 def score_range(circuit: Circuit) -> dict[str, Any] | None:
-    """The attention score nearest to its rail: what calibration saw and what the node reaches [nats]."""
+    """The attention score nearest to its rail, or farthest beyond: largest on the calibration text, and what the node
+    reaches [nats]."""
+    calibrated: dict[str, float] = circuit.notes.get("score_nats", {})
     nearest: dict[str, Any] | None = None
     for name, node in circuit.arrays.items():
-        if not name.endswith(".score") or node.rail is None:
+        if name not in calibrated or node.rail is None:
             continue
-        seen, reach = circuit.full_scale(name).reshape(-1), (node.rail / circuit.units(name)).reshape(-1)
-        k = int((seen / reach).argmax())
-        found = {"array": name, "calibrated": float(seen[k]), "reach": float(reach[k])}
+        found = {"array": name, "calibrated": calibrated[name], "reach": float(node.rail / circuit.units(name).max())}
         if nearest is None or found["calibrated"] * nearest["reach"] > nearest["calibrated"] * found["reach"]:
             nearest = found
     return nearest

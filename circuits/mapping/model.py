@@ -98,6 +98,7 @@ def map_model(
         "technology": tech.name,
         "technology_values": {key: value for key, value, *_ in tech.describe()},
         "lost_bits": lost_bits,
+        "score_nats": {n: float(ranges.values[n].max()) for n in circuit.arrays if n.endswith(".score")},
     }
     return circuit
 
@@ -137,7 +138,7 @@ def calibrate(
     if softmax == "taylor":
         _check_series(model, positions, order, allow_unstable)
     ids = model.tokenize(model.calibration_text, "calibration text")
-    windows = max(32, len(ids) // positions)
+    windows = calibration_windows(len(ids), positions)
     log.info("calibration of %s: %d windows of %d positions", model.name, windows, positions)
     found = calibrate_ranges(
         model,
@@ -150,6 +151,11 @@ def calibrate(
         dtype=np.float32,
     )
     return Ranges(found)
+
+
+def calibration_windows(tokens: int, positions: int) -> int:
+    """How many windows, spread evenly over a text of so many tokens, set the ranges."""
+    return max(32, tokens // positions)
 
 
 def _resolved(model: Model, positions: int, softmax: str | None, order: int | None, activation: str) -> tuple[str, int]:

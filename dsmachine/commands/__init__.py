@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import Error, __version__
-from . import anneal, crosscheck, demo, doctor, fetch, info, netlist
+from . import anneal, calibrate, crosscheck, demo, doctor, fetch, info, netlist
 from ._common import LogHandler, error_line
 
 COMMANDS: list[Callable[..., None]] = [
@@ -24,6 +24,7 @@ COMMANDS: list[Callable[..., None]] = [
     doctor.doctor,
     fetch.fetch,
     info.info,
+    calibrate.calibrate,
     anneal.anneal,
     netlist.netlist,
     crosscheck.crosscheck,

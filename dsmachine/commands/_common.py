@@ -17,10 +17,14 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from .. import Error
 from ..emulator.files import check_target
+
+WIDEST = 1000  # columns of a table
 
 _LIST_OF_NUMBERS = re.compile(r'\[\n([^][{}"]*)\n *\]')  # no newline is inside a JSON string
 
@@ -118,6 +122,12 @@ def counted(number: int, what: str) -> str:
 def results_console() -> Console:
     """Console on stdout. Names such as ``TERM[0:8]`` stay as they are: no markup, no colours."""
     return Console(markup=False, highlight=False, emoji=False)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """A table as wide as its cells: numbers are never cut, whatever the terminal."""
+    width = Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum
+    console.print(table, width=width, crop=False, soft_wrap=True)
 
 
 def messages_console() -> Console:
