@@ -21,7 +21,7 @@ from .circuits.checkpoints import Model, load_model
 from .circuits.circuit import Circuit
 from .circuits.mapping.model import calibration_windows, map_model
 from .circuits.technology import Technology, load_technology
-from .describe import score_range
+from .describe import kind_of, score_line, score_range
 from .range_use import Device, Use, range_use, strongest_devices, together
 
 Array = Any
@@ -54,7 +54,7 @@ class CalibrationReport:
 
     def by_kind(self) -> list[Use]:
         """Arrays of one kind together: those whose names differ by the layer alone."""
-        return self._grouped(lambda u: u.name.removeprefix(f"{u.layer}."))
+        return self._grouped(lambda u: kind_of(u.name, u.layer))
 
     def by_layer(self) -> list[Use]:
         """Arrays of one layer together."""
@@ -120,11 +120,6 @@ class CalibrationReport:
     def __repr__(self) -> str:
         head = f"{type(self).__name__} of {self.model!r}, {self.positions} positions on {self.technology}"
         return "\n".join([head, *(f"  {name:<10} {text}" for name, text in self.lines().items())])
-
-
-def score_line(score: dict[str, Any]) -> str:
-    """Nats of the calibration text beside the cell's reach, in words."""
-    return "±{calibrated:.1f} nats on the calibration text, the cell reaches ±{reach:.1f} ({array})".format(**score)
 
 
 def calibration_report(

@@ -17,7 +17,6 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
-from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -126,8 +125,8 @@ def results_console() -> Console:
 
 def print_table(console: Console, table: Table) -> None:
     """A table as wide as its cells: numbers are never cut, whatever the terminal."""
-    width = Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum
-    console.print(table, width=width, crop=False, soft_wrap=True)
+    wide = Console(file=console.file, width=WIDEST, markup=False, highlight=False, emoji=False)
+    wide.print(table, crop=False)
 
 
 def messages_console() -> Console:
