@@ -56,9 +56,9 @@ class Shape:
 SHAPES = {
     "gpt2": Shape("GPT-2 124M", 12, 12, {"width": 768, "heads": 12}),
     "gpt2-medium": Shape("GPT-2-medium 355M", 24, 24, {"width": 1024, "heads": 16}),
-    "opt-1.3b": Shape("OPT-1.3B", 24, 10, {"width": 2048, "heads": 32, "family": "opt", "activation": "relu"}),
+    "opt-1.3b": Shape("OPT-1.3B", 24, 12, {"width": 2048, "heads": 32, "family": "opt", "activation": "relu"}),
     "llama2-7b": Shape(
-        "Llama-2-7B", 32, 2,
+        "Llama-2-7B", 32, 3,
         {"width": 4096, "heads": 32, "inner": 11008, "family": "llama", "activation": "silu", "tied": False},
     ),
 }  # fmt: skip
@@ -168,7 +168,7 @@ def picture(rows: list[dict[str, Any]], by_layer: dict[str, dict[str, float]]) -
     ax.set_xlim(0.5, None)
     ax.set_ylim(0, None)
     ax.secondary_yaxis("right", functions=(lambda t: t * tau * 1e9, lambda n: n / tau / 1e9)).set_ylabel("time (ns)")
-    ax.legend(loc="upper left", title=f"τ = C/g of a bare node, {tau * 1e9:.3f} ns")
+    ax.legend(loc="lower right", title=f"τ = C/g of a bare node, {tau * 1e9:.3f} ns")
     return figure
 
 
