@@ -151,7 +151,7 @@ def calibration_report(
     rows, unseen = other_windows(loaded, positions, windows)
     found = report_on(circuit, {"embed": loaded.embed(rows)}, tech, noise=noise, transient=transient, unseen=unseen)
     found.wall_s.update(map=mapped - begun, settle=time.perf_counter() - mapped)
-    log.info("%r", found)
+    log.info("calibration report of %s: mapped in %.3g s, settled in %.3g s", found.model, *found.wall_s.values())
     return found
 
 
