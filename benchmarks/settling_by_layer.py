@@ -56,9 +56,9 @@ class Shape:
 SHAPES = {
     "gpt2": Shape("GPT-2 124M", 12, 12, {"width": 768, "heads": 12}),
     "gpt2-medium": Shape("GPT-2-medium 355M", 24, 24, {"width": 1024, "heads": 16}),
-    "opt-1.3b": Shape("OPT-1.3B", 24, 12, {"width": 2048, "heads": 32, "family": "opt", "activation": "relu"}),
+    "opt-1.3b": Shape("OPT-1.3B", 24, 10, {"width": 2048, "heads": 32, "family": "opt", "activation": "relu"}),
     "llama2-7b": Shape(
-        "Llama-2-7B", 32, 3,
+        "Llama-2-7B", 32, 2,
         {"width": 4096, "heads": 32, "inner": 11008, "family": "llama", "activation": "silu", "tied": False},
     ),
 }  # fmt: skip
