@@ -50,6 +50,10 @@ class Ranges:
         each = each.reshape(*each.shape, *(1,) * (len(shape) - each.ndim))
         return np.broadcast_to(each, shape).copy()
 
+    def rest(self) -> Ranges:
+        """Of positions after the first only."""
+        return Ranges({name: np.stack([value[1], value[1]]) for name, value in self.values.items()})
+
 
 def unit_for(spread: Array, technology: Technology) -> Array:
     """Volts per logical unit that put `spread` (logical) at swing / headroom."""

@@ -280,7 +280,7 @@ def _heated(tech: Technology, kelvin: float) -> Technology:
     slower = (kelvin / tech.temperature) ** -tech.device.mobility_exponent
     leakier = 2 ** (rise / tech.switch.leakage_doubling)
     tech = _scaled(tech, ("node.conductance", "coupling.g_max", "device.on_conductance"), slower, why)
-    tech = _scaled(tech, ("switch.off_current",), leakier, why)
+    tech = _scaled(tech, ("switch.off_current", "switch.low_leakage_current"), leakier, why)
     return tech.changed({"temperature": kelvin}, "temperature overlay")
 
 

@@ -166,10 +166,12 @@ class Converter:
 
 @dataclass(frozen=True)
 class Switch:
-    """Retention of weights: off_current [A] of the write switch, leakage_doubling [K], hold_capacitance [F] of a
-    weight, droop [V] that is allowed, refresh_energy [J] of one weight."""
+    """Retention: off_current [A] of the write switch, low_leakage_current [A] of one whose gate is driven under its
+    source, leakage_doubling [K], hold_capacitance [F] of a weight, key or value, droop [V] that is allowed to a weight,
+    refresh_energy [J] of one weight."""
 
     off_current: float = _q("A", zero=True)
+    low_leakage_current: float = _q("A", zero=True)
     leakage_doubling: float = _q("K")
     hold_capacitance: float = _q("F")
     droop: float = _q("V")

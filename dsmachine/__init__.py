@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .netlists.crosscheck import crosscheck
     from .netlists.writer import write_netlist
     from .range_report import calibration_report
+    from .serial import generate
     from .tasks import anneal
 
 __version__ = "0.1.0"
@@ -56,6 +57,7 @@ __all__ = [
     "ErrorByLayer",
     "EnergyMeter",
     "anneal",
+    "generate",
     "load_run",
     "write_netlist",
     "crosscheck",
@@ -78,6 +80,7 @@ _HOME = {
     "ErrorByLayer": ".emulator.errors_by_layer",
     "EnergyMeter": ".energy.meter",
     "anneal": ".tasks",
+    "generate": ".serial",
     "load_run": ".emulator.runfile",
     "write_netlist": ".netlists.writer",
     "crosscheck": ".netlists.crosscheck",

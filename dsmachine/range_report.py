@@ -19,6 +19,7 @@ from .circuits import checks
 from .circuits.calibration import MARGIN
 from .circuits.checkpoints import Model, load_model
 from .circuits.circuit import Circuit
+from .circuits.errors import Error
 from .circuits.mapping.model import calibration_windows, map_model
 from .circuits.technology import Technology, load_technology
 from .describe import kind_of, score_line, score_range
@@ -141,6 +142,10 @@ def calibration_report(
     Raises Error as `map_model` does, and for windows out of range.
     """
     checks.whole("windows", windows, 1, MOST_WINDOWS)
+    if mapping.get("tokens", "parallel") != "parallel":
+        raise Error(
+            f"tokens {mapping['tokens']!r} has no report: use 'parallel', whose ranges the serial machine shares"
+        )
     tech = load_technology(technology) if isinstance(technology, str) else technology
     loaded = model if isinstance(model, Model) else load_model(model)
     begun = time.perf_counter()

@@ -202,6 +202,8 @@ def anneal(
     stage: told the name of each stage as it begins (for progress bars).
     """
     _check(noise, noise_seed, method, settle_bits, timer_prompts)
+    if tokens == "serial":
+        raise Error("tokens 'serial' is read token by token: use generate, or tokens 'parallel'")
     dac, adc = converter("dac_bits", dac_bits), converter("adc_bits", adc_bits)
     converter("weight_bits", weight_bits)
     watch = _Stopwatch(stage)

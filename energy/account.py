@@ -97,7 +97,7 @@ class _Account:
         slowest = max((float(np.max(node.capacitance)) for node in self.free), default=0.0)
         return {
             "reset": float(RESET * slowest / tech.device.on_conductance),
-            "load": math.ceil(sum(n.count for n in self.circuit.inputs()) / converter.dac_count) * converter.dac_time,
+            "load": math.ceil(sum(n.count for n in self._written()) / converter.dac_count) * converter.dac_time,
             "anneal": float(self.sums.seconds),
             "read": math.ceil(outputs / converter.adc_count) * converter.adc_time,
         }
@@ -156,10 +156,14 @@ class _Account:
     def weigh_converters(self) -> None:
         """One DAC conversion for each input node, one ADC conversion for each output node."""
         converter = self.technology.converter
-        for node in self.circuit.inputs():
+        for node in self._written():
             self.add("converters", node.layer, "load", drawn=node.count * converter.dac_energy)
         if self.output is not None:
             self.add("converters", self.output.layer, "read", drawn=self.output.count * converter.adc_energy)
+
+    def _written(self) -> list[NodeArray]:
+        """Inputs that DACs write."""
+        return [node for node in self.circuit.inputs() if not node.stored]
 
     def stored(self, values: Mapping[str, Array]) -> Array:
         """½CV² on all free nodes [J], (batch,)."""

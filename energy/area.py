@@ -18,7 +18,7 @@ def area(circuit: Circuit, technology: Technology) -> dict[str, float]:
     parts["buffers"] = sum(driver_counts(circuit, technology).values()) * technology.buffer.area
     targets = {term.target for term in circuit.terms.values() if term.conveyed}
     parts["conveyors"] = sum(circuit.arrays[name].count for name in targets) * technology.conveyor.area
-    dacs = technology.converter.dac_count if circuit.inputs() else 0.0
+    dacs = technology.converter.dac_count if any(not node.stored for node in circuit.inputs()) else 0.0
     adcs = technology.converter.adc_count if circuit.output is not None else 0.0
     parts["converters"] = dacs * technology.converter.dac_area + adcs * technology.converter.adc_area
     return parts

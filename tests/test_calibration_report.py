@@ -187,5 +187,7 @@ def test_windows_lie_between_those_that_set_the_ranges() -> None:
 def test_errors_of_the_report() -> None:
     with pytest.raises(ds.Error, match="windows"):
         ds.calibration_report("tiny-shakespeare", 8, windows=0)
+    with pytest.raises(ds.Error, match="tokens 'serial' has no report"):
+        ds.calibration_report("tiny-shakespeare", 8, tokens="serial")
     with pytest.raises(ds.Error, match="Σe falls to"):
         ds.calibration_report("tiny-shakespeare", 8, softmax="taylor")

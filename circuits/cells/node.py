@@ -98,7 +98,8 @@ class NodeArray:
     input_resistance r_x [Ω] of the conveyor: its couplings see Σ|G| r_x of loading.
     offset [V]: static, broadcastable. exists: bool mask of nodes that are there (None: all).
     layer: label under which energy and error are reported and elements are chosen together.
-    clamped: an input, its voltage prescribed by the run.
+    clamped: an input, its voltage prescribed by the run; stored: it holds that itself (a hold capacitor, a digital
+    line) and no converter writes it.
     """
 
     name: str
@@ -116,6 +117,7 @@ class NodeArray:
     exists: Array | None = None
     layer: str = ""
     clamped: bool = False
+    stored: bool = False
 
     def __post_init__(self) -> None:
         """Raises Error for sizes and values that no node has."""
@@ -157,8 +159,8 @@ class NodeArray:
         return int(np.count_nonzero(self.present))
 
     def area(self, technology: Technology) -> float:
-        """Silicon [m²] of capacitors and feedback; 0 for inputs, whose nodes belong to the converters."""
-        return 0.0 if self.clamped else self.count * technology.node.area
+        """Silicon [m²] of capacitors and feedback; 0 for inputs whose nodes belong to the converters."""
+        return 0.0 if self.clamped and not self.stored else self.count * technology.node.area
 
     @property
     def is_root(self) -> bool:

@@ -20,6 +20,7 @@ from .. import checks
 from ..cells import Feedback, View
 from ..cells.node import KNEE
 from ..errors import Error
+from .bank import banked
 from .builder import Builder
 from .normalization import PEAK
 
@@ -29,9 +30,10 @@ LARGEST_GAIN = 10.0
 GAIN = "it is a ratio of absolute temperatures, above 0 and up to 10 (1: as calibrated)"
 
 
-def causal(heads: int, positions: int) -> Array:
-    """Mask (H, P, P) of the scores that exist."""
-    return np.broadcast_to(np.tril(np.ones((positions, positions), bool)), (heads, positions, positions)).copy()
+def causal(heads: int, places: Array, keys: int) -> Array:
+    """Mask (H, P, keys) of the scores that exist: of keys no later than the token's place."""
+    exists = np.arange(keys) <= places[:, None]
+    return np.broadcast_to(exists, (heads, *exists.shape)).copy()
 
 
 def check_cell(softmax: str, leakage: bool, clamp: float | None, gain: float) -> None:
@@ -78,13 +80,14 @@ def map_attention(b: Builder, name: str, q: View, k: View, v: View, heads: Heads
 
     spec: contraction of queries and keys. Returns the context as (P, count·width) or (P, count, width).
     """
-    p = b.positions
-    exists = causal(heads.count, p)
+    if b.serial:
+        k, v = banked(b, f"{name}.k", k), banked(b, f"{name}.v", v)
+    exists = causal(heads.count, b.places, b.keys)
     score = f"{name}.score"
     if b.softmax == "translinear":
         _score_nodes(b, score, exists)
     else:
-        b.nodes(score, (heads.count, p, p), exists=exists, position_axis=1)
+        b.nodes(score, exists.shape, exists=exists, position_axis=1)
     b.circuit.multiply(score, q, k, score, spec, gain=heads.width**-0.5)
     if b.softmax == "translinear":
         return _translinear(b, name, score, v, exists, heads)
@@ -120,7 +123,7 @@ def _score_nodes(b: Builder, score: str, exists: Array) -> None:
 def warn_of_held_scores(b: Builder) -> None:
     """One line where scores of the calibration text are beyond the softmax cell and nobody asked to have them held."""
     held = [name for name, node in b.circuit.arrays.items() if node.held]
-    if b.softmax_clamp is None and held:
+    if b.softmax_clamp is None and held and b.place <= 1:  # once of a serial machine
         most = {name: float(b.ranges.values[name].max()) for name in held}
         worst = max(most, key=most.__getitem__)
         log.warning(
@@ -148,7 +151,7 @@ def _translinear(b: Builder, name: str, score: str, v: View, exists: Array, head
 def _mean_of(b: Builder, v: View, heads: Heads) -> Array:
     """Range (P, count·width) of a mean of values: theirs, which no weights that sum to one exceed."""
     each = v.of(b.circuit.full_scale(v.array)[None])[0]  # (P, G, width)
-    most = np.maximum.accumulate(each, axis=0)
+    most = np.maximum.accumulate(each, axis=0)[b.places]
     return np.repeat(most[:, :, None], heads.shared, axis=2).reshape(b.positions, -1)
 
 
@@ -167,9 +170,9 @@ def _taylor(b: Builder, name: str, score: str, v: View, exists: Array, heads: He
     b.circuit.bias(f"{exp}.one", exp, exists.astype(float), programmable=False)
     for n, power in enumerate(powers, start=1):
         b.each(f"{exp}.{n}", power, exp, 1 / math.factorial(n))
-    spread = _sum_range(b, total, largest)
+    spread = _sum_range(b, total, largest, exists)
     b.nodes(total, (heads.count, p, 1), spread=spread)
-    b.fixed(total, exp, total, np.ones((1, p)))
+    b.fixed(total, exp, total, np.ones((1, b.keys)))
     gain = PEAK / spread
     b.nodes(
         context,
@@ -181,11 +184,10 @@ def _taylor(b: Builder, name: str, score: str, v: View, exists: Array, heads: He
     return View(context, axes=(1, 0, 2))
 
 
-def _sum_range(b: Builder, total: str, exp: Array) -> Array:
+def _sum_range(b: Builder, total: str, exp: Array, exists: Array) -> Array:
     """Range of Σe (H, P, 1): what calibration saw, but no more than the number of keys times the largest e."""
-    heads, p, _ = exp.shape
-    seen = b.ranges.spread(total, (heads, p, 1), position_axis=1)
-    most = np.arange(1, p + 1)[None, :, None] * exp.max(axis=(1, 2), keepdims=True)
+    seen = b.ranges.spread(total, (*exp.shape[:2], 1), position_axis=1)
+    most = exists.sum(axis=-1, keepdims=True) * exp.max(axis=(1, 2), keepdims=True)
     return np.minimum(seen, most)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,16 @@ Array = Any
 class Builder:
     """Adds arrays with calibrated units and terms to one circuit.
 
-    positions: P; softmax, order, activation: as `map_model` resolved them; coupling: "buffered", "balanced" or
+    positions: P, of a serial machine 1; place: index of its first token, above 0 in a serial machine, whose banks have
+    `keys` rows; softmax, order, activation: as `map_model` resolved them; coupling: "buffered", "balanced" or
     "passive"; input_resistance [Ω] of every node's conveyor; leakage: softmax branches leak; softmax_clamp [nats]:
-    their scores are held there (None: at the swing); softmax_gain: nats per nat of score; layer: label of
-    new arrays.
+    their scores are held there (None: at the swing); softmax_gain: nats per nat of score; all_ranges: with the first
+    position apart; layer: label of new arrays.
     """
 
     circuit: Circuit
     technology: Technology
-    ranges: Ranges
+    all_ranges: Ranges
     positions: int
     softmax: str = "translinear"
     order: int = 3
@@ -37,7 +39,29 @@ class Builder:
     leakage: bool = False
     softmax_clamp: float | None = None
     softmax_gain: float = 1.0
+    place: int = 0
+    rows: int = 0
     layer: str = ""
+
+    @property
+    def serial(self) -> bool:
+        """Whether tokens share one set of nodes and find earlier keys and values in banks."""
+        return self.rows > 0
+
+    @property
+    def keys(self) -> int:
+        """Rows of keys that a token may attend to."""
+        return self.rows or self.positions
+
+    @property
+    def places(self) -> Array:
+        """Index of each token in its text, (P,)."""
+        return self.place + np.arange(self.positions)
+
+    @cached_property
+    def ranges(self) -> Ranges:
+        """Of the tokens that are annealed: in a serial machine none of them is the first."""
+        return self.all_ranges.rest() if self.serial else self.all_ranges
 
     def nodes(
         self,
@@ -49,6 +73,7 @@ class Builder:
         feedback: Feedback | None = None,
         exists: Array | None = None,
         clamped: bool = False,
+        stored: bool = False,
         rail: float | None = None,
         position_axis: int = 0,
     ) -> str:
@@ -73,6 +98,7 @@ class Builder:
             input_resistance=self.input_resistance,
             exists=exists,
             clamped=clamped,
+            stored=stored,
             layer=self.layer,
         )
         return name

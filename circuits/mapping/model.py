@@ -20,6 +20,7 @@ from ..technology import Technology, load_technology
 from . import gpt2, llama, opt
 from .activation import ACTIVATIONS
 from .attention import check_cell, warn_of_held_scores
+from .bank import select_lines
 from .builder import Builder
 
 Array = Any
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 HIGHEST_ORDER = 64
 WARNED_BITS = 1.05  # of swing: more than the one bit, to a printed tenth, that an array may lose in silence
 SOFTMAXES = ("translinear", "taylor")
+TOKENS = ("parallel", "serial")
 COUPLINGS = ("buffered", "balanced", "passive")
 FAMILIES = {"gpt2": gpt2.build, "opt": opt.build, "llama": llama.build}
 
@@ -46,9 +48,14 @@ def map_model(
     softmax_gain: float = 1.0,
     tokens: str = "parallel",
     allow_unstable: bool = False,
+    place: int | None = None,
     ranges: Ranges | None = None,
 ) -> Circuit:
     """The circuit of `model` for `positions` tokens; its input is `embed` (P, width), its output `logits` (P, V).
+
+    tokens: "parallel": every position has its own nodes. "serial": one set of nodes and couplings for one token after
+        another; this is the circuit while it works on the token at `place` (1 …; default: the last), with P = 1, and
+        reads keys and values of up to `positions` tokens from banks (`bank.py`), whose capacitors are inputs.
 
     model: as loaded, or what `load_model` takes: a bundled name or a folder.
     softmax: "translinear" or "taylor" (of `order`, 3); None: what the model was trained with.
@@ -68,7 +75,8 @@ def map_model(
     """
     tech = load_technology(technology) if isinstance(technology, str) else technology
     model = model if isinstance(model, Model) else load_model(model)
-    _check_variant(coupling, tokens)
+    _check_known("coupling", coupling, COUPLINGS)
+    _check_known("tokens", tokens, TOKENS)
     checks.number("input_resistance", input_resistance, "give ohms, 0 (ideal) or more, such as 18", least=0)
     check_cell(_resolved(model, positions, softmax, order, activation)[0], leakage, softmax_clamp, softmax_gain)
     if ranges is None:
@@ -76,11 +84,14 @@ def map_model(
         ranges = calibrate(model, positions, **series, allow_unstable=allow_unstable)
     softmax, order = _resolved(model, positions, softmax, order, activation)
     circuit = Circuit(model.name, temperature=tech.temperature, output="logits")
-    b = Builder(
-        circuit, tech, ranges, positions, softmax, order, activation, coupling, input_resistance, leakage,
-        softmax_clamp, softmax_gain,
-    )  # fmt: skip
-    b.nodes("embed", (positions, model.config.width), clamped=True)
+    at = _place(tokens, place, positions)
+    shared = (softmax, order, activation, coupling, input_resistance, leakage, softmax_clamp, softmax_gain)
+    if tokens == "serial":
+        b = Builder(circuit, tech, ranges, 1, *shared, place=at, rows=positions)
+        select_lines(b)
+    else:
+        b = Builder(circuit, tech, ranges, positions, *shared)
+    b.nodes("embed", (b.positions, model.config.width), clamped=True)
     FAMILIES[model.family](b, model)
     warn_of_held_scores(b)
     circuit, lost_bits = fit_to_devices(load_nodes(circuit, tech), tech)
@@ -95,6 +106,7 @@ def map_model(
         "softmax_clamp": softmax_clamp,
         "softmax_gain": softmax_gain,
         "tokens": tokens,
+        "place": at,
         "technology": tech.name,
         "technology_values": {key: value for key, value, *_ in tech.describe()},
         "lost_bits": lost_bits,
@@ -168,10 +180,16 @@ def _resolved(model: Model, positions: int, softmax: str | None, order: int | No
     return softmax, _order(softmax, order)
 
 
-def _check_variant(coupling: str, tokens: str) -> None:
-    _check_known("coupling", coupling, COUPLINGS)
-    if tokens != "parallel":
-        raise Error(f"tokens {tokens!r} is not built yet: use 'parallel' (every position has its own nodes)")
+def _place(tokens: str, place: int | None, positions: int) -> int:
+    """Index of the token that a serial machine works on; 0, that of the first, in a parallel one."""
+    if tokens == "parallel":
+        if place is not None:
+            raise Error(f"place {place!r} would be ignored by tokens 'parallel': leave it out or use tokens 'serial'")
+        return 0
+    if positions < 2:
+        raise Error(f"positions is {positions} of tokens 'serial': the first token is loaded, so give 2 or more")
+    fix = f"use a whole number, 1 … {positions - 1}: keys and values of the first token, 0, are loaded"
+    return checks.whole("place", positions - 1 if place is None else place, 1, positions - 1, fix)
 
 
 def _check_known(what: str, value: str, known: Sequence[str]) -> None:

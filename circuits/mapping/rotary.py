@@ -22,7 +22,7 @@ def rotate(b: Builder, name: str, heads: tuple[int, ...], frequencies: Array) ->
     half = len(frequencies)
     target, shape = f"{name}_rope", (b.positions, *heads, 2, half)
     b.nodes(target, shape, spread=b.ranges.spread(target, b.circuit.arrays[name].shape).reshape(shape))
-    angle = np.arange(b.positions)[:, None] * np.asarray(frequencies)
+    angle = b.places[:, None] * np.asarray(frequencies)
     angle = angle.reshape(b.positions, *(1,) * (len(heads) + 1), half)
     sign = np.array([[-1.0], [1.0]])
     split = shape[1:]

@@ -32,12 +32,20 @@ OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what
 
 
 class LogHandler(logging.Handler):
-    """Writes ``warning: …`` to the stderr of the moment, which a live progress bar replaces."""
+    """Writes ``warning: …`` to the stderr of the moment, which a live progress bar replaces; a warning once a command,
+    though every token's circuit may give cause for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         try:
-            sys.stderr.write(f"{record.levelname.lower()}: {self.format(record)}\n")
+            line = f"{record.levelname.lower()}: {self.format(record)}\n"
+            if record.levelno != logging.WARNING or line not in self.said:
+                sys.stderr.write(line)
+                self.said.add(line)
         except Exception:
             self.handleError(record)
 

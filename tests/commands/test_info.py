@@ -77,8 +77,10 @@ def test_positions_default_to_a_small_circuit(small: str, capfd: pytest.CaptureF
 def test_options_of_the_mapping(small: str, capfd: pytest.CaptureFixture[str]) -> None:
     found = as_json(capfd, small, "--input-resistance", "18", "--tokens", "parallel")
     assert (found["input_resistance"], found["tokens"]) == (18.0, "parallel")
-    assert main(["info", small, "--tokens", "serial"]) == 2
-    assert "tokens 'serial' is not built yet" in capfd.readouterr().err
+    serial = as_json(capfd, small, "--tokens", "serial")
+    assert serial["tokens"] == "serial" and serial["counts"]["couplings"] < found["counts"]["couplings"]
+    assert main(["info", small, "--tokens", "both"]) == 2
+    assert "tokens 'both' is unknown" in capfd.readouterr().err
 
 
 def test_taylor_is_a_deeper_circuit(small: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -93,19 +95,8 @@ def test_text_has_a_row_a_layer(small: str, capfd: pytest.CaptureFixture[str]) -
     assert main(["info", small]) == 0
     out, err = capfd.readouterr()
     assert err == ""
-    words = (
-        "input",
-        "h.0",
-        "head",
-        "mlp.act",
-        "parameters",
-        "counts",
-        "time constants",
-        "scores",
-        "lost bits",
-        "depth",
-    )
-    for word in words:
+    rows = ("parameters", "counts", "time constants", "scores", "lost bits", "depth")
+    for word in ("input", "h.0", "head", "mlp.act", *rows):
         assert word in out
     assert max(len(line) for line in out.splitlines()[1:]) <= 80
 

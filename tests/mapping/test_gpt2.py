@@ -150,7 +150,10 @@ def test_couplings_stay_within_the_device() -> None:
         ({"positions": 4, "softmax": "hard"}, "softmax 'hard'"),
         ({"positions": 4, "activation": "swish"}, "activation 'swish'"),
         ({"positions": 4, "coupling": "loose"}, "coupling 'loose'"),
-        ({"positions": 4, "tokens": "serial"}, "tokens 'serial'"),
+        ({"positions": 4, "tokens": "sometimes"}, "tokens 'sometimes'.*parallel or serial"),
+        ({"positions": 4, "place": 2}, "place 2 would be ignored"),
+        ({"positions": 1, "tokens": "serial"}, "positions is 1 of tokens 'serial'.*2 or more"),
+        ({"positions": 4, "tokens": "serial", "place": 4}, "place is 4: use a whole number, 1 … 3"),
         ({"positions": 4, "technology": load_technology("cmos45", overrides={"coupling.g_max": 1e-9})}, "µS"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from small_models import PROMPT, write_small
 
 from dsmachine.circuits.calibration import fit_to_devices
+from dsmachine.circuits.cells.hold import HOLDS, leakage
 from dsmachine.circuits.checkpoints import Model, load_model
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.loads import load_nodes
@@ -47,7 +48,11 @@ def numbers(model: Model, technology: Technology) -> list[Any]:
     strong = b.nodes("strong", (len(tokens), 1), spread=np.ones((len(tokens), 1)))
     b.dense("sum", map_relu(b, "h.0.mlp", "h.0.mlp.pre", 32), strong, np.full((1, 32), 9.0))
     relu, fit = fit_to_devices(relu, technology)
-    found += [str(fit), load_nodes(wide_row(), technology).arrays["v"].capacitance]
+    found += [
+        str(fit),
+        [leakage(technology, hold) for hold in HOLDS],
+        load_nodes(wide_row(), technology).arrays["v"].capacitance,
+    ]
     for circuit, inputs in ((mapped, {"embed": model.embed(tokens)}), (relu, {"h.0.mlp.pre": np.ones((4, 32))})):
         meter = EnergyMeter(technology, dac_bits=6, adc_bits=10)
         transient(circuit, inputs, duration=3e-9, settle_bits=0, tolerance=1e-2, observers=[meter])
