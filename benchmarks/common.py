@@ -72,10 +72,10 @@ def _processor() -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def save(name: str, rows: list[dict[str, Any]]) -> None:
-    """Write benchmarks/results/<name>.json and .md and print the table."""
+def save(name: str, rows: list[dict[str, Any]], **more: Any) -> None:
+    """Write benchmarks/results/<name>.json, with what else there is, and .md and print the table."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps({"origin": origin(), "rows": rows}, indent=1) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps({"origin": origin(), "rows": rows, **more}, indent=1) + "\n")
     keys = list(dict.fromkeys(key for row in rows for key in row))
     lines = ["| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
     lines += ["| " + " | ".join(_cell(row.get(key, "")) for key in keys) + " |" for row in rows]

@@ -7,6 +7,7 @@ brings one, ``calibration.txt``. Pickle checkpoints are never loaded. Families: 
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -78,6 +79,11 @@ class Model:
     def family(self) -> str:
         """The configuration's."""
         return self.config.family
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in all of its tensors, tied ones counted once."""
+        return sum(math.prod(shape) for _, shape in FAMILIES[self.family].shapes(self.config))
 
     def _need_tokenizer(self) -> Any:
         if self.tokenizer is None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .energy.meter import EnergyMeter
     from .netlists.crosscheck import crosscheck
     from .netlists.writer import write_netlist
+    from .range_report import calibration_report
     from .serial import generate
     from .tasks import anneal
 
@@ -47,6 +48,7 @@ __all__ = [
     "load_technology",
     "load_model",
     "map_model",
+    "calibration_report",
     "fabricate",
     "operating_point",
     "transient",
@@ -69,6 +71,7 @@ _HOME = {
     "load_technology": ".circuits.technology",
     "load_model": ".circuits.checkpoints",
     "map_model": ".circuits.mapping.model",
+    "calibration_report": ".range_report",
     "fabricate": ".circuits.chip",
     "operating_point": ".emulator.run",
     "transient": ".emulator.run",

@@ -25,6 +25,7 @@ def describe(circuit: Circuit) -> dict[str, Any]:
             a.time_constant for a in circuit.arrays.values() if not a.clamped and not a.is_tail
         ),
         "score_nats": score_range(circuit),
+        "unit_v": unit_ranges(circuit),
         "lost_bits": circuit.notes.get("lost_bits", {}),
         "depth": max(depths(circuit).values(), default=0),
     }
@@ -62,17 +63,44 @@ def counts(circuit: Circuit, terms: Iterable[Term], nodes: Iterable[NodeArray]) 
 
 
 def score_range(circuit: Circuit) -> dict[str, Any] | None:
-    """The attention score nearest to its rail: what calibration saw and what the node reaches [nats]."""
+    """The attention score nearest to its rail, or farthest beyond: largest on the calibration text, and what the node
+    reaches [nats]."""
+    calibrated: dict[str, float] = circuit.notes.get("score_nats", {})
     nearest: dict[str, Any] | None = None
     for name, node in circuit.arrays.items():
-        if not name.endswith(".score") or node.rail is None:
+        if name not in calibrated or node.rail is None:
             continue
-        seen, reach = circuit.full_scale(name).reshape(-1), (node.rail / circuit.units(name)).reshape(-1)
-        k = int((seen / reach).argmax())
-        found = {"array": name, "calibrated": float(seen[k]), "reach": float(reach[k])}
+        found = {"array": name, "calibrated": calibrated[name], "reach": float(node.rail / circuit.units(name).max())}
         if nearest is None or found["calibrated"] * nearest["reach"] > nearest["calibrated"] * found["reach"]:
             nearest = found
     return nearest
+
+
+def score_line(score: dict[str, Any]) -> str:
+    """Nats of the calibration text beside the cell's reach, in words."""
+    return "±{calibrated:.1f} of ±{reach:.1f} nats on the calibration text ({array})".format(**score)
+
+
+def kind_of(name: str, layer: str) -> str:
+    """What arrays of all layers that do the same have in common: their name within the layer.
+
+    >>> kind_of("h.0.mlp.act", "h.0")
+    'mlp.act'
+    """
+    return name.removeprefix(f"{layer}.")
+
+
+def unit_ranges(circuit: Circuit) -> dict[str, dict[str, float]]:
+    """Fewest and most volts per logical unit of the nodes of each kind of array, inputs included."""
+    found: dict[str, dict[str, float]] = {}
+    for name, node in circuit.arrays.items():
+        if node.count == 0 or node.is_tail:
+            continue
+        units = circuit.units(name)[node.present]
+        least, most = float(units.min()), float(units.max())
+        known = found.setdefault(kind_of(name, node.layer), {"least": least, "most": most})
+        known |= {"least": min(least, known["least"]), "most": max(most, known["most"])}
+    return found
 
 
 def depths(circuit: Circuit) -> dict[str, int]:

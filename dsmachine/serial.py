@@ -124,7 +124,7 @@ def generate(
     positions = _length(loaded, ids, max_new_tokens)
     stage("calibrate")
     series: dict[str, Any] = {key: mapping[key] for key in ("softmax", "order", "activation") if key in mapping}
-    ranges = calibrate(loaded, positions, **series)
+    ranges = calibrate(loaded, positions, **series, allow_unstable=bool(mapping.get("allow_unstable")))
     spread = {"mismatch": mismatch, "vt_mismatch": vt_mismatch, "offset": offset, "trim": trim}
     settings = {"tolerance": tolerance, "settle_bits": settle_bits, "precision": precision}
     turns: list[Token] = []

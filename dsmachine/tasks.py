@@ -181,6 +181,7 @@ def anneal(
     method: str | None = None,
     precision: str = "float32",
     allow_saturation: bool = False,
+    allow_unstable: bool = False,
     timer_prompts: int = 4,
     observers: Sequence[Observer] = (),
     read_observers: Sequence[Observer] = (),
@@ -196,6 +197,7 @@ def anneal(
     read_observers the noisy window.
     allow_saturation: read a machine that has nodes on their rails at its operating point, with a warning, instead of
     an Error.
+    allow_unstable: as for `map_model`.
     timer_prompts: N calibration prompts; the timer is the p99 of their N settling times (0: none, timer is nan).
     stage: told the name of each stage as it begins (for progress bars).
     """
@@ -210,7 +212,7 @@ def anneal(
     loaded = load_model(model) if isinstance(model, str) else model
     ids = loaded.encode(prompt)
     series: dict[str, Any] = {"softmax": softmax, "order": order, "activation": activation}
-    ranges = calibrate(loaded, len(ids), **series)
+    ranges = calibrate(loaded, len(ids), **series, allow_unstable=allow_unstable)
     watch("map")
     circuit = map_model(
         loaded, len(ids), technology=tech, coupling=coupling, input_resistance=input_resistance, leakage=leakage,

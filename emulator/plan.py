@@ -93,7 +93,13 @@ class Stage:
 
     def saturated(self, x: Signals, gamma: Array) -> int:
         """Nodes whose conveyed drive is beyond the linear part of the rail."""
-        return int(self.node.saturated(self.drive(x), self.own(gamma)).sum()) if self.conveyed else 0
+        return int(self.beyond(x, gamma).sum())
+
+    def beyond(self, x: Signals, gamma: Array) -> Array:
+        """Mask (K, *shape), or one that broadcasts to it, of those nodes."""
+        if not self.conveyed:
+            return np.zeros((1,) * (1 + len(self.node.shape)), bool)
+        return self.node.saturated(self.drive(x), self.own(gamma))
 
     def noise_share(self, term: Term) -> Array:
         """Share of a cell's noise density that reaches the capacitor."""

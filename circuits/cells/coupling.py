@@ -171,6 +171,9 @@ class Coupling(Term):
         each = np.stack([rows[u.tobytes()] for u in u_in.reshape(-1, u_in.shape[-1])])
         return g0 * circuit.units(self.target) * each.reshape(*u_in.shape[:-1], -1)
 
+    def strongest(self, circuit: Circuit) -> float:
+        return float((self.peaks(circuit) * circuit.arrays[self.target].present).max())
+
     def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
         return [(self.source, 1 if self.elementwise else len(self.weight), 0)]
 

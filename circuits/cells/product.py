@@ -18,6 +18,7 @@ share all indices: squares, gates).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from .mismatch import Draw, Spread
     from .spice import Sheet
 
+TOGETHER = 1 << 20  # devices that are looked at together
 SUBCIRCUIT = """.subckt product a b x k=1
 * I(x) = k v_a v_b; a drives the control port
 B1 0 x I=({k})*V(a)*V(b)
@@ -90,6 +92,32 @@ class Product(Term):
         a = np.abs(self.a.of(x[self.a.array]))
         spread = abs(self._contract(a, np.broadcast_to(inverse, (len(a), *inverse.shape[1:]))))
         return node.conductance * circuit.units(self.target) * spread
+
+    def strongest(self, circuit: Circuit) -> float:
+        """max |K v_a| over the devices, v_a at full scale: g U_t |κ| x_a / U_b."""
+        (of_a, of_b), out = self.spec.split("->")[0].split(","), self.spec.split("->")[1]
+        sizes = self._sizes(circuit)
+        letters = out + "".join(i for i in sizes if i not in out)
+        longest = max(letters, key=sizes.__getitem__)
+        axis, step = letters.index(longest), max(1, TOGETHER * sizes[longest] // math.prod(sizes.values()))
+
+        def aligned(x: Array, have: str) -> Array:
+            order = sorted(have, key=letters.index)
+            return x.transpose([have.index(i) for i in order]).reshape([sizes[i] if i in have else 1 for i in letters])
+
+        node = circuit.arrays[self.target]
+        full = circuit.full_scale(self.a.array) * _present(circuit, self.a.array)
+        scale = node.conductance * circuit.units(self.target) * np.abs(self.gain) * node.present
+        factors = (
+            aligned(self.a.of(full[None])[0], of_a),
+            aligned(self.b.of((_present(circuit, self.b.array) / circuit.units(self.b.array))[None])[0], of_b),
+            aligned(scale.reshape([sizes[i] for i in out]), out),
+        )
+        largest = 0.0
+        for k in range(0, sizes[longest], step):
+            part = [f if f.shape[axis] == 1 else f.take(range(k, min(k + step, f.shape[axis])), axis) for f in factors]
+            largest = max(largest, float((part[0] * part[1] * part[2]).max()))
+        return largest
 
     def meter(self, circuit: Circuit) -> Meter:
         node = circuit.arrays[self.target]

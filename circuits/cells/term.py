@@ -92,6 +92,11 @@ class Term:
         """Largest conductance [S] that one programmable device must have, at each target node; None: no such device."""
         return None
 
+    def strongest(self, circuit: Circuit) -> float | None:
+        """Largest conductance [S] of one of the cell's devices as designed, its control port at full scale; None: it
+        has no such device."""
+        return None
+
     def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
         """(view, coupling units crossed, gates driven) by one node of each view the cell reads: it loads them."""
         return [(view, 1, 0) for view in self.sources]

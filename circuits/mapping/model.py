@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from .builder import Builder
 Array = Any
 log = logging.getLogger(__name__)
 HIGHEST_ORDER = 64
+WARNED_BITS = 1.05  # of swing: more than the one bit, to a printed tenth, that an array may lose in silence
 SOFTMAXES = ("translinear", "taylor")
 TOKENS = ("parallel", "serial")
 COUPLINGS = ("buffered", "balanced", "passive")
@@ -46,6 +47,7 @@ def map_model(
     softmax_clamp: float | None = None,
     softmax_gain: float = 1.0,
     tokens: str = "parallel",
+    allow_unstable: bool = False,
     place: int | None = None,
     ranges: Ranges | None = None,
 ) -> Circuit:
@@ -65,9 +67,11 @@ def map_model(
     leakage: branches of the translinear softmax leak, technology.softmax.leakage_floor nats under their row's maximum.
     softmax_clamp [nats]: scores are held at ± so much by their nodes' rails; None: at the swing, with a warning.
     softmax_gain: nats that the translinear softmax makes of one; nV_T at calibration over nV_T now, so T_then / T_now.
+    allow_unstable: map a Taylor attention whose Σe is not positive on the calibration text, with a warning.
     ranges: what `calibrate` found for the same positions, softmax, order and activation; None: calibrate now.
+    Warns of scores beyond the softmax cell, and of nodes that lose more than a bit to couplings beyond the device.
     Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
-    with it and whose Σe is not positive, and couplings beyond the device.
+    with it and whose Σe is not positive, and couplings far beyond the device.
     """
     tech = load_technology(technology) if isinstance(technology, str) else technology
     model = model if isinstance(model, Model) else load_model(model)
@@ -76,7 +80,8 @@ def map_model(
     checks.number("input_resistance", input_resistance, "give ohms, 0 (ideal) or more, such as 18", least=0)
     check_cell(_resolved(model, positions, softmax, order, activation)[0], leakage, softmax_clamp, softmax_gain)
     if ranges is None:
-        ranges = calibrate(model, positions, softmax=softmax, order=order, activation=activation)
+        series: dict[str, Any] = {"softmax": softmax, "order": order, "activation": activation}
+        ranges = calibrate(model, positions, **series, allow_unstable=allow_unstable)
     softmax, order = _resolved(model, positions, softmax, order, activation)
     circuit = Circuit(model.name, temperature=tech.temperature, output="logits")
     at = _place(tokens, place, positions)
@@ -90,8 +95,7 @@ def map_model(
     FAMILIES[model.family](b, model)
     warn_of_held_scores(b)
     circuit, lost_bits = fit_to_devices(load_nodes(circuit, tech), tech)
-    for name, bits in lost_bits.items():
-        log.info("%s gives up %.2f bits of its swing: a coupling into it needs all of its device", name, bits)
+    _warn_of_lost_bits(lost_bits, tech)
     circuit.notes |= {
         "positions": positions,
         "softmax": softmax if softmax == "translinear" else f"taylor {order}",
@@ -106,12 +110,33 @@ def map_model(
         "technology": tech.name,
         "technology_values": {key: value for key, value, *_ in tech.describe()},
         "lost_bits": lost_bits,
+        "score_nats": {n: float(ranges.values[n].max()) for n in circuit.arrays if n.endswith(".score")},
     }
     return circuit
 
 
+def _warn_of_lost_bits(lost_bits: Mapping[str, float], technology: Technology) -> None:
+    """One line where arrays give up more than half of their swing: their noise and offsets weigh as much more."""
+    for name, bits in lost_bits.items():
+        log.info("%s gives up %.2f bits of its swing: a coupling into it needs all of its device", name, bits)
+    worst = max(lost_bits, key=lost_bits.__getitem__, default="")
+    if worst and lost_bits[worst] >= WARNED_BITS:
+        log.warning(
+            "%r loses %.1f bits of its swing (arrays that lose more than one: %d): couplings into it need all of "
+            "coupling.g_max, %.3g µS; raise it, or expect that much more noise there",
+            worst, lost_bits[worst], sum(bits >= WARNED_BITS for bits in lost_bits.values()),
+            technology.coupling.g_max * 1e6,
+        )  # fmt: skip
+
+
 def calibrate(
-    model: Model, positions: int, *, softmax: str | None = None, order: int | None = None, activation: str = "tanh-pair"
+    model: Model,
+    positions: int,
+    *,
+    softmax: str | None = None,
+    order: int | None = None,
+    activation: str = "tanh-pair",
+    allow_unstable: bool = False,
 ) -> Ranges:
     """Ranges of every activation on the model's calibration text, (first position, others); options of `map_model`.
 
@@ -123,9 +148,9 @@ def calibrate(
             f"model {model.name!r} has no calibration text: put some thousand characters into its calibration.txt"
         )
     if softmax == "taylor":
-        _check_series(model, positions, order)
+        _check_series(model, positions, order, allow_unstable)
     ids = model.tokenize(model.calibration_text, "calibration text")
-    windows = max(32, len(ids) // positions)
+    windows = calibration_windows(len(ids), positions)
     log.info("calibration of %s: %d windows of %d positions", model.name, windows, positions)
     found = calibrate_ranges(
         model,
@@ -138,6 +163,11 @@ def calibrate(
         dtype=np.float32,
     )
     return Ranges(found)
+
+
+def calibration_windows(tokens: int, positions: int) -> int:
+    """How many windows, spread evenly over a text of so many tokens, set the ranges."""
+    return max(32, tokens // positions)
 
 
 def _resolved(model: Model, positions: int, softmax: str | None, order: int | None, activation: str) -> tuple[str, int]:
@@ -167,17 +197,21 @@ def _check_known(what: str, value: str, known: Sequence[str]) -> None:
         raise Error(f"{what} {value!r} is unknown: use {' or '.join(known)}")
 
 
-def _check_series(model: Model, positions: int, order: int) -> None:
-    """Error where a truncated exponential sums to nothing or less: its weighted sum would divide by it."""
+def _check_series(model: Model, positions: int, order: int, allowed: bool) -> None:
+    """Error, or a warning where it is allowed, where a truncated exponential sums to nothing or less: its weighted sum
+    would divide by it."""
     ids = np.asarray(model.tokenize(model.calibration_text, "calibration text"))
     rows = np.resize(ids, (max(8, min(32, len(ids) // positions)), positions))
     values = forward(model, rows, softmax="taylor", order=order)
     least = min(float(value.min()) for name, value in values.items() if name.endswith(".expsum"))
-    if least <= 0:
+    if least > 0:
+        return
+    said = f"Taylor-{order} attention: Σe falls to {least:.3g} on the calibration text of {model.name!r}"
+    if not allowed:
         raise Error(
-            f"Taylor-{order} attention: Σe falls to {least:.3g} on the calibration text of {model.name!r}: "
-            "use softmax 'translinear', or a model fine-tuned with this series"
+            f"{said}: use softmax 'translinear', or a model fine-tuned with this series, or allow it (allow_unstable)"
         )
+    log.warning("%s: feedback cannot go negative, so such rows of attention settle to something else", said)
 
 
 def _order(softmax: str, order: int | None) -> int:

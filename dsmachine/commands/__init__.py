@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import Error, __version__
-from . import anneal, crosscheck, demo, doctor, fetch, generate, info, netlist
+from . import anneal, calibrate, crosscheck, demo, doctor, fetch, generate, info, netlist
 from ._common import LogHandler, error_line
 
 COMMANDS: list[Callable[..., None]] = [
@@ -24,6 +24,7 @@ COMMANDS: list[Callable[..., None]] = [
     doctor.doctor,
     fetch.fetch,
     info.info,
+    calibrate.calibrate,
     anneal.anneal,
     generate.generate,
     netlist.netlist,
@@ -84,8 +85,10 @@ def _start_logging(level: int) -> None:
     """Send the package's log to stderr; other packages' loggers keep their own settings."""
     logger = logging.getLogger("dsmachine")
     logger.setLevel(level)
-    if not any(isinstance(handler, LogHandler) for handler in logger.handlers):
-        logger.addHandler(LogHandler())
+    for handler in logger.handlers[:]:
+        if isinstance(handler, LogHandler):
+            logger.removeHandler(handler)
+    logger.addHandler(LogHandler())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

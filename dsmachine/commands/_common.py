@@ -18,9 +18,12 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from .. import Error
 from ..emulator.files import check_target
+
+WIDEST = 1000  # columns of a table
 
 _LIST_OF_NUMBERS = re.compile(r'\[\n([^][{}"]*)\n *\]')  # no newline is inside a JSON string
 
@@ -29,12 +32,20 @@ OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what
 
 
 class LogHandler(logging.Handler):
-    """Writes ``warning: …`` to the stderr of the moment, which a live progress bar replaces."""
+    """Writes ``warning: …`` to the stderr of the moment, which a live progress bar replaces; a warning once a command,
+    though every token's circuit may give cause for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         try:
-            sys.stderr.write(f"{record.levelname.lower()}: {self.format(record)}\n")
+            line = f"{record.levelname.lower()}: {self.format(record)}\n"
+            if record.levelno != logging.WARNING or line not in self.said:
+                sys.stderr.write(line)
+                self.said.add(line)
         except Exception:
             self.handleError(record)
 
@@ -118,6 +129,12 @@ def counted(number: int, what: str) -> str:
 def results_console() -> Console:
     """Console on stdout. Names such as ``TERM[0:8]`` stay as they are: no markup, no colours."""
     return Console(markup=False, highlight=False, emoji=False)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """A table as wide as its cells: numbers are never cut, whatever the terminal."""
+    wide = Console(file=console.file, width=WIDEST, markup=False, highlight=False, emoji=False)
+    wide.print(table, crop=False)
 
 
 def messages_console() -> Console:

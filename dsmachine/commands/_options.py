@@ -41,6 +41,9 @@ SoftmaxClampOption = Annotated[
     float | None, typer.Option(help="Hold scores at ± so many nats [default: the reach of the cell].")
 ]
 SoftmaxGainOption = Annotated[float, typer.Option(help="Nats the softmax makes of one: calibrated over actual kelvin.")]
+AllowUnstableOption = Annotated[
+    bool, typer.Option("--allow-unstable", help="Taylor attention although its Σe is not positive on this model.")
+]
 TokensOption = Annotated[str, typer.Option(help="parallel: each position has its own nodes.")]
 
 POSITIONS = 16

@@ -13,6 +13,7 @@ from ..emulator.files import check_target
 from ._common import JsonOption, OverwriteOption, results_console, stdout_kept_for_json, write_json
 from ._options import (
     ActivationOption,
+    AllowUnstableOption,
     CalibrationOption,
     CouplingOption,
     InputResistanceOption,
@@ -73,6 +74,7 @@ def anneal(
     allow_saturation: Annotated[
         bool, typer.Option("--allow-saturation", help="Read a machine that has nodes on their rails.")
     ] = False,
+    allow_unstable: AllowUnstableOption = False,
     timer_prompts: Annotated[int, typer.Option(help="N: the timer is the p99 of N calibration prompts; 0: none.")] = 4,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a run file (HDF5).")] = None,
     overwrite: OverwriteOption = False,
@@ -94,6 +96,7 @@ def anneal(
         "noise": parse_noise(noise), "trim": parse_trim(trim), "chip_seed": chip_seed, "noise_seed": noise_seed,
         "tolerance": tolerance, "settle_bits": settle_bits, "accuracy": accuracy, "method": method,
         "precision": precision, "timer_prompts": timer_prompts, "allow_saturation": allow_saturation,
+        "allow_unstable": allow_unstable,
     }  # fmt: skip
     from ..circuits.checkpoints import load_model
 

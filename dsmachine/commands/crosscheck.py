@@ -20,6 +20,7 @@ from ._common import (
 )
 from ._options import (
     ActivationOption,
+    AllowUnstableOption,
     CalibrationOption,
     CouplingOption,
     InputResistanceOption,
@@ -62,6 +63,7 @@ def crosscheck(
     leakage: LeakageOption = False,
     softmax_clamp: SoftmaxClampOption = None,
     softmax_gain: SoftmaxGainOption = 1.0,
+    allow_unstable: AllowUnstableOption = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for netlist, log and plot, kept if it passes too.")
     ] = None,
@@ -82,7 +84,7 @@ def crosscheck(
     options = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
         "coupling": coupling, "input_resistance": input_resistance, "leakage": leakage,
-        "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain,
+        "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain, "allow_unstable": allow_unstable,
     }  # fmt: skip
     with stdout_kept_for_json(as_json):
         found = _check(

@@ -9,6 +9,7 @@ import typer
 from ._common import JsonOption, results_console, stdout_kept_for_json, write_json
 from ._options import (
     ActivationOption,
+    AllowUnstableOption,
     CalibrationOption,
     ModelArgument,
     SoftmaxClampOption,
@@ -33,6 +34,7 @@ def generate(
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
     softmax_clamp: SoftmaxClampOption = None,
+    allow_unstable: AllowUnstableOption = False,
     mismatch: Annotated[float, typer.Option(help="Relative σ of conductances (0.02: 2 %).")] = 0.0,
     vt_mismatch: Annotated[float, typer.Option(help="Additive σ, share of the row's largest conductance.")] = 0.0,
     offset: Annotated[float, typer.Option(help="σ of node offsets, share of full scale.")] = 0.0,
@@ -55,7 +57,7 @@ def generate(
         "max_new_tokens": max_new_tokens, "hold": hold, "technology": technology, "softmax": softmax,
         "order": taylor_order, "activation": activation, "softmax_clamp": softmax_clamp, "mismatch": mismatch,
         "vt_mismatch": vt_mismatch, "offset": offset, "trim": parse_trim(trim), "chip_seed": chip_seed,
-        "tolerance": tolerance, "settle_bits": settle_bits, "precision": precision,
+        "tolerance": tolerance, "settle_bits": settle_bits, "precision": precision, "allow_unstable": allow_unstable,
     }  # fmt: skip
     with stdout_kept_for_json(as_json), stage_progress() as stage:
         found: Generated = run(

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from ._common import JsonOption, results_console, stdout_kept_for_json, write_json
+from ._common import JsonOption, print_table, results_console, stdout_kept_for_json, write_json
 from ._options import (
     ActivationOption,
+    AllowUnstableOption,
     CalibrationOption,
     CouplingOption,
     InputResistanceOption,
     ModelArgument,
     PositionsOption,
+    SoftmaxClampOption,
     SoftmaxOption,
     TaylorOrderOption,
     TechnologyOption,
@@ -39,13 +41,15 @@ def info(
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
     input_resistance: InputResistanceOption = 0.0,
+    softmax_clamp: SoftmaxClampOption = None,
     tokens: TokensOption = "parallel",
+    allow_unstable: AllowUnstableOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the circuit of a model, or a run file.
 
-    Arrays, nodes and units by layer, time constants, score range, lost bits, depth in stages; --json has every array
-    and term. Of a run file (.h5), show what was run and what came out.
+    Arrays, nodes and devices by layer, volts per logical unit, time constants, score range, lost bits, depth in stages;
+    --json has every array and term. Of a run file (.h5), show what was run and what came out.
     """
     from .. import load_model, map_model
     from ..describe import describe
@@ -64,9 +68,11 @@ def info(
             activation=activation,
             coupling=coupling,
             input_resistance=input_resistance,
+            softmax_clamp=softmax_clamp,
             tokens=tokens,
+            allow_unstable=allow_unstable,
         )
-        found = describe(circuit)
+        found = {"parameters": loaded.parameters, **describe(circuit)}
     if as_json:
         write_json(found)
     else:
@@ -98,6 +104,7 @@ def _show_run(path: str, as_json: bool) -> None:
 
 
 def _show(console: Console, circuit: Circuit, found: dict[str, Any]) -> None:
+    from ..describe import score_line
     from ..energy.report import engineering
 
     console.print(
@@ -105,16 +112,33 @@ def _show(console: Console, circuit: Circuit, found: dict[str, Any]) -> None:
         f"softmax {found['softmax']}, GELU {found['activation']}, coupling {found['coupling']}\n",
         soft_wrap=True,
     )
-    console.print(_table(circuit))
+    print_table(console, _table(circuit))
+    console.print()
+    print_table(console, _units(found["unit_v"]))
     times = found["time_constant_s"]
     lost = found["lost_bits"]
-    console.print(f"\ntime constants  {engineering(times['shortest'], 's')} to {engineering(times['longest'], 's')}")
+    said = ", ".join(f"{what} {found['counts'][what]:,}" for what in ("nodes", "couplings", "products"))
+    console.print(f"\nparameters      {found['parameters']:,}")
+    console.print(f"counts          {said}", soft_wrap=True)
+    console.print(f"time constants  {engineering(times['shortest'], 's')} to {engineering(times['longest'], 's')}")
     if found["score_nats"] is not None:
-        score = found["score_nats"]
-        console.print(f"scores          ±{score['calibrated']:.1f} nats of ±{score['reach']:.1f} ({score['array']})")
+        console.print(f"scores          {score_line(found['score_nats'])}", soft_wrap=True)
     worst = max(lost, key=lambda name: lost[name], default=None)
     console.print("lost bits       " + (f"{lost[worst]:.1f} at most ({worst})" if worst else "none"))
-    console.print(f"depth           {found['depth']} stages")
+    console.print(f"depth           {found['depth']} stages, the longest way from inputs to outputs")
+
+
+def _units(found: dict[str, dict[str, float]]) -> Table:
+    """One row a kind of array: volts that stand for 1."""
+    from ..energy.report import engineering
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("volts that stand for 1", no_wrap=True)
+    table.add_column("least", justify="right", no_wrap=True)
+    table.add_column("most", justify="right", no_wrap=True)
+    for kind, unit in found.items():
+        table.add_row(kind, engineering(unit["least"], "V"), engineering(unit["most"], "V"))
+    return table
 
 
 def _table(circuit: Circuit) -> Table:

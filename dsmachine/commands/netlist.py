@@ -11,6 +11,7 @@ from ..emulator.files import check_target
 from ._common import JsonOption, OverwriteOption, counted, results_console, stdout_kept_for_json, write_json
 from ._options import (
     ActivationOption,
+    AllowUnstableOption,
     CalibrationOption,
     CouplingOption,
     InputResistanceOption,
@@ -43,6 +44,7 @@ def netlist(
     leakage: LeakageOption = False,
     softmax_clamp: SoftmaxClampOption = None,
     softmax_gain: SoftmaxGainOption = 1.0,
+    allow_unstable: AllowUnstableOption = False,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,7 +60,7 @@ def netlist(
     options = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
         "coupling": coupling, "input_resistance": input_resistance, "leakage": leakage,
-        "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain,
+        "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain, "allow_unstable": allow_unstable,
     }  # fmt: skip
     with stdout_kept_for_json(as_json):
         part = mapped_part(model, calibration, prompt, select, position, options, tile=tile is not None)

@@ -141,6 +141,18 @@ def test_verbosity(
     assert capsys.readouterr().err == "".join(f"{level}: x\n" for level in said)
 
 
+def test_a_warning_is_said_once_a_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def examine() -> list[doctor.Part]:
+        for text in ("x", "y", "x"):
+            logging.getLogger("dsmachine.somewhere").warning(text)
+        return []
+
+    monkeypatch.setattr(doctor, "examine", examine)
+    for _ in range(2):
+        assert main(["doctor", "--json"]) == 0
+        assert capsys.readouterr().err == "warning: x\nwarning: y\n"
+
+
 class _Colour(Enum):
     RED = "red"
 

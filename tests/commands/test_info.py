@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.table import Table
 from small_models import CONFIG, write_small
 
 import dsmachine as ds
 from dsmachine.circuits.cells import Product
+from dsmachine.circuits.reference import forward
 from dsmachine.commands import main
+from dsmachine.commands._common import print_table, results_console
 from dsmachine.describe import depths, describe
 
 
@@ -74,8 +77,10 @@ def test_positions_default_to_a_small_circuit(small: str, capfd: pytest.CaptureF
 def test_options_of_the_mapping(small: str, capfd: pytest.CaptureFixture[str]) -> None:
     found = as_json(capfd, small, "--input-resistance", "18", "--tokens", "parallel")
     assert (found["input_resistance"], found["tokens"]) == (18.0, "parallel")
-    assert main(["info", small, "--tokens", "serial"]) == 2
-    assert "tokens 'serial' is not built yet" in capfd.readouterr().err
+    serial = as_json(capfd, small, "--tokens", "serial")
+    assert serial["tokens"] == "serial" and serial["counts"]["couplings"] < found["counts"]["couplings"]
+    assert main(["info", small, "--tokens", "both"]) == 2
+    assert "tokens 'both' is unknown" in capfd.readouterr().err
 
 
 def test_taylor_is_a_deeper_circuit(small: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -90,9 +95,39 @@ def test_text_has_a_row_a_layer(small: str, capfd: pytest.CaptureFixture[str]) -
     assert main(["info", small]) == 0
     out, err = capfd.readouterr()
     assert err == ""
-    for word in ("input", "h.0", "head", "time constants", "scores", "lost bits", "depth"):
+    rows = ("parameters", "counts", "time constants", "scores", "lost bits", "depth")
+    for word in ("input", "h.0", "head", "mlp.act", *rows):
         assert word in out
     assert max(len(line) for line in out.splitlines()[1:]) <= 80
+
+
+def test_units_parameters_and_scores(small: str, capfd: pytest.CaptureFixture[str]) -> None:
+    found = as_json(capfd, small, "--positions", "4")
+    circuit, model = ds.map_model(small, positions=4), ds.load_model(small)
+    assert found["parameters"] == sum(model.tensors[name].size for name in model.tensors)
+    units = np.concatenate([circuit.units(n).reshape(-1) for n in circuit.arrays if n.endswith("mlp.act")])
+    assert found["unit_v"]["mlp.act"] == {"least": pytest.approx(units.min()), "most": pytest.approx(units.max())}
+    assert {"embed", "attn.score", "logits"} <= set(found["unit_v"])
+    # What a forward pass of the calibration text sees, beside the swing at n·kT/q volts a nat.
+    ids = np.asarray(model.tokenize(model.calibration_text))
+    rows = np.lib.stride_tricks.sliding_window_view(ids, 4)
+    most = max(float(np.abs(forward(model, rows)[f"h.{k}.attn.score"]).max()) for k in range(model.config.layers))
+    score = found["score_nats"]
+    assert 0.9 * most <= score["calibrated"] <= most * (1 + 1e-5)
+    nat = ds.load_technology("cmos45").softmax.slope_factor * circuit.thermal_voltage
+    assert score["reach"] == pytest.approx(0.5 / nat)
+
+
+def test_scores_beyond_the_cell_are_said_as_they_are(small: str, capfd: pytest.CaptureFixture[str]) -> None:
+    free, held = (as_json(capfd, small, *more)["score_nats"] for more in ((), ("--softmax-clamp", "0.01")))
+    assert held["calibrated"] == free["calibrated"] > held["reach"] == pytest.approx(0.01)
+
+
+def test_numbers_are_never_cut(capfd: pytest.CaptureFixture[str]) -> None:
+    table = Table("a" * 30, "b" * 70)
+    table.add_row("1" * 30, "2" * 70)
+    print_table(results_console(), table)
+    assert "2" * 70 in capfd.readouterr().out
 
 
 def test_depth_counts_a_cycle_once() -> None:

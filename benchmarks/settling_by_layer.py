@@ -1,0 +1,189 @@
+"""When does each layer settle, counted in time constants of a bare node? Trained models, and random ones by shape.
+
+    python benchmarks/settling_by_layer.py     # after: dsmachine fetch smollm2; threads: OPENBLAS_NUM_THREADS=1
+    python benchmarks/settling_by_layer.py --only gpt2 smollm2
+
+Settled to 8 bits by the strict definition; a layer when the last of its arrays is, for good. Random weights are those
+that training starts from (σ 0.02; GPT-2's residual projections 0.02/sqrt(2 L)), with a vocabulary of 512 tokens and,
+where a shape does not fit into 6 GB, its first layers alone. Their ranges are those of random tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import math
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from common import RESULTS, save
+
+import dsmachine as ds
+from dsmachine.circuits.calibration import Ranges
+from dsmachine.circuits.cells import Coupling
+from dsmachine.circuits.checkpoints import Model
+from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.config import Config
+from dsmachine.circuits.families import FAMILIES
+from dsmachine.circuits.reference import calibrate_ranges
+from dsmachine.emulator.plotting import COLOURS, drawn, new_figure
+
+Array = Any
+BITS, TOLERANCE = 8, 1e-3
+SIGMA, VOCABULARY, TOKENS = 0.02, 512, 8
+RESIDUAL = ("attn.c_proj.weight", "mlp.c_proj.weight")
+TRAINED = {"tiny-shakespeare": 64, "smollm2": 11}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model's published sizes, and how many of its layers are built here."""
+
+    label: str
+    layers: int
+    built: int
+    sizes: dict[str, Any]
+
+    @property
+    def config(self) -> Config:
+        return Config(layers=self.built, vocabulary=VOCABULARY, context=64, **self.sizes)
+
+
+SHAPES = {
+    "gpt2": Shape("GPT-2 124M", 12, 12, {"width": 768, "heads": 12}),
+    "gpt2-medium": Shape("GPT-2-medium 355M", 24, 24, {"width": 1024, "heads": 16}),
+    "opt-1.3b": Shape("OPT-1.3B", 24, 10, {"width": 2048, "heads": 32, "family": "opt", "activation": "relu"}),
+    "llama2-7b": Shape(
+        "Llama-2-7B", 32, 2,
+        {"width": 4096, "heads": 32, "inner": 11008, "family": "llama", "activation": "silu", "tied": False},
+    ),
+}  # fmt: skip
+
+
+class RandomTensors(Mapping[str, Array]):
+    """Weights drawn whenever they are asked for, always the same, so that none is kept beside the circuit's."""
+
+    def __init__(self, config: Config, layers: int) -> None:
+        self.shapes, self.layers = dict(FAMILIES[config.family].shapes(config)), layers
+
+    def __getitem__(self, name: str) -> Array:
+        name = name if name in self.shapes else f"{name}.weight"
+        shape = self.shapes[name]
+        if name.endswith(".bias"):
+            return np.zeros(shape, np.float32)
+        if len(shape) == 1:
+            return np.ones(shape, np.float32)
+        sigma = SIGMA / math.sqrt(2 * self.layers) if name.endswith(RESIDUAL) else SIGMA
+        rng = np.random.default_rng(zlib.crc32(name.encode()))
+        return sigma * rng.standard_normal(shape, np.float32)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.shapes or f"{name}.weight" in self.shapes
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def rows(self, name: str, index: Array) -> Array:
+        return self[name][index]
+
+
+class RandomText(Model):
+    """A model whose text is random tokens."""
+
+    def tokenize(self, text: str, what: str = "prompt") -> list[int]:
+        return [int(i) for i in np.random.default_rng(0).integers(0, VOCABULARY, 2048)]
+
+
+def random_machine(shape: Shape) -> tuple[Circuit, Array]:
+    """(circuit, its input); weights in float32, as the solver wants them, so that it makes no copy."""
+    tensors: Any = RandomTensors(shape.config, shape.layers)
+    model = RandomText(shape.label, shape.config, tensors, "random")
+    ranges = Ranges(calibrate_ranges(model, positions=TOKENS, windows=32, dtype=np.float32))
+    circuit = ds.map_model(model, TOKENS, ranges=ranges)
+    for name, term in circuit.terms.items():
+        if isinstance(term, Coupling) and np.ndim(term.weight) == 2:
+            circuit.terms[name] = replace(term, weight=np.asarray(term.weight, np.float32))
+            del term
+    return circuit, model.embed(np.asarray(model.tokenize("")[-TOKENS:]))
+
+
+def trained_machine(name: str) -> tuple[Circuit, Array]:
+    model, tokens = ds.load_model(name), TRAINED[name]
+    ids = model.tokenize(model.calibration_text)[:tokens]
+    return ds.map_model(model, tokens), model.embed(ids)
+
+
+def measured(name: str) -> tuple[dict[str, Any], dict[str, float]]:
+    """(row of the table, settling time in τ by layer)."""
+    begun = time.perf_counter()
+    circuit, embedded = random_machine(SHAPES[name]) if name in SHAPES else trained_machine(name)
+    tokens = len(embedded)
+    run = ds.transient(circuit, {"embed": embedded}, tolerance=TOLERANCE, settle_bits=BITS)
+    assert run.settled and run.settling_time is not None
+    node = ds.load_technology("cmos45").node
+    tau = node.capacitance / node.conductance
+    layers: dict[str, float] = {}
+    for array, seconds in run.by_array.items():
+        layer = circuit.arrays[array].layer
+        layers[layer] = max(layers.get(layer, 0.0), seconds / tau)
+    each = [value for layer, value in layers.items() if layer != "head"]
+    built = len(each)
+    label = f"{SHAPES[name].label} shape, random" if name in SHAPES else name
+    row = {
+        "model": label,
+        "layers": f"{built} of {SHAPES[name].layers}" if name in SHAPES else str(built),
+        "width": embedded.shape[-1],
+        "tokens": tokens,
+        "first layer τ": each[0],
+        "last layer τ": each[-1],
+        "τ a layer": float(np.polyfit(np.arange(built), each, 1)[0]),
+        "logits τ": float(run.settling_time.max()) / tau,
+        "logits ns": float(run.settling_time.max()) * 1e9,
+        "saturated at rest": sum(run.saturated.values()),
+        "wall_s": time.perf_counter() - begun,
+    }
+    return row, {"tau_s": tau, **layers}
+
+
+@drawn
+def picture(rows: list[dict[str, Any]], by_layer: dict[str, dict[str, float]]) -> Any:
+    """Settling time of each layer, in τ and in ns."""
+    figure = new_figure(7.0, 4.2)
+    ax = figure.subplots()
+    tau = next(iter(by_layer.values()))["tau_s"]
+    for row, colour, marker in zip(rows, COLOURS, "osD^vX", strict=False):
+        each = [v for layer, v in by_layer[row["model"]].items() if layer not in ("head", "tau_s")]
+        label = f"{row['model']}: {row['layers']} layers, {row['tokens']} tokens"
+        style = "--" if "random" in row["model"] else "-"
+        ax.plot(np.arange(1, len(each) + 1), each, style, color=colour, marker=marker, markersize=4, label=label)
+    ax.set_xlabel("layer")
+    ax.set_ylabel(f"settled to {BITS} bits (τ)")
+    ax.set_xlim(0.5, None)
+    ax.set_ylim(0, None)
+    ax.secondary_yaxis("right", functions=(lambda t: t * tau * 1e9, lambda n: n / tau / 1e9)).set_ylabel("time (ns)")
+    ax.legend(loc="lower right", title=f"τ = C/g of a bare node, {tau * 1e9:.3f} ns")
+    return figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", default=[*TRAINED, *SHAPES], choices=[*TRAINED, *SHAPES])
+    rows, by_layer = [], {}
+    for name in parser.parse_args().only:
+        row, layers = measured(name)
+        rows.append(row)
+        by_layer[row["model"]] = layers
+        gc.collect()
+    save("settling_by_layer", rows, by_layer=by_layer)
+    ds.plots.save_figure(picture(rows, by_layer), RESULTS / "settling_by_layer.png", overwrite=True)
+
+
+if __name__ == "__main__":
+    main()
