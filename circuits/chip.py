@@ -43,7 +43,7 @@ def fabricate(
     """One chip. mismatch: relative σ of conductances; vt_mismatch: additive σ, share of the row's largest |G|;
     offset: σ of nodes and tanh pairs, share of full scale; branch_offset: σ [V] of the softmax's branches;
     trim: {"write-verify": σ, "auto-zero": σ} residuals. weight_bits: of the DACs that write weights and biases, over
-    each row's largest |G|; 1 … 24, None: exact. Devices err on top of what is written.
+    each row's largest |G|; 2 … 24, None: exact. Devices err on top of what is written.
 
     Raises Error for spreads outside 0 … 10 and unknown trims.
     """

@@ -56,7 +56,7 @@ class Metadata:
 
     def switch(self, key: str, default: bool) -> bool:
         """True or false."""
-        value = self.values.get(key, default)
+        value = default if self.get(key) is None else self.get(key)
         if not isinstance(value, bool):
             raise self.wrong(key, value, "use true or false")
         return value
@@ -64,7 +64,7 @@ class Metadata:
     def require(self, options: Mapping[str, object]) -> None:
         """Raise `Error` for an option that is there with another value than the one given."""
         for key, accepted in options.items():
-            value = self.values.get(key, accepted)
+            value = accepted if self.get(key) is None else self.get(key)
             if isinstance(value, bool) is not isinstance(accepted, bool) or value != accepted:
                 raise self.unsupported(key, value, f"use a model with {accepted!r}")
 

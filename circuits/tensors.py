@@ -34,6 +34,10 @@ class TensorSource(Mapping[str, Numbers], ABC):
     def shape(self, name: str) -> tuple[int, ...]:
         """Without reading; `KeyError` when absent."""
 
+    def __contains__(self, name: object) -> bool:
+        """Without reading: Mapping's own would decode the tensor."""
+        return any(name == other for other in self)
+
     @abstractmethod
     def encoding(self, name: str) -> Encoding:
         """How its values are stored; `Error` for a way that is not supported."""
@@ -91,6 +95,9 @@ class Tensors(Mapping[str, Numbers]):
 
     def __len__(self) -> int:
         return len(self._stored)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.bare(name) in self._stored  # Mapping's own would decode the tensor
 
     def bare(self, name: str) -> str:
         """The name without the first of the prefixes that it has."""

@@ -12,7 +12,7 @@ from typing import Any
 from .circuits.checkpoints import Model
 from .circuits.circuit import Circuit
 from .emulator.run import Run, transient
-from .tasks import reference_logits
+from .tasks import reference_values
 
 Array = Any
 
@@ -40,7 +40,7 @@ def continue_prompt(model: Model, circuit: Circuit, prompt: str, *, tolerance: f
         written.append(int(run.logical("logits")[0, len(written) - 1].argmax()))
     digital = list(known)
     while len(digital) < total:
-        digital.append(int(reference_logits(model, digital, circuit)[-1].argmax()))
+        digital.append(int(reference_values(model, digital, circuit)["logits"][-1].argmax()))
     count = len(known)
     return Continuation(model.decode(written[count:]), model.decode(digital[count:]), times)
 

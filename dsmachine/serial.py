@@ -8,7 +8,6 @@ reset, load, anneal and read.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,21 +23,21 @@ from .circuits.circuit import Circuit
 from .circuits.errors import Error
 from .circuits.mapping.bank import BANK, HELD, SELECT, WRITE
 from .circuits.mapping.model import calibrate, map_model
-from .circuits.reference import forward
 from .circuits.technology import Technology, load_technology
 from .emulator.observers import Observer
-from .emulator.run import transient
+from .emulator.run import Run, transient
 from .energy.meter import EnergyMeter
+from .tasks import check_saturation, logit_error, reference_values
 
 Array = Any
-log = logging.getLogger(__name__)
+BASIS = "oracle time"  # until when a turn lasts
 
 
 @dataclass(frozen=True)
 class Token:
     """One token's turn: its place and id, when it settled [s] (oracle), what the turn took in all [s] and drew [J];
-    largest droop of the banks so far, as a share of full scale; likeliest and reference: the next token by the machine
-    and by the digital reference of the same text; logit_error: against that reference."""
+    largest droop of the banks so far, as a share of full scale; likeliest and reference: the next token by the
+    machine and by the digital reference of the same text; logit_error: against that reference."""
 
     place: int
     id: int
@@ -84,6 +83,7 @@ class Generated:
             "prompt": self.prompt,
             "text": self.text,
             "hold": self.hold,
+            "basis": BASIS,
             "technology": self.technology,
             "machine_time_s": self.seconds,
             "energy_j": self.joules,
@@ -107,6 +107,7 @@ def generate(
     tolerance: float = 1e-3,
     settle_bits: float = 8,
     precision: str = "float32",
+    allow_saturation: bool = False,
     observers: Callable[[], list[Observer]] = list,
     stage: Callable[[str], None] = lambda name: None,
     **mapping: Any,
@@ -114,8 +115,10 @@ def generate(
     """Continue a prompt by `max_new_tokens` tokens, the likeliest each time, on the serial machine.
 
     hold: switches of the banks, "plain", "low-leakage" or "ideal" (no droop). mapping: options of `map_model`.
+    allow_saturation: read a machine that has nodes on their rails at rest, with a warning, instead of an Error.
     observers: makes those of each token's transient; stage: told what begins, for progress bars.
-    Raises Error for a prompt of one token (the machine anneals from the second on) and beyond the context.
+    Raises Error for a prompt of one token (the machine anneals from the second on), beyond the context, and for a turn
+    that does not settle.
     """
     tech = load_technology(technology) if isinstance(technology, str) else technology
     loaded = load_model(model) if isinstance(model, str) else model
@@ -127,29 +130,54 @@ def generate(
     ranges = calibrate(loaded, positions, **series, allow_unstable=bool(mapping.get("allow_unstable")))
     spread = {"mismatch": mismatch, "vt_mismatch": vt_mismatch, "offset": offset, "trim": trim}
     settings = {"tolerance": tolerance, "settle_bits": settle_bits, "precision": precision}
-    turns: list[Token] = []
+    turns: list[dict[str, Any]] = []
+    read: list[Array] = []
     for place in range(1, positions):
         stage(f"map token {place + 1}")
         circuit = map_model(loaded, positions, technology=tech, tokens="serial", place=place, ranges=ranges, **mapping)
         if place == 1:
-            banks.load(circuit, _first(loaded, ids[0], series))
+            banks.load(circuit, reference_values(loaded, ids[:1], circuit))
         chip = fabricate(circuit, seed=chip_seed, **spread)  # type: ignore[arg-type]
         inputs = {"embed": loaded.embed(ids[: place + 1])[-1:], SELECT: np.eye(positions)[place], **banks.values}
         stage(f"anneal token {place + 1} of {positions}")
         meter = EnergyMeter(tech)
         run = transient(chip, inputs, observers=[meter, *observers()], **settings)  # type: ignore[arg-type]
-        if not run.settled or run.settling_time is None:
-            raise Error(f"token {place} of the prompt {prompt!r} does not settle: lower settle_bits or the mismatch")
-        settled = float(run.settling_time.max())
-        report = meter.report(1, until=settled, basis="oracle time")
-        logits = run.logical("logits")[0, 0]
-        turns.append(_turn(loaded, ids, place, logits, settled, report, banks.lost, series))
+        settled = _settled(run, place)
+        check_saturation(chip, run, allow_saturation)
+        report = meter.report(1, until=settled, basis=BASIS)
+        read.append(run.logical("logits")[0, 0])
+        turns.append(
+            {"place": place, "id": ids[place], "settling_time": settled, "seconds": report.latency}
+            | {"joules": float(report.total[0]), "droop": banks.lost}
+        )
         banks.keep(run, place)
         banks.wait(report.latency)
         if place == len(ids) - 1:
-            ids = [*ids, int(logits.argmax())]
+            ids = [*ids, int(read[-1].argmax())]
+    stage("reference")
+    expected = reference_values(loaded, ids[:-1], circuit)["logits"][1:]
+    tokens = [Token(**turn, **_compared(*rows)) for turn, *rows in zip(turns, read, expected, strict=True)]
     new = ids[len(ids) - max_new_tokens :]
-    return Generated(loaded.name, prompt, loaded.decode(new), hold, tech.name, turns)
+    return Generated(loaded.name, prompt, loaded.decode(new), hold, tech.name, tokens)
+
+
+def _settled(run: Run, place: int) -> float:
+    """When a turn may be read [s]. Raises Error where it does not settle."""
+    if not run.settled or run.settling_time is None:
+        raise Error(
+            f"token {place + 1} has not settled after {run.duration * 1e9:.4g} ns: lower settle_bits, or the chip's "
+            "mismatch and offset"
+        )
+    return float(run.settling_time.max())
+
+
+def _compared(logits: Array, reference: Array) -> dict[str, Any]:
+    """What a turn says beside the digital reference, (V,) each."""
+    return {
+        "likeliest": int(logits.argmax()),
+        "reference": int(reference.argmax()),
+        "logit_error": logit_error(logits[None], reference[None]),
+    }
 
 
 def _length(model: Model, ids: list[int], more: int) -> int:
@@ -159,38 +187,6 @@ def _length(model: Model, ids: list[int], more: int) -> int:
     most = model.config.context - len(ids) + 1
     fix = f"use a whole number, 1 … {most}: prompt and answer share the context of {model.name}"
     return len(ids) + checks.whole("max_new_tokens", more, 1, most, fix) - 1
-
-
-def _first(model: Model, token: int, series: Mapping[str, Any]) -> dict[str, Array]:
-    """Activations of the first token by the digital reference."""
-    return forward(model, [token], **_reference_options(series), dtype=np.float32)
-
-
-def _reference_options(series: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of `map_model` in the reference's words."""
-    softmax, activation = series.get("softmax"), series.get("activation", "tanh-pair")
-    return {
-        "softmax": {None: None, "translinear": "exact"}.get(softmax, softmax),
-        "order": series.get("order") or 3,
-        "activation": None if activation == "tanh-pair" else activation,
-    }
-
-
-def _turn(
-    model: Model,
-    ids: list[int],
-    place: int,
-    logits: Array,
-    settled: float,
-    report: Any,
-    droop: float,
-    series: Mapping[str, Any],
-) -> Token:
-    reference = forward(model, ids[: place + 1], **_reference_options(series), dtype=np.float32)["logits"][-1]
-    error = np.abs(logits - reference).max() / np.abs(reference - reference.mean()).max()
-    likeliest, expected = int(logits.argmax()), int(reference.argmax())
-    joules = float(report.total[0])
-    return Token(place, ids[place], settled, report.latency, joules, droop, likeliest, expected, float(error))
 
 
 class _Banks:
@@ -220,11 +216,9 @@ class _Banks:
             held[place] = run.logical(name.removesuffix(HELD) + BANK)[0, place]
 
     def wait(self, seconds: float) -> None:
-        """Droop for so long; `lost` is the largest loss of any capacitor so far, as a share of full scale."""
+        """Droop for so long. `lost`: the most that a capacitor can have lost so far, as a share of full scale."""
         for name, held in self.values.items():
-            left = drooped(held * self._units[name], seconds, self.amperes, self.farads) / self._units[name]
-            self.values[name] = left
-        if self.values:
-            name = next(iter(self.values))
-            volts = float(np.max(self._units[name] * self._scales[name]))
-            self.lost += self.amperes * seconds / self.farads / volts
+            unit = self._units[name]
+            self.values[name] = drooped(held * unit, seconds, self.amperes, self.farads) / unit
+        volts = min(float(np.min(unit * self._scales[name])) for name, unit in self._units.items())
+        self.lost = min(1.0, self.lost + self.amperes * seconds / self.farads / volts)

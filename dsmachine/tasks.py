@@ -190,7 +190,7 @@ def anneal(
     """Relax a language model on a prompt, as one circuit, until it has settled; weigh it; compare it.
 
     Ideal and noiseless by default. Names and units of the imperfections: `map_model`, `fabricate` and `transient`.
-    dac_bits, adc_bits: of the converters that write the inputs and read the logits, over each node's rail; 1 … 24,
+    dac_bits, adc_bits: of the converters that write the inputs and read the logits, over each node's rail; 2 … 24,
     None: exact.
     With noise the machine settles without it first and is then read at the end of a noisy window.
     tolerance: of the finite elements, 1e-3 by default. observers see the noiseless transient,
@@ -223,7 +223,7 @@ def anneal(
         branch_offset=branch_offset, trim=trim, weight_bits=weight_bits,
     )  # fmt: skip
     inputs = {"embed": _converted(dac, circuit, "embed", loaded.embed(ids))}
-    _check_saturation(chip, operating_point(chip, inputs, precision=precision), allow_saturation)
+    check_saturation(chip, operating_point(chip, inputs, precision=precision), allow_saturation)
     watch("solve", "anneal")
     meter = EnergyMeter(tech, dac_bits=dac_bits, adc_bits=adc_bits)
     stepped = noise == "off" and method == "stepper"
@@ -241,7 +241,7 @@ def anneal(
     watch("timer")
     timer = _timer(loaded, chip, len(ids), settle_bits, precision, timer_prompts, dac)
     watch("reference")
-    reference = reference_logits(loaded, ids, circuit)
+    reference = reference_values(loaded, ids, circuit)["logits"]
     watch("")
     settled = np.asarray((run if read is None else read).logical("logits")[0], float)
     logits = _converted(adc, circuit, "logits", settled)
@@ -280,21 +280,20 @@ def recorders() -> list[Observer]:
     return [ErrorByLayer(), Probe(["logits"])]
 
 
-def reference_logits(model: Model, ids: list[int], circuit: Circuit) -> Array:
-    """Logits (P, V) of the digital reference with the attention and activation that the circuit has."""
+def reference_values(model: Model, ids: list[int], circuit: Circuit) -> dict[str, Array]:
+    """Activations of the digital reference with the attention and activation that the circuit has, `logits` (P, V)."""
     softmax, _, order = str(circuit.notes["softmax"]).partition(" ")
     activation = str(circuit.notes["activation"])
-    values = forward(
+    return forward(
         model,
         ids,
         softmax="exact" if softmax == "translinear" else "taylor",
         order=int(order or 3),
         activation=None if activation == "tanh-pair" else activation,
     )
-    return values["logits"]
 
 
-def _check_saturation(chip: Chip, run: Run, allowed: bool) -> None:
+def check_saturation(chip: Chip, run: Run, allowed: bool) -> None:
     """Error, or a warning where it is allowed, when a node is on its rail at the operating point: its value is lost."""
     if not run.saturated:
         return

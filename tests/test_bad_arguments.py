@@ -144,7 +144,7 @@ def test_terms(build: Build, words: tuple[str, ...]) -> None:
         ({"branch_offset": 10}, ("branch_offset is 10", "volts", "10 mV")),
         ({"branch_offset": "10 mV"}, ("branch_offset is '10 mV'", "volts")),
         ({"branch_offset": -0.01}, ("branch_offset is -0.01",)),
-        ({"weight_bits": 0}, ("weight_bits is 0", "1 … 24")),
+        ({"weight_bits": 0}, ("weight_bits is 0", "2 … 24")),
         ({"weight_bits": 8.0}, ("weight_bits is 8.0", "whole number")),
         ({"weight_bits": True}, ("weight_bits is True",)),
         ({"trim": "auto-zero"}, ("trim is 'auto-zero'", "trim={'auto-zero': 0.001}")),
@@ -203,4 +203,4 @@ def test_map_model(small: Path, options: dict[str, Any], words: tuple[str, ...])
 def test_anneal(small: Path) -> None:
     refused(lambda: ds.anneal(str(small), PROMPT, timer_prompts=2.5), "timer_prompts is 2.5", "whole number")
     for name in ("dac_bits", "adc_bits", "weight_bits"):
-        refused(lambda name=name: ds.anneal(str(small), PROMPT, **{name: 25}), f"{name} is 25", "1 … 24", "None")
+        refused(lambda name=name: ds.anneal(str(small), PROMPT, **{name: 25}), f"{name} is 25", "2 … 24", "None")

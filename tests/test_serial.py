@@ -78,15 +78,16 @@ def test_it_writes_what_the_reference_writes() -> None:
     found = ds.generate(model, TEXT, max_new_tokens=5, hold="ideal")
     assert found.text == greedy(model, TEXT, 5)
     assert len(found.tokens) == len(model.encode(TEXT)) + 3  # the first is loaded, the last not read
-    assert max(token.logit_error for token in found.tokens) < 2e-3 and found.agreement == 1
+    assert max(token.logit_error for token in found.tokens) < 2.0**-8 and found.agreement == 1
     assert all(token.droop == 0 for token in found.tokens)
     assert found.seconds == pytest.approx(sum(token.seconds for token in found.tokens)) and found.joules > 0
 
 
 def test_banks_droop_with_the_machines_own_time() -> None:
-    leaky = load_technology(overrides={"switch.off_current": 69e-9})  # a thousand times a plain switch
-    found = [ds.generate("tiny-shakespeare", TEXT, max_new_tokens=2, technology=leaky, hold=hold) for hold in HOLDS[:2]]
-    for run, amperes in zip(found, (69e-9, 0.69e-12), strict=True):
+    leaky = load_technology(overrides={"switch.off_current": 69e-11})  # ten times a plain switch
+    options: dict[str, Any] = {"max_new_tokens": 2, "technology": leaky}
+    found = [ds.generate("tiny-shakespeare", TEXT, hold=hold, **options) for hold in HOLDS[:2]]
+    for run, amperes in zip(found, (69e-11, 0.69e-12), strict=True):
         waited = sum(token.seconds for token in run.tokens[:-1])
         assert run.tokens[-1].droop == pytest.approx(amperes * waited / 49e-15 / (0.5 / 1.5), rel=1e-6)
     assert found[0].tokens[-1].logit_error > 10 * found[1].tokens[-1].logit_error
@@ -101,6 +102,30 @@ def test_a_hold_capacitor() -> None:
     assert leakage(tech, "ideal") == 0 and leakage(tech, "low-leakage") == pytest.approx(0.69e-12)
     hot = load_technology(temperature=320.15)
     assert leakage(hot, "low-leakage") == pytest.approx(4 * 0.69e-12)
+
+
+@pytest.mark.parametrize("name", ["tiny-shakespeare", "tiny-shakespeare-taylor3"])
+def test_it_is_one_machine_at_every_token(name: str) -> None:
+    """Nodes, capacitors, units and conductances do not depend on the token; rotary positions and shut branches do."""
+    model = ds.load_model(name)
+    ranges = calibrate(model, 12)
+    first, last = (ds.map_model(model, 12, tokens="serial", place=place, ranges=ranges) for place in (1, 11))
+    assert first.node_count() == last.node_count()
+    for array, node in first.arrays.items():
+        other = last.arrays[array]
+        assert np.allclose(node.capacitance, other.capacitance, rtol=1e-12, atol=0), array
+        assert np.allclose(node.unit, other.unit, rtol=1e-12, atol=0), array
+    for term, cell in first.terms.items():
+        if hasattr(cell, "siemens"):
+            assert np.allclose(cell.siemens(first), last.terms[term].siemens(last), rtol=1e-12, atol=0), term  # type: ignore[attr-defined]
+
+
+def test_a_prompt_on_the_rails_is_refused_or_said(caplog: pytest.LogCaptureFixture) -> None:
+    tight = load_technology(overrides={"supply.headroom": 0.8})
+    with pytest.raises(ds.Error, match="saturate at the operating point"):
+        ds.generate("tiny-shakespeare", "ZZZZ qqq xx", max_new_tokens=1, technology=tight)
+    ds.generate("tiny-shakespeare", "ZZ", max_new_tokens=1, technology=tight, allow_saturation=True)
+    assert "saturate at the operating point" in caplog.text
 
 
 def test_banks_are_written_by_the_machine_not_by_converters() -> None:

@@ -1,8 +1,9 @@
 """Converters: what a DAC can write and an ADC can tell apart, `bits` over a range of ±R.
 
-    q(v) = clip(Δ round(v/Δ) + offset, ±R),        Δ = 2R / 2^bits
+    q(v) = clip(Δ round(v/Δ) + offset, ±R),        Δ = 2R / (2^bits − 2)
 
-Mid-tread: 0 is a level, and both ends are. The error of what stays inside is uniform in ±Δ/2, so its variance is Δ²/12.
+Mid-tread and symmetric, as a sign and a magnitude: 0 is a level, both ends are, one code of 2^bits is spare. The error
+of what stays inside is uniform in ±Δ/2, so its variance is Δ²/12.
 Ranges:
 
     inputs, read-out   the rail of each node (its full scale where it has none)
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
     from ..circuit import Circuit
 
 Array = Any
-MOST_BITS = 24
+LEAST_BITS, MOST_BITS = 2, 24
 
 
 @dataclass(frozen=True)
 class Converter:
-    """An ideal uniform quantiser. bits: 1 … 24; offset: added to every level, in the unit of what is converted.
+    """An ideal uniform quantiser. bits: 2 … 24; offset: added to every level, in the unit of what is converted.
 
     name: what an error calls it.
     """
@@ -41,12 +42,13 @@ class Converter:
     name: str = "bits"
 
     def __post_init__(self) -> None:
-        checks.whole(self.name, self.bits, 1, MOST_BITS, f"use a whole number, 1 … {MOST_BITS}, or None (exact)")
+        fix = f"use a whole number, {LEAST_BITS} … {MOST_BITS}, or None (exact)"
+        checks.whole(self.name, self.bits, LEAST_BITS, MOST_BITS, fix)
         checks.values(f"offset of a converter of {self.bits} bits", self.offset)
 
     def step(self, reach: Array) -> Array:
         """Δ for a range of ±reach."""
-        return 2 * np.asarray(reach, float) / 2**self.bits
+        return 2 * np.asarray(reach, float) / (2**self.bits - 2)
 
     def __call__(self, v: Array, reach: Array) -> Array:
         """q(v), for a range of ±reach (broadcastable); 0 where reach is 0."""
@@ -62,5 +64,5 @@ class Converter:
 
 
 def converter(name: str, bits: int | None) -> Converter | None:
-    """The converter of so many bits; None for none. Raises Error for bits outside 1 … 24."""
+    """The converter of so many bits; None for none. Raises Error for bits outside 2 … 24."""
     return None if bits is None else Converter(bits, name=name)

@@ -138,14 +138,14 @@ class TailDrive(Term):
 
 
 def tails(circuit: Circuit, pair: Softmax, junction_capacitance: float) -> TailNode:
-    """The tails of a pair.
+    """The tails of a pair: every branch that the target's nodes have hangs a junction on its row's, shut or not.
 
     Their unit is nV_T of the source's nodes, which a row shares; full scale: the largest of the row's inputs.
     """
     view = pair.source
     shape = circuit.arrays[pair.target].shape
     exists = np.broadcast_to(True if pair.exists is None else pair.exists, shape)
-    count = exists.sum(axis=-1, keepdims=True)
+    hung = np.sum(circuit.arrays[pair.target].present, axis=-1, keepdims=True)
     unit, full = (np.asarray(view.of(of(view.array)[None])[0]) for of in (circuit.units, circuit.full_scale))
     volts = float(unit.max()) / pair.gain
     reach = np.broadcast_to(full * pair.gain, shape).max(axis=-1, keepdims=True, where=exists, initial=1e-12)
@@ -154,8 +154,8 @@ def tails(circuit: Circuit, pair: Softmax, junction_capacitance: float) -> TailN
         (*shape[:-1], 1),
         unit=volts,
         full_scale=volts * reach,
-        capacitance=np.maximum(count, 1) * junction_capacitance,
+        capacitance=np.maximum(hung, 1) * junction_capacitance,
         conductance=pair.tail_current / volts,
-        exists=count > 0,
+        exists=exists.any(axis=-1, keepdims=True),
         layer=circuit.arrays[pair.target].layer,
     )

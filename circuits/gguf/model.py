@@ -32,8 +32,8 @@ def read_sizes(metadata: Metadata, tied: bool) -> Config:
     architecture = metadata.get(ARCHITECTURE)
     if architecture != "llama":
         raise metadata.unsupported(ARCHITECTURE, architecture, "use a model of Llama architecture ('llama')")
-    parts = metadata.natural("split.count", default=1)
-    if parts > 1:
+    parts = metadata.get("split.count") or 1  # 0 in files that were merged
+    if parts != 1:
         raise metadata.unsupported("split.count", parts, "merge the parts into one file")
     width, heads = metadata.natural("llama.embedding_length"), metadata.natural("llama.attention.head_count")
     config = Config(
@@ -41,7 +41,7 @@ def read_sizes(metadata: Metadata, tied: bool) -> Config:
         width=width,
         heads=heads,
         context=metadata.natural("llama.context_length"),
-        vocabulary=metadata.natural("llama.vocab_size", default=len(metadata.get("tokenizer.ggml.tokens") or ())),
+        vocabulary=metadata.natural("llama.vocab_size", default=_count(metadata.get("tokenizer.ggml.tokens"))),
         epsilon=metadata.number("llama.attention.layer_norm_rms_epsilon", most=1),
         activation="silu",
         softmax=metadata.text(SOFTMAX_KEY, SOFTMAXES, "exact"),
@@ -54,6 +54,11 @@ def read_sizes(metadata: Metadata, tied: bool) -> Config:
     )
     check_heads(metadata, config, "llama.attention.head_count_kv", "llama.attention.key_length")
     return config
+
+
+def _count(words: object) -> int:
+    """Tokens of a list; 0 of what is none, which is no vocabulary."""
+    return len(words) if isinstance(words, list | tuple) else 0
 
 
 def _head_width(metadata: Metadata, width: int, heads: int) -> int:

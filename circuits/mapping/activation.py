@@ -47,7 +47,8 @@ def map_gated_silu(b: Builder, name: str, gate: str, up: str, width: int) -> str
     arg, silu, act = (f"{name}.{part}" for part in ("arg", "silu", "act"))
     b.nodes(arg, shape, spread=b.ranges.spread(gate, shape) / 2)
     b.each(arg, gate, arg, 0.5)
-    _half_and_product(b, _tanh(b, name, arg, shape), gate, silu, shape, b.ranges.spread(gate, shape))
+    most = np.maximum(b.ranges.spread(gate, shape), b.ranges.spread(silu, shape))  # a series of tanh may pass 1
+    _half_and_product(b, _tanh(b, name, arg, shape), gate, silu, shape, most)
     b.nodes(act, shape, spread=b.ranges.spread(silu, shape) * b.ranges.spread(up, shape))
     b.circuit.multiply(act, silu, up, act, "pd,pd->pd")
     return act

@@ -82,7 +82,8 @@ def map_attention(b: Builder, name: str, q: View, k: View, v: View, heads: Heads
     """
     if b.serial:
         k, v = banked(b, f"{name}.k", k), banked(b, f"{name}.v", v)
-    exists = causal(heads.count, b.places, b.keys)
+    attended = causal(heads.count, b.places, b.keys)
+    exists = np.ones_like(attended) if b.serial else attended  # a serial machine has every branch, and shuts some
     score = f"{name}.score"
     if b.softmax == "translinear":
         _score_nodes(b, score, exists)
@@ -90,8 +91,8 @@ def map_attention(b: Builder, name: str, q: View, k: View, v: View, heads: Heads
         b.nodes(score, exists.shape, exists=exists, position_axis=1)
     b.circuit.multiply(score, q, k, score, spec, gain=heads.width**-0.5)
     if b.softmax == "translinear":
-        return _translinear(b, name, score, v, exists, heads)
-    return _taylor(b, name, score, v, exists, heads)
+        return _translinear(b, name, score, v, exists, attended, heads)
+    return _taylor(b, name, score, v, exists, attended, heads)
 
 
 def _nat_unit(b: Builder) -> float:
@@ -133,14 +134,14 @@ def warn_of_held_scores(b: Builder) -> None:
         )  # fmt: skip
 
 
-def _translinear(b: Builder, name: str, score: str, v: View, exists: Array, heads: Heads) -> View:
+def _translinear(b: Builder, name: str, score: str, v: View, exists: Array, attended: Array, heads: Heads) -> View:
     p = b.positions
     prob, context = f"{name}.prob", f"{name}.context"
     b.nodes(prob, exists.shape, spread=np.ones(exists.shape), exists=exists)
     cell = b.technology.softmax
     floor = cell.leakage_floor if b.leakage else None
     b.circuit.softmax(
-        prob, score, prob, exists=exists, gain=b.softmax_gain, floor=floor,
+        prob, score, prob, exists=attended, gain=b.softmax_gain, floor=floor,
         tail_current=cell.tail_current, junction_capacitance=cell.junction_capacitance,
     )  # fmt: skip
     b.nodes(context, (p, heads.count * heads.width), spread=_mean_of(b, v, heads))
@@ -155,7 +156,7 @@ def _mean_of(b: Builder, v: View, heads: Heads) -> Array:
     return np.repeat(most[:, :, None], heads.shared, axis=2).reshape(b.positions, -1)
 
 
-def _taylor(b: Builder, name: str, score: str, v: View, exists: Array, heads: Heads) -> View:
+def _taylor(b: Builder, name: str, score: str, v: View, exists: Array, attended: Array, heads: Heads) -> View:
     p = b.positions
     exp, total, context = f"{name}.exp", f"{name}.expsum", f"{name}.context"
     reach = b.circuit.full_scale(score)
@@ -167,7 +168,7 @@ def _taylor(b: Builder, name: str, score: str, v: View, exists: Array, heads: He
         powers.append(power)
     largest = b.ranges.spread(exp, exists.shape, position_axis=1)
     b.nodes(exp, exists.shape, spread=largest, exists=exists)
-    b.circuit.bias(f"{exp}.one", exp, exists.astype(float), programmable=False)
+    b.circuit.bias(f"{exp}.one", exp, attended.astype(float), programmable=False)
     for n, power in enumerate(powers, start=1):
         b.each(f"{exp}.{n}", power, exp, 1 / math.factorial(n))
     spread = _sum_range(b, total, largest, exists)

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 HIGHEST_ORDER = 64
 WARNED_BITS = 1.05  # of swing: more than the one bit, to a printed tenth, that an array may lose in silence
 SOFTMAXES = ("translinear", "taylor")
+SERIES_OF = {"gelu": ("taylor", "paper"), "silu": ("taylor",), "relu": ()}
 TOKENS = ("parallel", "serial")
 COUPLINGS = ("buffered", "balanced", "passive")
 FAMILIES = {"gpt2": gpt2.build, "opt": opt.build, "llama": llama.build}
@@ -177,6 +178,9 @@ def _resolved(model: Model, positions: int, softmax: str | None, order: int | No
     softmax = softmax or ("taylor" if model.config.softmax != "exact" else "translinear")
     _check_known("softmax", softmax, SOFTMAXES)
     _check_known("activation", activation, ACTIVATIONS)
+    own = model.config.activation
+    if activation not in ("tanh-pair", *SERIES_OF[own]):
+        raise Error(f"activation {activation!r} is no way to build the {own} of {model.name!r}: leave it out")
     return softmax, _order(softmax, order)
 
 

@@ -41,6 +41,9 @@ def generate(
     trim: Annotated[str, typer.Option(help="none, or what trimming leaves: write-verify=σ,auto-zero=σ.")] = "none",
     chip_seed: Annotated[int, typer.Option(help="Which chip: all static draws.")] = 0,
     tolerance: Annotated[float, typer.Option(help="Local error of the solver, share of full scale.")] = 1e-3,
+    allow_saturation: Annotated[
+        bool, typer.Option("--allow-saturation", help="Read a machine that has nodes on their rails.")
+    ] = False,
     settle_bits: Annotated[float, typer.Option(help="Settled means within 2⁻ᵇ: when a token is read.")] = 8,
     precision: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
     as_json: JsonOption = False,
@@ -57,7 +60,9 @@ def generate(
         "max_new_tokens": max_new_tokens, "hold": hold, "technology": technology, "softmax": softmax,
         "order": taylor_order, "activation": activation, "softmax_clamp": softmax_clamp, "mismatch": mismatch,
         "vt_mismatch": vt_mismatch, "offset": offset, "trim": parse_trim(trim), "chip_seed": chip_seed,
-        "tolerance": tolerance, "settle_bits": settle_bits, "precision": precision, "allow_unstable": allow_unstable,
+        "tolerance": tolerance, "settle_bits": settle_bits, "precision": precision,
+        "allow_saturation": allow_saturation,
+        "allow_unstable": allow_unstable,
     }  # fmt: skip
     with stdout_kept_for_json(as_json), stage_progress() as stage:
         found: Generated = run(
@@ -79,8 +84,8 @@ def _show(found: object) -> None:
     last, slowest = turns[-1], max(token.settling_time for token in turns)
     rows = {
         "text": f"{found.prompt}{found.text}",
-        "written": f"{len(turns)} tokens annealed in {engineering(found.seconds, 's')} of machine time, each settled "
-        f"within {engineering(slowest, 's')}",
+        "annealed": f"{len(turns)} tokens, prompt included, in {engineering(found.seconds, 's')} of machine time; each "
+        f"read when it had settled (oracle time), after {engineering(slowest, 's')} at the latest",
         "energy": f"{engineering(found.joules / len(turns), 'J')} a token drawn from the supply",
         "banks": f"{found.hold} switches, drooped by {last.droop:.2%} of full scale at the end",
         "agreement": f"{found.agreement:.0%} of the tokens are the digital reference's choice; "

@@ -22,17 +22,17 @@ def test_the_error_is_uniform(bits: int) -> None:
     """Variance Δ²/12, no mean, never beyond Δ/2."""
     v = np.random.default_rng(bits).uniform(-REACH, REACH, 200_000)
     error = Converter(bits)(v, REACH) - v
-    step = 2 * REACH / 2**bits
+    step = 2 * REACH / (2**bits - 2)
     assert np.abs(error).max() <= step / 2 * (1 + 1e-9)
     assert error.var() == pytest.approx(step**2 / 12, rel=0.02)
     assert abs(error.mean()) < 4 * step / np.sqrt(12 * len(v))
 
 
 def test_levels() -> None:
-    """Mid-tread: 0 and both ends are levels; monotone; saturates."""
+    """Mid-tread: 0 and both ends are levels, fewer than there are codes; monotone; saturates."""
     v = np.linspace(-1, 1, 4001)
     found = Converter(3)(v, REACH)
-    assert np.unique(found) == pytest.approx(np.arange(-4, 5) / 8)
+    assert np.unique(found) == pytest.approx(np.arange(-3, 4) / 6)
     assert (np.diff(found) >= 0).all()
     assert (found[v > REACH] == REACH).all() and (found[v < -REACH] == -REACH).all()
     assert Converter(3)(0.0, REACH) == 0.0
@@ -49,7 +49,7 @@ def test_nodes_convert_over_their_own_rails() -> None:
     circuit = ds.Circuit("two")
     circuit.clamp("u", (2,), unit=np.array([0.1, 0.2]), rail=0.4)
     found = Converter(2).nodes(circuit, "u", np.array([[1.2, 1.2]]))
-    assert found == pytest.approx(np.array([[0.2 / 0.1, 0.2 / 0.2]]))  # 0.12 V and 0.24 V on levels of 0.2 V
+    assert found == pytest.approx(np.array([[0.0 / 0.1, 0.4 / 0.2]]))  # 0.12 V and 0.24 V on levels of 0.4 V
 
 
 @pytest.mark.parametrize("options", [{}, {"balanced": True}])
@@ -63,13 +63,13 @@ def test_weights_are_on_the_levels_of_their_row(options: dict[str, Any]) -> None
     circuit.bias("b", "v", rng.normal(size=30))
     chip = ds.fabricate(circuit, weight_bits=6).circuit
     exact, found = (c.terms["w"].siemens(c) for c in (circuit, chip))  # type: ignore[attr-defined]
-    step = 2 * np.abs(exact).max(axis=1, keepdims=True) / 2**6
+    step = 2 * np.abs(exact).max(axis=1, keepdims=True) / (2**6 - 2)
     assert found / step == pytest.approx(np.round(exact / step), abs=1e-9)
     assert ((found - exact) / step).var() == pytest.approx(1 / 12, rel=0.1)
     assert (chip.terms["fixed"].weight == circuit.terms["fixed"].weight).all()  # type: ignore[attr-defined]
     volts = circuit.terms["b"].value * circuit.units("v")  # type: ignore[attr-defined]
     off = np.abs(chip.terms["b"].value * circuit.units("v") - volts)  # type: ignore[attr-defined]
-    assert 0 < off.max() <= np.abs(volts).max() / 2**6 * (1 + 1e-9)
+    assert 0 < off.max() <= np.abs(volts).max() / (2**6 - 2) * (1 + 1e-9)
 
 
 def test_one_weight_a_node_is_on_the_levels_of_its_array() -> None:
@@ -78,7 +78,7 @@ def test_one_weight_a_node_is_on_the_levels_of_its_array() -> None:
     circuit.nodes("v", (5,))
     circuit.couple("w", "u", "v", np.array([1.0, -0.3, 0.0, 0.26, 0.6]))
     weight = ds.fabricate(circuit, weight_bits=3).circuit.terms["w"].weight  # type: ignore[attr-defined]
-    assert weight == pytest.approx([1.0, -0.25, 0.0, 0.25, 0.5])
+    assert weight == pytest.approx([1.0, -1 / 3, 0.0, 1 / 3, 2 / 3])
 
 
 def logits(machine: Any, embed: Array, adc: int | None = None) -> Array:

@@ -17,7 +17,7 @@ def test_text_and_json(capfd: pytest.CaptureFixture[str]) -> None:
     assert err == ""
     found = json.loads(out)
     assert set(found) == {
-        "model", "prompt", "text", "hold", "technology", "machine_time_s", "energy_j", "agreement", "tokens"
+        "model", "prompt", "text", "hold", "basis", "technology", "machine_time_s", "energy_j", "agreement", "tokens"
     }  # fmt: skip
     assert len(found["text"]) == 2 and len(found["tokens"]) == len(PROMPT)
     assert found["machine_time_s"] == pytest.approx(sum(token["seconds"] for token in found["tokens"]))
