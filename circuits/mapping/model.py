@@ -58,7 +58,8 @@ def map_model(
     leakage: branches of the translinear softmax leak, technology.softmax.leakage_floor nats under their row's maximum.
     softmax_clamp [nats]: scores are held at ± so much by their nodes' rails; None: at the swing, with a warning.
     softmax_gain: nats that the translinear softmax makes of one; nV_T at calibration over nV_T now, so T_then / T_now.
-    ranges: what `calibrate` found for the same positions, softmax, order and activation; None: calibrate now.
+    ranges: what `calibrate` found for the same positions, softmax, order and activation, or that `scaled` to fewer
+        units; None: calibrate now.
     Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
     with it and whose Σe is not positive, and couplings beyond the device.
     """
@@ -90,6 +91,7 @@ def map_model(
         "leakage": leakage,
         "softmax_clamp": softmax_clamp,
         "softmax_gain": softmax_gain,
+        "scaling": ranges.scaling,
         "tokens": tokens,
         "technology": tech.name,
         "technology_values": {key: value for key, value, *_ in tech.describe()},
