@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from pretrained import converters, mismatch, noise, parity, softmax
+from pretrained import converters, mismatch, noise, parity, pictures, softmax, stepper
 from pretrained.bench import CALIBRATED_ON, Bench
 
 PARTS = {
@@ -21,6 +21,8 @@ PARTS = {
     "mismatch": mismatch.run,
     "converters": converters.run,
     "noise": noise.run,
+    "stepper": stepper.run,
+    "pictures": pictures.run,
 }
 
 

@@ -17,13 +17,13 @@ from .bench import Bench, Rows
 
 LEVELS = {
     "mismatch": (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3),
-    "vt_mismatch": (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.02),
-    "offset": (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1),
+    "vt_mismatch": (0.001, 0.003, 0.01, 0.02),
+    "offset": (0.001, 0.003, 0.01, 0.03, 0.1),
 }
-BRACKETS = {"mismatch": (0.001, 0.05), "vt_mismatch": (0.0003, 0.01), "offset": (0.0001, 0.003)}
+BRACKETS = {"mismatch": (0.003, 0.012), "vt_mismatch": (0.001, 0.004), "offset": (0.0003, 0.0012)}
 DEVICE = {"mismatch": 0.02, "vt_mismatch": 0.02, "offset": 0.06}  # 120n/1µ: 10 mV of Vt, 1.5 %·µm of β, 20 mV of a node
 LOSS = 0.05  # of perplexity, which the trim may cost
-HALVINGS = 5
+HALVINGS = 3
 CHIPS = (0, 1)
 KINDS: dict[str, Callable[[Term], bool]] = {
     "the checkpoint's weights": lambda term: term.kind == "coupling" and term.programmable,

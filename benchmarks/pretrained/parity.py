@@ -10,28 +10,32 @@ from dsmachine.tasks import argmax_agreement, logit_error
 
 from .bench import Bench, Rows
 
-WIDE = 50.0  # V: no node, and no score, is near it
+REACH = 17.3  # nats that scores may have at ±0.5 V; the text's go to ±70
+WIDE_V, WIDE_NATS = 50.0, 86.0  # beyond any node's, and any score's, range
 HEADROOMS = (1.2, 1.5, 2.0, 3.0)
 
 
 def run(bench: Bench) -> None:
     rows = Rows("parity", fresh=bench.fresh)
-    rows.row({"calibration": "–", "headroom": 0, "swing_v": 0}, lambda: {"perplexity": _reference(bench)})
-    for calibration in ("long", "short"):
-        for headroom in HEADROOMS:
-            key = {"calibration": calibration, "headroom": headroom, "swing_v": 0.5}
-            rows.row(key, lambda key=key: _compared(bench, **key))
-    key = {"calibration": "long", "headroom": 3.0, "swing_v": WIDE}
-    rows.row(key, lambda key=key: _compared(bench, **key))
+    key = {"calibration": "–", "headroom": 0, "swing_v": 0, "scores": 0}
+    rows.row(key, lambda: {"perplexity": _reference(bench)})
+    cases = [("long", headroom, 0.5, REACH) for headroom in HEADROOMS]
+    cases += [("long", 3.0, WIDE_V, WIDE_NATS), ("long", 2.0, 0.5, WIDE_NATS), ("long", 1.5, 0.5, WIDE_NATS)]
+    cases += [("short", headroom, 0.5, nats) for headroom in (1.5, 3.0) for nats in (REACH, WIDE_NATS)]
+    for calibration, headroom, swing, nats in cases:
+        key = {"calibration": calibration, "headroom": headroom, "swing_v": swing, "scores": nats}
+        rows.row(key, lambda key=key: _compared(bench, **key))
 
 
 def _reference(bench: Bench) -> float:
     return perplexity(bench.reference, bench.ids)
 
 
-def _compared(bench: Bench, calibration: str, headroom: float, swing_v: float) -> dict[str, Any]:
+def _compared(bench: Bench, calibration: str, headroom: float, swing_v: float, scores: float) -> dict[str, Any]:
+    """scores: nats at which they are held, by volts a nat that no pair has (an ideal divider in front of it)."""
     at = replace(bench, calibration=calibration, headroom=headroom)
-    logits, saturated = at.read(at.circuit({"supply.swing": swing_v}))
+    slope = 1.12 * (swing_v / 0.5) * (REACH / scores)
+    logits, saturated = at.read(at.circuit({"supply.swing": swing_v, "softmax.slope_factor": slope}))
     agreed = argmax_agreement(logits, bench.reference)
     return {
         "perplexity": perplexity(logits, bench.ids),
