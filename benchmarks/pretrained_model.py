@@ -21,6 +21,7 @@ PARTS = {
     "mismatch": mismatch.run,
     "converters": converters.run,
     "noise": noise.run,
+    "calibration": parity.shorter,
     "stepper": stepper.run,
     "pictures": pictures.run,
 }
