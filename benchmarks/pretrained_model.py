@@ -21,6 +21,7 @@ PARTS = {
     "mismatch": mismatch.run,
     "converters": converters.run,
     "noise": noise.run,
+    "where": mismatch.where,
     "calibration": parity.shorter,
     "stepper": stepper.run,
     "pictures": pictures.run,

@@ -51,7 +51,6 @@ def run(bench: Bench) -> None:
     trims = Rows("trim", fresh=bench.fresh)
     found = {kind: [study.threshold(trims, kind, chip) for chip in CHIPS] for kind in LEVELS}
     _trimmed(rows, study, {kind: min(sigmas) for kind, sigmas in found.items()})
-    _where(bench, study)
 
 
 def _trimmed(rows: Rows, study: Study, found: dict[str, float]) -> None:
@@ -67,9 +66,9 @@ def _trimmed(rows: Rows, study: Study, found: dict[str, float]) -> None:
         rows.row(key | {"trim": said}, lambda trim=trim: study.score(0, trim=trim, **DEVICE))
 
 
-def _where(bench: Bench, study: Study) -> None:
+def where(bench: Bench) -> None:
     """Which devices matter: one kind of term, or the offsets of one kind of array, at a time."""
-    rows = Rows("where", fresh=bench.fresh)
+    rows, study = Rows("where", fresh=bench.fresh), Study(bench)
     for kind, chosen in KINDS.items():
         for what, level in (("mismatch", 0.02), ("vt_mismatch", 0.001)):
             key = {"imperfection": what, "sigma": level, "only in": kind}
