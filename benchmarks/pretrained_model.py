@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from pretrained import converters, mismatch, noise, parity, pictures, softmax, stepper
+from pretrained import converters, mismatch, noise, parity, passages, pictures, softmax, stepper
 from pretrained.bench import CALIBRATED_ON, Bench
 
 PARTS = {
@@ -22,6 +22,7 @@ PARTS = {
     "converters": converters.run,
     "noise": noise.run,
     "where": mismatch.where,
+    "passages": passages.run,
     "calibration": parity.shorter,
     "stepper": stepper.run,
     "pictures": pictures.run,

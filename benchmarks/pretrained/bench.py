@@ -34,7 +34,8 @@ class Bench:
 
     calibration: "short" (the 5.9 kB of plays that calibrate the bundled model) or "long" (1,500 characters of the
     middle of each of the 37 plays that are not Hamlet): both Shakespeare, neither the passage.
-    headroom: rail over settled range; fresh: forget rows that were kept; name: of the model.
+    headroom: rail over settled range; fresh: forget rows that were kept; name: of the model;
+    skipped: characters after BEGIN at which the passage starts.
     """
 
     positions: int = 192
@@ -42,6 +43,7 @@ class Bench:
     headroom: float = 2.0
     fresh: bool = False
     name: str = "smollm2"
+    skipped: int = 0
     _ranges: dict[str, Ranges] = field(default_factory=dict)
 
     @cached_property
@@ -52,7 +54,9 @@ class Bench:
     def ids(self) -> list[int]:
         """The first tokens of Hamlet's soliloquy (act III, scene 1), white space flattened."""
         flat = flattened("hamlet")
-        return list(self.model.tokenize(flat[flat.index(BEGIN) :][: 8 * self.positions])[: self.positions])
+        return list(
+            self.model.tokenize(flat[flat.index(BEGIN) + self.skipped :][: 8 * self.positions])[: self.positions]
+        )
 
     @cached_property
     def inputs(self) -> dict[str, Array]:
