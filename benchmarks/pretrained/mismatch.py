@@ -114,10 +114,16 @@ class Study:
         low, high = BRACKETS[kind]
         for halving in range(HALVINGS):
             sigma = float(f"{math.sqrt(low * high):.3g}")
-            key = {"imperfection": kind, "chip": chip, "halving": halving}
-            found = rows.row(key, lambda sigma=sigma: {"sigma": sigma} | self.score(chip, **{kind: sigma}))
-            if found["perplexity"] > (1 + LOSS) * self.ideal:
+            if self.loses(rows, kind, chip, halving, sigma):
                 high = sigma
             else:
                 low = sigma
+        if low == BRACKETS[kind][0] and self.loses(rows, kind, chip, HALVINGS, low):
+            return low  # at most: it is under the bracket
         return math.sqrt(low * high)
+
+    def loses(self, rows: Rows, kind: str, chip: int, halving: int, sigma: float) -> bool:
+        """Whether this much costs more than LOSS; halving: its place in the bisection."""
+        key = {"imperfection": kind, "chip": chip, "halving": halving}
+        found = rows.row(key, lambda: {"sigma": sigma} | self.score(chip, **{kind: sigma}))
+        return bool(found["perplexity"] > (1 + LOSS) * self.ideal)
