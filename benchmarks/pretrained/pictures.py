@@ -62,7 +62,7 @@ def _mismatch() -> Figure:
     ax.set_xscale("log")
     ticks = (0.01, 0.1, 1, 10)
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
-    _scale(ax, 30, WIDEST)
+    _scale(ax, 25, WIDEST)
     ax.set_xlabel("σ (%): β of each device, V$_t$ of the row's largest G, offset of full scale")
     ax.set_title("Devices that differ, or what trim leaves (one chip)")
     ax.legend(loc="upper left")
@@ -78,7 +78,7 @@ def _cell() -> Figure:
         bits = [r["bits"] for r in seen]
         left.plot(bits, [r["perplexity"] for r in seen], color=colour, marker=mark, markersize=4, label=name)
     _lines(left, ideal, "right")
-    _scale(left, 30, WIDEST)
+    _scale(left, 25, WIDEST)
     left.set_xlabel("bits over the range")
     left.set_title("Converters")
     left.legend(loc="upper right")
