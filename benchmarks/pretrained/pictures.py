@@ -14,6 +14,7 @@ from .bench import Bench, Rows
 from .mismatch import LOSS
 
 WIDEST = 2000.0  # perplexity beyond which a model is lost
+FARTHEST = 600.0  # of the picture of noise
 NAMES = {"mismatch": "relative, β", "vt_mismatch": "additive, V$_t$", "offset": "node offset"}
 MARKS = ("o", "s", "^", "D")
 CONVERTERS = ("weights (DAC)", "inputs (DAC)", "logits (ADC)")
@@ -106,23 +107,28 @@ def _dots(ax: Axes, names: list[str], values: list[float]) -> None:
 @drawn
 def _noise() -> Figure:
     figure, ideal = new_figure(7.2, 4.2), _ideal()
-    ax, side = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    ax, side = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1))
     rows = [row for row in Rows("noise").rows if "perplexity" in row]
     for k, row in enumerate(rows):
-        ends = [min(row[key], 1e6) for key in ("perplexity, noiseless", "perplexity")]
+        ends = [min(row[key], FARTHEST) for key in ("perplexity, noiseless", "perplexity")]
         ax.plot(ends, [k, k], color=MUTED, linewidth=1.0, zorder=1)
         ax.plot(ends[0], k, "o", color=COLOURS[0], markerfacecolor="white", markersize=6)
-        ax.plot(ends[1], k, "o", color=COLOURS[1], markersize=5)
-    ax.set_yticks(range(len(rows)), [row["machine"] for row in rows])
+        ax.plot(ends[1], k, ">" if row["perplexity"] > FARTHEST else "o", color=COLOURS[1], markersize=5)
+    ax.set_yticks(range(len(rows)), [str(row["machine"]).replace(": ", ":\n") for row in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.axvline(ideal, color=INK, linewidth=0.9, zorder=0)
     ax.set_xscale("log")
-    ax.set_xlabel("perplexity; ring: without noise")
+    ticks = (40, 100, 200, 500)
+    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    ax.minorticks_off()
+    ax.set_xlabel("perplexity\n(ring: without noise; triangle: lost)")
     ax.set_title("Thermal noise at rest")
     for key, colour, mark in (("median rms %", COLOURS[2], "s"), ("worst rms %", COLOURS[3], "D")):
         values = [row[key] for row in rows]
         side.plot(values, range(len(rows)), mark, color=colour, markersize=5, label=key.replace(" rms %", " array"))
     side.set_xscale("log")
-    side.set_xlabel("noise, rms (% of full scale)")
-    side.legend(loc="lower right")
+    side.set_xlabel("noise, rms\n(% of full scale)")
+    side.set_xticks((1, 10, 100, 1000), ("1", "10", "100", "1000"))
+    side.set_xlim(0.5, 3000)
+    side.legend(loc="upper right", borderaxespad=0.0)
     return figure
