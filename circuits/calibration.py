@@ -28,13 +28,39 @@ MARGIN = 1.25  # other text goes beyond calibration: 2 of 600 windows of held-ou
 SMALLEST_SHARE = 0.7  # a node's range is at least this share of the median over its array: quiet nodes may wake
 MOST_LOST_BITS = 8.0
 PASSIVE_LOAD = 0.9  # of a node's conductance that plain resistors may take
+SCALINGS = ("first", "channel", "global")
 
 
 @dataclass(frozen=True)
 class Ranges:
-    """max|activation| of each array: (2, *node shape), [0] first position, [1] all others."""
+    """max|activation| of each array: (2, *node shape), [0] first position, [1] all others.
+
+    scaling: which nodes share a range, see `scaled`.
+    """
 
     values: Mapping[str, Array]
+    scaling: str = "first"
+
+    def scaled(self, scaling: str) -> Ranges:
+        """The same text, with ranges shared by more nodes: "channel", all positions alike; "global", one range an
+        array, so one unit; "first" (as calibrated): each node its own, the first position apart.
+
+        Where the first position's norm is far larger than the others', their roots are left under the feedback's
+        floor: lower `node.feedback_floor` to their share of it.
+        """
+        if scaling not in SCALINGS:
+            raise Error(f"scaling {scaling!r} is unknown: use {', '.join(SCALINGS)}")
+        if SCALINGS.index(scaling) < SCALINGS.index(self.scaling):
+            raise Error(
+                f"ranges scaled {self.scaling!r} no longer know those of {scaling!r}: scale what was calibrated"
+            )
+        if scaling == "first":
+            return self
+        shared = {name: np.asarray(value, float) for name, value in self.values.items()}
+        for name, value in shared.items():
+            over = 0 if scaling == "channel" else None
+            shared[name] = np.broadcast_to(value.max(axis=over, keepdims=True), value.shape)
+        return Ranges(shared, scaling)
 
     def spread(self, name: str, shape: tuple[int, ...], *, position_axis: int = 0) -> Array:
         """Range of each node of an array of `shape`, with margin, and not under a share of its array's median.

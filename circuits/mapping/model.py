@@ -69,7 +69,8 @@ def map_model(
     softmax_clamp [nats]: scores are held at ± so much by their nodes' rails; None: at the swing, with a warning.
     softmax_gain: nats that the translinear softmax makes of one; nV_T at calibration over nV_T now, so T_then / T_now.
     allow_unstable: map a Taylor attention whose Σe is not positive on the calibration text, with a warning.
-    ranges: what `calibrate` found for the same positions, softmax, order and activation; None: calibrate now.
+    ranges: what `calibrate` found for the same positions, softmax, order and activation, or that `scaled` to fewer
+        units; None: calibrate now.
     Warns of scores beyond the softmax cell, and of nodes that lose more than a bit to couplings beyond the device.
     Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
     with it and whose Σe is not positive, and couplings far beyond the device.
@@ -106,6 +107,7 @@ def map_model(
         "leakage": leakage,
         "softmax_clamp": softmax_clamp,
         "softmax_gain": softmax_gain,
+        "scaling": ranges.scaling,
         "tokens": tokens,
         "place": at,
         "technology": tech.name,

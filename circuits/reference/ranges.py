@@ -15,7 +15,7 @@ from .parts import Array
 
 log = logging.getLogger(__name__)
 PER_PAIR = (".score", ".prob", ".exp")  # arrays over query and key positions, (H, P, P)
-VOCABULARY_SEEN = 512  # tokens tried at the first position
+VOCABULARY_SEEN = 4096  # tokens tried at the first position; one that was not can put a node there on its rail
 SINK = 16.0  # ordinary positions of language models stay within 2 of their median, sinks reach 30 to 200
 VALUES_TOGETHER = 2**23  # in the largest array that is held at a time
 
@@ -35,8 +35,8 @@ def calibrate_ranges(
 
     The first position of a language model can be far larger than the others (attention sink), and
     it depends on its own token alone; every token of a small vocabulary, else every token of the
-    text, is tried there. Later positions that behave like it (a norm's root beyond `SINK` times their median: a
-    repetition of the first token, say) are left out.
+    text (4,096 at most), is tried there. Later positions that behave like it (a norm's root beyond
+    `SINK` times their median: a repetition of the first token, say) are left out.
 
     Args:
         model: a model of the GPT-2, OPT or Llama family.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hf_models
@@ -13,7 +14,7 @@ import pytest
 from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.config import Rope
 from dsmachine.circuits.errors import Error
-from dsmachine.circuits.reference import calibrate_ranges, forward
+from dsmachine.circuits.reference import calibrate_ranges, forward, ranges
 
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("opt", {}),
@@ -171,3 +172,10 @@ def test_activations_of_other_models_are_refused(family: str, activation: str, t
     model = load_model(hf_models.write(tmp_path / "model", hf_models.make(family)))
     with pytest.raises(Error, match=f"activation '{activation}' is none of model's"):
         forward(model, [1], activation=activation)
+
+
+def test_every_token_of_the_text_is_tried_at_the_first_position() -> None:
+    """Not only those that come first in the vocabulary."""
+    model: Any = SimpleNamespace(config=SimpleNamespace(vocabulary=50_000))
+    text = np.arange(40_000, 41_000)
+    assert ranges._first_tokens(model, np.repeat(text, 3)).tolist() == text.tolist()

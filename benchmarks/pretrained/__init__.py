@@ -1,0 +1,1 @@
+"""The parts of `pretrained_model.py`: one study a file."""

@@ -1,0 +1,89 @@
+"""The study of a pretrained model, on the bundled one: perplexity at rest, kept rows, scalings, choice of devices."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dsmachine as ds
+from dsmachine.circuits.calibration import Ranges
+from dsmachine.circuits.mapping.model import calibrate
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+PROMPT = "To be, or not to be: that is the question:"
+
+
+@pytest.fixture
+def study(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """benchmarks/pretrained, with its results in a folder of the test's own."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    for name in [n for n in sys.modules if n == "common" or n.split(".")[0] == "pretrained"]:
+        monkeypatch.delitem(sys.modules, name)
+    import common  # type: ignore[import-not-found, unused-ignore]
+    from pretrained import bench, mismatch  # type: ignore[import-not-found, unused-ignore]
+
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    monkeypatch.setattr(bench, "RESULTS", tmp_path)
+    monkeypatch.setattr(bench, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(bench, "flattened", lambda play: PROMPT)
+    bench.mismatch = mismatch
+    return bench
+
+
+def test_the_ideal_machine_has_the_references_perplexity(study: Any) -> None:
+    bench = study.Bench(24, "short", 2.0, name="tiny-shakespeare")
+    expected = float(np.exp(_mean_surprise(bench.reference, bench.ids)))
+    assert bench.score(bench.circuit()) == {"perplexity": pytest.approx(expected, rel=1e-5), "saturated": 0}
+    again = study.Bench(24, "short", 2.0, name="tiny-shakespeare").ranges()  # from the cache
+    assert all(np.array_equal(again.values[name], value) for name, value in bench.ranges().values.items())
+
+
+def _mean_surprise(logits: Any, ids: list[int]) -> float:
+    """By its definition: -log p of each token after the first."""
+    p = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(-1, keepdims=True)
+    return float(-np.mean([np.log(p[k, ids[k + 1]]) for k in range(len(ids) - 1)]))
+
+
+def test_rows_are_found_again(study: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    study.Rows("thing").row({"bits": 4}, lambda: {"perplexity": 7.5})
+    assert "| 4 | 7.5 |" in capsys.readouterr().out
+    assert study.Rows("thing").row({"bits": 4}, lambda: pytest.fail("computed again"))["perplexity"] == 7.5
+    assert study.Rows("thing", fresh=True).rows == []
+
+
+def test_only_the_chosen_devices_err(study: Any) -> None:
+    """With all kinds of terms chosen a chip is itself; with none, and no array, it is ideal."""
+    bench = study.Bench(24, "short", 2.0, name="tiny-shakespeare")
+    made = study.mismatch.Study(bench)
+    ideal, whole = bench.score(bench.circuit()), made.score(0, mismatch=0.05, offset=0.01)
+    assert made.score(0, terms=lambda t: True, arrays=lambda a: True, mismatch=0.05, offset=0.01) == whole != ideal
+    assert made.score(0, terms=lambda t: False, arrays=lambda a: False, mismatch=0.05, offset=0.01) == ideal
+
+
+def test_scalings_share_ranges() -> None:
+    first = Ranges({"a": np.array([[8.0, 2.0], [1.0, 3.0]])})
+    assert first.scaled("first") is first
+    assert first.scaled("channel").values["a"].tolist() == [[8, 3], [8, 3]]
+    assert first.scaled("global").values["a"].tolist() == [[8, 8], [8, 8]]
+    with pytest.raises(ds.Error, match="use first, channel, global"):
+        first.scaled("token")
+    with pytest.raises(ds.Error, match="no longer know those of 'channel'"):
+        first.scaled("global").scaled("channel")
+
+
+@pytest.mark.parametrize("scaling", ["channel", "global"])
+def test_units_are_shared_and_the_answer_is_the_same(scaling: str) -> None:
+    model = ds.load_model("tiny-shakespeare")
+    ranges = calibrate(model, 6)
+    plain, shared = (ds.map_model(model, 6, ranges=r) for r in (ranges, ranges.scaled(scaling)))
+    assert (plain.notes["scaling"], shared.notes["scaling"]) == ("first", scaling)
+    unit = shared.units("h.1.resid")
+    assert np.ptp(unit, axis=0).max() == 0
+    assert (np.ptp(unit) == 0) == (scaling == "global")
+    inputs = {"embed": model.embed(model.encode("To be,"))}
+    want, got = (ds.operating_point(c, inputs, precision="float64").logical("logits") for c in (plain, shared))
+    assert np.abs(got - want).max() < 1e-9 * np.abs(want).max()
