@@ -156,6 +156,8 @@ class EnergyReport:
             f"{'part':<16}{'drawn':>12}{'share':>8}{'dissipated':>12}",
         ]
         for name, cost in sorted(self._means("part"), key=lambda item: -item[1]["drawn"]):
+            if not any(cost.values()):
+                continue
             share = cost["drawn"] / total if total else 0.0
             drawn, heat = (engineering(cost[k], "J") for k in ("drawn", "dissipated"))
             lines.append(f"{name:<16}{drawn:>12}{share:>8.1%}{heat:>12}")
