@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -239,7 +240,9 @@ def anneal(
             chip, inputs, noise=noise, noise_seed=noise_seed, precision=precision, observers=read_observers
         )
     watch("timer")
-    timer = _timer(loaded, chip, len(ids), settle_bits, precision, timer_prompts, dac)
+    timer = math.nan  # of no use where the prompt itself does not settle
+    if run.settled:
+        timer = _timer(loaded, chip, len(ids), settle_bits, precision, timer_prompts, dac)
     watch("reference")
     reference = reference_values(loaded, ids, circuit)["logits"]
     watch("")

@@ -50,7 +50,7 @@ def written_whole(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
         _flush(part.parent)
     except FileExistsError as problem:
         raise _taken(path) from problem
-    except (OSError, RuntimeError) as problem:  # h5py reports a full disk as RuntimeError when it closes
+    except OSError as problem:
         raise _unwritable(path, problem) from problem
     finally:
         with contextlib.suppress(OSError):
@@ -96,7 +96,7 @@ def _taken(path: str | Path) -> Error:
 
 
 def _unwritable(path: str | Path, problem: Exception) -> Error:
-    number = getattr(problem, "errno", None)  # h5py's own text spans lines, with the time and addresses
+    number = getattr(problem, "errno", None)
     reason = os.strerror(number) if number else (str(problem).splitlines() or ["writing failed"])[0]
     return Error(f"output {path} cannot be written ({reason}): name another path")
 

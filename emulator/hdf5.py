@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -28,9 +28,12 @@ class Damaged(Exception):
     """What a file should hold is missing, or is not what it should be."""
 
 
-def create(path: Path) -> h5py.File:
-    """A new file to write to."""
-    return h5py.File(path, "w", libver=FORMAT, locking=False)
+def image(fill: Callable[[h5py.File], None]) -> bytes:
+    """The bytes of a new file that `fill` has filled, made in memory: HDF5 does not survive a disk that fills up."""
+    with h5py.File("image", "w", driver="core", backing_store=False, libver=FORMAT) as file:
+        fill(file)
+        file.flush()
+        return bytes(file.id.get_file_image())
 
 
 def open_to_read(path: Path) -> h5py.File:

@@ -106,10 +106,10 @@ def save_run(run: Run, path: str | Path, *, overwrite: bool = False, extra: Mapp
     """
     with written_whole(path, overwrite=overwrite) as part:
         try:
-            with hdf5.create(part) as file:
-                _write(file, run, extra or {})
+            whole = hdf5.image(lambda file: _write(file, run, extra or {}))
         except (TypeError, ValueError) as problem:
             raise Error(f"run file {path}: {problem}") from problem
+        part.write_bytes(whole)
 
 
 def _write(file: h5py.File, run: Run, extra: Mapping[str, Any]) -> None:

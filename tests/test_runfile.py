@@ -254,9 +254,10 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(run: Run, tmp_path: Pat
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))"
     )
     process = _writer(path, limit=limit)
-    out, _ = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=60)
     lines = out.splitlines()
     assert lines[0] == "ready" and len(lines) == 2 and "cannot be written" in lines[1]
+    assert err == "" and process.returncode >= 0
     assert os.listdir(tmp_path) == ["run.h5"] and load_run(path).settled
 
 
