@@ -228,3 +228,21 @@ class TestSmolLM2:
 HAMLET = """\
 To be, or not to be, that is the question: Whether 'tis nobler in the mind to suffer The slings and arrows of
 outrageous fortune, Or to take arms against a sea of troubles, And by opposing end them. To die, to sleep, No more;"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"split__count": 2}, "split.count 2 is unsupported: merge the parts"),
+        ({"tokenizer__ggml__tokens": None, "llama__vocab_size": None}, "vocab_size"),
+    ],
+)
+def test_headers_that_are_refused(keys: dict[str, Any], words: str, tmp_path: Path) -> None:
+    gguf_files.write(tmp_path / "model.gguf", hf_models.make("llama"), **keys)
+    with pytest.raises(Error, match=words):
+        load_model(tmp_path / "model.gguf")
+
+
+def test_a_merged_file_says_so_with_no_parts(tmp_path: Path) -> None:
+    gguf_files.write(tmp_path / "model.gguf", hf_models.make("llama"), split__count=0)
+    assert load_model(tmp_path / "model.gguf").config.layers == 2

@@ -23,16 +23,18 @@ NGSPICE = pytest.mark.skipif(shutil.which("ngspice") is None, reason="NGSPICE IS
 def built(
     folder: Path, case: str, count: int = 12, quiet: float = 1.0, **options: Any
 ) -> tuple[Any, Any, Any, ds.Circuit]:
-    """(transformers' model, ours, tokens, circuit); ranges are those of the very tokens, queries scaled by `quiet`."""
+    """(transformers' model, ours, tokens, circuit); ranges are those of the very tokens, queries and gates scaled by
+    `quiet`."""
     family, changes = CASES[case]
     theirs = make(family, **changes)
     for name, weight in theirs.named_parameters():
-        if "q_proj" in name:
+        if "q_proj" in name or "gate_proj" in name:
             weight.data *= quiet
     ours = ds.load_model(write(folder, theirs))
     tokens = some_tokens(count)
     text = ours.decode([int(t) for t in tokens])
-    seen = {"softmax": "taylor", "order": options["order"]} if "order" in options else {}
+    seen: dict[str, Any] = {"softmax": "taylor", "order": options["order"]} if "order" in options else {}
+    seen |= {"activation": "taylor"} if options.get("activation") == "taylor" and family == "llama" else {}
     ranges = Ranges(calibrate_ranges(ours, text, count, **seen))
     return theirs, ours, tokens, ds.map_model(ours, count, technology=WIDE, ranges=ranges, **options)
 
@@ -61,6 +63,20 @@ def test_grouped_heads_with_taylor_attention(tmp_path: Path) -> None:
     _, ours, tokens, circuit = built(tmp_path, "grouped", 6, quiet=0.1, softmax="taylor", order=4)
     found = ds.operating_point(circuit, {"embed": ours.embed(tokens)}).logical("logits")[0]
     assert worst(found, forward(ours, tokens, softmax="taylor", order=4)["logits"]) <= 1e-9
+
+
+def test_gates_by_a_series_reach_further_than_what_they_gate(tmp_path: Path) -> None:
+    """a + 2a⁵/15 passes 1: silu of a series is bounded by its own range, not by its gate's."""
+    _, ours, tokens, circuit = built(tmp_path, "grouped", 6, quiet=0.5, activation="taylor")
+    run = ds.operating_point(circuit, {"embed": ours.embed(tokens)})
+    assert run.saturated == {}
+    assert worst(run.logical("logits")[0], forward(ours, tokens, activation="taylor")["logits"]) <= 1e-9
+
+
+@pytest.mark.parametrize(("case", "activation"), [("opt", "taylor"), ("grouped", "paper")])
+def test_activations_that_a_family_does_not_have(case: str, activation: str, tmp_path: Path) -> None:
+    with pytest.raises(ds.Error, match=f"activation '{activation}' is no way to build"):
+        built(tmp_path, case, 4, activation=activation)
 
 
 @pytest.mark.parametrize("case", ["opt", "grouped"])
