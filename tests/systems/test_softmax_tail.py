@@ -84,13 +84,15 @@ def test_ngspice_with_a_capacitor_on_the_tail(width: int) -> None:
 
 
 def test_time_constant_grows_with_the_branches_of_the_row() -> None:
-    """τ = N C_j nV_T / I_T: 1.16 ps a branch; a causal row has as many branches as keys."""
+    """τ = N C_j nV_T / I_T: 1.16 ps a branch; a causal row has as many branches as keys, shut ones count."""
     circuit = Circuit("causal")
     circuit.clamp("score", (3, 3), unit=NAT)
-    circuit.nodes("prob", (3, 3))
-    circuit.softmax("s", "score", "prob", exists=np.tril(np.ones((3, 3), bool)), junction_capacitance=JUNCTION)
-    tail = circuit.arrays["s.tail"]
-    assert np.asarray(tail.time_constants)[:, 0] == pytest.approx(1.16e-12 * np.arange(1, 4), rel=1e-9)
+    exists = np.tril(np.ones((3, 3), bool))
+    for name, here, branches in (("prob", exists, np.arange(1, 4)), ("shut", None, np.full(3, 3))):
+        circuit.nodes(name, (3, 3), exists=here)
+        circuit.softmax(name, "score", name, exists=exists, junction_capacitance=JUNCTION)
+        tail = circuit.arrays[f"{name}.tail"]
+        assert np.asarray(tail.time_constants)[:, 0] == pytest.approx(1.16e-12 * branches, rel=1e-9, abs=0)
 
 
 def test_at_rest_the_tail_changes_nothing() -> None:
