@@ -226,9 +226,22 @@ class Circuit:
 
     def order(self) -> list[tuple[str, ...]]:
         """Free arrays in feed-forward order; arrays on a common cycle share a tuple."""
+        return self.ordered(self.all_needs())
+
+    def all_needs(self) -> dict[str, set[str]]:
+        """`needs` of every array, in one pass over the terms."""
+        found: dict[str, set[str]] = {name: set() for name in self.arrays}
+        for term in self.terms.values():
+            found[term.target].update(view.array for view in term.sources)
+        for name, node in self.arrays.items():
+            if node.feedback is not None and node.feedback.control != name:
+                found[name].add(node.feedback.control)
+        return found
+
+    def ordered(self, needs: dict[str, set[str]]) -> list[tuple[str, ...]]:
+        """`order`, by what `all_needs` found."""
         free = [name for name, node in self.arrays.items() if not node.clamped]
-        edges = {name: [n for n in self.needs(name) if not self.arrays[n].clamped] for name in free}
-        return sorted_components(free, edges)
+        return sorted_components(free, {name: [n for n in needs[name] if not self.arrays[n].clamped] for name in free})
 
 
 def sorted_components(names: list[str], edges: dict[str, list[str]]) -> list[tuple[str, ...]]:

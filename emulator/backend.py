@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -44,6 +45,17 @@ class Backend:
         raise Error(
             "device 'cupy' needs CuPy and a GPU, which are not here: pip install 'dsmachine[cuda13]' or use numpy"
         )
+
+    @cached_property
+    def _constants(self) -> dict[Any, Array]:
+        return {}
+
+    def kept(self, make: Callable[..., Array], *args: Any) -> Array:
+        """make(*args), placed on the device in this precision, once a run."""
+        key = (make, *args)
+        if key not in self._constants:
+            self._constants[key] = self.array(make(*args))
+        return self._constants[key]
 
     @property
     def dtype(self) -> Any:

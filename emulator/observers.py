@@ -15,8 +15,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from ..circuits.errors import Error
-from .collocation import Piece, quadrature
+from .collocation import Collocation, Piece
 from .plan import Group, Plan
+from .radau import quadrature
 from .traces import Trace
 
 Array = Any
@@ -37,6 +38,7 @@ class Element:
     times: Array
     values: Mapping[str, Array]
     initial: Mapping[str, Array]
+    collocation: Collocation
     count: int = 1
 
     @property
@@ -47,7 +49,7 @@ class Element:
     @property
     def points(self) -> int:
         """Points p of one element."""
-        return len(self.times) // self.count
+        return self.collocation.p
 
     @property
     def weights(self) -> Array:
@@ -57,7 +59,7 @@ class Element:
     def at(self, name: str, times: Array) -> Array:
         """An own array's polynomial at ascending times [s] inside, (len(times), batch, *shape)."""
         piece = Piece(self.start, self.length / self.count, self.count, self.initial[name], self.values[name])
-        return piece.at(self.points, np.asarray(times, float))
+        return self.collocation.at(piece, np.asarray(times, float))
 
 
 class _Flat(Mapping[str, Array]):

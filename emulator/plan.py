@@ -154,12 +154,11 @@ def make_plan(circuit: Circuit, backend: Backend) -> Plan:
 
 def _stage(circuit: Circuit, backend: Backend, node: NodeArray, terms: list[Term]) -> Stage:
     heavy = [t for t in terms if t.conveyed and node.input_resistance > 0]  # cells whose load the node feels
-    load = sum((t.loading(circuit)[0] for t in heavy), start=np.zeros(()))
-    standing = sum((t.loading(circuit)[1] for t in terms if not t.conveyed), start=np.zeros(())) / node.conductance
-    loaded = bool(np.any(load))
+    load = sum((t.loading(circuit)[0] for t in heavy), start=0.0)
+    standing = sum((t.loading(circuit)[1] for t in terms if not t.conveyed), start=0.0) / node.conductance
+    loaded = _any(load)
     terms = terms or [Source(f"{node.name} undriven", node.name, np.zeros(1))]
     ordered = sorted(terms, key=lambda term: not term.sources)  # sources last: broadcast onto a full array
-    unit = np.asarray(node.unit, float)
     pace, sets = _paces(node)
     return Stage(
         node=backend.place(node),
@@ -167,9 +166,9 @@ def _stage(circuit: Circuit, backend: Backend, node: NodeArray, terms: list[Term
         direct=tuple(backend.place(t) for t in ordered if not t.conveyed),
         load=backend.array(load) if loaded else 0.0,
         attenuation=backend.array(node.attenuation(load)) if loaded else 1.0,
-        standing=backend.array(standing) if np.any(standing) else 0.0,
-        offset=backend.array(_masked(node, node.offset) / unit) if np.any(node.offset) else 0.0,
-        per_full_scale=backend.array(unit / np.asarray(node.full_scale, float)),
+        standing=backend.array(standing) if _any(standing) else 0.0,
+        offset=backend.array(_masked(node, node.offset) / np.asarray(node.unit, float)) if _any(node.offset) else 0.0,
+        per_full_scale=backend.array(np.divide(node.unit, node.full_scale)),
         constant=_constant(node, standing),
         pace=None if pace is None else backend.array(pace),
         pace_sets=sets,
@@ -187,6 +186,10 @@ def _paces(node: NodeArray) -> tuple[Array | None, tuple[tuple[float, Array], ..
     return pace, tuple((float(v), np.flatnonzero(which.reshape(-1) == k)) for k, v in enumerate(values))
 
 
+def _any(value: Array) -> bool:
+    return value != 0 if isinstance(value, float) else bool(np.any(value))
+
+
 def _masked(node: NodeArray, value: Array) -> Array:
     """A value of each node, 0 where there is none: what reads nodes that do not exist reads 0 V."""
     return np.asarray(value, float) if node.exists is None else np.where(node.exists, value, 0.0)
@@ -196,7 +199,7 @@ def _constant(node: NodeArray, standing: Array) -> float | None:
     """γ of nodes without control, if it is the same for all: feedback and passive load may add up to it."""
     if node.feedback is not None:
         return None
-    if np.ndim(node.ratio) == 0 and not np.any(standing):
+    if np.ndim(node.ratio) == 0 and not _any(standing):
         return float(node.ratio)
     gamma = np.asarray(node.ratio, float) + standing
     mean = float(np.mean(gamma))
@@ -206,8 +209,9 @@ def _constant(node: NodeArray, standing: Array) -> float | None:
 def _grouped(circuit: Circuit) -> list[tuple[str, list[str], bool]]:
     """(layer, names in order, cyclic) of each group: cycles on their own, else consecutive arrays of a layer."""
     found: list[tuple[str, list[str], bool]] = []
-    for component in _ordered_by_layer(circuit):
-        cyclic = len(component) > 1 or component[0] in circuit.needs(component[0])
+    needs = circuit.all_needs()
+    for component in _ordered_by_layer(circuit, needs):
+        cyclic = len(component) > 1 or component[0] in needs[component[0]]
         layer = circuit.arrays[component[0]].layer
         if found and not cyclic and not found[-1][2] and found[-1][0] == layer:
             found[-1][1].append(component[0])
@@ -216,15 +220,15 @@ def _grouped(circuit: Circuit) -> list[tuple[str, list[str], bool]]:
     return found
 
 
-def _ordered_by_layer(circuit: Circuit) -> list[tuple[str, ...]]:
+def _ordered_by_layer(circuit: Circuit, needs: dict[str, set[str]]) -> list[tuple[str, ...]]:
     """Feed-forward order in which the arrays of a layer stand together wherever the wiring allows."""
-    components = circuit.order()
+    components = circuit.ordered(needs)
     layer = {name: circuit.arrays[c[0]].layer for c in components for name in c}
     labels = list(dict.fromkeys(layer.values()))
     if len(labels) == 1:
         return components
     edges: dict[str, list[str]] = {label: [] for label in labels}
     for name, label in layer.items():
-        edges[label] += [layer[n] for n in circuit.needs(name) if n in layer and layer[n] != label]
+        edges[label] += [layer[n] for n in needs[name] if n in layer and layer[n] != label]
     rank = {label: k for k, group in enumerate(sorted_components(labels, edges)) for label in group}
     return sorted(components, key=lambda c: rank[layer[c[0]]])

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from .collocation import radau
 from .observers import Element
 from .plan import Plan, Stage
+from .radau import radau
 
 Array = Any
 

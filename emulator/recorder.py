@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .collocation import interpolation
 from .observers import Element
 from .plan import Plan
+from .radau import interpolation
 
 Array = Any
 

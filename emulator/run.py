@@ -253,11 +253,14 @@ def _said(plan: Plan, request: Request, stop: float) -> dict[str, Any]:
 
 def _stop(plan: Plan, request: Request) -> float:
     """When a run ends at the latest [s]: as asked; with noise, when it has come through; else when patience ends."""
+    asked = request.read_window if request.noisy else request.duration
+    if asked:
+        return asked
     longest, depth = _longest(plan), len(plan.stages)
     if request.noisy:
-        return request.read_window or (20 + 2 * depth) * longest
+        return (20 + 2 * depth) * longest
     slowest = longest / min((_least_gamma(s) for s in plan.stages), default=1.0)
-    return request.duration or (40 + 5 * depth) * longest + 20 * slowest
+    return (40 + 5 * depth) * longest + 20 * slowest
 
 
 def _repeated(plan: Plan, values: Mapping[str, Array], batch: int) -> dict[str, Array]:

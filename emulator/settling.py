@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .collocation import Piece, combine, end_slope
+from .collocation import Piece
 from .observers import Element
 from .plan import Plan
 
@@ -102,7 +102,7 @@ class SettlingWatch:
                 initial[sample].reshape(-1)[late],
                 points[:, sample].reshape(len(points), nodes)[:, late],
             )
-            dense = followed.at(element.points, times)
+            dense = element.collocation.at(followed, times)
             away = (self._host(abs(dense - ref[sample, late])) * per[sample, late] > 1).any(axis=1)
             self.last[name][sample] = times[np.flatnonzero(away)[-1]] if away.any() else times[0]
 
@@ -111,7 +111,7 @@ class SettlingWatch:
         stage = next(s for s in element.group.stages if s.name == name)
         p = element.points
         start = initial if len(points) == p else points[-p - 1]
-        slope = combine(end_slope(p)[None], start, points[-p:])[0] * (element.count / element.length)
+        slope = element.collocation.end_slope(start, points[-p:]) * (element.count / element.length)
         node = stage.node
         if node.feedback is None:
             gamma = stage.gamma({})

@@ -29,6 +29,7 @@ import numpy as np
 from ..circuits.cells import Signals, Term
 from ..circuits.circuit import BOLTZMANN
 from ..circuits.errors import Error
+from .collocation import Collocation
 from .inputs import input_at
 from .observers import Element, Observer
 from .plan import Group, Plan, Stage
@@ -99,6 +100,7 @@ class Stepper:
     ) -> None:
         self.plan, self.inputs, self.step, self.noise = plan, dict(inputs), step, noise
         self.observers = observers
+        self.collocation = Collocation(plan.backend, 1)
         self.batch = max([v.shape[0] for v in start.values()], default=1)
         free = {stage.name for stage in plan.stages}
         self.x = {n: plan.backend.array(start[n]) for n in free}
@@ -158,7 +160,7 @@ class Stepper:
             self._show(group, begin, h, after, initial)
 
     def _show(self, group: Group, begin: float, h: float, after: Signals, initial: Signals) -> None:
-        element = Element(group, begin, h, np.array([begin + h]), _Shown(after), initial)
+        element = Element(group, begin, h, np.array([begin + h]), _Shown(after), initial, self.collocation)
         for observer in self.observers:
             observer.element(element)
 

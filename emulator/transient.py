@@ -21,21 +21,11 @@ from typing import Any
 import numpy as np
 
 from ..circuits.errors import Error
-from .collocation import (
-    Piece,
-    between,
-    combine,
-    propagator,
-    radau,
-    solve_constant,
-    solve_own,
-    solve_paced,
-    solve_varying,
-    tails,
-)
+from .collocation import Collocation, Piece
 from .inputs import input_at
 from .observers import Element, Observer
 from .plan import Group, Plan, Stage
+from .radau import between
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -64,8 +54,9 @@ class Signals(Mapping[str, Array]):
     def __init__(self, march: March, begin: float, length: float, count: int) -> None:
         self.march, self.begin, self.length, self.count = march, begin, length, count
         starts = begin + length * np.arange(count)[:, None]
-        self.times = (starts + length * march.points_at).reshape(-1)
-        self.inside = (starts + length * np.minimum(march.points_at, 1 - 1e-9)).reshape(-1)  # before a jump at the end
+        at = march.collocation.points_at
+        self.times = (starts + length * at).reshape(-1)
+        self.inside = (starts + length * np.minimum(at, 1 - 1e-9)).reshape(-1)  # before a jump at the end
         self.known: dict[str, Array] = {}
 
     def __getitem__(self, name: str) -> Array:
@@ -99,7 +90,7 @@ class Signals(Mapping[str, Array]):
             last = k == len(pieces) - 1
             stop = len(self.times) if last else int(np.searchsorted(self.times, piece.end * (1 + 1e-12), side="right"))
             if stop > done:
-                parts.append(piece.at(march.p, self.times[done:stop]))
+                parts.append(march.collocation.at(piece, self.times[done:stop]))
                 done = stop
         return parts[0] if len(parts) == 1 else march.plan.backend.xp.concatenate(parts)
 
@@ -119,7 +110,7 @@ class March:
     ) -> None:
         self.plan, self.inputs, self.p, self.tolerance = plan, dict(inputs), points, tolerance
         self.observers = observers
-        self.points_at = radau(points)[0]
+        self.collocation = Collocation(plan.backend, points)
         self.batch = max([v.shape[0] for v in start.values()], default=1)
         self.x = {n: plan.backend.xp.broadcast_to(v, (self.batch, *v.shape[1:])) for n, v in start.items()}
         self.pieces: dict[str, list[Piece]] = {}
@@ -192,7 +183,9 @@ class March:
         self.counts.by_layer[group.layer] = self.counts.by_layer.get(group.layer, 0) + signals.count
         if self.observers:
             length = signals.count * signals.length
-            shown = Element(group, signals.begin, length, signals.times, _Shown(signals), initial, signals.count)
+            shown = Element(
+                group, signals.begin, length, signals.times, _Shown(signals), initial, self.collocation, signals.count
+            )
             for observer in self.observers:
                 observer.element(shown)
 
@@ -247,26 +240,31 @@ class March:
         if node.bends:
             drive = _shaped(stage.delivered(signals, None), shape)
             pace = 1.0 if stage.pace is None else stage.pace
-            solved = solve_own(p, ratio, pace, stage.pull, node.guess, start, drive)
+            solved = self.collocation.own(ratio, pace, stage.pull, node.guess, start, drive)
             return solved.reshape(-1, *start.shape)
         gamma = stage.gamma(signals)
         drive = _shaped(stage.delivered(signals, gamma), shape)
         if stage.constant is not None and stage.pace is None:
-            solved = solve_constant(*propagator(p, ratio * gamma), gamma, start, drive)
+            solved = self.collocation.constant(ratio, gamma, start, drive)
         elif stage.constant is not None and stage.pace_sets:
-            solved = solve_paced(p, ratio, gamma, stage.pace_sets, start, drive)
+            solved = self.collocation.paced(ratio, gamma, stage.pace_sets, start, drive)
         else:
             if stage.pace is not None:
                 gamma, drive = gamma * stage.pace, drive * stage.pace
-            solved = solve_varying(p, ratio, _per_point(gamma, node.feedback is not None, shape), start, drive)
+            solved = self.collocation.varying(ratio, _per_point(gamma, node.feedback is not None, shape), start, drive)
         return solved.reshape(-1, *start.shape)
 
     def _errors(self, stage: Stage, points: Array, count: int, length: float) -> Array:
         """Estimated rms error of each element, in full scale, over tolerance: (count,)."""
         assert self.tolerance is not None
         values = points.reshape(count, self.p, *points.shape[1:])
-        top = tails(self.p, self.x[stage.name], values) * stage.per_full_scale
-        before, last = np.sqrt(self.plan.backend.host((top * top).reshape(2, count, -1).mean(axis=2)))
+        top = self.collocation.tails(self.x[stage.name], values)
+        scale = stage.per_full_scale
+        if scale.ndim:
+            top = (top.reshape(2, count, *values.shape[2:]) * scale).reshape(2, count, -1)
+            scale = 1.0
+        square = self.plan.backend.xp.einsum("kcn,kcn->kc", top, top)
+        before, last = np.sqrt(self.plan.backend.host(square * (scale * scale / top.shape[2])))
         error = last * np.minimum(1.0, last / np.maximum(before, 1e-30))
         if stage.node.is_root:
             error = error + self._unseen(stage, values, length)
@@ -280,15 +278,13 @@ class March:
         """
         node, p = stage.node, self.p
         assert node.feedback is not None
-        dense, sparse, gaps = between(p)
+        feedback, gaps = node.feedback, between(p)[2]
         worst = []
         start = self.x[stage.name]
         for element in values:
-            middle = combine(dense, start, element)
-            loss = node.feedback.ratio(element) * element
-            missed = node.feedback.ratio(middle) * middle - (sparse @ loss.reshape(p, -1)).reshape(loss.shape)
-            rms = np.sqrt(((missed * stage.per_full_scale) ** 2).reshape(p, -1).mean(axis=1))
-            worst.append(float(gaps @ self.plan.backend.host(rms)) * min(1.0, length / node.time_constant))
+            missed = self.collocation.middles(start, element, lambda x: feedback.ratio(x) * x) * stage.per_full_scale
+            rms = np.sqrt(self.plan.backend.host((missed**2).reshape(p, -1).mean(axis=1)))
+            worst.append(float(gaps @ rms) * min(1.0, length / node.time_constant))
             start = element[-1]
         return np.array(worst)
 
