@@ -65,6 +65,12 @@ class Backend:
         """A contiguous array of this backend's type on its device."""
         return self.xp.ascontiguousarray(self.xp.asarray(value, dtype=self.dtype))
 
+    def farthest(self, values: Array, target: Array, per: Array) -> Array:
+        """max |values − target|·per over the nodes: values (K, batch, *shape) -> (K, batch)."""
+        off = abs(values - target)
+        off *= per
+        return off.reshape(*off.shape[:2], -1).max(axis=-1)
+
     def host(self, value: Array) -> Array:
         """The value as a NumPy array."""
         return value.get() if hasattr(value, "get") else np.asarray(value)

@@ -5,8 +5,7 @@ asks, on the polynomials of the groups before it. In an element every stage is s
 per coupling over points × batch × positions, then a small solve per node. A cyclic group is swept until it agrees
 with itself. With the same elements everywhere this is exactly Radau IIA on the whole circuit.
 
-Error. The polynomial's highest Legendre term times its ratio to the one before estimates what the next, missing
-term would be; the rms over an array's nodes, in full scale, of the worst array is held under `tolerance`. An
+The estimated error (`solver.py`) of the worst array, rms over its nodes in full scale, is held under `tolerance`. An
 element that misses is rejected and halved, so corners left by rails are resolved where they are.
 """
 
@@ -25,7 +24,7 @@ from .collocation import Collocation, Piece
 from .inputs import input_at
 from .observers import Element, Observer
 from .plan import Group, Plan, Stage
-from .radau import between
+from .solver import Solver, Squares
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -111,6 +110,7 @@ class March:
         self.plan, self.inputs, self.p, self.tolerance = plan, dict(inputs), points, tolerance
         self.observers = observers
         self.collocation = Collocation(plan.backend, points)
+        self.solver = Solver(plan, self.collocation)
         self.batch = max([v.shape[0] for v in start.values()], default=1)
         self.x = {n: plan.backend.xp.broadcast_to(v, (self.batch, *v.shape[1:])) for n, v in start.items()}
         self.pieces: dict[str, list[Piece]] = {}
@@ -199,14 +199,31 @@ class March:
         signals = Signals(self, begin, length, 1 if group.cyclic else count)
         if group.cyclic:
             return signals, [self._sweep_cycle(group, signals)]
-        worst = np.zeros(count)
+        worst, unseen = np.zeros(count), []
         for stage in group.stages:
-            signals.known[stage.name] = self._solve(stage, signals)
-            if self.tolerance is not None:
-                worst = np.maximum(worst, self._errors(stage, signals.known[stage.name], count, length))
+            squares = self._solve(stage, signals)
+            if squares is not None:
+                unseen.append((stage, squares))
+            if unseen and (self.solver.prompt or stage is group.stages[-1]):
+                worst = np.maximum(worst, self._errors(unseen, length))
+                unseen = []
                 if worst[0] > 1 and not last:
                     break
         return signals, worst.tolist()
+
+    def _solve(self, stage: Stage, signals: Signals) -> Squares | None:
+        """Solve one array into `signals`."""
+        points, squares = self.solver.solve(
+            stage, self.x[stage.name], signals, signals.length, signals.count, estimate=self.tolerance is not None
+        )
+        signals.known[stage.name] = points
+        return squares
+
+    def _errors(self, seen: Sequence[tuple[Stage, Squares]], length: float) -> Array:
+        """Error / tolerance of each element, worst array: (count,)."""
+        assert self.tolerance is not None
+        stages, squares = zip(*seen, strict=True)
+        return self.solver.errors(stages, squares, length).max(axis=0) / self.tolerance
 
     def _sweep_cycle(self, group: Group, signals: Signals) -> float:
         """Gauss-Seidel sweeps over a cycle until it changes by less than a hundredth of the tolerance."""
@@ -217,76 +234,19 @@ class March:
             signals.known[stage.name] = self.plan.backend.xp.broadcast_to(start, (self.p, *start.shape))
         for _ in range(MAX_SWEEPS):
             self.counts.sweeps += 1
-            change = 0.0
+            change, seen = 0.0, []
             for stage in group.stages:
-                solved = self._solve(stage, signals)
-                moved = abs(solved - signals.known[stage.name]) * stage.per_full_scale
+                before = signals.known[stage.name]
+                seen.append((stage, self._solve(stage, signals)))
+                moved = abs(signals.known[stage.name] - before) * stage.per_full_scale
                 change = max(change, float(moved.max()))
-                signals.known[stage.name] = solved
             if not math.isfinite(change) or change > 1e6:
                 break
             if change < aim:
                 if self.tolerance is None:
                     return 0.0
-                return float(max(self._errors(s, signals.known[s.name], 1, signals.length)[0] for s in group.stages))
+                return float(self._errors(seen, signals.length)[0])
         return math.inf
-
-    def _solve(self, stage: Stage, signals: Signals) -> Array:
-        """The polynomials of one array in the elements: (count·p, batch, *shape)."""
-        node, p, count = stage.node, self.p, signals.count
-        start = self.x[stage.name]
-        ratio = signals.length / node.time_constant
-        shape = (count, p, *start.shape)
-        if node.bends:
-            drive = _shaped(stage.delivered(signals, None), shape)
-            pace = 1.0 if stage.pace is None else stage.pace
-            solved = self.collocation.own(ratio, pace, stage.pull, node.guess, start, drive)
-            return solved.reshape(-1, *start.shape)
-        gamma = stage.gamma(signals)
-        drive = _shaped(stage.delivered(signals, gamma), shape)
-        if stage.constant is not None and stage.pace is None:
-            solved = self.collocation.constant(ratio, gamma, start, drive)
-        elif stage.constant is not None and stage.pace_sets:
-            solved = self.collocation.paced(ratio, gamma, stage.pace_sets, start, drive)
-        else:
-            if stage.pace is not None:
-                gamma, drive = gamma * stage.pace, drive * stage.pace
-            solved = self.collocation.varying(ratio, _per_point(gamma, node.feedback is not None, shape), start, drive)
-        return solved.reshape(-1, *start.shape)
-
-    def _errors(self, stage: Stage, points: Array, count: int, length: float) -> Array:
-        """Estimated rms error of each element, in full scale, over tolerance: (count,)."""
-        assert self.tolerance is not None
-        values = points.reshape(count, self.p, *points.shape[1:])
-        top = self.collocation.tails(self.x[stage.name], values)
-        scale = stage.per_full_scale
-        if scale.ndim:
-            top = (top.reshape(2, count, *values.shape[2:]) * scale).reshape(2, count, -1)
-            scale = 1.0
-        square = self.plan.backend.xp.einsum("kcn,kcn->kc", top, top)
-        before, last = np.sqrt(self.plan.backend.host(square * (scale * scale / top.shape[2])))
-        error = last * np.minimum(1.0, last / np.maximum(before, 1e-30))
-        if stage.node.is_root:
-            error = error + self._unseen(stage, values, length)
-        return np.where(np.isfinite(last), error / self.tolerance, math.inf)
-
-    def _unseen(self, stage: Stage, values: Array, length: float) -> Array:
-        """What the points of a root node do not see of its own feedback, (count,) in full scale.
-
-        γ(x)x has a knee that x may pass between two points. The polynomial through γ(x)x at the points is compared
-        with γ(x)x itself half-way between them; the miss acts on x for the element or a time constant.
-        """
-        node, p = stage.node, self.p
-        assert node.feedback is not None
-        feedback, gaps = node.feedback, between(p)[2]
-        worst = []
-        start = self.x[stage.name]
-        for element in values:
-            missed = self.collocation.middles(start, element, lambda x: feedback.ratio(x) * x) * stage.per_full_scale
-            rms = np.sqrt(self.plan.backend.host((missed**2).reshape(p, -1).mean(axis=1)))
-            worst.append(float(gaps @ rms) * min(1.0, length / node.time_constant))
-            start = element[-1]
-        return np.array(worst)
 
 
 class _Shown(Mapping[str, Array]):
@@ -316,25 +276,6 @@ def _unstable(group: Group, begin: float) -> Error:
         f"the transient of layer {group.layer!r} does not converge at {begin:.3g} s: "
         "the circuit may be unstable; check its feedback, or raise tolerance"
     )
-
-
-def _per_point(gamma: Array, varying: bool, shape: tuple[int, ...]) -> Array:
-    """γ as (count, p, batch, …) with the node axes it has."""
-    xp = gamma.__array_namespace__()
-    if varying:
-        return gamma.reshape(*shape[:3], *gamma.shape[1:])
-    rank = len(shape) - 3
-    each = gamma.reshape(*(1,) * (3 + rank - gamma.ndim), *gamma.shape)
-    return xp.broadcast_to(each, (*shape[:3], *each.shape[3:]))
-
-
-def _shaped(drive: Array, shape: tuple[int, ...]) -> Array:
-    """A drive (K, …) or broadcastable, as (count, p, batch, *shape)."""
-    xp = np if not hasattr(drive, "__array_namespace__") else drive.__array_namespace__()
-    flat = (shape[0] * shape[1] * shape[2], *shape[3:])
-    if np.shape(drive) != flat:
-        drive = xp.ascontiguousarray(xp.broadcast_to(drive, flat))
-    return drive.reshape(shape)
 
 
 def windows(stop: float, longest: float, breakpoints: Array) -> Iterator[tuple[float, float]]:
