@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..circuits.errors import Error
+from . import kernels
 
 Array = Any
 Cell = TypeVar("Cell")
@@ -67,9 +68,20 @@ class Backend:
 
     def farthest(self, values: Array, target: Array, per: Array) -> Array:
         """max |values − target|·per over the nodes: values (K, batch, *shape) -> (K, batch)."""
+        if self.device == "cupy":
+            return kernels.farthest(values, target, per)
         off = abs(values - target)
         off *= per
         return off.reshape(*off.shape[:2], -1).max(axis=-1)
+
+    @property
+    def fused(self) -> bool:
+        """Whether arrays are solved by kernels of our own (`fused.py`)."""
+        return self.device == "cupy"
+
+    def address(self, value: Array) -> int:
+        """Where an array begins in the device's memory."""
+        return int(value.data.ptr if hasattr(value.data, "ptr") else value.ctypes.data)
 
     def host(self, value: Array) -> Array:
         """The value as a NumPy array."""

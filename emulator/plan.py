@@ -65,7 +65,7 @@ class Stage:
 
     def drive(self, x: Signals) -> Array:
         """Σ of the conveyed normalised currents, (K, *shape) or broadcastable, before the rail."""
-        total = _sum(self.conveyed, x)
+        total = summed(self.conveyed, x)
         if not isinstance(self.attenuation, float):
             total = total * self.attenuation
         return total if self.node.exists is None else total * self.node.exists
@@ -74,7 +74,7 @@ class Stage:
         """The drive that reaches the capacitor: rail applied, offset too where γ is known (not None, a root)."""
         held = self.node.delivered(self.drive(x), self.own(gamma)) if self.conveyed else 0.0
         if self.direct:
-            past = _sum(self.direct, x)
+            past = summed(self.direct, x)
             held = held + (past if self.node.exists is None else past * self.node.exists)
         return held if gamma is None or isinstance(self.offset, float) else held + gamma * self.offset
 
@@ -106,7 +106,8 @@ class Stage:
         return self.attenuation**2 if term.conveyed else 1.0
 
 
-def _sum(terms: tuple[Term, ...], x: Signals) -> Array:
+def summed(terms: tuple[Term, ...], x: Signals) -> Array:
+    """Σ of the terms' normalised currents, (K, *shape) or broadcastable."""
     total = terms[0].drive(x)
     fresh = False  # whether `total` is ours to write into
     for term in terms[1:]:

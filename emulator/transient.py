@@ -21,6 +21,7 @@ import numpy as np
 
 from ..circuits.errors import Error
 from .collocation import Collocation, Piece
+from .fused import FusedSolver
 from .inputs import input_at
 from .observers import Element, Observer
 from .plan import Group, Plan, Stage
@@ -110,7 +111,7 @@ class March:
         self.plan, self.inputs, self.p, self.tolerance = plan, dict(inputs), points, tolerance
         self.observers = observers
         self.collocation = Collocation(plan.backend, points)
-        self.solver = Solver(plan, self.collocation)
+        self.solver = (FusedSolver if plan.backend.fused else Solver)(plan, self.collocation)
         self.batch = max([v.shape[0] for v in start.values()], default=1)
         self.x = {n: plan.backend.xp.broadcast_to(v, (self.batch, *v.shape[1:])) for n, v in start.items()}
         self.pieces: dict[str, list[Piece]] = {}

@@ -183,6 +183,16 @@ class NodeArray:
         gamma, away = self.feedback.ratio(x) + standing, x - offset
         return drive - gamma * away, gamma + self.feedback.slope(x) * away
 
+    @property
+    def cuda_law(self) -> tuple[str, str]:
+        """`pull` and `guess` in CUDA, of a node that bends: statements that set rate[q] and slope[q] from x[q], d[q],
+        and an expression of d[q] and the value `before` the element."""
+        pull = """
+            const REAL gamma = floor_ + ramp(gain * x[q] - floor_, floor_ / 2) + standing, away = x[q] - offset;
+            rate[q] = d[q] - gamma * away;
+            slope[q] = gamma + gain * ramp_slope(gain * x[q] - floor_, floor_ / 2) * away;"""
+        return pull, "before"
+
     def guess(self, start: Array, drive: Array) -> Array:
         """Where Newton's method begins on an element of a node that bends: the value before it."""
         return start

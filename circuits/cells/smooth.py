@@ -14,7 +14,27 @@ integrator still sees a smooth function:
 
 from typing import Any
 
+import numpy as np
+
 Array = Any
+CUDA = """
+// the laws of smooth.py
+__device__ __forceinline__ REAL share_of_knee(REAL u) { return u < 0 ? (REAL)0 : u > 1 ? (REAL)1 : u; }
+__device__ __forceinline__ REAL ramp(REAL z, REAL width) {
+    const REAL u = share_of_knee((z + width) / (2 * width));
+    return 2 * width * u * u * u * (1 - u / 2) + fmax(z - width, (REAL)0);
+}
+__device__ __forceinline__ REAL ramp_slope(REAL z, REAL width) {
+    const REAL u = share_of_knee((z + width) / (2 * width));
+    return u * u * (3 - 2 * u);
+}
+__device__ __forceinline__ REAL limit(REAL z, REAL bound, REAL knee) {
+    const REAL ratio = fabs(z) / bound;
+    if (!(ratio > 1 - knee)) return z;
+    const REAL u = share_of_knee((ratio - (1 - knee)) / (2 * knee));
+    return copysign((fmin(ratio, 1 + knee) - 2 * knee * u * u * u * (1 - u / 2)) * bound, z);
+}
+"""
 
 
 def ramp(z: Array, width: Array) -> Array:
@@ -34,12 +54,12 @@ def ramp_slope(z: Array, width: Array) -> Array:
 def limit(z: Array, bound: Array, knee: float) -> Array:
     """Smooth saturation of z at ±bound (bound > 0); `knee` is the half-width of the knee, as a share of bound.
 
-    Exactly z while |z| <= (1 − knee)·bound and never beyond ±bound. Returns z itself, not a copy, when no
-    element reaches its knee: the usual case, and cheap to find out.
+    Exactly z while |z| <= (1 − knee)·bound and never beyond ±bound. On a processor returns z itself, not a copy, when
+    no element reaches its knee: the usual case, and cheap to find out there.
     """
     xp = z.__array_namespace__()
     ratio = xp.abs(z) / bound
-    if not bool((ratio > 1 - knee).any()):
+    if isinstance(z, np.ndarray) and not bool((ratio > 1 - knee).any()):
         return z
     u = xp.clip((ratio - (1 - knee)) / (2 * knee), 0, 1)
     held = xp.minimum(ratio, 1 + knee) - 2 * knee * u**3 * (1 - u / 2)

@@ -58,6 +58,14 @@ class TailNode(NodeArray):
         rising = xp.exp(xp.minimum(drive - x, FARTHEST))
         return rising - 1, rising
 
+    @property
+    def cuda_law(self) -> tuple[str, str]:
+        pull = f"""
+            const REAL rising = exp(fmin(d[q] - x[q], (REAL){FARTHEST!r}));
+            rate[q] = rising - 1;
+            slope[q] = rising;"""
+        return pull, "d[q]"
+
     def guess(self, start: Array, drive: Array) -> Array:
         """At rest: from beyond its answer Newton's method comes back at once, from below at a nat a step."""
         return drive

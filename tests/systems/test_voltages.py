@@ -5,6 +5,7 @@ import pytest
 from systems import everything as small
 from systems.division import division
 from systems.everything import everything
+from systems.known import SYSTEMS
 from systems.lags import lags, late_front
 from systems.ramp import ramp
 from systems.rc import rc
@@ -16,7 +17,6 @@ from dsmachine.circuits.circuit import Circuit
 from dsmachine.emulator.observers import Probe
 from dsmachine.emulator.run import operating_point, transient
 
-SYSTEMS = [rc(), lags(5), lags(24), lags(60), late_front(), waiting_root(), division(), ramp(), ring(), everything()]
 each_system = pytest.mark.parametrize("system", SYSTEMS, ids=str)
 
 

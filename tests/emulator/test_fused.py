@@ -1,0 +1,73 @@
+"""The GPU's solver, its kernels compiled for the processor, against the processor's own on the same elements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from host_kernels import HostKernel
+from small_models import PROMPT, write_small
+from systems.known import SYSTEMS
+from systems.system import TAU, System
+
+import dsmachine as ds
+from dsmachine.circuits.chip import Chip
+from dsmachine.circuits.circuit import Circuit
+from dsmachine.emulator import kernels
+from dsmachine.emulator.backend import Backend
+from dsmachine.emulator.observers import Probe
+
+Array = Any
+
+
+@pytest.fixture
+def fused(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Switches to the GPU's solver, on the processor."""
+
+    def switch() -> None:
+        monkeypatch.setattr(Backend, "fused", property(lambda self: True))
+        monkeypatch.setattr(kernels, "compiled", lambda source, name: HostKernel(source))
+
+    return switch
+
+
+def marched(machine: Circuit | Chip, inputs: Mapping[str, Any], **options: Any) -> tuple[dict[str, Array], ds.Run]:
+    circuit = machine.circuit if isinstance(machine, Chip) else machine
+    probe = Probe([n for n, node in circuit.arrays.items() if not node.clamped])
+    run = ds.transient(machine, inputs, precision="float64", observers=[probe], **options)
+    return {name: probe.volts(name) / circuit.arrays[name].full_scale for name in probe.index}, run
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=str)
+@pytest.mark.parametrize("points", [4, 6])
+def test_same_polynomials(system: System, points: int, fused: Any) -> None:
+    corners = [v.breakpoints for v in system.inputs.values() if hasattr(v, "breakpoints")]
+    edges = np.unique(np.concatenate([np.linspace(0, min(system.duration, 40 * TAU), 41)[1:], *corners]))
+    options = {"elements": edges[edges > 0], "points": points, "initial": system.initial, "settle_bits": 0}
+    ours, _ = marched(system.circuit, system.inputs, **options)
+    fused()
+    theirs, _ = marched(system.circuit, system.inputs, **options)
+    for name, values in ours.items():
+        assert theirs[name] == pytest.approx(values, abs=2e-9), name
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"softmax": "taylor", "allow_unstable": True}, {"coupling": "passive"}, {"input_resistance": 18.0}],
+    ids=["translinear", "taylor", "passive", "loaded"],
+)
+def test_same_model(options: dict[str, Any], fused: Any, tmp_path: Path) -> None:
+    """Offsets, a time constant of each node's own, tails, division, and the same elements by error control."""
+    model = ds.load_model(write_small(tmp_path / "small"))
+    machine = ds.fabricate(ds.map_model(model, 4, **options), seed=0, offset=0.01)
+    inputs = {"embed": model.embed(model.encode(PROMPT))}
+    ours, run = marched(machine, inputs, tolerance=1e-4)
+    fused()
+    theirs, again = marched(machine, inputs, tolerance=1e-4)
+    assert again.statistics["elements"] == run.statistics["elements"]
+    assert again.settling_time == pytest.approx(run.settling_time, rel=1e-6)
+    for name, values in ours.items():
+        assert theirs[name] == pytest.approx(values, abs=1e-7), name

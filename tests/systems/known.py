@@ -1,0 +1,11 @@
+"""Every system with a known answer."""
+
+from systems.division import division
+from systems.everything import everything
+from systems.lags import lags, late_front
+from systems.ramp import ramp
+from systems.rc import rc
+from systems.ring import ring
+from systems.root import waiting_root
+
+SYSTEMS = [rc(), lags(5), lags(24), lags(60), late_front(), waiting_root(), division(), ramp(), ring(), everything()]
