@@ -48,9 +48,8 @@ class Shape:
     built: int
     sizes: dict[str, Any]
 
-    @property
-    def config(self) -> Config:
-        return Config(layers=self.built, vocabulary=VOCABULARY, context=64, **self.sizes)
+    def config(self, vocabulary: int) -> Config:
+        return Config(layers=self.built, vocabulary=vocabulary, context=1024, **self.sizes)
 
 
 SHAPES = {
@@ -98,20 +97,21 @@ class RandomText(Model):
     """A model whose text is random tokens."""
 
     def tokenize(self, text: str, what: str = "prompt") -> list[int]:
-        return [int(i) for i in np.random.default_rng(0).integers(0, VOCABULARY, 2048)]
+        return [int(i) for i in np.random.default_rng(0).integers(0, self.config.vocabulary, 2048)]
 
 
-def random_machine(shape: Shape) -> tuple[Circuit, Array]:
+def random_machine(shape: Shape, tokens: int = TOKENS, vocabulary: int = VOCABULARY) -> tuple[Circuit, Array]:
     """(circuit, its input); weights in float32, as the solver wants them, so that it makes no copy."""
-    tensors: Any = RandomTensors(shape.config, shape.layers)
-    model = RandomText(shape.label, shape.config, tensors, "random")
-    ranges = Ranges(calibrate_ranges(model, positions=TOKENS, windows=32, dtype=np.float32))
-    circuit = ds.map_model(model, TOKENS, ranges=ranges)
+    config = shape.config(vocabulary)
+    tensors: Any = RandomTensors(config, shape.layers)
+    model = RandomText(shape.label, config, tensors, "random")
+    ranges = Ranges(calibrate_ranges(model, positions=tokens, windows=max(2, 256 // tokens), dtype=np.float32))
+    circuit = ds.map_model(model, tokens, ranges=ranges)
     for name, term in circuit.terms.items():
         if isinstance(term, Coupling) and np.ndim(term.weight) == 2:
             circuit.terms[name] = replace(term, weight=np.asarray(term.weight, np.float32))
             del term
-    return circuit, model.embed(np.asarray(model.tokenize("")[-TOKENS:]))
+    return circuit, model.embed(np.asarray(model.tokenize("")[-tokens:]))
 
 
 def trained_machine(name: str) -> tuple[Circuit, Array]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .emulator.hamiltonian import hamiltonian
     from .emulator.noise import noise
     from .emulator.observers import Probe
-    from .emulator.run import operating_point, transient
+    from .emulator.run import operating_point, prepare, transient
     from .emulator.runfile import load_run
     from .energy.meter import EnergyMeter
     from .netlists.crosscheck import crosscheck
@@ -50,6 +50,7 @@ __all__ = [
     "map_model",
     "calibration_report",
     "fabricate",
+    "prepare",
     "operating_point",
     "transient",
     "noise",
@@ -74,6 +75,7 @@ _HOME = {
     "calibration_report": ".range_report",
     "fabricate": ".circuits.chip",
     "operating_point": ".emulator.run",
+    "prepare": ".emulator.run",
     "transient": ".emulator.run",
     "noise": ".emulator.noise",
     "Probe": ".emulator.observers",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -15,12 +16,13 @@ from . import kernels
 
 Array = Any
 Cell = TypeVar("Cell")
-DTYPES = {"float32": np.float32, "float64": np.float64}
+DTYPES = {"float32": np.float32, "float64": np.float64, "tf32": np.float32}
 
 
 @dataclass(frozen=True)
 class Backend:
-    """`device` "numpy" or "cupy"; `precision` "float32" or "float64"."""
+    """`device` "numpy" or "cupy"; `precision` "float32", "float64" or, on the GPU, "tf32": float32 whose matrix products
+    round their factors to 11 bits."""
 
     device: str = "numpy"
     precision: str = "float32"
@@ -30,6 +32,8 @@ class Backend:
             raise Error(f"precision {self.precision!r} is unknown: choose one of {', '.join(DTYPES)}")
         if self.device not in ("numpy", "cupy"):
             raise Error(f"device {self.device!r} is unknown: choose numpy or cupy")
+        if self.precision == "tf32" and self.device != "cupy":
+            raise Error("precision 'tf32' is a GPU's: use device='cupy', or float32")
 
     @cached_property
     def xp(self) -> Any:
@@ -46,6 +50,22 @@ class Backend:
         raise Error(
             "device 'cupy' needs CuPy and a GPU, which are not here: pip install 'dsmachine[cuda13]' or use numpy"
         )
+
+    @contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        """Matrix products in here are of this precision."""
+        if self.device == "numpy":
+            yield
+            return
+        from cupy._core import _routines_linalg as products
+
+        kind = products.COMPUTE_TYPE_TF32 if self.precision == "tf32" else products.COMPUTE_TYPE_DEFAULT
+        before = products.get_compute_type(np.dtype(self.dtype))
+        products.set_compute_type(np.dtype(self.dtype), kind)
+        try:
+            yield
+        finally:
+            products.set_compute_type(np.dtype(self.dtype), before)
 
     @cached_property
     def _constants(self) -> dict[Any, Array]:
@@ -73,6 +93,11 @@ class Backend:
         off = abs(values - target)
         off *= per
         return off.reshape(*off.shape[:2], -1).max(axis=-1)
+
+    @property
+    def block_values(self) -> int:
+        """Node values that a block of elements may hold: what stays in a cache, or what keeps a GPU busy."""
+        return 1 << (17 if self.device == "numpy" else 28)
 
     @property
     def fused(self) -> bool:

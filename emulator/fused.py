@@ -51,7 +51,6 @@ class FusedSolver(Solver):
 
     def __init__(self, plan: Plan, collocation: Collocation) -> None:
         super().__init__(plan, collocation)
-        self.backend = plan.backend
         self.ready = {stage.name: self._make_ready(stage) for stage in plan.stages}
         self._pool, self._used, self._batch = None, POOL, 1
 

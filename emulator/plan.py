@@ -6,7 +6,7 @@ of one layer, or of one cycle. The order of groups is feed-forward: a group need
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -130,18 +130,20 @@ class Group:
 
 @dataclass(frozen=True)
 class Plan:
-    """A circuit on a backend, in order."""
+    """A circuit on a backend, in order. fabrication: seed and spreads of a chip; solvers: by points of an element."""
 
     circuit: Circuit
     backend: Backend
     groups: tuple[Group, ...]
+    fabrication: dict[str, Any] = field(default_factory=dict)
+    solvers: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def stages(self) -> list[Stage]:
         return [stage for group in self.groups for stage in group.stages]
 
 
-def make_plan(circuit: Circuit, backend: Backend) -> Plan:
+def make_plan(circuit: Circuit, backend: Backend, fabrication: dict[str, Any] | None = None) -> Plan:
     """Stages of a circuit in feed-forward order, grouped by layer and cycle."""
     by_target: dict[str, list[Term]] = {name: [] for name in circuit.arrays}
     for term in circuit.terms.values():
@@ -150,7 +152,7 @@ def make_plan(circuit: Circuit, backend: Backend) -> Plan:
     for label, names, cyclic in _grouped(circuit):
         stages = tuple(_stage(circuit, backend, circuit.arrays[name], by_target[name]) for name in names)
         groups.append(Group(label, stages, cyclic))
-    return Plan(circuit, backend, tuple(groups))
+    return Plan(circuit, backend, tuple(groups), fabrication or {})
 
 
 def _stage(circuit: Circuit, backend: Backend, node: NodeArray, terms: list[Term]) -> Stage:

@@ -67,12 +67,27 @@ class Run(Result):
         save_run(self, path, overwrite=overwrite, extra=extra)
 
 
-def planned(machine: Circuit | Chip, precision: str, device: str) -> Plan:
-    """The machine made ready. Raises Error for what is no machine, has no free nodes, or no such place to solve it."""
+def prepare(machine: Circuit | Chip, *, precision: str = "float32", device: str = "numpy") -> Plan:
+    """A machine made ready to be run many times: in order, and its weights on the device.
+
+    device: "numpy" or "cupy"; precision: "float32", "float64" or, on the GPU, "tf32".
+    Raises Error for what is no machine, has no free nodes, or no such place to solve it.
+    """
     circuit = circuit_of(machine)
     if len(circuit.inputs()) == len(circuit.arrays):
         raise Error(f"circuit {circuit.name!r} has no free nodes: add some, such as circuit.nodes('s', (3,))")
-    return make_plan(circuit, Backend(device, precision))
+    return make_plan(circuit, Backend(device, precision), fabrication(machine))
+
+
+def planned(machine: Circuit | Chip | Plan, precision: str | None, device: str | None, usual: str = "float32") -> Plan:
+    """The machine made ready; as it is, if it is already: then there is nothing to choose."""
+    if not isinstance(machine, Plan):
+        return prepare(machine, precision=precision or usual, device=device or "numpy")
+    backend = machine.backend
+    for what, asked, made in (("precision", precision, backend.precision), ("device", device, backend.device)):
+        if asked not in (None, made):
+            raise Error(f"{what} {asked!r} is not what the machine was prepared for, {made!r}: prepare it again")
+    return machine
 
 
 def fabrication(machine: Circuit | Chip) -> dict[str, Any]:
@@ -83,32 +98,34 @@ def fabrication(machine: Circuit | Chip) -> dict[str, Any]:
 
 
 def operating_point(
-    machine: Circuit | Chip,
+    machine: Circuit | Chip | Plan,
     inputs: Mapping[str, Any] | None = None,
     *,
-    precision: str = "float64",
-    device: str = "numpy",
+    precision: str | None = None,
+    device: str | None = None,
 ) -> Run:
     """Where the machine rests: γ·v = delivered current at every node. One sweep; Newton where there are cycles.
 
-    inputs: value of each clamped array in logical units, (*shape) or (batch, *shape).
+    machine: or what `prepare` made of it. inputs: value of each clamped array in logical units, (*shape) or
+    (batch, *shape). precision: float64 unless given.
     """
     begun = clock.perf_counter()
-    plan = planned(machine, precision, device)
-    x = solve_operating_point(plan, inputs or {})
+    plan = planned(machine, precision, device, "float64")
+    with plan.backend.arithmetic():
+        x = solve_operating_point(plan, inputs or {})
     return Run(
         circuit=plan.circuit,
         analysis="op",
         outputs=in_volts(plan, x),
         saturated=saturation(plan, x),
-        statistics={"engine": f"{device} operating point", "precision": precision}
-        | fabrication(machine)
+        statistics={"engine": f"{plan.backend.device} operating point", "precision": plan.backend.precision}
+        | plan.fabrication
         | _wall(begun),
     )
 
 
 def transient(
-    machine: Circuit | Chip,
+    machine: Circuit | Chip | Plan,
     inputs: Mapping[str, Any] | None = None,
     *,
     duration: float | None = None,
@@ -126,12 +143,13 @@ def transient(
     initial: Mapping[str, Any] | str | None = None,
     initial_seed: int = 0,
     observers: Sequence[Observer] | None = None,
-    precision: str = "float32",
-    device: str = "numpy",
+    precision: str | None = None,
+    device: str | None = None,
 ) -> Run:
     """C dv/dt = Σ I − g(v) v + noise, from a starting state.
 
-    inputs: clamped arrays, logical units: (*shape), (batch, *shape) or a waveform.
+    machine: or what `prepare` made of it. inputs: clamped arrays, logical units: (*shape), (batch, *shape) or a
+    waveform.
     initial: "zero", "random" (from initial_seed) or logical values by array. observers: see `observers`.
 
     Without noise the machine relaxes from zero until settled:
@@ -159,12 +177,24 @@ def transient(
         step,
     )  # fmt: skip
     plan = planned(machine, precision, device)
-    values = checked_inputs(plan.circuit, plan.backend, inputs or {})
-    seen = list(observers or [])
+    with plan.backend.arithmetic():
+        return _transient(plan, request, inputs or {}, initial, initial_seed, list(observers or []), begun)
+
+
+def _transient(
+    plan: Plan,
+    request: Request,
+    inputs: Mapping[str, Any],
+    initial: Any,
+    initial_seed: int,
+    seen: list[Observer],
+    begun: float,
+) -> Run:
+    values = checked_inputs(plan.circuit, plan.backend, inputs)
     aimed = [observer for observer in seen if isinstance(observer, Aimed)]
     target = solve_operating_point(plan, values) if aimed or request.needs_rest else {}
     start = _start(plan, values, request, initial, initial_seed)
-    batch = batch_size(values, start) * (samples or 1)
+    batch = batch_size(values, start) * (request.samples or 1)
     start, target = _repeated(plan, start, batch), _repeated(plan, target, batch)
     run = Run(plan.circuit, "noise" if request.noisy else "tran", {})
     run.saturated = saturation(plan, target) if target else {}
@@ -182,7 +212,7 @@ def transient(
         run.settling_time, run.by_array = watch.time, watch.by_array
     if meter:
         run.noise_rms = meter.rms
-    run.statistics |= _said(plan, request, stop) | vars(march.counts) | fabrication(machine) | _wall(begun)
+    run.statistics |= _said(plan, request, stop) | vars(march.counts) | plan.fabrication | _wall(begun)
     _log(run, march)
     return run
 

@@ -30,7 +30,7 @@ class Solver:
     prompt = True  # whether an error is cheap to look at, so that a hopeless element is not solved to its end
 
     def __init__(self, plan: Plan, collocation: Collocation) -> None:
-        self.plan, self.collocation, self.p = plan, collocation, collocation.p
+        self.backend, self.collocation, self.p = plan.backend, collocation, collocation.p
 
     def solve(
         self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, *, estimate: bool
@@ -42,7 +42,7 @@ class Solver:
 
     def errors(self, stages: Sequence[Stage], squares: Sequence[Squares], length: float) -> Array:
         """Estimated rms error of each element of some arrays, share of full scale: (arrays, count)."""
-        host = self.plan.backend.host
+        host = self.backend.host
         rows = [self._error(stage, host(each), length) for stage, each in zip(stages, squares, strict=True)]
         return np.stack(rows)
 
@@ -82,7 +82,7 @@ class Solver:
         if scale.ndim:
             top = (top.reshape(2, count, *values.shape[2:]) * scale).reshape(2, count, -1)
             scale = 1.0
-        xp = self.plan.backend.xp
+        xp = self.backend.xp
         squares = xp.einsum("kcn,kcn->kc", top, top) * (scale * scale / top.shape[2])
         return xp.concatenate([squares, self._unseen(stage, start, values)]) if stage.node.is_root else squares
 
@@ -98,7 +98,7 @@ class Solver:
             miss = self.collocation.middles(start, element, lambda x: feedback.ratio(x) * x) * stage.per_full_scale
             missed.append((miss**2).reshape(self.p, -1).mean(axis=1))
             start = element[-1]
-        return self.plan.backend.xp.stack(missed, axis=1)
+        return self.backend.xp.stack(missed, axis=1)
 
 
 def _per_point(gamma: Array, varying: bool, shape: tuple[int, ...]) -> Array:

@@ -31,7 +31,6 @@ Array = Any
 log = logging.getLogger(__name__)
 SMALLEST = 14  # a group may halve its window this often
 MAX_SWEEPS = 60
-BLOCK_VALUES = 1 << 17  # node values that a block of elements may hold
 
 
 @dataclass
@@ -110,8 +109,8 @@ class March:
     ) -> None:
         self.plan, self.inputs, self.p, self.tolerance = plan, dict(inputs), points, tolerance
         self.observers = observers
-        self.collocation = Collocation(plan.backend, points)
-        self.solver = (FusedSolver if plan.backend.fused else Solver)(plan, self.collocation)
+        self.solver = solver(plan, points)
+        self.collocation = self.solver.collocation
         self.batch = max([v.shape[0] for v in start.values()], default=1)
         self.x = {n: plan.backend.xp.broadcast_to(v, (self.batch, *v.shape[1:])) for n, v in start.items()}
         self.pieces: dict[str, list[Piece]] = {}
@@ -130,7 +129,7 @@ class March:
     def _block(self, group: Group) -> int:
         """Elements solved at once: many where an element is small beside the cost of asking for it."""
         nodes = self.batch * sum(math.prod(stage.node.shape) for stage in group.stages)
-        return 1 if group.cyclic else max(1, BLOCK_VALUES // (self.p * nodes))
+        return 1 if group.cyclic else max(1, self.plan.backend.block_values // (self.p * nodes))
 
     def window(self, begin: float, length: float) -> None:
         """March every group from begin to begin + length."""
@@ -265,6 +264,15 @@ class _Shown(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self.signals)
+
+
+def solver(plan: Plan, points: int) -> Solver:
+    """The solver of a plan for elements of so many points, made once."""
+    if points not in plan.solvers:
+        kind = FusedSolver if plan.backend.fused else Solver
+        plan.solvers[points] = kind(plan, Collocation(plan.backend, points))
+    found: Solver = plan.solvers[points]
+    return found
 
 
 def _doublings(error: float, p: int) -> int:

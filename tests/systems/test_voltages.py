@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 from systems import everything as small
-from systems.division import division
 from systems.everything import everything
 from systems.known import SYSTEMS
 from systems.lags import lags, late_front
-from systems.ramp import ramp
 from systems.rc import rc
 from systems.ring import ring
 from systems.root import HELD, WAIT, waiting_root

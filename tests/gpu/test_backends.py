@@ -1,0 +1,88 @@
+"""NumPy and CuPy on the same element grid, and the noise engine on both. Skipped, loudly, where no GPU answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_models import PROMPT, write_small
+from systems.known import SYSTEMS
+from systems.system import TAU, System
+
+import dsmachine as ds
+from dsmachine.emulator.observers import Probe
+
+Array = Any
+cupy = pytest.importorskip("cupy", reason="CuPy is missing: pip install 'dsmachine[cuda13]'")
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not cupy.cuda.is_available(), reason="no GPU answers"),
+]
+AGREE = 1e-5  # share of full scale
+
+
+def both(machine: Any, inputs: Mapping[str, Any], **options: Any) -> dict[str, float]:
+    """Largest difference of each array between the two, share of full scale."""
+    found = []
+    circuit = getattr(machine, "circuit", machine)
+    for device in ("numpy", "cupy"):
+        probe = Probe([n for n, node in circuit.arrays.items() if not node.clamped])
+        ds.transient(machine, inputs, observers=[probe], device=device, **options)
+        found.append({n: probe.volts(n) / circuit.arrays[n].full_scale for n in probe.index})
+    return {n: float(np.abs(found[0][n] - found[1][n]).max()) for n in found[0]}
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("system", SYSTEMS, ids=str)
+def test_systems(system: System, precision: str) -> None:
+    corners = [v.breakpoints for v in system.inputs.values() if hasattr(v, "breakpoints")]
+    edges = np.unique(np.concatenate([np.linspace(0, min(system.duration, 60 * TAU), 61)[1:], *corners]))
+    off = both(
+        system.circuit, system.inputs, elements=edges[edges > 0], initial=system.initial, settle_bits=0,
+        precision=precision,
+    )  # fmt: skip
+    assert max(off.values()) < (AGREE if precision == "float32" else 1e-9), off
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_bundled_model(precision: str) -> None:
+    model = ds.load_model("tiny-shakespeare")
+    ids = model.encode(model.calibration_text[:32])
+    chip = ds.fabricate(ds.map_model(model, 32), seed=0, mismatch=0.01, offset=0.001)
+    edges = np.linspace(0, 100 * TAU, 51)[1:]
+    off = both(chip, {"embed": model.embed(ids)}, elements=edges, precision=precision)
+    assert max(off.values()) < (AGREE if precision == "float32" else 1e-9), off
+
+
+@pytest.mark.parametrize("options", [{"softmax": "taylor", "allow_unstable": True}, {"coupling": "passive"}], ids=str)
+def test_other_machines(options: dict[str, Any], tmp_path: Path) -> None:
+    model = ds.load_model(write_small(tmp_path / "small"))
+    circuit = ds.map_model(model, 4, **options)
+    edges = np.linspace(0, 60 * TAU, 61)[1:]
+    off = both(circuit, {"embed": model.embed(model.encode(PROMPT))}, elements=edges, precision="float64")
+    assert max(off.values()) < 1e-9, off
+
+
+def test_settling() -> None:
+    model = ds.load_model("tiny-shakespeare")
+    ids = model.encode(model.calibration_text[:16])
+    circuit, inputs = ds.map_model(model, 16), {"embed": model.embed(ids)}
+    times = [ds.transient(circuit, inputs, device=d, precision="float64").settling_time for d in ("numpy", "cupy")]
+    assert times[0] == pytest.approx(times[1], rel=1e-4)
+    meters = [ds.EnergyMeter(), ds.EnergyMeter()]
+    for device, meter in zip(("numpy", "cupy"), meters, strict=True):
+        ds.transient(circuit, inputs, device=device, observers=[meter])
+    joules = [meter.report().total for meter in meters]
+    assert joules[0] == pytest.approx(joules[1], rel=1e-4)
+
+
+def test_thermal_noise() -> None:
+    """The same Philox stream, so the same run."""
+    model = ds.load_model("tiny-shakespeare")
+    circuit, inputs = ds.map_model(model, 8), {"embed": model.embed(model.encode("To be, o"))}
+    options: dict[str, Any] = {"noise": "thermal", "noise_seed": 3, "read_window": 8 * TAU}
+    off = both(circuit, inputs, precision="float64", **options)
+    assert max(off.values()) < 1e-6, off
