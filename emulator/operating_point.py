@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits.arrays import module_of
 from ..circuits.errors import Error
 from .inputs import batch_size, checked_inputs
 from .plan import Group, Plan, Stage
@@ -49,7 +50,7 @@ def settled_stage(stage: Stage, x: Mapping[str, Array], batch: int) -> Array:
         value = stage.node.feedback.settled_root(held, stage.standing, stage.offset)
     else:
         value = held / gamma
-    xp = value.__array_namespace__()
+    xp = module_of(value)
     return xp.broadcast_to(value, (batch, *stage.node.shape))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits.arrays import module_of
 from .observers import Element
 from .plan import Plan, Stage
 from .radau import radau
@@ -69,7 +70,7 @@ class RailWatch:
 def _speed(element: Element, name: str) -> Array:
     """dx/dt at the points of an element, (T·batch, *shape), of the polynomials that were solved for."""
     values, p = element.values[name], element.points
-    xp = values.__array_namespace__()
+    xp = module_of(values)
     points = values.reshape(element.count, p, -1)
     starts = xp.concatenate([element.initial[name].reshape(1, 1, -1), points[:-1, -1:]])
     per = np.linalg.inv(radau(p)[1]) * (element.count / element.length)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits.arrays import module_of
 from .collocation import Collocation
 from .plan import Plan, Stage
 from .radau import between
@@ -103,7 +104,7 @@ class Solver:
 
 def _per_point(gamma: Array, varying: bool, shape: tuple[int, ...]) -> Array:
     """γ as (count, p, batch, …) with the node axes it has."""
-    xp = gamma.__array_namespace__()
+    xp = module_of(gamma)
     if varying:
         return gamma.reshape(*shape[:3], *gamma.shape[1:])
     rank = len(shape) - 3
@@ -113,7 +114,7 @@ def _per_point(gamma: Array, varying: bool, shape: tuple[int, ...]) -> Array:
 
 def _shaped(drive: Array, shape: tuple[int, ...]) -> Array:
     """A drive (K, …) or broadcastable, as (count, p, batch, *shape)."""
-    xp = np if not hasattr(drive, "__array_namespace__") else drive.__array_namespace__()
+    xp = module_of(drive)
     flat = (shape[0] * shape[1] * shape[2], *shape[3:])
     if np.shape(drive) != flat:
         drive = xp.ascontiguousarray(xp.broadcast_to(drive, flat))

@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from ..arrays import module_of
+
 Array = Any
 
 
@@ -33,7 +35,7 @@ def _arrange(x: Array, have: str, want: str) -> Array:
 
 def contract(spec: str, a: Array, b: Array) -> Array:
     """einsum of (K, …) factors (one K may be 1); K is carried along. `spec` names the other axes: "ihd,jhd->hij"."""
-    xp = a.__array_namespace__()
+    xp = module_of(a)
     batch, free_a, free_b, summed, out = _plan(spec)
     left, right = spec.split("->")[0].split(",")
     if not free_a and not free_b:

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from .. import checks
+from ..arrays import module_of
 from ..errors import Error
 from .power import Meter, Power
 from .smooth import limit, limit_slope, ramp, ramp_slope
@@ -76,7 +77,7 @@ class Feedback:
     def settled_root(self, drive: Array, standing: Array = 0.0, offset: Array = 0.0) -> Array:
         """x with (γ(x) + standing)(x − offset) = drive, for a node that drives its own feedback: sqrt(d/K), or d/floor
         under the knee."""
-        xp = drive.__array_namespace__()
+        xp = module_of(drive)
         least = self.floor + standing
         x = offset + xp.where(drive > 0, xp.sqrt(xp.maximum(drive, 0) / self.gain), drive / least)
         for _ in range(8):

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import module_of
+
 Array = Any
 CUDA = """
 // the laws of smooth.py
@@ -39,14 +41,14 @@ __device__ __forceinline__ REAL limit(REAL z, REAL bound, REAL knee) {
 
 def ramp(z: Array, width: Array) -> Array:
     """Smooth max(z, 0), exact outside |z| < width. Shapes broadcast; the unit is that of z."""
-    xp = z.__array_namespace__()
+    xp = module_of(z)
     u = xp.clip((z + width) / (2 * width), 0, 1)
     return 2 * width * u**3 * (1 - u / 2) + xp.maximum(z - width, 0)
 
 
 def ramp_slope(z: Array, width: Array) -> Array:
     """Derivative of `ramp` in z: 0 to 1 over the knee (3u² − 2u³)."""
-    xp = z.__array_namespace__()
+    xp = module_of(z)
     u = xp.clip((z + width) / (2 * width), 0, 1)
     return u * u * (3 - 2 * u)
 
@@ -57,7 +59,7 @@ def limit(z: Array, bound: Array, knee: float) -> Array:
     Exactly z while |z| <= (1 − knee)·bound and never beyond ±bound. On a processor returns z itself, not a copy, when
     no element reaches its knee: the usual case, and cheap to find out there.
     """
-    xp = z.__array_namespace__()
+    xp = module_of(z)
     ratio = xp.abs(z) / bound
     if isinstance(z, np.ndarray) and not bool((ratio > 1 - knee).any()):
         return z
@@ -68,6 +70,6 @@ def limit(z: Array, bound: Array, knee: float) -> Array:
 
 def limit_slope(z: Array, bound: Array, knee: float) -> Array:
     """Derivative of `limit` in z: 1 while linear, 0 when flat."""
-    xp = z.__array_namespace__()
+    xp = module_of(z)
     u = xp.clip((xp.abs(z) / bound - (1 - knee)) / (2 * knee), 0, 1)
     return 1 - u * u * (3 - 2 * u)

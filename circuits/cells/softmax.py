@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from ..arrays import module_of
 from .power import Meter
 from .spice import elements
 from .term import Array, Signals, View
@@ -85,7 +86,7 @@ class Softmax(Transfer):
     def branches(self, x: Signals) -> tuple[Array, Array]:
         """(e^(z − top) + leakage of each branch, top): top is the row's largest z, (…, 1)."""
         z = self._nats(x)
-        xp = z.__array_namespace__()
+        xp = module_of(z)
         top = z.max(axis=-1, keepdims=True)
         current = xp.exp(z - top)
         if self.floor is not None:
@@ -99,7 +100,7 @@ class Softmax(Transfer):
         z = score * self.gain + self.shift if self.gain != 1.0 or not _is_zero(self.shift) else score
         if self.exists is None:
             return z
-        xp = score.__array_namespace__()
+        xp = module_of(score)
         return xp.where(self.exists, z, xp.asarray(ABSENT, dtype=z.dtype))
 
     def settled(self, x: Signals) -> Array:
@@ -112,7 +113,7 @@ class Softmax(Transfer):
         if self.tail is None:
             return self.settled(x)
         current, top = self.branches(x)
-        xp = current.__array_namespace__()
+        xp = module_of(current)
         current *= xp.exp(top - self.tail.of(x[self.tail.array])) * self.share
         return current
 
@@ -123,7 +124,7 @@ class Softmax(Transfer):
         if self.floor is None:
             return current * d
         z = self._nats(x)
-        xp = z.__array_namespace__()
+        xp = module_of(z)
         own = xp.exp(z - top)
         at = z.argmax(axis=-1)[..., None]
         wide = xp.broadcast_to(d, (*np.broadcast_shapes(d.shape[:-1], at.shape[:-1]), d.shape[-1]))
@@ -138,7 +139,7 @@ class Softmax(Transfer):
                 total = current.sum(axis=-1, keepdims=True)
                 change = moved / total - current / total * (moved.sum(axis=-1, keepdims=True) / total)
             else:
-                xp = current.__array_namespace__()
+                xp = module_of(current)
                 change = moved * xp.exp(top - self.tail.of(x[self.tail.array])) * self.share
         if self.tail is not None and self.tail.array in dx:
             change = change - self.drive(x) * self.tail.of(dx[self.tail.array])

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from ..arrays import module_of
 from .node import NodeArray
 from .power import Meter
 from .softmax import Softmax
@@ -54,7 +55,7 @@ class TailNode(NodeArray):
 
     def pull(self, x: Array, drive: Array, standing: Array, offset: Array) -> tuple[Array, Array]:
         """τ dT/dt = e^(d − T) − 1, and minus its derivative."""
-        xp = x.__array_namespace__()
+        xp = module_of(x)
         rising = xp.exp(xp.minimum(drive - x, FARTHEST))
         return rising - 1, rising
 
@@ -114,7 +115,7 @@ class TailDrive(Term):
         return False
 
     def drive(self, x: Signals) -> Array:
-        xp = x[self.pair.source.array].__array_namespace__()
+        xp = module_of(x[self.pair.source.array])
         current, top = self.pair.branches(x)
         return xp.log((current * self.pair.share).sum(axis=-1, keepdims=True)) + top
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from ..arrays import module_of
 from .power import Meter
 from .spice import elements
 from .term import Array, Signals
@@ -49,11 +50,11 @@ class TanhPair(Transfer):
     kind: ClassVar[str] = "tanh"
 
     def f(self, x: Array) -> Array:
-        xp = x.__array_namespace__()
+        xp = module_of(x)
         return self.gain * xp.tanh(x + self.shift)
 
     def slope(self, x: Array) -> Array:
-        xp = x.__array_namespace__()
+        xp = module_of(x)
         return self.gain * (1 - xp.tanh(x + self.shift) ** 2)
 
     def conductance(self, circuit: Circuit, x: Signals) -> Array:

@@ -1,0 +1,17 @@
+"""The array module of an array: NumPy, or the GPU's that works alike."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+Array = Any
+
+
+def module_of(x: Array) -> Any:
+    """numpy, or the module whose array x is (cupy)."""
+    if isinstance(x, np.ndarray | np.generic | float):
+        return np
+    return sys.modules[type(x).__module__.partition(".")[0]]
