@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..circuits.errors import Error
-from . import kernels
 
 Array = Any
 Cell = TypeVar("Cell")
@@ -21,8 +20,8 @@ DTYPES = {"float32": np.float32, "float64": np.float64, "tf32": np.float32}
 
 @dataclass(frozen=True)
 class Backend:
-    """`device` "numpy" or "cupy"; `precision` "float32", "float64" or, on the GPU, "tf32": float32 whose matrix products
-    round their factors to 11 bits."""
+    """`device` "numpy" or "cupy"; `precision` "float32", "float64" or, on the GPU, "tf32": float32 whose matrix
+    products round their factors to 11 bits."""
 
     device: str = "numpy"
     precision: str = "float32"
@@ -86,13 +85,14 @@ class Backend:
         """A contiguous array of this backend's type on its device."""
         return self.xp.ascontiguousarray(self.xp.asarray(value, dtype=self.dtype))
 
-    def farthest(self, values: Array, target: Array, per: Array) -> Array:
-        """max |values − target|·per over the nodes: values (K, batch, *shape) -> (K, batch)."""
-        if self.device == "cupy":
-            return kernels.farthest(values, target, per)
-        off = abs(values - target)
-        off *= per
-        return off.reshape(*off.shape[:2], -1).max(axis=-1)
+    def fetched(self, arrays: Sequence[Array]) -> list[Array]:
+        """Some arrays on the host, in one transfer."""
+        if self.device == "numpy" or len(arrays) < 2:
+            return [self.host(array) for array in arrays]
+        together = self.host(self.xp.concatenate([array.reshape(-1) for array in arrays]))
+        ends = np.cumsum([array.size for array in arrays])
+        parts = np.split(together, ends[:-1])
+        return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
     @property
     def block_values(self) -> int:

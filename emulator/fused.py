@@ -20,28 +20,99 @@ NOTHING = np.uint64(0)
 
 
 @dataclass(frozen=True)
-class Ready:
-    """What the kernel wants to know of an array, on the device: `table` of addresses and strides into `values`, the
-    terms that change, conveyed and direct, and which law it is (`kernels.element_source`)."""
-
-    law: int
-    kernel: Any
-    table: Array
-    values: dict[str, Array]
-    conveyed: tuple[Any, ...]
-    direct: tuple[Any, ...]
-    floor: Any
-
-
 class Slice:
-    """Part (rows, count) of the pool."""
+    """Numbers (rows, count) of a pool, from `begin` on."""
 
-    def __init__(self, pool: Array, begin: int, rows: int, count: int) -> None:
-        self.pool, self.begin, self.rows, self.count = pool, begin, rows, count
+    pool: Array
+    begin: int
+    rows: int
+    count: int
 
     @property
     def end(self) -> int:
         return self.begin + self.rows * self.count
+
+
+class FusedStage:
+    """An array as the kernels want it: what they read of it, on the device, and which law it follows.
+
+    law: see `kernels.element_source`. table: addresses and strides of `values`, in the order of `kernels.ROWS`.
+    conveyed: terms that change; those that do not are the bias.
+    """
+
+    def __init__(self, stage: Stage, backend: Any) -> None:
+        node, feedback = stage.node, stage.node.feedback
+        self.stage, self.backend, self.xp = stage, backend, backend.xp
+        self.law = 0 if stage.constant is not None and stage.pace is None else 1
+        self.pull, self.guess = "", ""
+        if node.bends:
+            self.law = 2 if node.is_root else 3
+            self.pull, self.guess = node.cuda_law
+        self.conveyed = tuple(term for term in stage.conveyed if term.sources)
+        self.least = 0.0 if feedback is None else feedback.floor
+        constant = tuple(term for term in stage.conveyed if not term.sources)
+        given = {
+            "bias": summed(constant, {}) if constant else None,
+            "attenuation": stage.attenuation,
+            "exists": node.exists,
+            "reach": None if node.rail is None else node.rail / node.unit,
+            "offset": stage.offset,
+            "standing": stage.standing,
+            "pace": stage.pace,
+            "own": node.ratio if feedback is None else None,
+            "gain": None if feedback is None else feedback.gain,
+            "scale": stage.per_full_scale,
+        }
+        values = (kernels.ABSENT[name] if given[name] is None else given[name] for name in kernels.ROWS)
+        self.values = [self._spread(value, node.shape) for value in values]
+        rows = [(backend.address(value), int(value.size > 1)) for value in self.values]
+        self.table = self.xp.asarray(np.array(rows, np.int64))
+
+    def _spread(self, value: Array, shape: tuple[int, ...]) -> Array:
+        """One number, or one a node."""
+        array = self.backend.array(value)
+        if array.size == 1:
+            return array.reshape(1)
+        return self.xp.ascontiguousarray(self.xp.broadcast_to(array, shape)).reshape(-1)
+
+    def drives(self, signals: Mapping[str, Array], batch: int) -> tuple[Any, ...]:
+        """Arguments that say what is pushed in: drive and its step, direct and its step, control, inner."""
+        shape = (batch, *self.stage.node.shape)
+        feedback = self.stage.node.feedback
+        control: tuple[Any, Any] = (NOTHING, np.int64(1))
+        if feedback is not None and self.law == 1:
+            control = self.control(signals[feedback.control])
+        conveyed, direct = (self._pushed(terms, signals, shape) for terms in (self.conveyed, self.stage.direct))
+        return (*conveyed, *direct, *control)
+
+    def _pushed(self, terms: tuple[Any, ...], signals: Mapping[str, Array], shape: tuple[int, ...]) -> tuple[Any, Any]:
+        """(Σ of the terms' normalised currents, contiguous; numbers from one point to the next, 0 if all are alike)."""
+        if not terms:
+            return NOTHING, np.int64(0)
+        total = summed(terms, signals)
+        alike = len(total) == 1
+        whole = (shape[0] if alike else len(total), *shape[1:])
+        if total.shape != whole:
+            total = self.xp.broadcast_to(total, whole)
+        return self.xp.ascontiguousarray(total), np.int64(0 if alike else total.size // len(total) * shape[0])
+
+    def control(self, control: Array) -> tuple[Array, Any]:
+        """(values, how many nodes in a row share one): a control stands for trailing axes, or is spread out."""
+        shape, lead = self.stage.node.shape, control.shape[1:]
+        axes = len(lead)
+        while axes and lead[axes - 1] == 1:
+            axes -= 1
+        if lead[:axes] != shape[:axes]:
+            return self.xp.ascontiguousarray(self.xp.broadcast_to(control, (len(control), *shape))), np.int64(1)
+        return self.xp.ascontiguousarray(control), np.int64(np.prod(shape[axes:]))
+
+
+def fused_stages(plan: Plan) -> dict[str, FusedStage]:
+    """The arrays of a plan for the kernels, made once."""
+    if "stages" not in plan.solvers:
+        plan.solvers["stages"] = {stage.name: FusedStage(stage, plan.backend) for stage in plan.stages}
+    found: dict[str, FusedStage] = plan.solvers["stages"]
+    return found
 
 
 class FusedSolver(Solver):
@@ -51,45 +122,31 @@ class FusedSolver(Solver):
 
     def __init__(self, plan: Plan, collocation: Collocation) -> None:
         super().__init__(plan, collocation)
-        self.ready = {stage.name: self._make_ready(stage) for stage in plan.stages}
+        self.stages = fused_stages(plan)
+        dtype = self.backend.dtype
+        self.kernels = {
+            name: kernels.compiled(kernels.element_source(dtype, self.p, s.law, s.pull, s.guess), "element")
+            for name, s in self.stages.items()
+        }
         self._pool, self._used, self._batch = None, POOL, 1
 
     def solve(
         self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, *, estimate: bool
     ) -> tuple[Array, Squares | None]:
-        xp, node, ready = self.backend.xp, stage.node, self.ready[stage.name]
-        size, points, self._batch = start.size, count * self.p, len(start)
-        ratio = length / node.time_constant
-        drive, drive_step = self._pushed(ready.conveyed, signals, start.shape)
-        direct, direct_step = self._pushed(ready.direct, signals, start.shape)
-        control, inner = NOTHING, 1
-        if ready.law == 1 and node.feedback is not None:
-            control, inner = self._control(signals[node.feedback.control], node.shape)
-        matrices = self.backend.kept(_matrices, self.p, *((ratio, stage.constant) if ready.law == 0 else (None, None)))
-        out = xp.empty((points, *start.shape), start.dtype)
+        xp, node, fused = self.backend.xp, stage.node, self.stages[stage.name]
+        size, self._batch = start.size, len(start)
+        ratio, real = length / node.time_constant, start.dtype.type
+        constant = (ratio, stage.constant) if fused.law == 0 else (None, None)
+        out = xp.empty((count * self.p, *start.shape), start.dtype)
         found = self._slice(2 + self.p * node.is_root, count) if estimate else None
-        real = start.dtype.type
-        ready.kernel(
-            (-(-size // kernels.THREADS),),
-            (kernels.THREADS,),
-            (
-                np.int64(size), np.int64(size // len(start)), np.int32(count), real(ratio), real(ready.floor),
-                xp.ascontiguousarray(start), drive, np.int64(drive_step), direct, np.int64(direct_step), control,
-                np.int64(inner), ready.table, matrices, out,
-                NOTHING if found is None else np.uint64(self.backend.address(found.pool) + 8 * found.begin),
-            ),
+        squares = NOTHING if found is None else np.uint64(self.backend.address(found.pool) + 8 * found.begin)
+        arguments = (
+            np.int64(size), np.int64(size // len(start)), np.int32(count), real(ratio), real(fused.least),
+            xp.ascontiguousarray(start), *fused.drives(signals, len(start)), fused.table,
+            self.backend.kept(_matrices, self.p, *constant), out, squares,
         )  # fmt: skip
+        self.kernels[stage.name](_blocks(size), (kernels.THREADS,), arguments)
         return out, found
-
-    def _control(self, control: Array, shape: tuple[int, ...]) -> tuple[Array, int]:
-        """(values, how many nodes in a row share one): a control stands for trailing axes, or is spread out."""
-        xp, lead = self.backend.xp, control.shape[1:]
-        axes = len(lead)
-        while axes and lead[axes - 1] == 1:
-            axes -= 1
-        if lead[:axes] != shape[:axes]:
-            return xp.ascontiguousarray(xp.broadcast_to(control, (len(control), *shape))), 1
-        return xp.ascontiguousarray(control), int(np.prod(shape[axes:]))
 
     def errors(self, stages: Sequence[Stage], squares: Sequence[Squares], length: float) -> Array:
         fetched: dict[int, tuple[int, Array]] = {}
@@ -102,11 +159,8 @@ class FusedSolver(Solver):
         for stage, part in zip(stages, squares, strict=True):
             begin, values = fetched[id(part.pool)]
             square = values[part.begin - begin : part.end - begin].reshape(part.rows, part.count)
-            rows.append(self._error(stage, square / self._nodes(stage), length))
+            rows.append(self._error(stage, square / (self._batch * int(np.prod(stage.node.shape))), length))
         return np.stack(rows)
-
-    def _nodes(self, stage: Stage) -> int:
-        return self._batch * int(np.prod(stage.node.shape))
 
     def _slice(self, rows: int, count: int) -> Slice:
         """Numbers that are 0."""
@@ -115,58 +169,37 @@ class FusedSolver(Solver):
         begin, self._used = self._used, self._used + rows * count
         return Slice(self._pool, begin, rows, count)
 
-    def _pushed(self, terms: tuple[Any, ...], signals: Mapping[str, Array], shape: tuple[int, ...]) -> tuple[Any, int]:
-        """(Σ of the terms' normalised currents, contiguous; numbers from one point to the next, 0 if all are alike)."""
-        if not terms:
-            return NOTHING, 0
-        xp, total = self.backend.xp, summed(terms, signals)
-        alike = len(total) == 1
-        whole = (shape[0] if alike else len(total), *shape[1:])
-        return xp.ascontiguousarray(xp.broadcast_to(total, whole)), 0 if alike else int(np.prod(shape))
 
-    def _make_ready(self, stage: Stage) -> Ready:
-        node, xp = stage.node, self.backend.xp
-        constant = [term for term in stage.conveyed if not term.sources]
-        law = 0 if stage.constant is not None and stage.pace is None else 1
-        pull, guess = "", ""
-        if node.bends:
-            law = 2 if node.is_root else 3
-            pull, guess = node.cuda_law
-        feedback = node.feedback
-        given = {
-            "bias": summed(tuple(constant), {}) if constant else None,
-            "attenuation": stage.attenuation,
-            "exists": node.exists,
-            "reach": None if node.rail is None else node.rail / node.unit,
-            "offset": stage.offset,
-            "standing": stage.standing,
-            "pace": stage.pace,
-            "own": node.ratio if feedback is None else None,
-            "gain": None if feedback is None else feedback.gain,
-            "scale": stage.per_full_scale,
-        }
-        values = {
-            name: self._spread(kernels.ABSENT[name] if given[name] is None else given[name], node.shape)
-            for name in kernels.ROWS
-        }
-        table = [(self.backend.address(value), int(value.size > 1)) for value in values.values()]
-        source = kernels.element_source(self.backend.dtype, self.p, law, pull, guess)
-        return Ready(
-            law,
-            kernels.compiled(source, "element"),
-            xp.asarray(np.array(table, np.int64)),
-            values,
-            tuple(term for term in stage.conveyed if term.sources),
-            stage.direct,
-            0.0 if feedback is None else feedback.floor,
-        )
+class FusedRest:
+    """Where arrays rest, one after another; `beyond()`: how many nodes of each are beyond their rail's linear part."""
 
-    def _spread(self, value: Array, shape: tuple[int, ...]) -> Array:
-        """One number, or one a node."""
-        array = self.backend.array(value)
-        if array.size == 1:
-            return array.reshape(1)
-        return self.backend.xp.ascontiguousarray(self.backend.xp.broadcast_to(array, shape)).reshape(-1)
+    def __init__(self, plan: Plan) -> None:
+        self.backend, self.stages = plan.backend, fused_stages(plan)
+        self._counts = plan.backend.xp.zeros(len(self.stages), np.uint64)
+        self._place = {name: k for k, name in enumerate(self.stages)}
+
+    def __call__(self, stage: Stage, x: Mapping[str, Array], batch: int) -> Array:
+        xp, node, fused = self.backend.xp, stage.node, self.stages[stage.name]
+        size = batch * int(np.prod(node.shape))
+        out = xp.empty((batch, *node.shape), self.backend.dtype)
+        limited = bool(stage.conveyed) and node.rail is not None and not node.held
+        count = np.uint64(self.backend.address(self._counts) + 8 * self._place[stage.name])
+        kernel = kernels.compiled(kernels.rest_source(self.backend.dtype, fused.law), "rest")
+        arguments = (
+            np.int64(size), np.int64(size // batch), out.dtype.type(fused.least), *fused.drives(x, batch), fused.table,
+            np.int32(limited), out, count,
+        )  # fmt: skip
+        kernel(_blocks(size), (kernels.THREADS,), arguments)
+        return out
+
+    def beyond(self) -> dict[str, int]:
+        """Only arrays that have any."""
+        counts = self.backend.host(self._counts)
+        return {name: int(counts[k]) for name, k in self._place.items() if counts[k]}
+
+
+def _blocks(size: int) -> tuple[int, ...]:
+    return (-(-size // kernels.THREADS),)
 
 
 def _matrices(p: int, ratio: float | None, gamma: float | None) -> Array:

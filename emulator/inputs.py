@@ -105,7 +105,7 @@ def starting_values(
     """Free arrays' values at t = 0: "zero" (default), "random" (uniform in ± full scale, from `seed`), or a mapping."""
     free = {n: a for n, a in circuit.arrays.items() if not a.clamped}
     if initial is None or (isinstance(initial, str) and initial == "zero"):
-        return {name: backend.array(np.zeros((1, *node.shape))) for name, node in free.items()}
+        return {name: backend.xp.zeros((1, *node.shape), backend.dtype) for name, node in free.items()}
     if isinstance(initial, str):
         if initial != "random":
             raise Error(f"initial state {initial!r} is unknown: use 'zero', 'random' or a mapping of arrays")

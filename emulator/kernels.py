@@ -22,6 +22,43 @@ ROWS = ("bias", "attenuation", "exists", "reach", "offset", "standing", "pace", 
 ABSENT = {"bias": 0.0, "attenuation": 1.0, "exists": 1.0, "reach": 1e30, "offset": 0.0, "standing": 0.0, "pace": 1.0,
           "own": 1.0, "gain": 1.0, "scale": 1.0}  # fmt: skip
 
+NODE = r"""
+// What one node is: numbers of its own from the table of (address, stride)
+struct Node {
+    REAL bias, share, exists, reach, offset, standing, pace, own, gain, scale, least;
+    __device__ __forceinline__ Node(const long long* table, long long i, REAL floor_) {
+#define OF(k) (((const REAL*)table[2 * (k)])[table[2 * (k) + 1] * i])
+        bias = OF(0), exists = OF(2), share = OF(1) * exists, reach = OF(3), offset = OF(4), standing = OF(5);
+        pace = OF(6), own = OF(7), gain = OF(8), scale = OF(9), least = floor_;
+    }
+    // γ of the node's own feedback, its control being at c
+    __device__ __forceinline__ REAL ratio(REAL c) const { return least + ramp(gain * c - least, least / 2); }
+    // the most that the conveyor delivers of a current
+    __device__ __forceinline__ REAL bound(REAL push, REAL feedback) const {
+#if LAW == 2
+        return push > 0 ? gain * reach * reach : least * reach;
+#else
+        return feedback * reach;
+#endif
+    }
+};
+
+// Where currents and controls are read: null, or at a point `step` numbers after the one before it
+struct Drives {
+    const REAL *drive, *direct, *control;
+    long long drive_step, direct_step, control_step, inner;
+    __device__ __forceinline__ REAL pushed(const Node& node, long long point, long long j) const {
+        return (node.bias + (drive ? drive[point * drive_step + j] : (REAL)0)) * node.share;
+    }
+    __device__ __forceinline__ REAL past(const Node& node, long long point, long long j) const {
+        return direct ? node.exists * direct[point * direct_step + j] : (REAL)0;
+    }
+    __device__ __forceinline__ REAL feedback(const Node& node, long long point, long long j) const {
+        return control ? node.ratio(control[point * control_step + j / inner]) : node.own;
+    }
+};
+"""
+
 ELEMENT = r"""
 // Small matrices in `matrices`: A (P, P), tail (2, P + 1), between: dense (P, P + 1) and sparse (P, P), and for a
 // constant γ M (P, P) and m (P).
@@ -60,7 +97,7 @@ __device__ __forceinline__ void eliminate(REAL m[P][P], REAL b[P]) {
 }
 
 extern "C" __global__ void element(
-    const long long size, const long long row, const int count, const REAL ratio, const REAL floor_,
+    const long long size, const long long row, const int count, const REAL ratio, const REAL least,
     const REAL* start, const REAL* drive, const long long drive_step, const REAL* direct, const long long direct_step,
     const REAL* control, const long long inner, const long long* table, const REAL* matrices, REAL* out,
     double* squares)
@@ -70,10 +107,11 @@ extern "C" __global__ void element(
     __syncthreads();
     const long long at = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     const bool here = at < size;
-    const long long j = here ? at : 0, i = j % row;
-#define OF(k) (((const REAL*)table[2 * (k)])[table[2 * (k) + 1] * i])
-    const REAL bias = OF(0), share = OF(1) * OF(2), exists = OF(2), reach = OF(3), offset = OF(4), standing = OF(5);
-    const REAL pace = OF(6), constant = OF(7), gain = OF(8), scale = here ? OF(9) : (REAL)0;
+    const long long j = here ? at : 0;
+    const Node node(table, j % row, least);
+    const Drives from = {drive, direct, control, drive_step, direct_step, size / inner, inner};
+    const REAL gain = node.gain, standing = node.standing, offset = node.offset, floor_ = least;
+    const REAL scale = here ? node.scale : (REAL)0;
     REAL before = start[j];
     for (int k = 0; k < count; ++k) {
         REAL d[P], x[P];
@@ -83,22 +121,15 @@ extern "C" __global__ void element(
 #pragma unroll
         for (int q = 0; q < P; ++q) {
             const long long point = (long long)k * P + q;
-            REAL push = bias + (drive ? drive[point * drive_step + j] : (REAL)0);
-            push *= share;
-#if LAW == 2
-            push = limit(push, push > 0 ? gain * reach * reach : floor_ * reach, (REAL)KNEE);
-#else
-            const REAL own = control
-                ? floor_ + ramp(gain * control[point * (size / inner) + j / inner] - floor_, floor_ / 2) : constant;
-            push = limit(push, own * reach, (REAL)KNEE);
-#endif
-            if (direct) push += exists * direct[point * direct_step + j];
+            const REAL feedback = from.feedback(node, point, j);
+            REAL push = from.pushed(node, point, j);
+            push = limit(push, node.bound(push, feedback), (REAL)KNEE) + from.past(node, point, j);
 #if LAW < 2
-            push += (own + standing) * offset;
+            push += (feedback + standing) * offset;
 #endif
 #if LAW == 1
-            g[q] = (own + standing) * pace;
-            push *= pace;
+            g[q] = (feedback + standing) * node.pace;
+            push *= node.pace;
 #endif
             d[q] = push;
         }
@@ -136,7 +167,7 @@ extern "C" __global__ void element(
                 step[q] = x[q] - before;
 #pragma unroll
                 for (int r = 0; r < P; ++r) {
-                    const REAL a = ratio * pace * small[A_AT + q * P + r];
+                    const REAL a = ratio * node.pace * small[A_AT + q * P + r];
                     m[q][r] = a * slope[r] + (q == r ? 1 : 0);
                     step[q] -= a * rate[r];
                 }
@@ -167,7 +198,7 @@ extern "C" __global__ void element(
 #if LAW == 2
             REAL loss[P];
 #pragma unroll
-            for (int q = 0; q < P; ++q) loss[q] = x[q] * (floor_ + ramp(gain * x[q] - floor_, floor_ / 2));
+            for (int q = 0; q < P; ++q) loss[q] = x[q] * node.ratio(x[q]);
 #pragma unroll
             for (int n = 0; n < P; ++n) {
                 REAL middle = small[DENSE_AT + n * (P + 1)] * before, smooth = 0;
@@ -176,8 +207,7 @@ extern "C" __global__ void element(
                     middle += small[DENSE_AT + n * (P + 1) + 1 + q] * x[q];
                     smooth += small[SPARSE_AT + n * P + q] * loss[q];
                 }
-                const REAL missed =
-                    (middle * (floor_ + ramp(gain * middle - floor_, floor_ / 2)) - smooth) * scale;
+                const REAL missed = (middle * node.ratio(middle) - smooth) * scale;
                 add_up((double)missed * missed, squares + (2 + n) * count + k);
             }
 #endif
@@ -187,25 +217,113 @@ extern "C" __global__ void element(
 }
 """
 
-FARTHEST = r"""
-// max |values − target| per over nodes, for each point and sample: out (points, samples), which must be 0 before
+REST = r"""
+// Where nodes rest while those they read stand still, and how many are beyond the linear part of their rail
+extern "C" __global__ void rest(
+    const long long size, const long long row, const REAL least, const REAL* drive, const long long drive_step,
+    const REAL* direct, const long long direct_step, const REAL* control, const long long inner,
+    const long long* table, const int limited, REAL* out, unsigned long long* beyond)
+{
+    const long long at = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+    const bool here = at < size;
+    const long long j = here ? at : 0;
+    const Node node(table, j % row, least);
+    const Drives from = {drive, direct, control, drive_step, direct_step, size / inner, inner};
+    const REAL feedback = from.feedback(node, 0, j), asked = from.pushed(node, 0, j);
+    const REAL bound = node.bound(asked, feedback);
+    const REAL push = limit(asked, bound, (REAL)KNEE) + from.past(node, 0, j);
+#if LAW == 2
+    REAL x = node.offset + (push > 0 ? sqrt(push / node.gain) : push / (least + node.standing));
+    for (int turn = 0; turn < 8; ++turn) {
+        const REAL gamma = node.ratio(x) + node.standing, away = x - node.offset;
+        const REAL slope = node.gain * ramp_slope(node.gain * x - least, least / 2);
+        x -= (gamma * away - push) / (gamma + slope * away);
+    }
+#else
+    const REAL gamma = feedback + node.standing;
+    const REAL x = (push + gamma * node.offset) / gamma;
+#endif
+    if (here) out[j] = x;
+    if (limited && here && fabs(asked) > (1 - (REAL)KNEE) * bound) atomicAdd(beyond, 1ull);
+}
+"""
+
+WATCH = r"""
+// The largest of numbers that are not negative, into *most, which began as 0; what is no number counts as beyond all
+__device__ __forceinline__ void take_most(REAL value, REAL* most) {
+    if (value != value) value = (REAL)1e30;
+    for (int lane = 16; lane > 0; lane /= 2) value = fmax(value, __shfl_down_sync(0xffffffffu, value, lane));
+    if ((threadIdx.x & 31) == 0 && value > 0) atomicMax((BITS*)most, REAL_AS_BITS(value));  // their bits ascend too
+}
+
+// max |values − target| per over nodes, for each point and sample: out (points, samples)
 extern "C" __global__ void farthest(
     const long long row, const long long samples, const REAL* values, const REAL* target, const REAL* per,
     const long long per_sample, const long long per_node, REAL* out)
 {
-    const long long line = blockIdx.y, sample = line % samples;
+    const long long line = blockIdx.y, sample = line % samples, step = gridDim.x * (long long)blockDim.x;
     REAL most = 0;
-    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < row; i += gridDim.x * (long long)blockDim.x) {
-        const REAL off = fabs(values[line * row + i] - target[sample * row + i]);
-        const REAL away = off * per[sample * per_sample + i * per_node];
-        most = away > most || away != away ? (away != away ? (REAL)1e30 : away) : most;
+    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < row; i += step) {
+        const REAL share = per[sample * per_sample + i * per_node];
+        const REAL away = fabs(values[line * row + i] - target[sample * row + i]) * share;
+        most = away <= most ? most : away;
     }
-    for (int lane = 16; lane > 0; lane /= 2) most = fmax(most, __shfl_down_sync(0xffffffffu, most, lane));
-    if ((threadIdx.x & 31) == 0) atomicMax((BITS*)(out + line), REAL_AS_BITS(most));  // bits of positive numbers ascend
+    take_most(most, out + line);
+}
+
+// The same of polynomials at `count` places between two points, weights (count, P + 1), for nodes of one sample that
+// are further than 1 away at the first of them: out (count)
+extern "C" __global__ void farthest_between(
+    const long long row, const int count, const REAL* start, const REAL* points, const long long point_step,
+    const REAL* weights, const REAL* target, const REAL* per, const long long per_node, REAL* out)
+{
+    const long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+    const long long j = i < row ? i : 0;
+    REAL x[P + 1];
+    x[0] = start[j];
+#pragma unroll
+    for (int q = 0; q < P; ++q) x[q + 1] = points[q * point_step + j];
+    const REAL aim = target[j], share = i < row ? per[j * per_node] : (REAL)0;
+    bool late = false;
+    for (int k = 0; k < count; ++k) {
+        REAL value = 0;
+#pragma unroll
+        for (int q = 0; q <= P; ++q) value += weights[k * (P + 1) + q] * x[q];
+        const REAL away = fabs(value - aim) * share;
+        if (k == 0) {
+            late = !(away <= 1);
+            if (!__any_sync(0xffffffffu, late)) return;
+        }
+        take_most(late ? away : (REAL)0, out + k);
+    }
+}
+
+// max |dx/ds| scale / (γ pace) per over nodes at the end of an element, s from 0 to 1 in it: out (1)
+extern "C" __global__ void fastest(
+    const long long size, const long long row, const REAL least, const REAL scale, const REAL* start,
+    const REAL* points, const REAL* control, const long long inner, const long long* table, const REAL* weights,
+    const REAL* per, const long long per_sample, const long long per_node, REAL* out)
+{
+    const long long at = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+    const bool here = at < size;
+    const long long j = here ? at : 0, i = j % row;
+    const Node node(table, i, least);
+    const Drives from = {0, 0, control, 0, 0, size / inner, inner};
+    REAL slope = weights[0] * start[j];
+#pragma unroll
+    for (int q = 0; q < P; ++q) slope += weights[q + 1] * points[q * size + j];
+#if LAW == 2
+    const REAL feedback = node.ratio(points[(P - 1) * size + j]);
+#else
+    const REAL feedback = from.feedback(node, 0, j);
+#endif
+    const REAL away = fabs(slope) * scale / ((feedback + node.standing) * node.pace);
+    take_most(here ? away * per[(j / row) * per_sample + i * per_node] : (REAL)0, out);
 }
 """
 
 
+@lru_cache(maxsize=4)
 def defines(dtype: Any) -> str:
     """The type that a kernel computes in."""
     single = np.dtype(dtype) == np.float32
@@ -219,13 +337,22 @@ def defines(dtype: Any) -> str:
 def element_source(dtype: Any, points: int, law: int, pull: str = "", guess: str = "") -> str:
     """Source of `element`. law: 0 one constant γ, 1 γ of each node and time, 2 a root node, 3 any other node that bends
     its own equation; pull, guess: of the latter two, from the cell."""
-    return (
-        defines(dtype)
-        + f"#define P {points}\n#define LAW {law}\n#define KNEE {KNEE}\n"
-        + f"#define PULL {{ {' '.join(pull.split())} }}\n#define GUESS ({guess or '0'})\n"
-        + SMOOTH
-        + ELEMENT
-    )
+    own = f"#define PULL {{ {' '.join(pull.split())} }}\n#define GUESS ({guess or '0'})\n"
+    return _head(dtype, law) + f"#define P {points}\n" + own + ELEMENT
+
+
+def rest_source(dtype: Any, law: int) -> str:
+    """Source of `rest`."""
+    return _head(dtype, law) + REST
+
+
+def watch_source(dtype: Any, points: int, law: int) -> str:
+    """Source of `farthest`, `farthest_between` and `fastest`."""
+    return _head(dtype, law) + f"#define P {points}\n" + WATCH
+
+
+def _head(dtype: Any, law: int) -> str:
+    return defines(dtype) + f"#define LAW {law}\n#define KNEE {KNEE}\n" + SMOOTH + NODE
 
 
 @lru_cache(maxsize=64)
@@ -234,22 +361,3 @@ def compiled(source: str, name: str) -> Any:
     import cupy
 
     return cupy.RawKernel(source, name, options=("-std=c++14",))
-
-
-def farthest(values: Array, target: Array, per: Array) -> Array:
-    """max |values − target|·per over the nodes: values (K, batch, *shape), target (batch, *shape) -> (K, batch)."""
-    import cupy
-
-    lines, samples = values.shape[:2]
-    row = values[0, 0].size
-    of_sample = per.ndim == target.ndim
-    if per.size > 1:
-        per = cupy.broadcast_to(per, target.shape if of_sample else target.shape[1:])
-    strides = (row if of_sample else 0, 1 if per.size > 1 else 0)
-    out = cupy.zeros((lines, samples), values.dtype)
-    blocks = max(1, min(-(-row // (4 * THREADS)), 264))
-    kernel = compiled(defines(values.dtype) + FARTHEST, "farthest")
-    arrays = (cupy.ascontiguousarray(a) for a in (values, target, per))
-    sizes = (np.int64(n) for n in (row, samples))
-    kernel((blocks, lines * samples), (THREADS,), (*sizes, *arrays, *(np.int64(n) for n in strides), out))
-    return out

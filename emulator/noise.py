@@ -16,10 +16,10 @@ from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from .fluctuation import Fluctuation
-from .operating_point import saturation, solve_operating_point
+from .operating_point import solve_operating_point
 from .plan import Plan, Stage
 from .request import checked_noise
-from .run import fabrication, in_volts, planned
+from .run import Volts, fabrication, planned
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Fluctuations:
     """
 
     circuit: Circuit
-    outputs: dict[str, Array]
+    outputs: Mapping[str, Array]
     variance: dict[str, Array] = field(default_factory=dict)
     standard_error: dict[str, float] = field(default_factory=dict)
     rms: dict[str, float] = field(default_factory=dict)
@@ -96,7 +96,8 @@ def noise(
     _checked(noise, noise_seed, frequencies, samples)
     plan = planned(machine, precision, device)
     kept = _recorded(plan, record)
-    x = solve_operating_point(plan, inputs or {})
+    saturated: dict[str, int] = {}
+    x = solve_operating_point(plan, inputs or {}, saturated=saturated)
     pairs = (samples + 1) // 2
     source = Fluctuation(plan, x, noise, seed=noise_seed, frequencies=frequencies, pairs=pairs)
     tally = _Tally(plan, len(next(iter(x.values()))), frequencies, pairs, kept)
@@ -106,7 +107,7 @@ def noise(
             chunk = range(first, min(first + rows, frequencies * pairs))
             for stage, moved in source.sweep(point, chunk):
                 tally.add(stage, point, chunk, moved)
-    found = Fluctuations(plan.circuit, in_volts(plan, x), saturated=saturation(plan, x))
+    found = Fluctuations(plan.circuit, Volts(plan, x), saturated=saturated)
     tally.fill(found, samples)
     wall = clock.perf_counter() - begun
     found.statistics = {

@@ -178,6 +178,7 @@ class NoiseMeter:
     """Rms deviation of each array from `target`, share of full scale, over nodes, samples and time from `since` on.
 
     target: logical values (batch, *shape), usually the noiseless operating point. Nodes that do not exist don't count.
+    Of steps of the noise engine, which show one point each.
     """
 
     def __init__(self, target: Mapping[str, Array], since: float) -> None:
@@ -200,7 +201,7 @@ class NoiseMeter:
         for name in element.initial:
             off = (element.values[name] - self.target[name]) * self._per[name]
             square = (off * off).reshape(len(off), -1).mean(axis=1)
-            self._sum[name] = self._sum[name] + (square * element.weights.astype(square.dtype)).sum()
+            self._sum[name] = self._sum[name] + square[0] * element.length
             self._seconds[name] += element.length
 
     def window(self, time: float) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..circuits.arrays import module_of
 from ..circuits.errors import Error
+from .fused import FusedRest
 from .inputs import batch_size, checked_inputs
 from .plan import Group, Plan, Stage
 
@@ -23,9 +24,15 @@ log = logging.getLogger(__name__)
 LARGEST = 4000  # nodes of a dense matrix
 
 
-def solve_operating_point(plan: Plan, inputs: Mapping[str, Any], time: float = np.inf) -> dict[str, Array]:
-    """Logical values (batch, *shape) of every array, inputs included. Waveforms are taken at `time`."""
+def solve_operating_point(
+    plan: Plan, inputs: Mapping[str, Any], time: float = np.inf, saturated: dict[str, int] | None = None
+) -> dict[str, Array]:
+    """Logical values (batch, *shape) of every array, inputs included. Waveforms are taken at `time`.
+
+    saturated: if given, the nodes of each array that are beyond their rail's linear part are added to it.
+    """
     backend = plan.backend
+    rest = FusedRest(plan) if backend.fused else settled_stage
     x: dict[str, Array] = {}
     for name, value in checked_inputs(plan.circuit, backend, inputs).items():
         x[name] = backend.array(value.at(np.array([time]))[0]) if hasattr(value, "at") else value
@@ -37,8 +44,18 @@ def solve_operating_point(plan: Plan, inputs: Mapping[str, Any], time: float = n
             _settle_cycle(plan, group, x, batch)
         else:
             for stage in group.stages:
-                x[stage.name] = settled_stage(stage, x, batch)
+                x[stage.name] = rest(stage, x, batch)
+    if saturated is not None:
+        saturated |= _saturation(plan, x, rest)
     return x
+
+
+def _saturation(plan: Plan, x: Mapping[str, Array], rest: Any) -> dict[str, int]:
+    """Nodes of each array beyond the linear part of their rail at x (only arrays that have any)."""
+    if isinstance(rest, FusedRest):
+        cycles = [stage for group in plan.groups if group.cyclic for stage in group.stages]
+        return rest.beyond() | saturation(cycles, x)
+    return saturation(plan.stages, x)
 
 
 def settled_stage(stage: Stage, x: Mapping[str, Array], batch: int) -> Array:
@@ -54,10 +71,10 @@ def settled_stage(stage: Stage, x: Mapping[str, Array], batch: int) -> Array:
     return xp.broadcast_to(value, (batch, *stage.node.shape))
 
 
-def saturation(plan: Plan, x: Mapping[str, Array]) -> dict[str, int]:
-    """Nodes of each array whose drive is beyond the linear part of its rail at x (only arrays that have any)."""
+def saturation(stages: Sequence[Stage], x: Mapping[str, Array]) -> dict[str, int]:
+    """Nodes of some arrays whose drive is beyond the linear part of its rail at x (only arrays that have any)."""
     found: dict[str, int] = {}
-    for stage in plan.stages:
+    for stage in stages:
         gamma = None if stage.node.is_root else stage.gamma(x)
         count = stage.saturated(x, gamma)
         if count:

@@ -130,13 +130,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Plan:
-    """A circuit on a backend, in order. fabrication: seed and spreads of a chip; solvers: by points of an element."""
+    """A circuit on a backend, in order. fabrication: seed and spreads of a chip; solvers: what has been made to
+    solve it with."""
 
     circuit: Circuit
     backend: Backend
     groups: tuple[Group, ...]
     fabrication: dict[str, Any] = field(default_factory=dict)
-    solvers: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
+    solvers: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def stages(self) -> list[Stage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ class Result:
     did not settle; duration: seconds simulated."""
 
     analysis: str
-    outputs: dict[str, Array]
+    outputs: Mapping[str, Array]
     settling_time: Array | None
     duration: float
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time as clock
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from ..circuits.errors import Error
 from .backend import Backend
 from .inputs import batch_size, checked_inputs, starting_values
 from .observers import Aimed, NoiseMeter, Observer
-from .operating_point import saturation, solve_operating_point
+from .operating_point import solve_operating_point
 from .plan import Plan, Stage, make_plan
 from .request import TOLERANCE, Request, checked_bits
 from .result import Result
@@ -47,7 +47,7 @@ class Run(Result):
 
     circuit: Circuit
     analysis: str
-    outputs: dict[str, Array]
+    outputs: Mapping[str, Array]
     settling_time: Array | None = None
     by_array: dict[str, float] = field(default_factory=dict)
     noise_rms: dict[str, float] = field(default_factory=dict)
@@ -111,13 +111,14 @@ def operating_point(
     """
     begun = clock.perf_counter()
     plan = planned(machine, precision, device, "float64")
+    saturated: dict[str, int] = {}
     with plan.backend.arithmetic():
-        x = solve_operating_point(plan, inputs or {})
+        x = solve_operating_point(plan, inputs or {}, saturated=saturated)
     return Run(
         circuit=plan.circuit,
         analysis="op",
-        outputs=in_volts(plan, x),
-        saturated=saturation(plan, x),
+        outputs=Volts(plan, x),
+        saturated=saturated,
         statistics={"engine": f"{plan.backend.device} operating point", "precision": plan.backend.precision}
         | plan.fabrication
         | _wall(begun),
@@ -192,12 +193,13 @@ def _transient(
 ) -> Run:
     values = checked_inputs(plan.circuit, plan.backend, inputs)
     aimed = [observer for observer in seen if isinstance(observer, Aimed)]
-    target = solve_operating_point(plan, values) if aimed or request.needs_rest else {}
+    saturated: dict[str, int] = {}
+    target = solve_operating_point(plan, values, saturated=saturated) if aimed or request.needs_rest else {}
     start = _start(plan, values, request, initial, initial_seed)
     batch = batch_size(values, start) * (request.samples or 1)
     start, target = _repeated(plan, start, batch), _repeated(plan, target, batch)
     run = Run(plan.circuit, "noise" if request.noisy else "tran", {})
-    run.saturated = saturation(plan, target) if target else {}
+    run.saturated = saturated
     run.observed = _named(seen)
     for observer in aimed:
         observer.aim(target)
@@ -207,7 +209,7 @@ def _transient(
     seen += [own for own in (watch, meter) if own]
     march = _engine(plan, values, start, target, seen, request)
     run.duration = _march(plan, march, watch, values, stop, request)
-    run.outputs = in_volts(plan, march.x)
+    run.outputs = Volts(plan, march.x)
     if watch:
         run.settling_time, run.by_array = watch.time, watch.by_array
     if meter:
@@ -344,9 +346,25 @@ def _least_gamma(stage: Stage) -> float:
     return max(float(own + np.min(stage.standing)), 1e-3)
 
 
-def in_volts(plan: Plan, x: Mapping[str, Array]) -> dict[str, Array]:
-    free = [n for n, node in plan.circuit.arrays.items() if not node.clamped]
-    return {n: plan.backend.host(x[n]) * plan.circuit.units(n) for n in free}
+class Volts(Mapping[str, Array]):
+    """Volts (batch, *shape) of each free array of some logical values, fetched from the device when asked for."""
+
+    def __init__(self, plan: Plan, x: Mapping[str, Array]) -> None:
+        self._host, self._units = plan.backend.host, plan.circuit.units
+        self._x = {stage.name: x[stage.name].copy() for stage in plan.stages}  # a view would hold all it is a part of
+        self._names = [n for n, node in plan.circuit.arrays.items() if not node.clamped]
+        self._volts: dict[str, Array] = {}
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._volts:
+            self._volts[name] = self._host(self._x.pop(name)) * self._units(name)
+        return self._volts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def _wall(begun: float) -> dict[str, float]:

@@ -71,7 +71,7 @@ class LoadedRun(Result):
 
     name: str
     analysis: str
-    outputs: dict[str, Array]
+    outputs: Mapping[str, Array]
     settling_time: Array | None
     by_array: dict[str, float]
     noise_rms: dict[str, float]

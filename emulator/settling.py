@@ -9,16 +9,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .collocation import Piece
+from .gauge import PLACES, gauge
 from .observers import Element
-from .plan import Group, Plan, Stage
+from .plan import Plan, Stage
 
 Array = Any
 STEPS = 16  # of the noise engine that are looked at together
+
+
+@dataclass(frozen=True)
+class Last:
+    """Where a sample of an array was last seen outside: row `point` of an element's start and points."""
+
+    name: str
+    element: Element
+    sample: int
+    point: int
 
 
 class SettlingWatch:
@@ -39,7 +50,7 @@ class SettlingWatch:
         self._time = 0.0
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
-        self._backend = plan.backend
+        self._backend, self._gauge = plan.backend, gauge(plan)
         self._stages = {stage.name: stage for stage in plan.stages}
         for name, stage in self._stages.items():
             self._per[name] = self._inverse_band(name == plan.circuit.output, self.target[name], stage.per_full_scale)
@@ -58,93 +69,81 @@ class SettlingWatch:
 
     def _away(self, name: str, values: Array) -> Array:
         """Largest deviation of any node in bands, (K, batch)."""
-        return self._backend.farthest(values, self.target[name], self._per[name])
+        return self._gauge.farthest(values, self.target[name], self._per[name])
 
     def _ends(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """Mask (batch,) of samples with any node outside at one instant, values (batch, *shape) of each array."""
-        away = [self._away(name, value[None])[0] for name, value in values.items()]
-        if not away:
-            return {}
-        rows = self._backend.host(self._backend.xp.stack(away)) > 1
-        return dict(zip(values, rows, strict=True))
+        away = self._backend.fetched([self._away(name, value[None]) for name, value in values.items()])
+        return {name: rows[0] > 1 for name, rows in zip(values, away, strict=True)}
 
     def element(self, element: Element) -> None:
         for name in element.initial:
             self._seen[name].append(element)
         if element.count * element.points == 1 and len(self._seen[name]) >= STEPS:
-            self._look(self._seen[name][-1].group, element.start + element.length)
+            self._look(list(element.initial), element.start + element.length)
 
     def window(self, time: float) -> None:
         self._time = time
-        self._look(None, time)
+        self._look([name for name, elements in self._seen.items() if elements], time)
         inside = all((last < time).all() for last in self.last.values())
-        self._at_rest = inside and not any(self._moves(name) for name in self._stages)
+        self._at_rest = inside and not self._moves()
         self._seen = {name: [] for name in self._stages}
 
-    def _look(self, group: Group | None, time: float) -> None:
-        """Bring `last` up to `time`, when a group (None: all) has got there, and keep only the latest element."""
-        names = [name for name in self._seen if self._seen[name]]
-        if group is not None:
-            names = [stage.name for stage in group.stages]
+    def _look(self, names: list[str], time: float) -> None:
+        """Bring `last` of some arrays up to `time`, where they stand, and keep only their latest element."""
         ends = self._ends({name: self._seen[name][-1].values[name][-1] for name in names})
         for name, outside in ends.items():
             self.last[name] = np.where(outside, time, self.last[name])
-            self._look_back(name, ~outside)
+        pending = {name: ~outside for name, outside in ends.items() if not outside.all()}
+        found: list[Last] = []
+        for back in range(1, 1 + max((len(self._seen[name]) for name in pending), default=0)):
+            reached = [name for name in pending if len(self._seen[name]) >= back]
+            away = [self._through(name, self._seen[name][-back]) for name in reached]
+            for name, rows in zip(reached, self._backend.fetched(away), strict=True):
+                outside = (rows > 1) & pending[name]
+                for sample in np.flatnonzero(outside.any(axis=0)):
+                    point = int(np.flatnonzero(outside[:, sample])[-1])
+                    found.append(Last(name, self._seen[name][-back], int(sample), point))
+                pending[name] = pending[name] & ~outside.any(axis=0)
+            pending = {name: mask for name, mask in pending.items() if mask.any()}
+        self._refine(found)
+        for name in names:
             self._seen[name] = self._seen[name][-1:]
 
-    def _look_back(self, name: str, pending: Array) -> None:
-        """For the samples that ended inside (batch,): when they were last outside, in the elements seen."""
-        for element in reversed(self._seen[name]):
-            if not pending.any():
-                return
-            points, initial = element.values[name], element.initial[name]
-            away = self._backend.xp.concatenate([self._away(name, initial[None]), self._away(name, points)])
-            outside = (self._backend.host(away) > 1) & pending
-            if outside.any():
-                self._refine(name, element, initial, points, outside)
-            pending = pending & ~outside.any(axis=0)
+    def _through(self, name: str, element: Element) -> Array:
+        """Deviation at the start and the points of elements, (1 + points, batch)."""
+        initial = self._away(name, element.initial[name][None])
+        return self._backend.xp.concatenate([initial, self._away(name, element.values[name])])
 
-    def _refine(self, name: str, element: Element, initial: Array, points: Array, outside: Array) -> None:
-        """Last time outside, to 1/64 of the gap between the last point outside and the next, sample by sample.
+    def _refine(self, found: list[Last]) -> None:
+        """Last time outside, to 1/64 of the gap between the last point outside and the next.
 
-        outside (1 + points, batch): at the start and at the points. Only the nodes outside at that last point are
-        followed: the others came back earlier.
+        Only the nodes outside at that point are followed: the others came back earlier.
         """
-        rows, nodes = points.shape[1], int(np.prod(points.shape[2:]))
-        host = self._backend.host
-        ref = self.target[name].reshape(rows, nodes)
-        per = np.broadcast_to(host(self._per[name]), (rows, *points.shape[2:])).reshape(rows, nodes)
-        edges = np.concatenate([[element.start], element.times, [element.start + element.length]])
-        for sample in np.flatnonzero(outside.any(axis=0)):
-            k = int(np.flatnonzero(outside[:, sample])[-1])
-            before = initial[sample] if k == 0 else points[k - 1, sample]
-            off = host(abs(before.reshape(-1) - ref[sample])) * per[sample]
-            late = np.flatnonzero(off > 1)
-            times = np.linspace(edges[k], edges[k + 1], 65)
-            followed = Piece(
-                element.start,
-                element.length / element.count,
-                element.count,
-                initial[sample].reshape(-1)[late],
-                points[:, sample].reshape(len(points), nodes)[:, late],
-            )
-            dense = element.collocation.at(followed, times)
-            away = (host(abs(dense - ref[sample, late])) * per[sample, late] > 1).any(axis=1)
-            self.last[name][sample] = times[np.flatnonzero(away)[-1]] if away.any() else times[0]
+        away = self._backend.fetched([self._in_gap(each) for each in found])
+        for each, rows in zip(found, away, strict=True):
+            element = each.element
+            edges = np.concatenate([[element.start], element.times, [element.start + element.length]])
+            times = np.linspace(edges[each.point], edges[each.point + 1], PLACES)
+            late = np.flatnonzero(rows > 1)
+            self.last[each.name][each.sample] = times[late[-1]] if len(late) else times[0]
 
-    def _moves(self, name: str) -> bool:
+    def _in_gap(self, each: Last) -> Array:
+        element, name, p = each.element, each.name, each.element.points
+        which, gap = divmod(each.point, p)
+        points = element.values[name][which * p : (which + 1) * p, each.sample].reshape(p, -1)
+        before = element.initial[name] if which == 0 else element.values[name][which * p - 1]
+        target, per = self.target[name], self._per[name]
+        if per.ndim == target.ndim:
+            per = per[each.sample if len(per) > 1 else 0]
+        per = (self._backend.xp.broadcast_to(per, target.shape[1:]) if per.size > 1 else per).reshape(-1)
+        start = before[each.sample].reshape(-1)
+        return self._gauge.between(element.collocation, start, points, gap, target[each.sample].reshape(-1), per)
+
+    def _moves(self) -> bool:
         """Whether any node still has |C dv/dt|/g beyond its band at the end of the latest element."""
-        stage, element = self._stages[name], self._seen[name][-1]
-        p, points = element.points, element.values[name]
-        start = element.initial[name] if len(points) == p else points[-p - 1]
-        slope = element.collocation.end_slope(start, points[-p:]) * (element.count / element.length)
-        node = stage.node
-        if node.feedback is None:
-            gamma = stage.gamma({})
-        else:
-            gamma = node.feedback.ratio(element.values[node.feedback.control][-1]) + stage.standing
-        tau = self._backend.array(node.time_constants)
-        return bool((abs(slope) * (tau / gamma) * self._per[name]).max() > 1)
+        each = [self._gauge.fastest(s, self._seen[name][-1], self._per[name]) for name, s in self._stages.items()]
+        return any(float(value) > 1 for value in self._backend.fetched(each))
 
     @property
     def settled(self) -> bool:

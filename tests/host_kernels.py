@@ -1,4 +1,4 @@
-"""CUDA kernels compiled for the processor, one thread after another, so that their arithmetic is tested without a GPU."""
+"""CUDA kernels compiled for the processor, one thread after another: their arithmetic is tested without a GPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 SHIM = """
 #include <cmath>
-using std::copysign; using std::exp; using std::fabs; using std::fmax; using std::fmin;
+using std::copysign; using std::exp; using std::fabs; using std::fmax; using std::fmin; using std::sqrt;
 #define __global__
 #define __device__
 #define __forceinline__ inline
@@ -24,12 +24,17 @@ struct Index { unsigned x, y; };
 static Index blockIdx, threadIdx, blockDim = {1, 1}, gridDim;
 static inline void __syncthreads() {}
 static inline double __shfl_down_sync(unsigned, double, int) { return 0; }
+static inline bool __any_sync(unsigned, bool any) { return any; }
 static inline void atomicAdd(double* into, double value) { *into += value; }
+static inline void atomicAdd(unsigned long long* into, unsigned long long value) { *into += value; }
+static inline void atomicMax(long long* into, long long value) { if (value > *into) *into = value; }
+static inline long long __double_as_longlong(double x) { long long bits; __builtin_memcpy(&bits, &x, 8); return bits; }
 """
 LAUNCH = """
-extern "C" void launch(unsigned blocks, {parameters}) {{
-    gridDim = {{blocks, 1}};
-    for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x) element({names});
+extern "C" void launch(unsigned blocks, unsigned lines, {parameters}) {{
+    gridDim = {{blocks, lines}};
+    for (blockIdx.y = 0; blockIdx.y < lines; ++blockIdx.y)
+        for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x) {kernel}({names});
 }}
 """
 
@@ -37,11 +42,12 @@ extern "C" void launch(unsigned blocks, {parameters}) {{
 class HostKernel:
     """Called as a `cupy.RawKernel` is, on NumPy arrays; every thread is a block of its own."""
 
-    def __init__(self, source: str) -> None:
-        self._launch = _library(source).launch
+    def __init__(self, source: str, name: str) -> None:
+        self._launch = _library(source, name).launch
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
-        self._launch(ctypes.c_uint(grid[0] * block[0]), *(_passed(a) for a in arguments))
+        blocks, lines = (*grid, 1)[:2]
+        self._launch(ctypes.c_uint(blocks * block[0]), ctypes.c_uint(lines), *(_passed(a) for a in arguments))
 
 
 def _passed(value: Any) -> Any:
@@ -54,15 +60,15 @@ def _passed(value: Any) -> Any:
 
 
 @cache
-def _library(source: str) -> ctypes.CDLL:
+def _library(source: str, name: str) -> ctypes.CDLL:
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("g++ is missing: apt-get install g++ to test the GPU's kernels on the processor")
-    head = source[source.index("void element(") :]
+    head = source[source.index(f"void {name}(") :]
     parameters = " ".join(head[head.index("(") + 1 : head.index(")")].split())
     names = ", ".join(part.split()[-1].lstrip("*") for part in parameters.split(","))
     folder = Path(tempfile.mkdtemp())
-    text = SHIM + source + LAUNCH.format(parameters=parameters, names=names)
+    text = SHIM + source + LAUNCH.format(kernel=name, parameters=parameters, names=names)
     (folder / "kernel.cpp").write_text(text.replace("#pragma unroll", ""))
     command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(folder / "kernel.so"), str(folder / "kernel.cpp")]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -1,0 +1,139 @@
+"""How far from rest: what the settling watch asks of an array's polynomials.
+
+Deviations are in bands: |x − target| × per, 1 at the edge of the band. Numbers stay on the device until they are
+fetched, those of all arrays together.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import kernels
+from .collocation import Collocation
+from .fused import NOTHING, fused_stages
+from .observers import Element
+from .plan import Plan, Stage
+from .radau import end_slope, interpolation, radau
+
+Array = Any
+PLACES = 65  # between two points, where the last time outside is looked for
+
+
+class Gauge:
+    """On any array module. per: 1 / allowed deviation, broadcastable to (batch, *shape)."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.backend = plan.backend
+
+    def farthest(self, values: Array, target: Array, per: Array) -> Array:
+        """Largest deviation of any node: values (K, batch, *shape) -> (K, batch)."""
+        off = abs(values - target)
+        off *= per
+        return off.reshape(*off.shape[:2], -1).max(axis=-1)
+
+    def between(self, at: Collocation, start: Array, points: Array, gap: int, target: Array, per: Array) -> Array:
+        """Largest deviation (PLACES,) in a gap before point `gap` of an element, of the nodes that are outside at its
+        beginning: start (N,), points (p, N), target (N,), per (N,) or (1,)."""
+        before = start if gap == 0 else points[gap - 1]
+        late = self.backend.xp.flatnonzero(abs(before - target) * per > 1)
+        weights = self.backend.kept(gap_weights, at.p, gap)
+        dense = at.combine(weights, start[late], points[:, late])
+        each = per[late] if per.size > 1 else per
+        return (abs(dense - target[late]) * each).max(axis=1)
+
+    def fastest(self, stage: Stage, element: Element, per: Array) -> Array:
+        """Largest |C dv/dt|/g at an element's end, in bands."""
+        start, points = last_element(element, stage.name)
+        slope = element.collocation.end_slope(start, points) * (element.count / element.length)
+        if stage.node.feedback is None:
+            gamma = stage.gamma({})
+        else:
+            gamma = stage.node.feedback.ratio(element.values[stage.node.feedback.control][-1]) + stage.standing
+        return (abs(slope) * (stage.node.time_constants / gamma) * per).max()
+
+
+class FusedGauge(Gauge):
+    """On a GPU, one pass over each array."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.stages = fused_stages(plan)
+
+    def farthest(self, values: Array, target: Array, per: Array) -> Array:
+        lines, samples = values.shape[:2]
+        row = values[0, 0].size
+        out = self.backend.xp.zeros((lines, samples), values.dtype)
+        spread, per_sample, per_node = self._spread(per, target)
+        arguments = (
+            np.int64(row), np.int64(samples), self._flat(values), self._flat(target), spread, np.int64(per_sample),
+            np.int64(per_node), out,
+        )  # fmt: skip
+        blocks = max(1, min(-(-row // (4 * kernels.THREADS)), 264))
+        self._kernel("farthest", 1, 0)((blocks, lines * samples), (kernels.THREADS,), arguments)
+        return out
+
+    def between(self, at: Collocation, start: Array, points: Array, gap: int, target: Array, per: Array) -> Array:
+        out = self.backend.xp.zeros(PLACES, points.dtype)
+        weights = self.backend.kept(gap_weights, at.p, gap)
+        arguments = (
+            np.int64(target.size), np.int32(PLACES), self._flat(start), points,
+            np.int64(points.strides[0] // points.itemsize), weights, self._flat(target), self._flat(per),
+            np.int64(per.size > 1), out,
+        )  # fmt: skip
+        self._kernel("farthest_between", at.p, 0)(_blocks(target.size), (kernels.THREADS,), arguments)
+        return out
+
+    def fastest(self, stage: Stage, element: Element, per: Array) -> Array:
+        fused, p = self.stages[stage.name], element.points
+        start, points = last_element(element, stage.name)
+        control: Any = NOTHING, np.int64(1)
+        if fused.law == 1 and stage.node.feedback is not None:
+            control = fused.control(element.values[stage.node.feedback.control][-1])
+        out = self.backend.xp.zeros(1, points.dtype)
+        spread, per_sample, per_node = self._spread(per, start)
+        real = points.dtype.type
+        arguments = (
+            np.int64(start.size), np.int64(start.size // len(start)), real(fused.least),
+            real(stage.node.time_constant * element.count / element.length), self._flat(start), self._flat(points),
+            *control, fused.table, self.backend.kept(end_slope, p), spread, np.int64(per_sample), np.int64(per_node),
+            out,
+        )  # fmt: skip
+        self._kernel("fastest", p, fused.law)(_blocks(start.size), (kernels.THREADS,), arguments)
+        return out[0]
+
+    def _spread(self, per: Array, target: Array) -> tuple[Array, int, int]:
+        """(per, contiguous; its steps from sample to sample and from node to node)."""
+        if per.size == 1:
+            return self._flat(per), 0, 0
+        of_sample = per.ndim == target.ndim
+        whole = target.shape if of_sample else target.shape[1:]
+        return self._flat(self.backend.xp.broadcast_to(per, whole)), target[0].size if of_sample else 0, 1
+
+    def _flat(self, values: Array) -> Array:
+        return self.backend.xp.ascontiguousarray(values)
+
+    def _kernel(self, name: str, points: int, law: int) -> Any:
+        return kernels.compiled(kernels.watch_source(self.backend.dtype, points, law), name)
+
+
+def gauge(plan: Plan) -> Gauge:
+    """The gauge of a plan's device."""
+    return FusedGauge(plan) if plan.backend.fused else Gauge(plan)
+
+
+def last_element(element: Element, name: str) -> tuple[Array, Array]:
+    """(start, points) of an array in the last of the elements shown."""
+    p, points = element.points, element.values[name]
+    return (element.initial[name] if element.count == 1 else points[-p - 1]), points[-p:]
+
+
+def gap_weights(p: int, gap: int) -> Array:
+    """(PLACES, p + 1) from (start, points) to places from one point (or the start) up to point `gap`."""
+    nodes = np.concatenate([[0.0], radau(p)[0]])
+    return interpolation(p, np.linspace(nodes[gap], nodes[gap + 1], PLACES))
+
+
+def _blocks(size: int) -> tuple[int, ...]:
+    return (-(-size // kernels.THREADS),)
