@@ -100,6 +100,11 @@ class Backend:
         return 1 << (17 if self.device == "numpy" else 28)
 
     @property
+    def longer(self) -> int:
+        """How often a window may double where elements are solved in rows: elements beyond the end cost a GPU more."""
+        return 3 if self.device == "numpy" else 1
+
+    @property
     def fused(self) -> bool:
         """Whether arrays are solved by kernels of our own (`fused.py`)."""
         return self.device == "cupy"

@@ -64,8 +64,8 @@ class Collocation:
         """Values at ascending times inside the piece, (len(times), batch, *shape)."""
         place = np.clip((times - piece.begin) / piece.length, 0.0, piece.count)
         which = np.minimum(place.astype(int), piece.count - 1)
-        weights = self.backend.array(interpolation(self.p, place - which))
-        if piece.count > 1 and len(times) * piece.points[0].size < GATHERED:
+        weights = self._weights(place - which)
+        if not self.backend.fused and piece.count > 1 and len(times) * piece.points[0].size < GATHERED:
             return self._gathered(piece, which, weights)
         parts = []
         for k in range(which[0], which[-1] + 1):
@@ -75,6 +75,12 @@ class Collocation:
                 part = weights[inside[0] : inside[-1] + 1]
                 parts.append(self.combine(part, start, piece.points[k * self.p : (k + 1) * self.p]))
         return parts[0] if len(parts) == 1 else self.backend.xp.concatenate(parts)
+
+    def _weights(self, places: Array) -> Array:
+        """Interpolation to places in elements; on a GPU kept, as the same recur and every transfer costs."""
+        if not self.backend.fused:
+            return self.backend.array(interpolation(self.p, places))
+        return self.backend.kept(_interpolation_at, self.p, np.round(places, 12).tobytes())
 
     def _gathered(self, piece: Piece, which: Array, weights: Array) -> Array:
         """Small pieces of many elements: every time's own p + 1 values in one product."""
@@ -185,6 +191,10 @@ class Collocation:
 
 def _a(p: int) -> Array:
     return radau(p)[1]
+
+
+def _interpolation_at(p: int, places: bytes) -> Array:
+    return interpolation(p, np.frombuffer(places))
 
 
 def _dense_between(p: int) -> Array:

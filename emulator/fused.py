@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +68,9 @@ class FusedStage:
         self.values = [self._spread(value, node.shape) for value in values]
         rows = [(backend.address(value), int(value.size > 1)) for value in self.values]
         self.table = self.xp.asarray(np.array(rows, np.int64))
+        self.tau = node.time_constant
+        self.nodes = int(np.prod(node.shape))
+        self.rest = kernels.compiled(kernels.rest_source(backend.dtype, self.law), "rest")
 
     def _spread(self, value: Array, shape: tuple[int, ...]) -> Array:
         """One number, or one a node."""
@@ -133,34 +137,48 @@ class FusedSolver(Solver):
     def solve(
         self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, *, estimate: bool
     ) -> tuple[Array, Squares | None]:
-        xp, node, fused = self.backend.xp, stage.node, self.stages[stage.name]
+        xp, fused = self.backend.xp, self.stages[stage.name]
         size, self._batch = start.size, len(start)
-        ratio, real = length / node.time_constant, start.dtype.type
+        ratio, real = length / fused.tau, start.dtype.type
         constant = (ratio, stage.constant) if fused.law == 0 else (None, None)
         out = xp.empty((count * self.p, *start.shape), start.dtype)
-        found = self._slice(2 + self.p * node.is_root, count) if estimate else None
+        found = self._slice(2 + self.p, count) if estimate else None
         squares = NOTHING if found is None else np.uint64(self.backend.address(found.pool) + 8 * found.begin)
         arguments = (
             np.int64(size), np.int64(size // len(start)), np.int32(count), real(ratio), real(fused.least),
             xp.ascontiguousarray(start), *fused.drives(signals, len(start)), fused.table,
             self.backend.kept(_matrices, self.p, *constant), out, squares,
         )  # fmt: skip
-        self.kernels[stage.name](_blocks(size), (kernels.THREADS,), arguments)
+        self.kernels[stage.name](blocks(size), (kernels.THREADS,), arguments)
         return out, found
 
     def errors(self, stages: Sequence[Stage], squares: Sequence[Squares], length: float) -> Array:
-        fetched: dict[int, tuple[int, Array]] = {}
-        for part in squares:
-            if id(part.pool) not in fetched:
-                same = [other for other in squares if other.pool is part.pool]
-                begin, end = min(s.begin for s in same), max(s.end for s in same)
-                fetched[id(part.pool)] = begin, self.backend.host(part.pool[begin:end])
-        rows = []
-        for stage, part in zip(stages, squares, strict=True):
-            begin, values = fetched[id(part.pool)]
-            square = values[part.begin - begin : part.end - begin].reshape(part.rows, part.count)
-            rows.append(self._error(stage, square / (self._batch * int(np.prod(stage.node.shape))), length))
-        return np.stack(rows)
+        if any(part.pool is not squares[0].pool for part in squares):
+            return np.concatenate(
+                [self.errors([s], [q], length) for s, q in zip(stages, squares, strict=True)]
+            )  # a pool ended among them
+        begin = squares[0].begin
+        values = self.backend.host(squares[0].pool[begin : squares[-1].end])
+        return self.errors_of(stages, squares, length, values, begin)
+
+    def errors_of(
+        self, stages: Sequence[Stage], squares: Sequence[Squares], length: float, values: Array, begin: int
+    ) -> Array:
+        """`errors`, where values are the pool's numbers from `begin` on."""
+        rows, count = squares[0].rows, squares[0].count
+        each = np.stack([values[part.begin - begin : part.end - begin] for part in squares])
+        nodes = [self._batch * self.stages[stage.name].nodes for stage in stages]
+        mean = each.reshape(-1, rows, count) / np.array(nodes)[:, None, None]
+        before, last = np.sqrt(mean[:, 0]), np.sqrt(mean[:, 1])
+        error = last * np.minimum(1.0, last / np.maximum(before, 1e-30))
+        gaps = np.tensordot(between(self.p)[2], np.sqrt(mean[:, 2:]), (0, 1))
+        tau = np.array([self.stages[stage.name].tau for stage in stages])
+        error = error + gaps * np.minimum(1.0, length / tau)[:, None]
+        return np.where(np.isfinite(last), error, math.inf)
+
+    def new_pool(self) -> None:
+        """Hand out squares from memory that nobody has used."""
+        self._used = POOL
 
     def _slice(self, rows: int, count: int) -> Slice:
         """Numbers that are 0."""
@@ -180,16 +198,15 @@ class FusedRest:
 
     def __call__(self, stage: Stage, x: Mapping[str, Array], batch: int) -> Array:
         xp, node, fused = self.backend.xp, stage.node, self.stages[stage.name]
-        size = batch * int(np.prod(node.shape))
+        size = batch * fused.nodes
         out = xp.empty((batch, *node.shape), self.backend.dtype)
         limited = bool(stage.conveyed) and node.rail is not None and not node.held
         count = np.uint64(self.backend.address(self._counts) + 8 * self._place[stage.name])
-        kernel = kernels.compiled(kernels.rest_source(self.backend.dtype, fused.law), "rest")
         arguments = (
             np.int64(size), np.int64(size // batch), out.dtype.type(fused.least), *fused.drives(x, batch), fused.table,
             np.int32(limited), out, count,
         )  # fmt: skip
-        kernel(_blocks(size), (kernels.THREADS,), arguments)
+        fused.rest(blocks(size), (kernels.THREADS,), arguments)
         return out
 
     def beyond(self) -> dict[str, int]:
@@ -198,7 +215,8 @@ class FusedRest:
         return {name: int(counts[k]) for name, k in self._place.items() if counts[k]}
 
 
-def _blocks(size: int) -> tuple[int, ...]:
+def blocks(size: int) -> tuple[int, ...]:
+    """Grid of one thread a node."""
     return (-(-size // kernels.THREADS),)
 
 

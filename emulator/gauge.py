@@ -12,7 +12,7 @@ import numpy as np
 
 from . import kernels
 from .collocation import Collocation
-from .fused import NOTHING, fused_stages
+from .fused import NOTHING, blocks, fused_stages
 from .observers import Element
 from .plan import Plan, Stage
 from .radau import end_slope, interpolation, radau
@@ -24,6 +24,8 @@ PLACES = 65  # between two points, where the last time outside is looked for
 class Gauge:
     """On any array module. per: 1 / allowed deviation, broadcastable to (batch, *shape)."""
 
+    whole = False  # whether to look at all points of an element costs little more than to look at its end
+
     def __init__(self, plan: Plan) -> None:
         self.backend = plan.backend
 
@@ -32,6 +34,11 @@ class Gauge:
         off = abs(values - target)
         off *= per
         return off.reshape(*off.shape[:2], -1).max(axis=-1)
+
+    def through(self, initial: Array, values: Array, target: Array, per: Array) -> Array:
+        """The same at a start (batch, *shape) and at points: (1 + K, batch)."""
+        both = [self.farthest(part, target, per) for part in (initial[None], values)]
+        return self.backend.xp.concatenate(both)
 
     def between(self, at: Collocation, start: Array, points: Array, gap: int, target: Array, per: Array) -> Array:
         """Largest deviation (PLACES,) in a gap before point `gap` of an element, of the nodes that are outside at its
@@ -57,22 +64,34 @@ class Gauge:
 class FusedGauge(Gauge):
     """On a GPU, one pass over each array."""
 
+    whole = True
+
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
         self.stages = fused_stages(plan)
+        self._kernels: dict[tuple[str, int, int], Any] = {}
 
     def farthest(self, values: Array, target: Array, per: Array) -> Array:
+        out = self.backend.xp.zeros(values.shape[:2], values.dtype)
+        self._take(values, target, per, out)
+        return out
+
+    def through(self, initial: Array, values: Array, target: Array, per: Array) -> Array:
+        out = self.backend.xp.zeros((1 + len(values), len(initial)), values.dtype)
+        self._take(initial[None], target, per, out[:1])
+        self._take(values, target, per, out[1:])
+        return out
+
+    def _take(self, values: Array, target: Array, per: Array, out: Array) -> None:
         lines, samples = values.shape[:2]
-        row = values[0, 0].size
-        out = self.backend.xp.zeros((lines, samples), values.dtype)
+        row = target[0].size
         spread, per_sample, per_node = self._spread(per, target)
         arguments = (
             np.int64(row), np.int64(samples), self._flat(values), self._flat(target), spread, np.int64(per_sample),
             np.int64(per_node), out,
         )  # fmt: skip
-        blocks = max(1, min(-(-row // (4 * kernels.THREADS)), 264))
-        self._kernel("farthest", 1, 0)((blocks, lines * samples), (kernels.THREADS,), arguments)
-        return out
+        wide = max(1, min(-(-row // (4 * kernels.THREADS)), 264))
+        self._kernel("farthest", 1, 0)((wide, lines * samples), (kernels.THREADS,), arguments)
 
     def between(self, at: Collocation, start: Array, points: Array, gap: int, target: Array, per: Array) -> Array:
         out = self.backend.xp.zeros(PLACES, points.dtype)
@@ -82,7 +101,7 @@ class FusedGauge(Gauge):
             np.int64(points.strides[0] // points.itemsize), weights, self._flat(target), self._flat(per),
             np.int64(per.size > 1), out,
         )  # fmt: skip
-        self._kernel("farthest_between", at.p, 0)(_blocks(target.size), (kernels.THREADS,), arguments)
+        self._kernel("farthest_between", at.p, 0)(blocks(target.size), (kernels.THREADS,), arguments)
         return out
 
     def fastest(self, stage: Stage, element: Element, per: Array) -> Array:
@@ -96,11 +115,11 @@ class FusedGauge(Gauge):
         real = points.dtype.type
         arguments = (
             np.int64(start.size), np.int64(start.size // len(start)), real(fused.least),
-            real(stage.node.time_constant * element.count / element.length), self._flat(start), self._flat(points),
+            real(fused.tau * element.count / element.length), self._flat(start), self._flat(points),
             *control, fused.table, self.backend.kept(end_slope, p), spread, np.int64(per_sample), np.int64(per_node),
             out,
         )  # fmt: skip
-        self._kernel("fastest", p, fused.law)(_blocks(start.size), (kernels.THREADS,), arguments)
+        self._kernel("fastest", p, fused.law)(blocks(start.size), (kernels.THREADS,), arguments)
         return out[0]
 
     def _spread(self, per: Array, target: Array) -> tuple[Array, int, int]:
@@ -115,7 +134,10 @@ class FusedGauge(Gauge):
         return self.backend.xp.ascontiguousarray(values)
 
     def _kernel(self, name: str, points: int, law: int) -> Any:
-        return kernels.compiled(kernels.watch_source(self.backend.dtype, points, law), name)
+        key = name, points, law
+        if key not in self._kernels:
+            self._kernels[key] = kernels.compiled(kernels.watch_source(self.backend.dtype, points, law), name)
+        return self._kernels[key]
 
 
 def gauge(plan: Plan) -> Gauge:
@@ -133,7 +155,3 @@ def gap_weights(p: int, gap: int) -> Array:
     """(PLACES, p + 1) from (start, points) to places from one point (or the start) up to point `gap`."""
     nodes = np.concatenate([[0.0], radau(p)[0]])
     return interpolation(p, np.linspace(nodes[gap], nodes[gap + 1], PLACES))
-
-
-def _blocks(size: int) -> tuple[int, ...]:
-    return (-(-size // kernels.THREADS),)

@@ -23,7 +23,7 @@ from .traces import Trace
 Array = Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Element:
     """Accepted elements of one group, `count` of equal length in a row; a step of the noise engine is an element with
     one point, its end.

@@ -32,10 +32,19 @@ def solve_operating_point(
     saturated: if given, the nodes of each array that are beyond their rail's linear part are added to it.
     """
     backend = plan.backend
-    rest = FusedRest(plan) if backend.fused else settled_stage
     x: dict[str, Array] = {}
     for name, value in checked_inputs(plan.circuit, backend, inputs).items():
         x[name] = backend.array(value.at(np.array([time]))[0]) if hasattr(value, "at") else value
+    rest = settle(plan, x)
+    if saturated is not None:
+        saturated |= _saturation(plan, x, rest)
+    return x
+
+
+def settle(plan: Plan, x: dict[str, Array]) -> Any:
+    """Adds every free array to the inputs x, (batch, *shape) on the device. Returns what found where they rest."""
+    backend = plan.backend
+    rest = FusedRest(plan) if backend.fused else settled_stage
     batch = batch_size(x, {})
     for name, value in x.items():
         x[name] = backend.xp.broadcast_to(value, (batch, *value.shape[1:]))
@@ -45,9 +54,7 @@ def solve_operating_point(
         else:
             for stage in group.stages:
                 x[stage.name] = rest(stage, x, batch)
-    if saturated is not None:
-        saturated |= _saturation(plan, x, rest)
-    return x
+    return rest
 
 
 def _saturation(plan: Plan, x: Mapping[str, Array], rest: Any) -> dict[str, int]:

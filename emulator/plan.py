@@ -112,7 +112,7 @@ def summed(terms: tuple[Term, ...], x: Signals) -> Array:
     fresh = False  # whether `total` is ours to write into
     for term in terms[1:]:
         part = term.drive(x)
-        if fresh and np.shape(total) >= np.shape(part):
+        if fresh and total.shape >= np.shape(part):
             total += part
         else:
             total, fresh = total + part, True

@@ -80,6 +80,11 @@ class Request:
         return self.settle_bits != 0 or self.noisy or self.engine == "stepper"
 
     @property
+    def relaxes(self) -> bool:
+        """Whether a machine just settles, by elements under error control."""
+        return self.engine == "elements" and self.duration is None and self.elements is None and not self.noisy
+
+    @property
     def local_tolerance(self) -> float:
         """What an element's error is held under."""
         tolerance = TOLERANCE if self.tolerance is None else self.tolerance

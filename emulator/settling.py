@@ -8,7 +8,7 @@ point, and at every position max|Δlogit| ≤ 2⁻ᵇ · max|logit − mean logi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,9 +54,15 @@ class SettlingWatch:
         self._stages = {stage.name: stage for stage in plan.stages}
         for name, stage in self._stages.items():
             self._per[name] = self._inverse_band(name == plan.circuit.output, self.target[name], stage.per_full_scale)
-            self._seen[name] = []
-        outside = self._ends({name: start[name] for name in self._stages})
-        self.last = {name: np.where(mask, 0.0, -math.inf) for name, mask in outside.items()}
+        self.restart()
+
+    def restart(self, known: Mapping[tuple[str, Element], Array] | None = None, speeds: Array | None = None) -> None:
+        """Begin anew; known: deviations at the start and points of elements that have been measured already; speeds:
+        so has what `speeds` finds."""
+        self._known, self._speeds = dict(known or {}), speeds
+        self._seen = {name: [] for name in self._stages}
+        batch = max((len(target) for target in self.target.values()), default=1)
+        self.last = {name: np.full(batch, -math.inf) for name in self._stages}
 
     def _inverse_band(self, output: bool, target: Array, per_full_scale: Array) -> Array:
         """1 / allowed deviation of each node: full scale, and for the output also the row's logit range."""
@@ -71,10 +77,23 @@ class SettlingWatch:
         """Largest deviation of any node in bands, (K, batch)."""
         return self._gauge.farthest(values, self.target[name], self._per[name])
 
-    def _ends(self, values: Mapping[str, Array]) -> dict[str, Array]:
-        """Mask (batch,) of samples with any node outside at one instant, values (batch, *shape) of each array."""
-        away = self._backend.fetched([self._away(name, value[None]) for name, value in values.items()])
-        return {name: rows[0] > 1 for name, rows in zip(values, away, strict=True)}
+    def _ends(self, names: list[str]) -> dict[str, Array]:
+        """Mask (batch,) of samples of each array with any node outside where its latest element ends."""
+        latest = [(name, self._seen[name][-1]) for name in names]
+        if self._gauge.whole:
+            return {name: rows[-1] > 1 for name, rows in zip(names, self._rows(latest), strict=True)}
+        away = self._backend.fetched([self._away(name, element.values[name][-1:]) for name, element in latest])
+        return {name: rows[0] > 1 for name, rows in zip(names, away, strict=True)}
+
+    def _rows(self, wanted: Sequence[tuple[str, Element]]) -> list[Array]:
+        """Deviation at the start and the points of elements, (1 + points, batch) each; measured once."""
+        new = [each for each in wanted if each not in self._known]
+        self._known |= zip(new, self._backend.fetched([self.measured(*each) for each in new]), strict=True)
+        return [self._known[each] for each in wanted]
+
+    def measured(self, name: str, element: Element) -> Array:
+        """Deviation at the start and the points of an element, (1 + points, batch), on the device."""
+        return self._gauge.through(element.initial[name], element.values[name], self.target[name], self._per[name])
 
     def element(self, element: Element) -> None:
         for name in element.initial:
@@ -91,15 +110,15 @@ class SettlingWatch:
 
     def _look(self, names: list[str], time: float) -> None:
         """Bring `last` of some arrays up to `time`, where they stand, and keep only their latest element."""
-        ends = self._ends({name: self._seen[name][-1].values[name][-1] for name in names})
+        ends = self._ends(names)
         for name, outside in ends.items():
             self.last[name] = np.where(outside, time, self.last[name])
         pending = {name: ~outside for name, outside in ends.items() if not outside.all()}
         found: list[Last] = []
         for back in range(1, 1 + max((len(self._seen[name]) for name in pending), default=0)):
             reached = [name for name in pending if len(self._seen[name]) >= back]
-            away = [self._through(name, self._seen[name][-back]) for name in reached]
-            for name, rows in zip(reached, self._backend.fetched(away), strict=True):
+            away = self._rows([(name, self._seen[name][-back]) for name in reached])
+            for name, rows in zip(reached, away, strict=True):
                 outside = (rows > 1) & pending[name]
                 for sample in np.flatnonzero(outside.any(axis=0)):
                     point = int(np.flatnonzero(outside[:, sample])[-1])
@@ -109,11 +128,7 @@ class SettlingWatch:
         self._refine(found)
         for name in names:
             self._seen[name] = self._seen[name][-1:]
-
-    def _through(self, name: str, element: Element) -> Array:
-        """Deviation at the start and the points of elements, (1 + points, batch)."""
-        initial = self._away(name, element.initial[name][None])
-        return self._backend.xp.concatenate([initial, self._away(name, element.values[name])])
+        self._known = {}
 
     def _refine(self, found: list[Last]) -> None:
         """Last time outside, to 1/64 of the gap between the last point outside and the next.
@@ -142,8 +157,12 @@ class SettlingWatch:
 
     def _moves(self) -> bool:
         """Whether any node still has |C dv/dt|/g beyond its band at the end of the latest element."""
-        each = [self._gauge.fastest(s, self._seen[name][-1], self._per[name]) for name, s in self._stages.items()]
-        return any(float(value) > 1 for value in self._backend.fetched(each))
+        speeds = self._backend.fetched(self.speeds()) if self._speeds is None else self._speeds
+        return any(float(value) > 1 for value in speeds)
+
+    def speeds(self) -> list[Array]:
+        """Largest |C dv/dt|/g of each array in bands at the end of its latest element, on the device."""
+        return [self._gauge.fastest(s, self._seen[name][-1], self._per[name]) for name, s in self._stages.items()]
 
     @property
     def settled(self) -> bool:

@@ -44,6 +44,16 @@ class Counts:
     by_layer: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Block:
+    """Elements that a group took: `count` of `length` seconds each, from `begin` on."""
+
+    group: int
+    begin: float
+    length: float
+    count: int
+
+
 class Signals(Mapping[str, Array]):
     """Values (K, *shape), K = count·p·batch, at the points of `count` equal elements in a row.
 
@@ -115,9 +125,10 @@ class March:
         self.x = {n: plan.backend.xp.broadcast_to(v, (self.batch, *v.shape[1:])) for n, v in start.items()}
         self.pieces: dict[str, list[Piece]] = {}
         self.block = [self._block(group) for group in plan.groups]
-        self.stretch = 1 << min(3, max(0, min(self.block, default=1).bit_length() - 2))  # longer windows of longer rows
+        self.stretch = 1 << min(plan.backend.longer, max(0, min(self.block, default=1).bit_length() - 2))
         self.level = [1 + self.stretch.bit_length() - (self.stretch > 1)] * len(plan.groups)
         self.counts = Counts()
+        self.taken: list[list[Block]] = []
         for observer in observers:
             observer.begin(plan, self.x)
 
@@ -134,6 +145,7 @@ class March:
     def window(self, begin: float, length: float) -> None:
         """March every group from begin to begin + length."""
         self.pieces = {}
+        self.taken.append([])
         for number, group in enumerate(self.plan.groups):
             self._march_group(number, group, begin, length)
         for observer in self.observers:
@@ -165,12 +177,26 @@ class March:
                 level = min(level + (1 if errors[min(good, count - 1)] < 2.0**self.p else 2), SMALLEST)
             if good:
                 solved.keep(good)
+                self.taken[-1].append(Block(number, solved.begin, each, good))
                 self._accept(group, solved)
                 at += good * span
                 if good == count:
                     most = min(2 * most, self.block[number])
                     level = max(0, level - _doublings(max(errors), self.p))
         self.level[number] = level
+
+    def follow(self, taken: Sequence[Sequence[Block]]) -> list[tuple[Group, Signals, list[Squares]]]:
+        """March by elements that another run took, whatever their errors: those are for the caller to look at."""
+        found = []
+        for window in taken:
+            self.pieces = {stage.name: [] for stage in self.plan.stages}
+            for block in window:
+                group = self.plan.groups[block.group]
+                signals = Signals(self, block.begin, block.length, block.count)
+                squares = [self._solve(stage, signals) for stage in group.stages]
+                found.append((group, signals, squares))
+                self._accept(group, signals)
+        return found
 
     def _accept(self, group: Group, signals: Signals) -> None:
         initial = {s.name: self.x[s.name] for s in group.stages}

@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from ..arrays import module_of
 
 Array = Any
@@ -42,11 +44,11 @@ def contract(spec: str, a: Array, b: Array) -> Array:
         if not summed:
             product = _arrange(a, left, batch) * _arrange(b, right, batch)
             return _arrange(product, batch, out)
-        product = xp.einsum(
-            f"Z{batch + summed},Z{batch + summed}->Z{batch}",
-            _arrange(a, left, batch + summed),
-            _arrange(b, right, batch + summed),
-        )
+        first, second = _arrange(a, left, batch + summed), _arrange(b, right, batch + summed)
+        if xp is np:
+            product = np.einsum(f"Z{batch + summed},Z{batch + summed}->Z{batch}", first, second)
+        else:
+            product = (first * second).sum(axis=tuple(range(1 + len(batch), 1 + len(batch + summed))))
         return _arrange(product, batch, out)
     sizes = dict(zip(left, a.shape[1:], strict=True)) | dict(zip(right, b.shape[1:], strict=True))
     head = tuple(sizes[i] for i in batch)

@@ -101,7 +101,7 @@ class Softmax(Transfer):
         if self.exists is None:
             return z
         xp = module_of(score)
-        return xp.where(self.exists, z, xp.asarray(ABSENT, dtype=z.dtype))
+        return xp.where(self.exists, z, z.dtype.type(ABSENT))
 
     def settled(self, x: Signals) -> Array:
         """p of each branch once the tail is at rest."""

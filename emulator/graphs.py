@@ -1,0 +1,153 @@
+"""Runs whose launches are recorded once, as a CUDA graph, and replayed: the same machine and elements, other inputs.
+
+A relaxation on a GPU is some thousand small launches, each of which costs the processor more than the GPU. The elements
+that an adaptive run took are followed again, with the operating point before and the look at settling behind, while
+the launches are captured. A replay is one launch of the whole; its error estimates are looked at afterwards, and a
+run whose elements do not hold what `tolerance` asks is done again, adaptively.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .fused import FusedSolver
+from .operating_point import settle
+from .plan import Plan
+from .request import Request
+from .settling import SettlingWatch
+from .transient import Block, Counts, March
+
+Array = Any
+log = logging.getLogger(__name__)
+SHARE = 0.6  # of the free memory that a graph may take
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What an adaptive run took: blocks of elements window by window, the time it reached, and what it cost."""
+
+    windows: tuple[tuple[Block, ...], ...]
+    duration: float
+    counts: Counts
+
+
+class Graph:
+    """The captured run. Values of inputs are written into its own arrays; its results stand there until replayed."""
+
+    def __init__(self, plan: Plan, request: Request, values: Mapping[str, Array], taken: Taken, bits: float) -> None:
+        import cupy
+
+        self.plan, self.taken = plan, taken
+        self._pool = cupy.cuda.MemoryPool()
+        self._stream = cupy.cuda.Stream(non_blocking=True)
+        cupy.cuda.Device().synchronize()
+        cupy.get_default_memory_pool().free_all_blocks()
+        solver = plan.solvers[request.collocation_points]
+        solver.new_pool()
+        with self._stream, cupy.cuda.using_allocator(self._pool.malloc):
+            self._inputs = {name: cupy.array(value) for name, value in values.items()}
+            self._stream.synchronize()
+            self._stream.begin_capture()
+            try:
+                self._record(request, bits)
+            finally:
+                self._graph = self._stream.end_capture()
+                solver.new_pool()
+            self._graph.upload(self._stream)
+
+    def _record(self, request: Request, bits: float) -> None:
+        xp, x = self.plan.backend.xp, dict(self._inputs)
+        self._rest = settle(self.plan, x)
+        batch = max(len(value) for value in x.values())
+        dtype, stages = self.plan.backend.dtype, self.plan.stages
+        start = {stage.name: xp.zeros((batch, *stage.node.shape), dtype) for stage in stages}
+        self.watch = SettlingWatch({stage.name: x[stage.name] for stage in self.plan.stages}, bits)
+        collector = _Collector()
+        self.march = March(
+            self.plan, self._inputs, start, points=request.collocation_points, tolerance=request.local_tolerance,
+            observers=[collector],
+        )  # fmt: skip
+        self._solved = self.march.follow(self.taken.windows)
+        self.watch.begin(self.plan, start)
+        self._elements = collector.elements
+        for element in self._elements:
+            self.watch.element(element)
+        self._measured = [(name, element) for element in self._elements for name in element.initial]
+        rows = [self.watch.measured(*each) for each in self._measured]
+        self._shapes = [row.shape for row in rows]
+        self._rows = xp.concatenate([row.reshape(-1) for row in rows])
+        self._speeds = xp.stack(self.watch.speeds())
+        pools = {id(q.pool): q.pool for _, _, squares in self._solved for q in squares}
+        self._pools = list(pools)
+        self._squares = xp.concatenate(list(pools.values()))
+
+    def run(self, values: Mapping[str, Array]) -> bool:
+        """Replay with other values. False if an element's error is beyond the tolerance, or it does not end at rest."""
+        for name, array in self._inputs.items():
+            array[...] = values[name]
+        self.plan.backend.xp.cuda.get_current_stream().synchronize()
+        self._graph.launch(self._stream)
+        self._stream.synchronize()
+        if not self._holds():
+            return False
+        rows = np.split(self._rows.get(), np.cumsum([np.prod(shape) for shape in self._shapes])[:-1])
+        known = (row.reshape(shape) for row, shape in zip(rows, self._shapes, strict=True))
+        self.watch.restart(dict(zip(self._measured, known, strict=True)), self._speeds.get())
+        for element in self._elements:
+            self.watch.element(element)
+        self.watch.window(self.taken.duration)
+        return self.watch.settled
+
+    def _holds(self) -> bool:
+        values = self._squares.get()
+        size = len(values) // len(self._pools)
+        assert self.march.tolerance is not None and isinstance(self.march.solver, FusedSolver)
+        for group, signals, squares in self._solved:
+            begin = -size * self._pools.index(id(squares[0].pool))
+            if any(q.pool is not squares[0].pool for q in squares):
+                return False
+            errors = self.march.solver.errors_of(group.stages, squares, signals.length, values, begin)
+            if float(errors.max()) > self.march.tolerance:
+                return False
+        return True
+
+    @property
+    def saturated(self) -> dict[str, int]:
+        """Nodes of each array beyond their rail's linear part, where there are any."""
+        found: dict[str, int] = self._rest.beyond()
+        return found
+
+
+class _Collector:
+    """Keeps the elements that a march shows."""
+
+    def __init__(self) -> None:
+        self.elements: list[Any] = []
+
+    def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
+        pass
+
+    def element(self, element: Any) -> None:
+        self.elements.append(element)
+
+    def window(self, time: float) -> None:
+        pass
+
+
+def fits(plan: Plan, taken: Taken, batch: int) -> bool:
+    """Whether all polynomials of a run fit into the GPU's memory at once."""
+    nodes = [batch * sum(int(np.prod(s.node.shape)) for s in group.stages) for group in plan.groups]
+    points = next(k for k in plan.solvers if isinstance(k, int))
+    values = sum(nodes[block.group] * block.count * points for window in taken.windows for block in window)
+    free, _ = plan.backend.xp.cuda.runtime.memGetInfo()
+    idle = plan.backend.xp.get_default_memory_pool().free_bytes()
+    return bool(2 * values * np.dtype(plan.backend.dtype).itemsize < SHARE * (free + idle))
+
+
+def acyclic(groups: Sequence[Any]) -> bool:
+    return not any(group.cyclic for group in groups)
