@@ -15,3 +15,12 @@ def module_of(x: Array) -> Any:
     if isinstance(x, np.ndarray | np.generic | float):
         return np
     return sys.modules[type(x).__module__.partition(".")[0]]
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """a @ b: (…, m, k) and (…, k, n) or (k, n)."""
+    if isinstance(a, np.ndarray):
+        return a @ b
+    from .cublas import product
+
+    return product(a, b)

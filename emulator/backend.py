@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..circuits.cublas import TF32
 from ..circuits.errors import Error
 
 Array = Any
@@ -53,18 +54,11 @@ class Backend:
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
         """Matrix products in here are of this precision."""
-        if self.device == "numpy":
-            yield
-            return
-        from cupy._core import _routines_linalg as products
-
-        kind = products.COMPUTE_TYPE_TF32 if self.precision == "tf32" else products.COMPUTE_TYPE_DEFAULT
-        before = products.get_compute_type(np.dtype(self.dtype))
-        products.set_compute_type(np.dtype(self.dtype), kind)
+        before = TF32.set(self.precision == "tf32")
         try:
             yield
         finally:
-            products.set_compute_type(np.dtype(self.dtype), before)
+            TF32.reset(before)
 
     @cached_property
     def _constants(self) -> dict[Any, Array]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits.arrays import matmul
 from .backend import Backend
 from .radau import between, chain, end_slope, interpolation, propagator, radau, tail
 
@@ -52,7 +53,7 @@ class Collocation:
     def combine(self, weights: Array, start: Array, points: Array) -> Array:
         """Placed weights (m, p + 1) applied to the polynomials of an element: start (…), points (p, …) -> (m, …)."""
         shape = points.shape[1:]
-        out = weights[:, 1:] @ points.reshape(len(points), -1)
+        out = matmul(weights[:, 1:], points.reshape(len(points), -1))
         out += weights[:, :1] * start.reshape(1, -1)
         return out.reshape(len(weights), *shape)
 

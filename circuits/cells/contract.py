@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import module_of
+from ..arrays import matmul, module_of
 
 Array = Any
 
@@ -55,7 +55,7 @@ def contract(spec: str, a: Array, b: Array) -> Array:
     rows, cols, inner = (_size(sizes, i) for i in (free_a, free_b, summed))
     first = _arrange(a, left, batch + free_a + summed).reshape(a.shape[0], *head, rows, inner)
     second = _arrange(b, right, batch + summed + free_b).reshape(b.shape[0], *head, inner, cols)
-    product = xp.matmul(first, second).reshape(-1, *head, *(sizes[i] for i in free_a + free_b))
+    product = matmul(first, second).reshape(-1, *head, *(sizes[i] for i in free_a + free_b))
     return _arrange(product, batch + free_a + free_b, out)
 
 

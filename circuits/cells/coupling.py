@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from ..arrays import matmul
 from .power import Meter, Power, added, scatter
 from .spice import elements
 from .term import Array, Signals, Term, View, as_view
@@ -68,7 +69,7 @@ class Coupling(Term):
         if self.elementwise:
             return x * self.weight
         out, width = self.weight.shape
-        flat = x.reshape(-1, width) @ self.weight.T
+        flat = matmul(x.reshape(-1, width), self.weight.T)
         return flat.reshape(*_lead(x.shape, width), out)
 
     def drive(self, x: Signals) -> Array:
@@ -331,7 +332,7 @@ class Loaded:
     def __call__(self, x: Signals) -> Power:
         v = self.source.of(x[self.source.array])
         held = x[self.target] * self.back
-        cross = held * self.weight if self.elementwise else held.reshape(-1, len(self.weight)) @ self.weight
+        cross = held * self.weight if self.elementwise else matmul(held.reshape(-1, len(self.weight)), self.weight)
         v = v.reshape(len(v), *self.unit.shape)
         cross = cross.reshape(v.shape)
         shared = (v * cross).reshape(len(v), -1).sum(axis=1)
