@@ -75,7 +75,7 @@ class Collocation:
                 start = piece.start if k == 0 else piece.points[k * self.p - 1]
                 part = weights[inside[0] : inside[-1] + 1]
                 parts.append(self.combine(part, start, piece.points[k * self.p : (k + 1) * self.p]))
-        return parts[0] if len(parts) == 1 else self.backend.xp.concatenate(parts)
+        return self.backend.joined(parts)
 
     def _weights(self, places: Array) -> Array:
         """Interpolation to places in elements; on a GPU kept, as the same recur and every transfer costs."""

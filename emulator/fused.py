@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,26 +11,12 @@ import numpy as np
 from . import kernels
 from .collocation import Collocation
 from .plan import Plan, Stage, summed
+from .pool import Pool
 from .radau import between, propagator, radau, tail
 from .solver import Solver, Squares
 
 Array = Any
-POOL = 1 << 16  # numbers that squares are handed out from, so that one copy fetches those of a group
 NOTHING = np.uint64(0)
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Numbers (rows, count) of a pool, from `begin` on."""
-
-    pool: Array
-    begin: int
-    rows: int
-    count: int
-
-    @property
-    def end(self) -> int:
-        return self.begin + self.rows * self.count
 
 
 class FusedStage:
@@ -132,7 +117,7 @@ class FusedSolver(Solver):
             name: kernels.compiled(kernels.element_source(dtype, self.p, s.law, s.pull, s.guess), "element")
             for name, s in self.stages.items()
         }
-        self._pool, self._used, self._batch = None, POOL, 1
+        self.pool, self._batch = Pool(self.backend, np.float64), 1
 
     def solve(
         self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, *, estimate: bool
@@ -142,50 +127,28 @@ class FusedSolver(Solver):
         ratio, real = length / fused.tau, start.dtype.type
         constant = (ratio, stage.constant) if fused.law == 0 else (None, None)
         out = xp.empty((count * self.p, *start.shape), start.dtype)
-        found = self._slice(2 + self.p, count) if estimate else None
-        squares = NOTHING if found is None else np.uint64(self.backend.address(found.pool) + 8 * found.begin)
+        found = self.pool.take((2 + self.p) * count).reshape(2 + self.p, count) if estimate else None
         arguments = (
             np.int64(size), np.int64(size // len(start)), np.int32(count), real(ratio), real(fused.least),
             xp.ascontiguousarray(start), *fused.drives(signals, len(start)), fused.table,
-            self.backend.kept(_matrices, self.p, *constant), out, squares,
+            self.backend.kept(_matrices, self.p, *constant), out, NOTHING if found is None else found,
         )  # fmt: skip
         self.kernels[stage.name](blocks(size), (kernels.THREADS,), arguments)
         return out, found
 
     def errors(self, stages: Sequence[Stage], squares: Sequence[Squares], length: float) -> Array:
-        if any(part.pool is not squares[0].pool for part in squares):
-            return np.concatenate(
-                [self.errors([s], [q], length) for s, q in zip(stages, squares, strict=True)]
-            )  # a pool ended among them
-        begin = squares[0].begin
-        values = self.backend.host(squares[0].pool[begin : squares[-1].end])
-        return self.errors_of(stages, squares, length, values, begin)
+        return self.errors_of(stages, self.backend.fetched(squares), length)
 
-    def errors_of(
-        self, stages: Sequence[Stage], squares: Sequence[Squares], length: float, values: Array, begin: int
-    ) -> Array:
-        """`errors`, where values are the pool's numbers from `begin` on."""
-        rows, count = squares[0].rows, squares[0].count
-        each = np.stack([values[part.begin - begin : part.end - begin] for part in squares])
-        nodes = [self._batch * self.stages[stage.name].nodes for stage in stages]
-        mean = each.reshape(-1, rows, count) / np.array(nodes)[:, None, None]
+    def errors_of(self, stages: Sequence[Stage], squares: Sequence[Array], length: float) -> Array:
+        """`errors`, the squares being on the host."""
+        nodes = np.array([self._batch * self.stages[stage.name].nodes for stage in stages])
+        mean = np.stack(squares) / nodes[:, None, None]
         before, last = np.sqrt(mean[:, 0]), np.sqrt(mean[:, 1])
         error = last * np.minimum(1.0, last / np.maximum(before, 1e-30))
         gaps = np.tensordot(between(self.p)[2], np.sqrt(mean[:, 2:]), (0, 1))
         tau = np.array([self.stages[stage.name].tau for stage in stages])
         error = error + gaps * np.minimum(1.0, length / tau)[:, None]
         return np.where(np.isfinite(last), error, math.inf)
-
-    def new_pool(self) -> None:
-        """Hand out squares from memory that nobody has used."""
-        self._used = POOL
-
-    def _slice(self, rows: int, count: int) -> Slice:
-        """Numbers that are 0."""
-        if self._used + rows * count > POOL:
-            self._pool, self._used = self.backend.xp.zeros(max(POOL, rows * count), np.float64), 0
-        begin, self._used = self._used, self._used + rows * count
-        return Slice(self._pool, begin, rows, count)
 
 
 class FusedRest:

@@ -15,6 +15,7 @@ from .collocation import Collocation
 from .fused import NOTHING, blocks, fused_stages
 from .observers import Element
 from .plan import Plan, Stage
+from .pool import Pool
 from .radau import end_slope, interpolation, radau
 
 Array = Any
@@ -69,15 +70,16 @@ class FusedGauge(Gauge):
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
         self.stages = fused_stages(plan)
+        self.pool = Pool(plan.backend, plan.backend.dtype)
         self._kernels: dict[tuple[str, int, int], Any] = {}
 
     def farthest(self, values: Array, target: Array, per: Array) -> Array:
-        out = self.backend.xp.zeros(values.shape[:2], values.dtype)
+        out = self.pool.take(len(values) * len(target)).reshape(values.shape[:2])
         self._take(values, target, per, out)
         return out
 
     def through(self, initial: Array, values: Array, target: Array, per: Array) -> Array:
-        out = self.backend.xp.zeros((1 + len(values), len(initial)), values.dtype)
+        out = self.pool.take((1 + len(values)) * len(initial)).reshape(1 + len(values), len(initial))
         self._take(initial[None], target, per, out[:1])
         self._take(values, target, per, out[1:])
         return out
@@ -94,7 +96,7 @@ class FusedGauge(Gauge):
         self._kernel("farthest", 1, 0)((wide, lines * samples), (kernels.THREADS,), arguments)
 
     def between(self, at: Collocation, start: Array, points: Array, gap: int, target: Array, per: Array) -> Array:
-        out = self.backend.xp.zeros(PLACES, points.dtype)
+        out = self.pool.take(PLACES)
         weights = self.backend.kept(gap_weights, at.p, gap)
         arguments = (
             np.int64(target.size), np.int32(PLACES), self._flat(start), points,
@@ -110,7 +112,7 @@ class FusedGauge(Gauge):
         control: Any = NOTHING, np.int64(1)
         if fused.law == 1 and stage.node.feedback is not None:
             control = fused.control(element.values[stage.node.feedback.control][-1])
-        out = self.backend.xp.zeros(1, points.dtype)
+        out = self.pool.take(1)
         spread, per_sample, per_node = self._spread(per, start)
         real = points.dtype.type
         arguments = (
@@ -120,7 +122,7 @@ class FusedGauge(Gauge):
             out,
         )  # fmt: skip
         self._kernel("fastest", p, fused.law)(blocks(start.size), (kernels.THREADS,), arguments)
-        return out[0]
+        return out
 
     def _spread(self, per: Array, target: Array) -> tuple[Array, int, int]:
         """(per, contiguous; its steps from sample to sample and from node to node)."""

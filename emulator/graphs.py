@@ -18,6 +18,7 @@ import numpy as np
 from .fused import FusedSolver
 from .operating_point import settle
 from .plan import Plan
+from .pool import Blocks
 from .request import Request
 from .settling import SettlingWatch
 from .transient import Block, Counts, March
@@ -48,7 +49,7 @@ class Graph:
         cupy.cuda.Device().synchronize()
         cupy.get_default_memory_pool().free_all_blocks()
         solver = plan.solvers[request.collocation_points]
-        solver.new_pool()
+        solver.pool.renew()
         with self._stream, cupy.cuda.using_allocator(self._pool.malloc):
             self._inputs = {name: cupy.array(value) for name, value in values.items()}
             self._stream.synchronize()
@@ -57,7 +58,7 @@ class Graph:
                 self._record(request, bits)
             finally:
                 self._graph = self._stream.end_capture()
-                solver.new_pool()
+                solver.pool.renew()
             self._graph.upload(self._stream)
 
     def _record(self, request: Request, bits: float) -> None:
@@ -78,13 +79,9 @@ class Graph:
         for element in self._elements:
             self.watch.element(element)
         self._measured = [(name, element) for element in self._elements for name in element.initial]
-        rows = [self.watch.measured(*each) for each in self._measured]
-        self._shapes = [row.shape for row in rows]
-        self._rows = xp.concatenate([row.reshape(-1) for row in rows])
-        self._speeds = xp.stack(self.watch.speeds())
-        pools = {id(q.pool): q.pool for _, _, squares in self._solved for q in squares}
-        self._pools = list(pools)
-        self._squares = xp.concatenate(list(pools.values()))
+        self._rows = [self.watch.measured(*each) for each in self._measured]
+        self._speeds = self.watch.speeds()
+        self._bases = _bases([*self._rows, *self._speeds, *(q for _, _, squares in self._solved for q in squares)])
 
     def run(self, values: Mapping[str, Array]) -> bool:
         """Replay with other values. False if an element's error is beyond the tolerance, or it does not end at rest."""
@@ -93,25 +90,22 @@ class Graph:
         self.plan.backend.xp.cuda.get_current_stream().synchronize()
         self._graph.launch(self._stream)
         self._stream.synchronize()
-        if not self._holds():
+        found = Blocks(self.plan.backend, self._bases)
+        if not self._holds(found):
             return False
-        rows = np.split(self._rows.get(), np.cumsum([np.prod(shape) for shape in self._shapes])[:-1])
-        known = (row.reshape(shape) for row, shape in zip(rows, self._shapes, strict=True))
-        self.watch.restart(dict(zip(self._measured, known, strict=True)), self._speeds.get())
+        rows = (found.of(row) for row in self._rows)
+        self.watch.restart(
+            dict(zip(self._measured, rows, strict=True)), np.concatenate([found.of(speed) for speed in self._speeds])
+        )
         for element in self._elements:
             self.watch.element(element)
         self.watch.window(self.taken.duration)
         return self.watch.settled
 
-    def _holds(self) -> bool:
-        values = self._squares.get()
-        size = len(values) // len(self._pools)
+    def _holds(self, found: Blocks) -> bool:
         assert self.march.tolerance is not None and isinstance(self.march.solver, FusedSolver)
         for group, signals, squares in self._solved:
-            begin = -size * self._pools.index(id(squares[0].pool))
-            if any(q.pool is not squares[0].pool for q in squares):
-                return False
-            errors = self.march.solver.errors_of(group.stages, squares, signals.length, values, begin)
+            errors = self.march.solver.errors_of(group.stages, [found.of(q) for q in squares], signals.length)
             if float(errors.max()) > self.march.tolerance:
                 return False
         return True
@@ -121,6 +115,11 @@ class Graph:
         """Nodes of each array beyond their rail's linear part, where there are any."""
         found: dict[str, int] = self._rest.beyond()
         return found
+
+
+def _bases(parts: Sequence[Array]) -> list[Array]:
+    """The blocks that parts are slices of."""
+    return list({id(part.base): part.base for part in parts}.values())
 
 
 class _Collector:

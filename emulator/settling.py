@@ -158,7 +158,7 @@ class SettlingWatch:
     def _moves(self) -> bool:
         """Whether any node still has |C dv/dt|/g beyond its band at the end of the latest element."""
         speeds = self._backend.fetched(self.speeds()) if self._speeds is None else self._speeds
-        return any(float(value) > 1 for value in speeds)
+        return any(float(np.max(value)) > 1 for value in speeds)
 
     def speeds(self) -> list[Array]:
         """Largest |C dv/dt|/g of each array in bands at the end of its latest element, on the device."""

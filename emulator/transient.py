@@ -101,7 +101,7 @@ class Signals(Mapping[str, Array]):
             if stop > done:
                 parts.append(march.collocation.at(piece, self.times[done:stop]))
                 done = stop
-        return parts[0] if len(parts) == 1 else march.plan.backend.xp.concatenate(parts)
+        return march.plan.backend.joined(parts)
 
 
 class March:
