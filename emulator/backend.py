@@ -94,6 +94,12 @@ class Backend:
         parts = np.split(together, ends[:-1])
         return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
+    def spread(self, value: Array, shape: tuple[int, ...]) -> Array:
+        """A value in a shape that it broadcasts to, contiguous."""
+        if value.shape == shape:
+            return value
+        return self.xp.ascontiguousarray(self.xp.broadcast_to(value, shape))
+
     def joined(self, parts: Sequence[Array]) -> Array:
         """Arrays one after another along their first axis, without a word to the host."""
         if self.device == "numpy" or len(parts) == 1:

@@ -6,6 +6,8 @@ fetched, those of all arrays together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,18 @@ from .radau import end_slope, interpolation, radau
 
 Array = Any
 PLACES = 65  # between two points, where the last time outside is looked for
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Before point number `point` of an element of one sample: start (*shape), points (p, *shape), contiguous but for
+    the step from one point to the next; target (*shape); per (*shape) or one number."""
+
+    start: Array
+    points: Array
+    point: int
+    target: Array
+    per: Array
 
 
 class Gauge:
@@ -41,12 +55,16 @@ class Gauge:
         both = [self.farthest(part, target, per) for part in (initial[None], values)]
         return self.backend.xp.concatenate(both)
 
-    def between(self, at: Collocation, start: Array, points: Array, gap: int, target: Array, per: Array) -> Array:
-        """Largest deviation (PLACES,) in a gap before point `gap` of an element, of the nodes that are outside at its
-        beginning: start (N,), points (p, N), target (N,), per (N,) or (1,)."""
-        before = start if gap == 0 else points[gap - 1]
+    def between(self, at: Collocation, gaps: Sequence[Gap]) -> list[Array]:
+        """Largest deviation (PLACES,) in each gap, on the host, of the nodes that are outside at its beginning."""
+        return [self.backend.host(self._between(at, gap)) for gap in gaps]
+
+    def _between(self, at: Collocation, gap: Gap) -> Array:
+        start, target, per = gap.start.reshape(-1), gap.target.reshape(-1), gap.per.reshape(-1)
+        points = gap.points.reshape(at.p, -1)
+        before = start if gap.point == 0 else points[gap.point - 1]
         late = self.backend.xp.flatnonzero(abs(before - target) * per > 1)
-        weights = self.backend.kept(gap_weights, at.p, gap)
+        weights = self.backend.kept(gap_weights, at.p, gap.point)
         dense = at.combine(weights, start[late], points[:, late])
         each = per[late] if per.size > 1 else per
         return (abs(dense - target[late]) * each).max(axis=1)
@@ -95,16 +113,23 @@ class FusedGauge(Gauge):
         wide = max(1, min(-(-row // (4 * kernels.THREADS)), 264))
         self._kernel("farthest", 1, 0)((wide, lines * samples), (kernels.THREADS,), arguments)
 
-    def between(self, at: Collocation, start: Array, points: Array, gap: int, target: Array, per: Array) -> Array:
-        out = self.pool.take(PLACES)
-        weights = self.backend.kept(gap_weights, at.p, gap)
-        arguments = (
-            np.int64(target.size), np.int32(PLACES), self._flat(start), points,
-            np.int64(points.strides[0] // points.itemsize), weights, self._flat(target), self._flat(per),
-            np.int64(per.size > 1), out,
-        )  # fmt: skip
-        self._kernel("farthest_between", at.p, 0)(blocks(target.size), (kernels.THREADS,), arguments)
-        return out
+    def between(self, at: Collocation, gaps: Sequence[Gap]) -> list[Array]:
+        if not gaps:
+            return []
+        where = self.backend.address
+        lines = [
+            (gap.target.size, where(gap.start), where(gap.points), gap.points.strides[0] // gap.points.itemsize,
+             where(self.backend.kept(gap_weights, at.p, gap.point)), where(gap.target), where(gap.per),
+             int(gap.per.size > 1))
+            for gap in gaps
+        ]  # fmt: skip
+        out = self.backend.xp.zeros((len(gaps), PLACES), self.backend.dtype)
+        table = self.backend.xp.asarray(np.array(lines, np.int64))
+        wide = blocks(max(gap.target.size for gap in gaps))[0]
+        self._kernel("farthest_between", at.p, 0)(
+            (wide, len(gaps)), (kernels.THREADS,), (np.int32(PLACES), table, out)
+        )
+        return list(self.backend.host(out))
 
     def fastest(self, stage: Stage, element: Element, per: Array) -> Array:
         fused, p = self.stages[stage.name], element.points

@@ -16,6 +16,7 @@ from ..circuits.cells.smooth import CUDA as SMOOTH
 
 Array = Any
 THREADS = 256
+MOST = 32  # elements in a row
 
 # What is one number, or one a node, is handed over as (address, stride) pairs in a table; rows in this order:
 ROWS = ("bias", "attenuation", "exists", "reach", "offset", "standing", "pace", "own", "gain", "scale")
@@ -70,10 +71,15 @@ ELEMENT = r"""
 #define MEMORY_AT (GAIN_AT + P * P)
 #define SMALL (MEMORY_AT + P)
 
-__device__ __forceinline__ void add_up(double value, double* into) {
+__device__ __forceinline__ void add_up(REAL value, double* into) {
     for (int lane = 16; lane > 0; lane /= 2) value += __shfl_down_sync(0xffffffffu, value, lane);
-    if ((threadIdx.x & 31) == 0) atomicAdd(into, value);
+    if ((threadIdx.x & 31) == 0) atomicAdd(into, (double)value);
 }
+#if LAW == 2
+#define SQUARES (2 + P)
+#else
+#define SQUARES 2
+#endif
 
 // (I + M) x = b by elimination without pivots: Radau's A with positive γ needs none
 __device__ __forceinline__ void eliminate(REAL m[P][P], REAL b[P]) {
@@ -103,7 +109,9 @@ extern "C" __global__ void element(
     double* squares)
 {
     __shared__ REAL small[SMALL];
+    __shared__ double sums[SQUARES * MOST];  // of the block: far fewer additions meet in one place
     for (int n = threadIdx.x; n < SMALL; n += blockDim.x) small[n] = matrices[n];
+    for (int n = threadIdx.x; n < SQUARES * count; n += blockDim.x) sums[n] = 0;
     __syncthreads();
     const long long at = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     const bool here = at < size;
@@ -193,7 +201,7 @@ extern "C" __global__ void element(
 #pragma unroll
                 for (int q = 0; q < P; ++q) top[n] += small[TAIL_AT + n * (P + 1) + 1 + q] * x[q];
                 top[n] *= scale;
-                add_up((double)top[n] * top[n], squares + n * count + k);
+                add_up(top[n] * top[n], sums + n * count + k);
             }
 #if LAW == 2
             REAL loss[P];
@@ -208,12 +216,15 @@ extern "C" __global__ void element(
                     smooth += small[SPARSE_AT + n * P + q] * loss[q];
                 }
                 const REAL missed = (middle * node.ratio(middle) - smooth) * scale;
-                add_up((double)missed * missed, squares + (2 + n) * count + k);
+                add_up(missed * missed, sums + (2 + n) * count + k);
             }
 #endif
         }
         before = x[P - 1];
     }
+    if (!squares) return;
+    __syncthreads();
+    for (int n = threadIdx.x; n < SQUARES * count; n += blockDim.x) atomicAdd(squares + n, sums[n]);
 }
 """
 
@@ -271,19 +282,22 @@ extern "C" __global__ void farthest(
     take_most(most, out + line);
 }
 
-// The same of polynomials at `count` places between two points, weights (count, P + 1), for nodes of one sample that
-// are further than 1 away at the first of them: out (count)
-extern "C" __global__ void farthest_between(
-    const long long row, const int count, const REAL* start, const REAL* points, const long long point_step,
-    const REAL* weights, const REAL* target, const REAL* per, const long long per_node, REAL* out)
+// The same of polynomials at `count` places between two points, for nodes of one sample that are further than 1 away
+// at the first of them: out (cases, count). A case is a line of the table: nodes, start, points, step from one point to
+// the next, weights (count, P + 1), target, per and its step
+extern "C" __global__ void farthest_between(const int count, const long long* table, REAL* out)
 {
-    const long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+    const long long* line = table + 8 * blockIdx.y;
+    const long long row = line[0], step = line[3], i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+    if (blockIdx.x * (long long)blockDim.x >= row) return;
     const long long j = i < row ? i : 0;
+    const REAL *start = (const REAL*)line[1], *points = (const REAL*)line[2], *weights = (const REAL*)line[4];
     REAL x[P + 1];
     x[0] = start[j];
 #pragma unroll
-    for (int q = 0; q < P; ++q) x[q + 1] = points[q * point_step + j];
-    const REAL aim = target[j], share = i < row ? per[j * per_node] : (REAL)0;
+    for (int q = 0; q < P; ++q) x[q + 1] = points[q * step + j];
+    const REAL aim = ((const REAL*)line[5])[j];
+    const REAL share = i < row ? ((const REAL*)line[6])[j * line[7]] : (REAL)0;
     bool late = false;
     for (int k = 0; k < count; ++k) {
         REAL value = 0;
@@ -294,7 +308,7 @@ extern "C" __global__ void farthest_between(
             late = !(away <= 1);
             if (!__any_sync(0xffffffffu, late)) return;
         }
-        take_most(late ? away : (REAL)0, out + k);
+        take_most(late ? away : (REAL)0, out + blockIdx.y * count + k);
     }
 }
 
@@ -338,7 +352,7 @@ def element_source(dtype: Any, points: int, law: int, pull: str = "", guess: str
     """Source of `element`. law: 0 one constant γ, 1 γ of each node and time, 2 a root node, 3 any other node that bends
     its own equation; pull, guess: of the latter two, from the cell."""
     own = f"#define PULL {{ {' '.join(pull.split())} }}\n#define GUESS ({guess or '0'})\n"
-    return _head(dtype, law) + f"#define P {points}\n" + own + ELEMENT
+    return _head(dtype, law) + f"#define P {points}\n#define MOST {MOST}\n" + own + ELEMENT
 
 
 def rest_source(dtype: Any, law: int) -> str:

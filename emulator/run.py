@@ -215,7 +215,7 @@ def _transient(
     seen += [own for own in (watch, meter) if own]
     march = _engine(plan, values, start, target, seen, request)
     run.duration = _march(plan, march, watch, values, stop, request)
-    run.outputs = Volts(plan, march.x)
+    run.outputs = Volts(plan, {name: value.copy() for name, value in march.x.items()})  # not all they are views of
     if watch:
         run.settling_time, run.by_array = watch.time, watch.by_array
     if meter:
@@ -250,9 +250,8 @@ def _replayed(plan: Plan, request: Request, values: Mapping[str, Any], begun: fl
         plan.solvers["graph", *case] = Graph(plan, request, values, taken, checked_bits(request.settle_bits))
     graph: Graph = plan.solvers["graph", *case]
     if not graph.run(values):
-        del plan.solvers["taken", *case], plan.solvers["graph", *case]
         return None
-    run = Run(plan.circuit, "tran", Volts(plan, graph.march.x), duration=taken.duration)
+    run = Run(plan.circuit, "tran", Volts(plan, graph.ends()), duration=taken.duration)
     run.saturated = graph.saturated
     run.settling_time, run.by_array = graph.watch.time, graph.watch.by_array
     run.statistics |= _said(plan, request, taken.duration) | vars(taken.counts) | {"replayed": True} | plan.fabrication
@@ -392,8 +391,8 @@ class Volts(Mapping[str, Array]):
 
     def __init__(self, plan: Plan, x: Mapping[str, Array]) -> None:
         self._host, self._units = plan.backend.host, plan.circuit.units
-        self._x = {stage.name: x[stage.name].copy() for stage in plan.stages}  # a view would hold all it is a part of
         self._names = [n for n, node in plan.circuit.arrays.items() if not node.clamped]
+        self._x = {name: x[name] for name in self._names}
         self._volts: dict[str, Array] = {}
 
     def __getitem__(self, name: str) -> Array:

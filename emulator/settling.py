@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .gauge import PLACES, gauge
+from .gauge import PLACES, Gap, gauge
 from .observers import Element
 from .plan import Plan, Stage
 
@@ -135,7 +135,9 @@ class SettlingWatch:
 
         Only the nodes outside at that point are followed: the others came back earlier.
         """
-        away = self._backend.fetched([self._in_gap(each) for each in found])
+        if not found:
+            return
+        away = self._gauge.between(found[0].element.collocation, [self._gap(each) for each in found])
         for each, rows in zip(found, away, strict=True):
             element = each.element
             edges = np.concatenate([[element.start], element.times, [element.start + element.length]])
@@ -143,17 +145,17 @@ class SettlingWatch:
             late = np.flatnonzero(rows > 1)
             self.last[each.name][each.sample] = times[late[-1]] if len(late) else times[0]
 
-    def _in_gap(self, each: Last) -> Array:
+    def _gap(self, each: Last) -> Gap:
         element, name, p = each.element, each.name, each.element.points
-        which, gap = divmod(each.point, p)
-        points = element.values[name][which * p : (which + 1) * p, each.sample].reshape(p, -1)
-        before = element.initial[name] if which == 0 else element.values[name][which * p - 1]
-        target, per = self.target[name], self._per[name]
+        which, point = divmod(each.point, p)
+        values, target, per = element.values[name], self.target[name], self._per[name]
+        start = element.initial[name] if which == 0 else values[which * p - 1]
         if per.ndim == target.ndim:
             per = per[each.sample if len(per) > 1 else 0]
-        per = (self._backend.xp.broadcast_to(per, target.shape[1:]) if per.size > 1 else per).reshape(-1)
-        start = before[each.sample].reshape(-1)
-        return self._gauge.between(element.collocation, start, points, gap, target[each.sample].reshape(-1), per)
+        if per.size > 1:
+            per = self._backend.spread(per, target.shape[1:])
+        points = values[which * p : (which + 1) * p, each.sample]
+        return Gap(start[each.sample], points, point, target[each.sample], per)
 
     def _moves(self) -> bool:
         """Whether any node still has |C dv/dt|/g beyond its band at the end of the latest element."""

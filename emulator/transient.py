@@ -23,6 +23,7 @@ from ..circuits.errors import Error
 from .collocation import Collocation, Piece
 from .fused import FusedSolver
 from .inputs import input_at
+from .kernels import MOST
 from .observers import Element, Observer
 from .plan import Group, Plan, Stage
 from .solver import Solver, Squares
@@ -140,7 +141,7 @@ class March:
     def _block(self, group: Group) -> int:
         """Elements solved at once: many where an element is small beside the cost of asking for it."""
         nodes = self.batch * sum(math.prod(stage.node.shape) for stage in group.stages)
-        return 1 if group.cyclic else max(1, self.plan.backend.block_values // (self.p * nodes))
+        return 1 if group.cyclic else min(MOST, max(1, self.plan.backend.block_values // (self.p * nodes)))
 
     def window(self, begin: float, length: float) -> None:
         """March every group from begin to begin + length."""
