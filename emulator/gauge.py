@@ -103,15 +103,12 @@ class FusedGauge(Gauge):
         return out
 
     def _take(self, values: Array, target: Array, per: Array, out: Array) -> None:
-        lines, samples = values.shape[:2]
-        row = target[0].size
         spread, per_sample, per_node = self._spread(per, target)
         arguments = (
-            np.int64(row), np.int64(samples), self._flat(values), self._flat(target), spread, np.int64(per_sample),
-            np.int64(per_node), out,
+            np.int64(target.size), np.int64(target[0].size), np.int32(len(values)), self._flat(values),
+            self._flat(target), spread, np.int64(per_sample), np.int64(per_node), out,
         )  # fmt: skip
-        wide = max(1, min(-(-row // (4 * kernels.THREADS)), 264))
-        self._kernel("farthest", 1, 0)((wide, lines * samples), (kernels.THREADS,), arguments)
+        self._kernel("farthest", 1, 0)(blocks(target.size), (kernels.THREADS,), arguments)
 
     def between(self, at: Collocation, gaps: Sequence[Gap]) -> list[Array]:
         if not gaps:

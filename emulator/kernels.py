@@ -71,9 +71,10 @@ ELEMENT = r"""
 #define MEMORY_AT (GAIN_AT + P * P)
 #define SMALL (MEMORY_AT + P)
 
-__device__ __forceinline__ void add_up(REAL value, double* into) {
+// Σ over a warp
+__device__ __forceinline__ void add_up(REAL value, REAL* into) {
     for (int lane = 16; lane > 0; lane /= 2) value += __shfl_down_sync(0xffffffffu, value, lane);
-    if ((threadIdx.x & 31) == 0) atomicAdd(into, (double)value);
+    if ((threadIdx.x & 31) == 0) *into = value;
 }
 #if LAW == 2
 #define SQUARES (2 + P)
@@ -109,10 +110,10 @@ extern "C" __global__ void element(
     double* squares)
 {
     __shared__ REAL small[SMALL];
-    __shared__ double sums[SQUARES * MOST];  // of the block: far fewer additions meet in one place
+    __shared__ REAL sums[WARPS][SQUARES * MOST];  // of each warp: far fewer additions meet in one place
     for (int n = threadIdx.x; n < SMALL; n += blockDim.x) small[n] = matrices[n];
-    for (int n = threadIdx.x; n < SQUARES * count; n += blockDim.x) sums[n] = 0;
     __syncthreads();
+    REAL* const own_sums = sums[threadIdx.x / 32];
     const long long at = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     const bool here = at < size;
     const long long j = here ? at : 0;
@@ -201,7 +202,7 @@ extern "C" __global__ void element(
 #pragma unroll
                 for (int q = 0; q < P; ++q) top[n] += small[TAIL_AT + n * (P + 1) + 1 + q] * x[q];
                 top[n] *= scale;
-                add_up(top[n] * top[n], sums + n * count + k);
+                add_up(top[n] * top[n], own_sums + n * count + k);
             }
 #if LAW == 2
             REAL loss[P];
@@ -216,7 +217,7 @@ extern "C" __global__ void element(
                     smooth += small[SPARSE_AT + n * P + q] * loss[q];
                 }
                 const REAL missed = (middle * node.ratio(middle) - smooth) * scale;
-                add_up(missed * missed, sums + (2 + n) * count + k);
+                add_up(missed * missed, own_sums + (2 + n) * count + k);
             }
 #endif
         }
@@ -224,7 +225,11 @@ extern "C" __global__ void element(
     }
     if (!squares) return;
     __syncthreads();
-    for (int n = threadIdx.x; n < SQUARES * count; n += blockDim.x) atomicAdd(squares + n, sums[n]);
+    for (int n = threadIdx.x; n < SQUARES * count; n += blockDim.x) {
+        double total = 0;
+        for (int warp = 0; warp < (blockDim.x + 31) / 32; ++warp) total += sums[warp][n];
+        atomicAdd(squares + n, total);
+    }
 }
 """
 
@@ -260,26 +265,37 @@ extern "C" __global__ void rest(
 """
 
 WATCH = r"""
-// The largest of numbers that are not negative, into *most, which began as 0; what is no number counts as beyond all
+// The largest of numbers that are not negative, whose bits ascend too, into *most, which began as 0; what is no number
+// counts as beyond all. take_most: of a warp, all of it in one place
+__device__ __forceinline__ void take_own(REAL value, REAL* most) {
+    if (value != value) value = (REAL)1e30;
+    if (REAL_AS_BITS(value) > *(volatile BITS*)most) atomicMax((BITS*)most, REAL_AS_BITS(value));
+}
 __device__ __forceinline__ void take_most(REAL value, REAL* most) {
     if (value != value) value = (REAL)1e30;
+#if SINGLE
+    value = __int_as_float(__reduce_max_sync(0xffffffffu, __float_as_int(value)));
+#else
     for (int lane = 16; lane > 0; lane /= 2) value = fmax(value, __shfl_down_sync(0xffffffffu, value, lane));
-    if ((threadIdx.x & 31) == 0 && value > 0) atomicMax((BITS*)most, REAL_AS_BITS(value));  // their bits ascend too
+#endif
+    if ((threadIdx.x & 31) == 0) take_own(value, most);
 }
 
-// max |values − target| per over nodes, for each point and sample: out (points, samples)
+// max |values − target| per over nodes, for each point and sample: out (points, samples); a thread a node and sample
 extern "C" __global__ void farthest(
-    const long long row, const long long samples, const REAL* values, const REAL* target, const REAL* per,
-    const long long per_sample, const long long per_node, REAL* out)
+    const long long size, const long long row, const int points, const REAL* values, const REAL* target,
+    const REAL* per, const long long per_sample, const long long per_node, REAL* out)
 {
-    const long long line = blockIdx.y, sample = line % samples, step = gridDim.x * (long long)blockDim.x;
-    REAL most = 0;
-    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < row; i += step) {
-        const REAL share = per[sample * per_sample + i * per_node];
-        const REAL away = fabs(values[line * row + i] - target[sample * row + i]) * share;
-        most = away <= most ? most : away;
+    const long long samples = size / row, at = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+    const bool here = at < size;
+    const long long j = here ? at : size - 1, sample = j / row;
+    const REAL aim = target[j], share = here ? per[sample * per_sample + (j % row) * per_node] : (REAL)0;
+    const bool together = __all_sync(0xffffffffu, sample == __shfl_sync(0xffffffffu, sample, 0));
+    for (int k = 0; k < points; ++k) {
+        REAL away = fabs(values[k * size + j] - aim) * share;
+        if (together) take_most(away, out + k * samples + sample);
+        else take_own(away, out + k * samples + sample);
     }
-    take_most(most, out + line);
 }
 
 // The same of polynomials at `count` places between two points, for nodes of one sample that are further than 1 away
@@ -343,16 +359,16 @@ def defines(dtype: Any) -> str:
     single = np.dtype(dtype) == np.float32
     real, bits, cast = ("float", "int", "__float_as_int") if single else ("double", "long long", "__double_as_longlong")
     epsilon = float(np.finfo(dtype).eps)
-    return (
-        f"#define REAL {real}\n#define BITS {bits}\n#define REAL_AS_BITS {cast}\n#define EPSILON ((REAL){epsilon!r})\n"
-    )
+    names = {"SINGLE": int(single), "REAL": real, "BITS": bits, "REAL_AS_BITS": cast, "EPSILON": f"((REAL){epsilon!r})"}
+    return "".join(f"#define {name} {value}\n" for name, value in names.items())
 
 
 def element_source(dtype: Any, points: int, law: int, pull: str = "", guess: str = "") -> str:
     """Source of `element`. law: 0 one constant γ, 1 γ of each node and time, 2 a root node, 3 any other node that bends
     its own equation; pull, guess: of the latter two, from the cell."""
     own = f"#define PULL {{ {' '.join(pull.split())} }}\n#define GUESS ({guess or '0'})\n"
-    return _head(dtype, law) + f"#define P {points}\n#define MOST {MOST}\n" + own + ELEMENT
+    sizes = f"#define P {points}\n#define MOST {MOST}\n#define WARPS {THREADS // 32}\n"
+    return _head(dtype, law) + sizes + own + ELEMENT
 
 
 def rest_source(dtype: Any, law: int) -> str:

@@ -24,6 +24,8 @@ struct Index { unsigned x, y; };
 static Index blockIdx, threadIdx, blockDim = {1, 1}, gridDim;
 static inline void __syncthreads() {}
 static inline double __shfl_down_sync(unsigned, double, int) { return 0; }
+static inline bool __all_sync(unsigned, bool all) { return all; }
+template <typename T> static inline T __shfl_sync(unsigned, T value, int) { return value; }
 static inline bool __any_sync(unsigned, bool any) { return any; }
 static inline void atomicAdd(double* into, double value) { *into += value; }
 static inline void atomicAdd(unsigned long long* into, unsigned long long value) { *into += value; }

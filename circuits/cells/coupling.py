@@ -67,7 +67,7 @@ class Coupling(Term):
 
     def _apply(self, x: Array) -> Array:
         if self.elementwise:
-            return x * self.weight
+            return x if isinstance(self.weight, float) and self.weight == 1.0 else x * self.weight
         out, width = self.weight.shape
         flat = matmul(x.reshape(-1, width), self.weight.T)
         return flat.reshape(*_lead(x.shape, width), out)

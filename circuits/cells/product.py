@@ -69,7 +69,8 @@ class Product(Term):
         total = contract(self.spec, a, b)
         if self.errors is not None:
             total = total + contract(self.spec, a * self.signs, b * self.errors)
-        return self.gain * total.reshape(-1, *self.shape)
+        total = total.reshape(-1, *self.shape)
+        return total if isinstance(self.gain, float) and self.gain == 1.0 else self.gain * total
 
     def drive(self, x: Signals) -> Array:
         return self._contract(self.a.of(x[self.a.array]), self.b.of(x[self.b.array]))

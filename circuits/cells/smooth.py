@@ -31,8 +31,8 @@ __device__ __forceinline__ REAL ramp_slope(REAL z, REAL width) {
     return u * u * (3 - 2 * u);
 }
 __device__ __forceinline__ REAL limit(REAL z, REAL bound, REAL knee) {
+    if (!(fabs(z) > (1 - knee) * bound)) return z;
     const REAL ratio = fabs(z) / bound;
-    if (!(ratio > 1 - knee)) return z;
     const REAL u = share_of_knee((ratio - (1 - knee)) / (2 * knee));
     return copysign((fmin(ratio, 1 + knee) - 2 * knee * u * u * u * (1 - u / 2)) * bound, z);
 }
