@@ -117,6 +117,7 @@ class FusedSolver(Solver):
             name: kernels.compiled(kernels.element_source(dtype, self.p, s.law, s.pull, s.guess), "element")
             for name, s in self.stages.items()
         }
+        self._smalls: dict[tuple[float | None, float | None], Array] = {}
         self.pool, self._batch = Pool(self.backend, np.float64), 1
 
     def solve(
@@ -131,10 +132,16 @@ class FusedSolver(Solver):
         arguments = (
             np.int64(size), np.int64(size // len(start)), np.int32(count), real(ratio), real(fused.least),
             xp.ascontiguousarray(start), *fused.drives(signals, len(start)), fused.table,
-            self.backend.kept(_matrices, self.p, *constant), out, NOTHING if found is None else found,
+            self._small(*constant), out, NOTHING if found is None else found,
         )  # fmt: skip
         self.kernels[stage.name](blocks(size), (kernels.THREADS,), arguments)
         return out, found
+
+    def _small(self, ratio: float | None, gamma: float | None) -> Array:
+        """The kernel's small matrices, handed over by value."""
+        if (ratio, gamma) not in self._smalls:
+            self._smalls[ratio, gamma] = _matrices(self.p, ratio, gamma).astype(self.backend.dtype)
+        return self._smalls[ratio, gamma]
 
     def errors(self, stages: Sequence[Stage], squares: Sequence[Squares], length: float) -> Array:
         return self.errors_of(stages, self.backend.fetched(squares), length)

@@ -108,7 +108,8 @@ class FusedGauge(Gauge):
             np.int64(target.size), np.int64(target[0].size), np.int32(len(values)), self._flat(values),
             self._flat(target), spread, np.int64(per_sample), np.int64(per_node), out,
         )  # fmt: skip
-        self._kernel("farthest", 1, 0)(blocks(target.size), (kernels.THREADS,), arguments)
+        wide = blocks(-(-target[0].size // kernels.EACH))
+        self._kernel("farthest", 1, 0)((*wide, len(target)), (kernels.THREADS,), arguments)
 
     def between(self, at: Collocation, gaps: Sequence[Gap]) -> list[Array]:
         if not gaps:

@@ -17,6 +17,7 @@ from ..circuits.cells.smooth import CUDA as SMOOTH
 Array = Any
 THREADS = 256
 MOST = 32  # elements in a row
+EACH = 4  # nodes that a thread looks at
 
 # What is one number, or one a node, is handed over as (address, stride) pairs in a table; rows in this order:
 ROWS = ("bias", "attenuation", "exists", "reach", "offset", "standing", "pace", "own", "gain", "scale")
@@ -69,7 +70,7 @@ ELEMENT = r"""
 #define SPARSE_AT (DENSE_AT + P * (P + 1))
 #define GAIN_AT (SPARSE_AT + P * P)
 #define MEMORY_AT (GAIN_AT + P * P)
-#define SMALL (MEMORY_AT + P)
+struct Small { REAL at[MEMORY_AT + P]; };  // by value: read from the constant bank
 
 // Σ over a warp
 __device__ __forceinline__ void add_up(REAL value, REAL* into) {
@@ -106,13 +107,10 @@ __device__ __forceinline__ void eliminate(REAL m[P][P], REAL b[P]) {
 extern "C" __global__ void element(
     const long long size, const long long row, const int count, const REAL ratio, const REAL least,
     const REAL* start, const REAL* drive, const long long drive_step, const REAL* direct, const long long direct_step,
-    const REAL* control, const long long inner, const long long* table, const REAL* matrices, REAL* out,
+    const REAL* control, const long long inner, const long long* table, const Small matrices, REAL* out,
     double* squares)
 {
-    __shared__ REAL small[SMALL];
     __shared__ REAL sums[WARPS][SQUARES * MOST];  // of each warp: far fewer additions meet in one place
-    for (int n = threadIdx.x; n < SMALL; n += blockDim.x) small[n] = matrices[n];
-    __syncthreads();
     REAL* const own_sums = sums[threadIdx.x / 32];
     const long long at = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     const bool here = at < size;
@@ -130,7 +128,11 @@ extern "C" __global__ void element(
 #pragma unroll
         for (int q = 0; q < P; ++q) {
             const long long point = (long long)k * P + q;
+#if LAW == 0
+            const REAL feedback = node.own;
+#else
             const REAL feedback = from.feedback(node, point, j);
+#endif
             REAL push = from.pushed(node, point, j);
             push = limit(push, node.bound(push, feedback), (REAL)KNEE) + from.past(node, point, j);
 #if LAW < 2
@@ -145,9 +147,9 @@ extern "C" __global__ void element(
 #if LAW == 0
 #pragma unroll
         for (int q = 0; q < P; ++q) {
-            REAL sum = small[MEMORY_AT + q] * before;
+            REAL sum = matrices.at[MEMORY_AT + q] * before;
 #pragma unroll
-            for (int r = 0; r < P; ++r) sum += small[GAIN_AT + q * P + r] * d[r];
+            for (int r = 0; r < P; ++r) sum += matrices.at[GAIN_AT + q * P + r] * d[r];
             x[q] = sum;
         }
 #elif LAW == 1
@@ -157,7 +159,7 @@ extern "C" __global__ void element(
             REAL sum = 0;
 #pragma unroll
             for (int r = 0; r < P; ++r) {
-                const REAL a = ratio * small[A_AT + q * P + r];
+                const REAL a = ratio * matrices.at[A_AT + q * P + r];
                 m[q][r] = a * g[r] + (q == r ? 1 : 0);
                 sum += a * d[r];
             }
@@ -176,7 +178,7 @@ extern "C" __global__ void element(
                 step[q] = x[q] - before;
 #pragma unroll
                 for (int r = 0; r < P; ++r) {
-                    const REAL a = ratio * node.pace * small[A_AT + q * P + r];
+                    const REAL a = ratio * node.pace * matrices.at[A_AT + q * P + r];
                     m[q][r] = a * slope[r] + (q == r ? 1 : 0);
                     step[q] -= a * rate[r];
                 }
@@ -198,9 +200,9 @@ extern "C" __global__ void element(
             REAL top[2];
 #pragma unroll
             for (int n = 0; n < 2; ++n) {
-                top[n] = small[TAIL_AT + n * (P + 1)] * before;
+                top[n] = matrices.at[TAIL_AT + n * (P + 1)] * before;
 #pragma unroll
-                for (int q = 0; q < P; ++q) top[n] += small[TAIL_AT + n * (P + 1) + 1 + q] * x[q];
+                for (int q = 0; q < P; ++q) top[n] += matrices.at[TAIL_AT + n * (P + 1) + 1 + q] * x[q];
                 top[n] *= scale;
                 add_up(top[n] * top[n], own_sums + n * count + k);
             }
@@ -210,11 +212,11 @@ extern "C" __global__ void element(
             for (int q = 0; q < P; ++q) loss[q] = x[q] * node.ratio(x[q]);
 #pragma unroll
             for (int n = 0; n < P; ++n) {
-                REAL middle = small[DENSE_AT + n * (P + 1)] * before, smooth = 0;
+                REAL middle = matrices.at[DENSE_AT + n * (P + 1)] * before, smooth = 0;
 #pragma unroll
                 for (int q = 0; q < P; ++q) {
-                    middle += small[DENSE_AT + n * (P + 1) + 1 + q] * x[q];
-                    smooth += small[SPARSE_AT + n * P + q] * loss[q];
+                    middle += matrices.at[DENSE_AT + n * (P + 1) + 1 + q] * x[q];
+                    smooth += matrices.at[SPARSE_AT + n * P + q] * loss[q];
                 }
                 const REAL missed = (middle * node.ratio(middle) - smooth) * scale;
                 add_up(missed * missed, own_sums + (2 + n) * count + k);
@@ -265,6 +267,7 @@ extern "C" __global__ void rest(
 """
 
 WATCH = r"""
+#define LINES 128
 // The largest of numbers that are not negative, whose bits ascend too, into *most, which began as 0; what is no number
 // counts as beyond all. take_most: of a warp, all of it in one place
 __device__ __forceinline__ void take_own(REAL value, REAL* most) {
@@ -281,20 +284,40 @@ __device__ __forceinline__ void take_most(REAL value, REAL* most) {
     if ((threadIdx.x & 31) == 0) take_own(value, most);
 }
 
-// max |values − target| per over nodes, for each point and sample: out (points, samples); a thread a node and sample
+// max |values − target| per over nodes, for each point and sample: out (points, samples)
 extern "C" __global__ void farthest(
     const long long size, const long long row, const int points, const REAL* values, const REAL* target,
     const REAL* per, const long long per_sample, const long long per_node, REAL* out)
 {
-    const long long samples = size / row, at = blockIdx.x * (long long)blockDim.x + threadIdx.x;
-    const bool here = at < size;
-    const long long j = here ? at : size - 1, sample = j / row;
-    const REAL aim = target[j], share = here ? per[sample * per_sample + (j % row) * per_node] : (REAL)0;
-    const bool together = __all_sync(0xffffffffu, sample == __shfl_sync(0xffffffffu, sample, 0));
-    for (int k = 0; k < points; ++k) {
-        REAL away = fabs(values[k * size + j] - aim) * share;
-        if (together) take_most(away, out + k * samples + sample);
-        else take_own(away, out + k * samples + sample);
+    // a block looks at EACH nodes a thread of one sample, blockIdx.y, and keeps its own maxima until the end
+    __shared__ REAL most[LINES];
+    const long long samples = size / row, sample = blockIdx.y;
+    const long long first = blockIdx.x * (long long)blockDim.x * EACH + threadIdx.x;
+    REAL aim[EACH], share[EACH];
+#pragma unroll
+    for (int n = 0; n < EACH; ++n) {
+        const long long i = first + n * (long long)blockDim.x;
+        aim[n] = i < row ? target[sample * row + i] : (REAL)0;
+        share[n] = i < row ? per[sample * per_sample + i * per_node] : (REAL)0;
+    }
+    for (int begin = 0; begin < points; begin += LINES) {
+        const int lines = points - begin < LINES ? points - begin : LINES;
+        for (int k = threadIdx.x; k < lines; k += blockDim.x) most[k] = 0;
+        __syncthreads();
+        for (int k = 0; k < lines; ++k) {
+            const REAL* line = values + (begin + k) * size + sample * row;
+            REAL away = 0;
+#pragma unroll
+            for (int n = 0; n < EACH; ++n) {
+                const long long i = first + n * (long long)blockDim.x;
+                const REAL off = i < row ? fabs(line[i] - aim[n]) * share[n] : (REAL)0;
+                away = off <= away ? away : off;  // what is no number stays
+            }
+            take_most(away, most + k);
+        }
+        __syncthreads();
+        for (int k = threadIdx.x; k < lines; k += blockDim.x) take_own(most[k], out + (begin + k) * samples + sample);
+        __syncthreads();
     }
 }
 
@@ -378,7 +401,7 @@ def rest_source(dtype: Any, law: int) -> str:
 
 def watch_source(dtype: Any, points: int, law: int) -> str:
     """Source of `farthest`, `farthest_between` and `fastest`."""
-    return _head(dtype, law) + f"#define P {points}\n" + WATCH
+    return _head(dtype, law) + f"#define P {points}\n#define EACH {EACH}\n" + WATCH
 
 
 def _head(dtype: Any, law: int) -> str:

@@ -24,8 +24,6 @@ struct Index { unsigned x, y; };
 static Index blockIdx, threadIdx, blockDim = {1, 1}, gridDim;
 static inline void __syncthreads() {}
 static inline double __shfl_down_sync(unsigned, double, int) { return 0; }
-static inline bool __all_sync(unsigned, bool all) { return all; }
-template <typename T> static inline T __shfl_sync(unsigned, T value, int) { return value; }
 static inline bool __any_sync(unsigned, bool any) { return any; }
 static inline void atomicAdd(double* into, double value) { *into += value; }
 static inline void atomicAdd(unsigned long long* into, unsigned long long value) { *into += value; }
@@ -45,14 +43,18 @@ class HostKernel:
     """Called as a `cupy.RawKernel` is, on NumPy arrays; every thread is a block of its own."""
 
     def __init__(self, source: str, name: str) -> None:
-        self._launch = _library(source, name).launch
+        library, self._kinds = _library(source, name)
+        self._launch = library.launch
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
         blocks, lines = (*grid, 1)[:2]
-        self._launch(ctypes.c_uint(blocks * block[0]), ctypes.c_uint(lines), *(_passed(a) for a in arguments))
+        self._launch(ctypes.c_uint(blocks * block[0]), ctypes.c_uint(lines), *map(_passed, arguments, self._kinds))
 
 
-def _passed(value: Any) -> Any:
+def _passed(value: Any, kind: str) -> Any:
+    if kind.startswith("const Small"):  # by value
+        fields = [("at", ctypes.c_double * value.size)]
+        return type("Small", (ctypes.Structure,), {"_fields_": fields}).from_buffer_copy(value.tobytes())
     if isinstance(value, np.ndarray):
         return ctypes.c_void_p(value.ctypes.data)
     of_type = {"int32": ctypes.c_int, "int64": ctypes.c_longlong, "uint64": ctypes.c_void_p}
@@ -62,7 +64,7 @@ def _passed(value: Any) -> Any:
 
 
 @cache
-def _library(source: str, name: str) -> ctypes.CDLL:
+def _library(source: str, name: str) -> tuple[ctypes.CDLL, list[str]]:
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("g++ is missing: apt-get install g++ to test the GPU's kernels on the processor")
@@ -75,4 +77,4 @@ def _library(source: str, name: str) -> ctypes.CDLL:
     command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(folder / "kernel.so"), str(folder / "kernel.cpp")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return ctypes.CDLL(str(folder / "kernel.so"))
+    return ctypes.CDLL(str(folder / "kernel.so")), [part.strip() for part in parameters.split(",")]
