@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from pretrained import converters, mismatch, noise, parity, passages, pictures, softmax, stepper
+from pretrained import converters, mismatch, noise, parity, passages, pictures, settled, softmax, stepper
 from pretrained.bench import CALIBRATED_ON, Bench
 
 PARTS = {
@@ -24,6 +24,7 @@ PARTS = {
     "where": mismatch.where,
     "passages": passages.run,
     "calibration": parity.shorter,
+    "settled": settled.run,
     "stepper": stepper.run,
     "pictures": pictures.run,
 }
