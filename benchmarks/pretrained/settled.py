@@ -1,38 +1,30 @@
-"""Parity where the machine stops: the passage relaxes from zero until it has settled, and is read there.
-
-A token sees only its elders, so the first N tokens of the passage settle as they do among all of it.
-"""
+"""Parity where the machine stops: the passage relaxes from zero until it has settled, and is read there."""
 
 from __future__ import annotations
 
 import resource
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 import dsmachine as ds
-from dsmachine.circuits.calibration import Ranges
 from dsmachine.circuits.reference import perplexity
 from dsmachine.tasks import argmax_agreement, logit_error
 
 from .bench import Bench, Rows
 
-TOKENS = (24, 48, 192)
 BITS = 8.0
 TOLERANCE = 1e-3  # as `anneal` has it
 
 
 def run(bench: Bench) -> None:
     rows = Rows("settled", fresh=bench.fresh)
-    for tokens in (count for count in TOKENS if count <= bench.positions):
-        key = {"tokens": tokens, "settle_bits": BITS, "accuracy": "settling"}
-        rows.row(key, lambda tokens=tokens: _settled(replace(bench, positions=tokens), bench.ranges()))
+    key = {"tokens": bench.positions, "settle_bits": BITS, "accuracy": "settling"}
+    rows.row(key, lambda: _settled(bench))
 
 
-def _settled(bench: Bench, ranges: Ranges) -> dict[str, Any]:
-    """ranges: of the whole passage, whatever part of it is annealed."""
-    circuit = bench.circuit(ranges=ranges)
+def _settled(bench: Bench) -> dict[str, Any]:
+    circuit = bench.circuit()
     rest, _ = bench.read(circuit)
     run = ds.transient(circuit, bench.inputs, accuracy="settling", tolerance=TOLERANCE, settle_bits=BITS, observers=[])
     logits = run.logical("logits")[0]
@@ -47,6 +39,7 @@ def _settled(bench: Bench, ranges: Ranges) -> dict[str, Any]:
         "reference": perplexity(bench.reference, bench.ids),
         "logit_error": logit_error(logits, bench.reference),
         "logit_error at rest": logit_error(rest, bench.reference),
+        "settled from rest": logit_error(logits, rest),
         "argmax agrees": agreed["share"],
         "of positions": agreed["compared"],
         "close": agreed["close"],
