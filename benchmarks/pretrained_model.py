@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from pretrained import converters, mismatch, noise, parity, passages, pictures, settled, softmax, stepper
+from pretrained import converters, mismatch, noise, parity, passages, pictures, scatter, settled, softmax, stepper
 from pretrained.bench import CALIBRATED_ON, Bench
 
 PARTS = {
@@ -26,6 +26,7 @@ PARTS = {
     "calibration": parity.shorter,
     "settled": settled.run,
     "stepper": stepper.run,
+    "scatter": scatter.run,
     "pictures": pictures.run,
 }
 
