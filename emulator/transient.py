@@ -125,6 +125,7 @@ class March:
         self.batch = max([v.shape[0] for v in start.values()], default=1)
         self.x = {n: plan.backend.xp.broadcast_to(v, (self.batch, *v.shape[1:])) for n, v in start.items()}
         self.pieces: dict[str, list[Piece]] = {}
+        self.done = _done(plan)
         self.block = [self._block(group) for group in plan.groups]
         self.stretch = 1 << min(plan.backend.longer, max(0, min(self.block, default=1).bit_length() - 2))
         self.level = [1 + self.stretch.bit_length() - (self.stretch > 1)] * len(plan.groups)
@@ -149,6 +150,8 @@ class March:
         self.taken.append([])
         for number, group in enumerate(self.plan.groups):
             self._march_group(number, group, begin, length)
+            for name in self.done[number]:
+                del self.pieces[name]
         for observer in self.observers:
             observer.window(begin + length)
 
@@ -204,7 +207,7 @@ class March:
         for stage in group.stages:
             name, points = stage.name, signals.known[stage.name]
             self.pieces[name].append(Piece(signals.begin, signals.length, signals.count, initial[name], points))
-            self.x[name] = points[-1]
+            self.x[name] = points[-1].copy()  # a view would keep all points
         self.counts.elements += signals.count
         self.counts.points += signals.count * self.p
         self.counts.by_layer[group.layer] = self.counts.by_layer.get(group.layer, 0) + signals.count
@@ -305,6 +308,16 @@ def solver(plan: Plan, points: int) -> Solver:
 def _doublings(error: float, p: int) -> int:
     """How often an element may double before an error that grows like length^p passes half the tolerance."""
     return max(0, int(math.log2(0.5 / max(error, 1e-30)) // p))
+
+
+def _done(plan: Plan) -> list[list[str]]:
+    """For each group, the free arrays that no later group reads."""
+    last = {stage.name: number for number, group in enumerate(plan.groups) for stage in group.stages}
+    needs = plan.circuit.all_needs()
+    for number, group in enumerate(plan.groups):
+        for stage in group.stages:
+            last |= {name: number for name in needs[stage.name] if name in last}
+    return [[name for name, reader in last.items() if reader == number] for number in range(len(plan.groups))]
 
 
 def _unstable(group: Group, begin: float) -> Error:

@@ -12,6 +12,7 @@ import pytest
 import dsmachine as ds
 from dsmachine.circuits.calibration import Ranges
 from dsmachine.circuits.mapping.model import calibrate
+from dsmachine.emulator.run import planned
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PROMPT = "To be, or not to be: that is the question:"
@@ -24,13 +25,13 @@ def study(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     for name in [n for n in sys.modules if n == "common" or n.split(".")[0] == "pretrained"]:
         monkeypatch.delitem(sys.modules, name)
     import common  # type: ignore[import-not-found, unused-ignore]
-    from pretrained import bench, mismatch  # type: ignore[import-not-found, unused-ignore]
+    from pretrained import bench, mismatch, scatter, settled  # type: ignore[import-not-found, unused-ignore]
 
     monkeypatch.setattr(common, "RESULTS", tmp_path)
     monkeypatch.setattr(bench, "RESULTS", tmp_path)
     monkeypatch.setattr(bench, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(bench, "flattened", lambda play: PROMPT)
-    bench.mismatch = mismatch
+    bench.mismatch, bench.scatter, bench.settled = mismatch, scatter, settled
     return bench
 
 
@@ -62,6 +63,25 @@ def test_only_the_chosen_devices_err(study: Any) -> None:
     ideal, whole = bench.score(bench.circuit()), made.score(0, mismatch=0.05, offset=0.01)
     assert made.score(0, terms=lambda t: True, arrays=lambda a: True, mismatch=0.05, offset=0.01) == whole != ideal
     assert made.score(0, terms=lambda t: False, arrays=lambda a: False, mismatch=0.05, offset=0.01) == ideal
+
+
+def test_the_settled_point_reads_as_rest_does(study: Any) -> None:
+    found = study.settled._settled(study.Bench(24, "short", 2.0, name="tiny-shakespeare"))
+    assert found["settled"] and found["argmax agrees"] == 1
+    assert found["perplexity"] == pytest.approx(found["at rest"], rel=2**-8)
+    assert found["settled from rest"] < 2**-8
+
+
+def test_scatter_of_lags_is_known(study: Any) -> None:
+    """N nodes alone, ⟨x(0)x(τ)⟩ = σ² e^(−λτ): a mean of x² over T and the nodes has the relative variance 2/(λTN)."""
+    circuit = ds.Circuit("lags")
+    circuit.clamp("u", (1, 2000))
+    node = circuit.nodes("x", (1, 2000))
+    circuit.couple("w", "u", "x", 1.0)
+    seconds = 100 * node.time_constant
+    found = study.scatter.scatter(planned(circuit, "float64", "numpy"), {"u": np.zeros((1, 2000))}, seconds)
+    assert found["x"].relative == pytest.approx(np.sqrt(2 / (100 * 2000)), rel=0.1)
+    assert np.sqrt(found["x"].of_token[0]) / found["x"].power[0] == pytest.approx(found["x"].relative)
 
 
 def test_scalings_share_ranges() -> None:

@@ -42,16 +42,16 @@ CASES = (
     Case("default: 49 fF, ±0.5 V, one-sided, first position apart"),
     Case("20 fF", {"node.capacitance": 20e-15}),
     Case("200 fF", {"node.capacitance": 200e-15}),
+    Case("2 pF", {"node.capacitance": 2e-12}),
+    Case("±0.3 V", of_swing(0.3)),
+    Case("±0.2 V", of_swing(0.2)),
+    Case("±0.1 V", of_swing(0.1)),
+    Case("headroom 1.5", {"supply.headroom": 1.5}),
     Case("balanced pairs", coupling="balanced"),
     Case("a unit a channel", scaling="channel"),
     Case("a unit a channel, floor 0.1 %", {"node.feedback_floor": 0.001}, scaling="channel"),
     Case("a unit an array", scaling="global"),
     Case("a unit an array, floor 0.1 %", {"node.feedback_floor": 0.001}, scaling="global"),
-    Case("±0.2 V", of_swing(0.2)),
-    Case("±0.1 V", of_swing(0.1)),
-    Case("2 pF", {"node.capacitance": 2e-12}),
-    Case("±0.3 V", of_swing(0.3)),
-    Case("headroom 1.5", {"supply.headroom": 1.5}),
 )
 
 

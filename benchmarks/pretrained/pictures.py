@@ -12,6 +12,7 @@ from dsmachine.emulator.plotting import COLOURS, INK, MUTED, drawn, new_figure
 
 from .bench import Bench, Rows
 from .mismatch import LOSS
+from .noise import CASES
 
 WIDEST = 2000.0  # perplexity beyond which a model is lost
 FARTHEST = 600.0  # of the picture of noise
@@ -108,7 +109,9 @@ def _dots(ax: Axes, names: list[str], values: list[float]) -> None:
 def _noise() -> Figure:
     figure, ideal = new_figure(7.2, 4.2), _ideal()
     ax, side = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1))
-    rows = [row for row in Rows("noise").rows if "perplexity" in row]
+    order = [case.name for case in CASES]
+    kept = sorted(Rows("noise").rows, key=lambda row: order.index(row["machine"]))
+    rows = [row for row in kept if "perplexity" in row]
     for k, row in enumerate(rows):
         ends = [min(row[key], FARTHEST) for key in ("perplexity, noiseless", "perplexity")]
         ax.plot(ends, [k, k], color=MUTED, linewidth=1.0, zorder=1)
@@ -129,6 +132,6 @@ def _noise() -> Figure:
     side.set_xscale("log")
     side.set_xlabel("noise, rms\n(% of full scale)")
     side.set_xticks((1, 10, 100, 1000), ("1", "10", "100", "1000"))
-    side.set_xlim(0.5, 3000)
+    side.set_xlim(0.2, 3000)
     side.legend(loc="upper right", borderaxespad=0.0)
     return figure
