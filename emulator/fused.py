@@ -140,7 +140,8 @@ class FusedSolver(Solver):
     def _small(self, ratio: float | None, gamma: float | None) -> Array:
         """The kernel's small matrices, handed over by value."""
         if (ratio, gamma) not in self._smalls:
-            self._smalls[ratio, gamma] = _matrices(self.p, ratio, gamma).astype(self.backend.dtype)
+            values = _matrices(self.p, ratio, gamma).astype(self.backend.dtype)
+            self._smalls[ratio, gamma] = values.view(np.dtype([("at", values.dtype, len(values))]))
         return self._smalls[ratio, gamma]
 
     def errors(self, stages: Sequence[Stage], squares: Sequence[Squares], length: float) -> Array:

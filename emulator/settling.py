@@ -36,8 +36,8 @@ class SettlingWatch:
     """Observer: last time at which each array, for each sample, was outside its band around `target`.
 
     target: operating point, logical, (batch, *shape). After the run, `time` (batch,) [s] is the settling time (nan
-    where it did not settle) and `by_array` gives it array by array. Elements are looked at when a window ends, the
-    last ones first: most of a relaxation is told by where it stands at the end.
+    where it did not settle) and `by_array` gives it array by array. On a processor elements are looked at as they come;
+    on a GPU when a window ends, all together, the last ones first.
     """
 
     def __init__(self, target: Mapping[str, Array], bits: float) -> None:
@@ -61,6 +61,7 @@ class SettlingWatch:
         so has what `speeds` finds."""
         self._known, self._speeds = dict(known or {}), speeds
         self._seen = {name: [] for name in self._stages}
+        self._fast = dict.fromkeys(self._stages, True)
         batch = max((len(target) for target in self.target.values()), default=1)
         self.last = {name: np.full(batch, -math.inf) for name in self._stages}
 
@@ -98,7 +99,8 @@ class SettlingWatch:
     def element(self, element: Element) -> None:
         for name in element.initial:
             self._seen[name].append(element)
-        if element.count * element.points == 1 and len(self._seen[name]) >= STEPS:
+        steps = len(self._seen[name]) if element.count * element.points == 1 else 0
+        if not self._gauge.whole or steps >= STEPS:
             self._look(list(element.initial), element.start + element.length)
 
     def window(self, time: float) -> None:
@@ -109,7 +111,7 @@ class SettlingWatch:
         self._seen = {name: [] for name in self._stages}
 
     def _look(self, names: list[str], time: float) -> None:
-        """Bring `last` of some arrays up to `time`, where they stand, and keep only their latest element."""
+        """Bring `last` of some arrays up to `time`, where they stand, and keep their latest element at most."""
         ends = self._ends(names)
         for name, outside in ends.items():
             self.last[name] = np.where(outside, time, self.last[name])
@@ -127,7 +129,10 @@ class SettlingWatch:
             pending = {name: mask for name, mask in pending.items() if mask.any()}
         self._refine(found)
         for name in names:
-            self._seen[name] = self._seen[name][-1:]
+            latest = self._seen[name].pop()
+            self._seen[name] = [latest] if self._gauge.whole else []
+            if not self._gauge.whole:
+                self._fast[name] = bool(ends[name].any()) or self._is_fast(name, latest)
         self._known = {}
 
     def _refine(self, found: list[Last]) -> None:
@@ -157,8 +162,14 @@ class SettlingWatch:
         points = values[which * p : (which + 1) * p, each.sample]
         return Gap(start[each.sample], points, point, target[each.sample], per)
 
+    def _is_fast(self, name: str, latest: Element) -> bool:
+        """Whether any node still has |C dv/dt|/g beyond its band at the end of an element."""
+        return float(self._gauge.fastest(self._stages[name], latest, self._per[name])) > 1
+
     def _moves(self) -> bool:
-        """Whether any node still has |C dv/dt|/g beyond its band at the end of the latest element."""
+        """Whether any array still moves at the end of its latest element."""
+        if not self._gauge.whole:
+            return any(self._fast.values())
         speeds = self._backend.fetched(self.speeds()) if self._speeds is None else self._speeds
         return any(float(np.max(value)) > 1 for value in speeds)
 

@@ -53,7 +53,7 @@ class HostKernel:
 
 def _passed(value: Any, kind: str) -> Any:
     if kind.startswith("const Small"):  # by value
-        fields = [("at", ctypes.c_double * value.size)]
+        fields = [("at", ctypes.c_double * (value.nbytes // 8))]
         return type("Small", (ctypes.Structure,), {"_fields_": fields}).from_buffer_copy(value.tobytes())
     if isinstance(value, np.ndarray):
         return ctypes.c_void_p(value.ctypes.data)
