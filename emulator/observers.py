@@ -56,9 +56,13 @@ class Element:
         """Quadrature weights (T,) in seconds: ∫ f dt = Σ weights·f(points)."""
         return np.tile(self.length / self.count * quadrature(self.points), self.count)
 
-    def at(self, name: str, times: Array) -> Array:
-        """An own array's polynomial at ascending times [s] inside, (len(times), batch, *shape)."""
-        piece = Piece(self.start, self.length / self.count, self.count, self.initial[name], self.values[name])
+    def at(self, name: str, times: Array, nodes: Any = ...) -> Array:
+        """An own array's polynomial at ascending times [s] inside, (len(times), batch, *shape); nodes: index into its
+        shape, of some of them."""
+        start, points = self.initial[name], self.values[name]
+        if nodes is not Ellipsis:
+            start, points = start[(slice(None), *_tuple(nodes))], points[(slice(None), slice(None), *_tuple(nodes))]
+        piece = Piece(self.start, self.length / self.count, self.count, start, points)
         return self.collocation.at(piece, np.asarray(times, float))
 
 
@@ -128,14 +132,13 @@ class Probe:
             self._shape[name] = unit.shape
             self._next[name] = 0 if self.sample_times is None else int(np.searchsorted(self.sample_times, 0.0, "right"))
             if name in start and (self.sample_times is None or 0.0 in self.sample_times):
-                self._keep(name, np.zeros(1), plan.backend.host(start[name])[None])
+                picked = plan.backend.host(start[name])[(slice(None), *_tuple(index))]
+                self._keep(name, np.zeros(1), picked[None])
 
-    def _keep(self, name: str, times: Array, values: Array) -> None:
-        host = values.get() if hasattr(values, "get") else values
-        index = self.index[name]
-        picked = host if index is Ellipsis else host[(slice(None), slice(None), *_tuple(index))]
+    def _keep(self, name: str, times: Array, picked: Array) -> None:
+        host = picked.get() if hasattr(picked, "get") else picked
         self._times[name].append(times)
-        self._volts[name].append(np.array(picked * self._unit[name]))
+        self._volts[name].append(np.array(host * self._unit[name]))
 
     def element(self, element: Element) -> None:
         for name in self.index:
@@ -143,7 +146,7 @@ class Probe:
                 continue
             times = self._inside(name, element)
             if len(times):
-                self._keep(name, times, element.at(name, times))
+                self._keep(name, times, element.at(name, times, self.index[name]))
 
     def _inside(self, name: str, element: Element) -> Array:
         """Sample times up to the element's end, to rounding, from where the element before stopped: each once."""
