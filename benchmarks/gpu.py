@@ -7,8 +7,8 @@ A run's first time is adaptive; later ones are replayed as one CUDA graph (`emul
 are timed, by their median, with the operating point, the error estimates and the settling time in it, but without
 mapping and without moving the weights. S: accuracy="settling"; W: accuracy="waveform".
 
-Errors are against the same circuit at tolerance 1e-5, 8 points an element, on 121 common times, over up to 4096 nodes of
-each array, spread over it. Weights are random, of the family's shape (see settling_by_layer.py), but for smollm2. The
+Errors are against the same circuit at tolerance 1e-5, 8 points an element, on 121 common times, over up to 4096 nodes
+of each array, spread over it. Weights are random, of the family's shape (see settling_by_layer.py), but for smollm2. The
 floor is the larger of the couplings' and products' FLOP, over the rate of a large matrix product measured beside it,
 and of one write and one read of every polynomial, over the rate of a copy.
 """
@@ -127,43 +127,50 @@ def floor(circuit: Circuit, run: ds.Run, tokens: int, flops: float, copies: floa
     return {"floor products_s": products / flops, "floor memory_s": 8 * values / copies}
 
 
-def timed_case(name: str, options: argparse.Namespace, precision: str) -> list[dict[str, Any]]:
-    tokens = options.tokens
-    circuit, embedded = machine(name, tokens, options.vocabulary)
+def timed_case(name: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Rows of one model: S and W in each precision."""
+    circuit, embedded = machine(name, options.tokens, options.vocabulary)
     inputs = {"embed": embedded}
     with alone():
-        plan = ds.prepare(circuit, device="cupy", precision=precision)
         flops, copies = rates()
-        first = ds.transient(plan, inputs, accuracy="settling", tolerance=1e-3)
-        assert first.settling_time is not None
-        end = float(first.settling_time.max())
-        tight, settled = converged(circuit, plan, inputs, end)
-        rows = []
-        for kind, (accuracy, tolerances) in TOLERANCES.items():
-            for tolerance in tolerances:
-                choices = {"accuracy": accuracy, "tolerance": tolerance}
-                off, worst = error(circuit, plan, inputs, tight, end, **choices)
-                if kind == "S" or off <= 1e-3 or tolerance == tolerances[-1]:
-                    break
-            rows.append(
-                measured(plan, inputs, options.repeats, **choices) | {"kind": kind, "nrmse": off, "worst": worst}
-            )
-            run = rows[-1].pop("run")
-            rows[-1] |= floor(circuit, run, tokens, flops, copies)
-            rows[-1] |= {"settled_ns": float(run.settling_time.max()) * 1e9, "converged_ns": settled * 1e9}
-            for key in [k for k in plan.solvers if isinstance(k, tuple)]:
-                del plan.solvers[key]
+        for precision in options.precisions:
+            plan = ds.prepare(circuit, device="cupy", precision=precision)
+            first = ds.transient(plan, inputs, accuracy="settling", tolerance=1e-3)
+            assert first.settling_time is not None
+            end = float(first.settling_time.max())
+            tight, settled = converged(circuit, plan, inputs, end)
+            about = {
+                "case": name,
+                "tokens": options.tokens,
+                "vocabulary": circuit.arrays["logits"].shape[-1],
+                "precision": precision,
+                "converged_ns": settled * 1e9,
+            }
+            for kind in TOLERANCES:
+                choices, found = chosen(kind, circuit, plan, inputs, tight, end)
+                row, run = measured(plan, inputs, options.repeats, **choices)
+                row |= floor(circuit, run, options.tokens, flops, copies)
+                settled_ns = float(run.settling_time.max()) * 1e9
+                yield about | {"kind": kind} | row | found | {"settled_ns": settled_ns, "device": device()}
+                for key in [k for k in plan.solvers if isinstance(k, tuple)]:
+                    del plan.solvers[key]
+                gc.collect()
+            del plan
             gc.collect()
-        about = {
-            "case": name,
-            "tokens": tokens,
-            "vocabulary": circuit.arrays["logits"].shape[-1],
-            "precision": precision,
-        }
-        return [about | row | {"gemm_tflops": flops / 1e12, "device": device()} for row in rows]
 
 
-def measured(plan: Plan, inputs: dict[str, Array], repeats: int, **choices: Any) -> dict[str, Any]:
+def chosen(kind: str, circuit: Circuit, plan: Plan, inputs: dict[str, Array], tight: Probe, end: float) -> Any:
+    """(the loosest choices that hold NRMSE 1e-3 for W, the first for S; their error)."""
+    accuracy, tolerances = TOLERANCES[kind]
+    for tolerance in tolerances:
+        choices = {"accuracy": accuracy, "tolerance": tolerance}
+        off, worst = error(circuit, plan, inputs, tight, end, **choices)
+        if kind == "S" or off <= 1e-3:
+            break
+    return choices, {"nrmse": off, "worst": worst}
+
+
+def measured(plan: Plan, inputs: dict[str, Array], repeats: int, **choices: Any) -> tuple[dict[str, Any], Any]:
     """Median seconds of replayed runs, and of adaptive ones without and with the energy meter."""
 
     class Nothing:
@@ -184,8 +191,7 @@ def measured(plan: Plan, inputs: dict[str, Array], repeats: int, **choices: Any)
         "metered_s": statistics.median(metered),
         "replayed": bool(run.statistics.get("replayed")),
         **{key: run.statistics[key] for key in ("elements", "points", "rejected")},
-        "run": run,
-    }
+    }, run
 
 
 def device() -> str:
@@ -205,8 +211,8 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     for name in options.cases:
-        for precision in options.precisions:
-            rows += timed_case(name, options, precision)
+        for row in timed_case(name, options):
+            rows.append(row)
             save(options.name, rows)
 
 
