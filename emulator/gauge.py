@@ -124,9 +124,7 @@ class FusedGauge(Gauge):
         out = self.backend.xp.zeros((len(gaps), PLACES), self.backend.dtype)
         table = self.backend.xp.asarray(np.array(lines, np.int64))
         wide = blocks(max(gap.target.size for gap in gaps))[0]
-        self._kernel("farthest_between", at.p, 0)(
-            (wide, len(gaps)), (kernels.THREADS,), (np.int32(PLACES), table, out)
-        )
+        self._kernel("farthest_between", at.p, 0)((wide, len(gaps)), (kernels.THREADS,), (np.int32(PLACES), table, out))
         return list(self.backend.host(out))
 
     def fastest(self, stage: Stage, element: Element, per: Array) -> Array:
@@ -135,7 +133,7 @@ class FusedGauge(Gauge):
         control: Any = NOTHING, np.int64(1)
         if fused.law == 1 and stage.node.feedback is not None:
             control = fused.control(element.values[stage.node.feedback.control][-1])
-        out = self.pool.take(1)
+        out = self.pool.take(1).reshape(())
         spread, per_sample, per_node = self._spread(per, start)
         real = points.dtype.type
         arguments = (

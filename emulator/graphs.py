@@ -99,7 +99,7 @@ class Graph:
             return False
         rows = (found.of(row) for row in self._rows)
         self.watch.restart(
-            dict(zip(self._measured, rows, strict=True)), np.concatenate([found.of(speed) for speed in self._speeds])
+            dict(zip(self._measured, rows, strict=True)), np.array([found.of(speed) for speed in self._speeds])
         )
         for element in self._elements:
             self.watch.element(element)

@@ -210,7 +210,7 @@ def _transient(
     for observer in aimed:
         observer.aim(target)
     stop = _stop(plan, request)
-    watch = _watch(target, request)
+    watch = _watch(plan, target, request)
     meter = NoiseMeter(target, stop / 2) if request.noisy else None
     seen += [own for own in (watch, meter) if own]
     march = _engine(plan, values, start, target, seen, request)
@@ -281,10 +281,10 @@ def _start(plan: Plan, inputs: Mapping[str, Any], request: Request, initial: Any
     return starting_values(plan.circuit, plan.backend, initial, seed)
 
 
-def _watch(target: Mapping[str, Array], request: Request) -> SettlingWatch | None:
+def _watch(plan: Plan, target: Mapping[str, Array], request: Request) -> SettlingWatch | None:
     if request.noisy or request.settle_bits == 0:
         return None
-    return SettlingWatch(target, checked_bits(request.settle_bits))
+    return SettlingWatch(target, checked_bits(request.settle_bits), hold=plan.backend.hold)
 
 
 def _engine(

@@ -19,7 +19,6 @@ from .observers import Element
 from .plan import Plan, Stage
 
 Array = Any
-STEPS = 16  # of the noise engine that are looked at together
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,11 @@ class SettlingWatch:
 
     target: operating point, logical, (batch, *shape). After the run, `time` (batch,) [s] is the settling time (nan
     where it did not settle) and `by_array` gives it array by array. On a processor elements are looked at as they come;
-    on a GPU when a window ends, all together, the last ones first.
+    on a GPU when a window ends, all together, the last ones first, unless more than `hold` bytes would be held for it.
     """
 
-    def __init__(self, target: Mapping[str, Array], bits: float) -> None:
-        self.target, self.bits, self.band = target, bits, 2.0**-bits
+    def __init__(self, target: Mapping[str, Array], bits: float, *, hold: float = math.inf) -> None:
+        self.target, self.bits, self.band, self.hold = target, bits, 2.0**-bits, hold
         self.last: dict[str, Array] = {}
         self._at_rest = False
         self._seen: dict[str, list[Element]] = {}
@@ -62,6 +61,7 @@ class SettlingWatch:
         self._known, self._speeds = dict(known or {}), speeds
         self._seen = {name: [] for name in self._stages}
         self._fast = dict.fromkeys(self._stages, True)
+        self._held = 0
         batch = max((len(target) for target in self.target.values()), default=1)
         self.last = {name: np.full(batch, -math.inf) for name in self._stages}
 
@@ -99,9 +99,14 @@ class SettlingWatch:
     def element(self, element: Element) -> None:
         for name in element.initial:
             self._seen[name].append(element)
-        steps = len(self._seen[name]) if element.count * element.points == 1 else 0
-        if not self._gauge.whole or steps >= STEPS:
+            self._held += element.values[name].nbytes
+        if self._at_once:
             self._look(list(element.initial), element.start + element.length)
+
+    @property
+    def _at_once(self) -> bool:
+        """Whether elements are looked at as they come, and none is held."""
+        return not self._gauge.whole or self._held > self.hold
 
     def window(self, time: float) -> None:
         self._time = time
@@ -109,6 +114,7 @@ class SettlingWatch:
         inside = all((last < time).all() for last in self.last.values())
         self._at_rest = inside and not self._moves()
         self._seen = {name: [] for name in self._stages}
+        self._held = self._held if self._at_once else 0  # once too much is always too much
 
     def _look(self, names: list[str], time: float) -> None:
         """Bring `last` of some arrays up to `time`, where they stand, and keep their latest element at most."""
@@ -130,8 +136,8 @@ class SettlingWatch:
         self._refine(found)
         for name in names:
             latest = self._seen[name].pop()
-            self._seen[name] = [latest] if self._gauge.whole else []
-            if not self._gauge.whole:
+            self._seen[name] = [] if self._at_once else [latest]
+            if self._at_once:
                 self._fast[name] = bool(ends[name].any()) or self._is_fast(name, latest)
         self._known = {}
 
@@ -168,7 +174,7 @@ class SettlingWatch:
 
     def _moves(self) -> bool:
         """Whether any array still moves at the end of its latest element."""
-        if not self._gauge.whole:
+        if self._at_once:
             return any(self._fast.values())
         speeds = self._backend.fetched(self.speeds()) if self._speeds is None else self._speeds
         return any(float(np.max(value)) > 1 for value in speeds)

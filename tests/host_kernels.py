@@ -28,6 +28,10 @@ static inline bool __any_sync(unsigned, bool any) { return any; }
 static inline void atomicAdd(double* into, double value) { *into += value; }
 static inline void atomicAdd(unsigned long long* into, unsigned long long value) { *into += value; }
 static inline void atomicMax(long long* into, long long value) { if (value > *into) *into = value; }
+static inline void atomicMax(int* into, int value) { if (value > *into) *into = value; }
+static inline int __reduce_max_sync(unsigned, int value) { return value; }
+static inline int __float_as_int(float x) { int bits; __builtin_memcpy(&bits, &x, 4); return bits; }
+static inline float __int_as_float(int bits) { float x; __builtin_memcpy(&x, &bits, 4); return x; }
 static inline long long __double_as_longlong(double x) { long long bits; __builtin_memcpy(&bits, &x, 8); return bits; }
 """
 LAUNCH = """
@@ -53,7 +57,8 @@ class HostKernel:
 
 def _passed(value: Any, kind: str) -> Any:
     if kind.startswith("const Small"):  # by value
-        fields = [("at", ctypes.c_double * (value.nbytes // 8))]
+        number = ctypes.c_float if value.dtype["at"].base == np.float32 else ctypes.c_double
+        fields = [("at", number * (value.nbytes // ctypes.sizeof(number)))]
         return type("Small", (ctypes.Structure,), {"_fields_": fields}).from_buffer_copy(value.tobytes())
     if isinstance(value, np.ndarray):
         return ctypes.c_void_p(value.ctypes.data)

@@ -71,3 +71,14 @@ def test_same_model(options: dict[str, Any], fused: Any, tmp_path: Path) -> None
     assert again.settling_time == pytest.approx(run.settling_time, rel=1e-6)
     for name, values in ours.items():
         assert theirs[name] == pytest.approx(values, abs=1e-7), name
+
+
+def test_settling_is_the_same_when_nothing_is_held(fused: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    model = ds.load_model(write_small(tmp_path / "small"))
+    circuit, inputs = ds.map_model(model, 4), {"embed": model.embed(model.encode(PROMPT))}
+    fused()
+    together = ds.transient(circuit, inputs)
+    monkeypatch.setattr(Backend, "hold", 0.0)
+    alone = ds.transient(circuit, inputs)
+    assert alone.by_array == together.by_array and alone.settling_time == together.settling_time
+    assert alone.duration == together.duration
