@@ -24,8 +24,9 @@ from .circuits.reference import forward
 from .circuits.technology import Technology, load_technology
 from .emulator.errors_by_layer import ErrorByLayer
 from .emulator.observers import Observer, Probe
+from .emulator.plan import Plan
 from .emulator.request import checked_bits, chosen_method
-from .emulator.run import Run, operating_point, transient
+from .emulator.run import Run, operating_point, prepare, transient
 from .emulator.stochastic import Noise
 from .energy.meter import EnergyMeter, EnergyReport
 
@@ -181,6 +182,7 @@ def anneal(
     accuracy: str | None = None,
     method: str | None = None,
     precision: str = "float32",
+    device: str = "numpy",
     allow_saturation: bool = False,
     allow_unstable: bool = False,
     timer_prompts: int = 4,
@@ -194,6 +196,7 @@ def anneal(
     dac_bits, adc_bits: of the converters that write the inputs and read the logits, over each node's rail; 2 … 24,
     None: exact.
     With noise the machine settles without it first and is then read at the end of a noisy window.
+    device: "numpy" or "cupy", a GPU; precision: float32, float64 or, on a GPU, tf32.
     tolerance: of the finite elements, 1e-3 by default. observers see the noiseless transient,
     read_observers the noisy window.
     allow_saturation: read a machine that has nodes on their rails at its operating point, with a warning, instead of
@@ -224,25 +227,23 @@ def anneal(
         branch_offset=branch_offset, trim=trim, weight_bits=weight_bits,
     )  # fmt: skip
     inputs = {"embed": _converted(dac, circuit, "embed", loaded.embed(ids))}
-    check_saturation(chip, operating_point(chip, inputs, precision=precision), allow_saturation)
+    plan = prepare(chip, precision=precision, device=device)
+    check_saturation(chip, operating_point(plan, inputs), allow_saturation)
     watch("solve", "anneal")
     meter = EnergyMeter(tech, dac_bits=dac_bits, adc_bits=adc_bits)
     stepped = noise == "off" and method == "stepper"
     run = transient(
-        chip, inputs, settle_bits=settle_bits, method="stepper" if stepped else "elements", accuracy=accuracy,
-        tolerance=tolerance if stepped or tolerance is not None else TOLERANCE,
-        precision=precision, observers=[meter, *observers],
+        plan, inputs, settle_bits=settle_bits, method="stepper" if stepped else "elements", accuracy=accuracy,
+        tolerance=tolerance if stepped or tolerance is not None else TOLERANCE, observers=[meter, *observers],
     )  # fmt: skip
     read = None
     if noise != "off":
         watch("read")
-        read = transient(
-            chip, inputs, noise=noise, noise_seed=noise_seed, precision=precision, observers=read_observers
-        )
+        read = transient(plan, inputs, noise=noise, noise_seed=noise_seed, observers=read_observers)
     watch("timer")
     timer = math.nan  # of no use where the prompt itself does not settle
     if run.settled:
-        timer = _timer(loaded, chip, len(ids), settle_bits, precision, timer_prompts, dac)
+        timer = _timer(loaded, plan, len(ids), settle_bits, timer_prompts, dac)
     watch("reference")
     reference = reference_values(loaded, ids, circuit)["logits"]
     watch("")
@@ -318,9 +319,7 @@ def _converted(quantiser: Converter | None, circuit: Circuit, array: str, x: Arr
     return x if quantiser is None else quantiser.nodes(circuit, array, x)
 
 
-def _timer(
-    model: Model, chip: Chip, positions: int, bits: float, precision: str, prompts: int, dac: Converter | None = None
-) -> float:
+def _timer(model: Model, plan: Plan, positions: int, bits: float, prompts: int, dac: Converter | None = None) -> float:
     """p99 of the settling time over calibration prompts: what a chip without an oracle has to wait [s].
 
     nan, and a warning, where one of them does not settle. Elements are held to a quarter of the band that is watched.
@@ -330,9 +329,9 @@ def _timer(
     ids = model.tokenize(model.calibration_text, "calibration text")
     ids = [int(i) for i in np.resize(ids, max(len(ids), positions))]  # repeated if too short
     starts = np.linspace(0, len(ids) - positions, prompts).astype(int)
-    rows = [_converted(dac, chip.circuit, "embed", model.embed(ids[s : s + positions])) for s in starts]
-    tolerance = max(min(TOLERANCE, 2.0 ** -(bits + 2)), 16 * float(np.finfo(precision).eps), 1e-12)
-    run = transient(chip, {"embed": np.stack(rows)}, tolerance=tolerance, settle_bits=bits, precision=precision)
+    rows = [_converted(dac, plan.circuit, "embed", model.embed(ids[s : s + positions])) for s in starts]
+    tolerance = max(min(TOLERANCE, 2.0 ** -(bits + 2)), 16 * float(np.finfo(plan.backend.dtype).eps), 1e-12)
+    run = transient(plan, {"embed": np.stack(rows)}, tolerance=tolerance, settle_bits=bits)
     assert run.settling_time is not None
     waits = run.settling_time
     if run.saturated:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import kernels
+from . import kernels, watch_kernels
 from .collocation import Collocation
 from .fused import NOTHING, blocks, fused_stages
 from .observers import Element
@@ -108,7 +108,7 @@ class FusedGauge(Gauge):
             np.int64(target.size), np.int64(target[0].size), np.int32(len(values)), self._flat(values),
             self._flat(target), spread, np.int64(per_sample), np.int64(per_node), out,
         )  # fmt: skip
-        wide = blocks(-(-target[0].size // kernels.EACH))
+        wide = blocks(-(-target[0].size // watch_kernels.EACH))
         self._kernel("farthest", 1, 0)((*wide, len(target)), (kernels.THREADS,), arguments)
 
     def between(self, at: Collocation, gaps: Sequence[Gap]) -> list[Array]:
@@ -159,7 +159,7 @@ class FusedGauge(Gauge):
     def _kernel(self, name: str, points: int, law: int) -> Any:
         key = name, points, law
         if key not in self._kernels:
-            self._kernels[key] = kernels.compiled(kernels.watch_source(self.backend.dtype, points, law), name)
+            self._kernels[key] = kernels.compiled(watch_kernels.watch_source(self.backend.dtype, points, law), name)
         return self._kernels[key]
 
 

@@ -19,7 +19,8 @@ from .fluctuation import Fluctuation
 from .operating_point import solve_operating_point
 from .plan import Plan, Stage
 from .request import checked_noise
-from .run import Volts, fabrication, planned
+from .run import fabrication, planned
+from .volts import Volts
 
 Array = Any
 log = logging.getLogger(__name__)

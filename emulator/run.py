@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time as clock
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from .runfile import save_run
 from .settling import SettlingWatch
 from .stochastic import Noise, Stepper, shortest_time_constant
 from .transient import March, windows
+from .volts import Volts
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -384,27 +385,6 @@ def _least_gamma(stage: Stage) -> float:
     node = stage.node
     own = node.feedback.floor if node.feedback is not None else np.min(node.ratio)
     return max(float(own + np.min(stage.standing)), 1e-3)
-
-
-class Volts(Mapping[str, Array]):
-    """Volts (batch, *shape) of each free array of some logical values, fetched from the device when asked for."""
-
-    def __init__(self, plan: Plan, x: Mapping[str, Array]) -> None:
-        self._host, self._units = plan.backend.host, plan.circuit.units
-        self._names = [n for n, node in plan.circuit.arrays.items() if not node.clamped]
-        self._x = {name: x[name] for name in self._names}
-        self._volts: dict[str, Array] = {}
-
-    def __getitem__(self, name: str) -> Array:
-        if name not in self._volts:
-            self._volts[name] = self._host(self._x.pop(name)) * self._units(name)
-        return self._volts[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
 
 
 def _wall(begun: float) -> dict[str, float]:

@@ -70,7 +70,8 @@ def anneal(
     method: Annotated[
         str | None, typer.Option(help="elements or stepper [default: elements; the stepper for noise].")
     ] = None,
-    precision: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    precision: Annotated[str, typer.Option(help="float32, float64 or, on a GPU, tf32.")] = "float32",
+    device: Annotated[str, typer.Option(help="numpy, or cupy: a GPU.")] = "numpy",
     allow_saturation: Annotated[
         bool, typer.Option("--allow-saturation", help="Read a machine that has nodes on their rails.")
     ] = False,
@@ -95,7 +96,7 @@ def anneal(
         "branch_offset": branch_offset, "weight_bits": weight_bits, "dac_bits": dac_bits, "adc_bits": adc_bits,
         "noise": parse_noise(noise), "trim": parse_trim(trim), "chip_seed": chip_seed, "noise_seed": noise_seed,
         "tolerance": tolerance, "settle_bits": settle_bits, "accuracy": accuracy, "method": method,
-        "precision": precision, "timer_prompts": timer_prompts, "allow_saturation": allow_saturation,
+        "precision": precision, "device": device, "timer_prompts": timer_prompts, "allow_saturation": allow_saturation,
         "allow_unstable": allow_unstable,
     }  # fmt: skip
     from ..circuits.checkpoints import load_model

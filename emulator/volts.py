@@ -1,0 +1,31 @@
+"""What a run ends with, in volts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .plan import Plan
+
+Array = Any
+
+
+class Volts(Mapping[str, Array]):
+    """Volts (batch, *shape) of each free array of some logical values, fetched from the device when asked for."""
+
+    def __init__(self, plan: Plan, x: Mapping[str, Array]) -> None:
+        self._host, self._units = plan.backend.host, plan.circuit.units
+        self._names = [n for n, node in plan.circuit.arrays.items() if not node.clamped]
+        self._x = {name: x[name] for name in self._names}
+        self._volts: dict[str, Array] = {}
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._volts:
+            self._volts[name] = self._host(self._x.pop(name)) * self._units(name)
+        return self._volts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
