@@ -13,13 +13,13 @@ PINNED := OPENBLAS_NUM_THREADS=$(THREADS) OMP_NUM_THREADS=$(THREADS) MKL_NUM_THR
 
 APT_PACKAGES := ngspice libngspice0-dev
 
-.PHONY: demo test lint wheel ngspice clean
+.PHONY: demo test lint wheel ngspice compiler clean
 
 demo: $(VENV)/.with-spice ngspice
 	$(PINNED) $(BIN)/dsmachine demo -o demo --overwrite
 
 # Two runs: the tests, and the examples in docstrings.
-test: $(VENV)/.with-test ngspice
+test: $(VENV)/.with-test ngspice compiler
 	$(PINNED) MPLBACKEND=Agg HF_HUB_OFFLINE=1 $(BIN)/pytest $(PYTEST_ARGS)
 	$(PINNED) MPLBACKEND=Agg $(BIN)/pytest -q --doctest-modules --pyargs dsmachine
 
@@ -56,6 +56,13 @@ ngspice: | $(BIN)/pip
 	    apt-get install -q -y --no-install-recommends $(APT_PACKAGES); then exit 0; fi; \
 	echo 'ngspice is missing; the cross-check will fail until you run, as root:' >&2; \
 	echo '    apt-get install -y $(APT_PACKAGES)' >&2
+
+# The GPU's kernels are tested on the processor too; without a compiler those tests are skipped, and say so.
+compiler:
+	@command -v g++ >/dev/null || { \
+	if [ "$$(id -u)" = 0 ]; then as_root=env; elif command -v sudo >/dev/null; then as_root=sudo; else as_root=; fi; \
+	{ [ -n "$$as_root" ] && $$as_root apt-get update -q && $$as_root env DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -q -y --no-install-recommends g++; } || echo 'g++ is missing: apt-get install -y g++' >&2; }
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
