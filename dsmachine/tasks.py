@@ -22,6 +22,7 @@ from .circuits.errors import Error
 from .circuits.mapping.model import calibrate, map_model
 from .circuits.reference import forward
 from .circuits.technology import Technology, load_technology
+from .emulator.backend import Backend
 from .emulator.errors_by_layer import ErrorByLayer
 from .emulator.observers import Observer, Probe
 from .emulator.plan import Plan
@@ -206,6 +207,7 @@ def anneal(
     stage: told the name of each stage as it begins (for progress bars).
     """
     _check(noise, noise_seed, method, settle_bits, timer_prompts)
+    _ = Backend(device, precision).xp  # before anything long begins
     if tokens == "serial":
         raise Error("tokens 'serial' is read token by token: use generate, or tokens 'parallel'")
     dac, adc = converter("dac_bits", dac_bits), converter("adc_bits", adc_bits)

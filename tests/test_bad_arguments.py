@@ -68,6 +68,7 @@ def refused(call: Callable[[], Any], *words: str) -> None:
         ({"inputs": {"u": [0.1, math.nan]}}, ("input 'u' is NaN or infinite at [0, 1]",)),
         ({"precision": "float16"}, ("precision 'float16'", "float32, float64")),
         ({"device": "tpu"}, ("device 'tpu'", "numpy or cupy")),
+        ({"precision": "tf32"}, ("precision 'tf32'", "float32")),
         ({"observers": [ds.Probe(["vv"])]}, ("probe of 'vv'", "did you mean 'v'?")),
     ],
     ids=str,
@@ -204,3 +205,16 @@ def test_anneal(small: Path) -> None:
     refused(lambda: ds.anneal(str(small), PROMPT, timer_prompts=2.5), "timer_prompts is 2.5", "whole number")
     for name in ("dac_bits", "adc_bits", "weight_bits"):
         refused(lambda name=name: ds.anneal(str(small), PROMPT, **{name: 25}), f"{name} is 25", "2 … 24", "None")
+
+
+def test_prepared_machines_have_nothing_left_to_choose() -> None:
+    circuit = ds.Circuit("lag")
+    circuit.clamp("u", (1,))
+    circuit.nodes("v", (1,))
+    circuit.couple("w", "u", "v", 1.0)
+    plan = ds.prepare(circuit)
+    assert ds.transient(plan, {"u": [0.1]}).outputs["v"] == pytest.approx(0.1, rel=0.01)
+    with pytest.raises(ds.Error, match="precision 'float64' is not what the machine was prepared for, 'float32'"):
+        ds.transient(plan, {"u": [0.1]}, precision="float64")
+    with pytest.raises(ds.Error, match="device 'cupy' is not what the machine was prepared for, 'numpy'"):
+        ds.operating_point(plan, {"u": [0.1]}, device="cupy")

@@ -25,6 +25,15 @@ from small_models import CONFIG, PROMPT, write_small
 import dsmachine as ds
 from dsmachine.commands import main
 
+
+def cupy_answers() -> bool:
+    try:
+        import cupy
+    except ImportError:
+        return False
+    return bool(cupy.cuda.is_available())
+
+
 CMOS45 = Path(ds.__file__).parent / "circuits" / "technologies" / "cmos45.toml"
 Refused = Callable[..., str]
 
@@ -313,6 +322,8 @@ def test_unknown_engine(small: Path, refused: Refused) -> None:
         (["--method", "stepper", "--tolerance", "1e-3"], ("tolerance=0.001", "ignored", "leave it out")),
         (["--method", "elements", "--noise", "thermal"], ("'elements'", "noise 'thermal'", "leave method out")),
         (["--precision", "half"], ("precision 'half'", "float32")),
+        (["--precision", "tf32"], ("precision 'tf32'", "a GPU's", "float32")),
+        (["--device", "tpu"], ("device 'tpu'", "numpy or cupy")),
         (["--softmax", "hard"], ("softmax 'hard'", "translinear or taylor")),
         (["--taylor-order", "3"], ("order 3", "ignored by softmax 'translinear'", "leave it out")),
         (
@@ -384,3 +395,8 @@ def test_terminal_without_utf8(small: Path) -> None:
     done = _process(["info", str(small)], stdout=subprocess.PIPE, env=env)
     assert (done.returncode, done.stderr) == (0, "")
     assert "time constants" in done.stdout
+
+
+@pytest.mark.skipif(cupy_answers(), reason="a GPU is here")
+def test_no_gpu(small: Path, refused: Refused) -> None:
+    refused("anneal", small, "--prompt", PROMPT, "--device", "cupy", words=("device 'cupy'", "needs CuPy", "numpy"))
