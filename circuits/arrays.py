@@ -12,7 +12,7 @@ Array = Any
 
 def module_of(x: Array) -> Any:
     """numpy, or the module whose array x is (cupy)."""
-    if isinstance(x, np.ndarray | np.generic | float):
+    if isinstance(x, np.ndarray | np.generic | float | int):
         return np
     return sys.modules[type(x).__module__.partition(".")[0]]
 

@@ -16,6 +16,7 @@ from ..circuits.cublas import TF32
 from ..circuits.errors import Error
 
 Array = Any
+KEPT = 4096  # small arrays
 Cell = TypeVar("Cell")
 DTYPES = {"float32": np.float32, "float64": np.float64, "tf32": np.float32}
 
@@ -29,7 +30,7 @@ class Backend:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        if self.precision not in DTYPES:
+        if self.precision not in tuple(DTYPES):
             raise Error(f"precision {self.precision!r} is unknown: choose one of {', '.join(DTYPES)}")
         if self.device not in ("numpy", "cupy"):
             raise Error(f"device {self.device!r} is unknown: choose numpy or cupy")
@@ -65,10 +66,16 @@ class Backend:
     def _constants(self) -> dict[Any, Array]:
         return {}
 
+    def constants(self) -> list[Array]:
+        """What `kept` has kept, for one who needs it to stay."""
+        return list(self._constants.values())
+
     def kept(self, make: Callable[..., Array], *args: Any) -> Array:
-        """make(*args), placed on the device in this precision, once a run."""
+        """make(*args), placed on the device in this precision; the latest KEPT of them stay."""
         key = (make, *args)
         if key not in self._constants:
+            if len(self._constants) >= KEPT:
+                del self._constants[next(iter(self._constants))]
             self._constants[key] = self.array(make(*args))
         return self._constants[key]
 

@@ -27,7 +27,7 @@ GATHERED = 1 << 16  # node values up to which a piece is evaluated in one produc
 class Piece:
     """One array's polynomials in `count` elements of equal length in a row.
 
-    length [s]: of one element; starts: value at the begin, (batch, *shape); points (count·p, batch, *shape).
+    length [s]: of one element; start: value at the begin, (batch, *shape); points (count·p, batch, *shape).
     """
 
     begin: float

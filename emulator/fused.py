@@ -145,18 +145,18 @@ class FusedSolver(Solver):
         return self._smalls[ratio, gamma]
 
     def errors(self, stages: Sequence[Stage], squares: Sequence[Squares], length: float) -> Array:
-        return self.errors_of(stages, self.backend.fetched(squares), length)
+        return self.errors_of(stages, self.backend.fetched(squares), length, self._batch)
 
-    def errors_of(self, stages: Sequence[Stage], squares: Sequence[Array], length: float) -> Array:
+    def errors_of(self, stages: Sequence[Stage], squares: Sequence[Array], length: float, batch: int) -> Array:
         """`errors`, the squares being on the host."""
-        nodes = np.array([self._batch * self.stages[stage.name].nodes for stage in stages])
+        nodes = np.array([batch * self.stages[stage.name].nodes for stage in stages])
         mean = np.stack(squares) / nodes[:, None, None]
         before, last = np.sqrt(mean[:, 0]), np.sqrt(mean[:, 1])
         error = last * np.minimum(1.0, last / np.maximum(before, 1e-30))
         gaps = np.tensordot(between(self.p)[2], np.sqrt(mean[:, 2:]), (0, 1))
         tau = np.array([self.stages[stage.name].tau for stage in stages])
         error = error + gaps * np.minimum(1.0, length / tau)[:, None]
-        return np.where(np.isfinite(last), error, math.inf)
+        return np.where(np.isfinite(error), error, math.inf)
 
 
 class FusedRest:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from .fused import FusedSolver
 from .operating_point import settle
 from .plan import Plan
 from .pool import Blocks
-from .request import Request
+from .request import Request, checked_bits
 from .settling import SettlingWatch
 from .transient import Block, Counts, March
 
@@ -57,9 +58,14 @@ class Graph:
             self._stream.begin_capture()
             try:
                 self._record(request, bits)
+            except BaseException:
+                with suppress(Exception):  # the capture is void; what broke it is what matters
+                    self._stream.end_capture()
+                raise
             finally:
-                self._graph = self._stream.end_capture()
                 solver.pool.renew()
+            self._graph = self._stream.end_capture()
+            self._constants = plan.backend.constants()  # read at every replay
             self._graph.upload(self._stream)
 
     def _record(self, request: Request, bits: float) -> None:
@@ -118,7 +124,8 @@ class Graph:
     def _holds(self, found: Blocks) -> bool:
         assert self.march.tolerance is not None and isinstance(self.march.solver, FusedSolver)
         for group, signals, squares in self._solved:
-            errors = self.march.solver.errors_of(group.stages, [found.of(q) for q in squares], signals.length)
+            values = [found.of(each) for each in squares]
+            errors = self.march.solver.errors_of(group.stages, values, signals.length, self.march.batch)
             if float(errors.max()) > MARGIN * self.march.tolerance:
                 return False
         return True
@@ -151,15 +158,52 @@ class _Collector:
         pass
 
 
-def fits(plan: Plan, taken: Taken, batch: int) -> bool:
+def fits(plan: Plan, taken: Taken, batch: int, points: int) -> bool:
     """Whether all polynomials of a run fit into the GPU's memory at once."""
     nodes = [batch * sum(int(np.prod(s.node.shape)) for s in group.stages) for group in plan.groups]
-    points = next(k for k in plan.solvers if isinstance(k, int))
     values = sum(nodes[block.group] * block.count * points for window in taken.windows for block in window)
     free, _ = plan.backend.xp.cuda.runtime.memGetInfo()
     idle = plan.backend.xp.get_default_memory_pool().free_bytes()
     return bool(2 * values * np.dtype(plan.backend.dtype).itemsize < SHARE * (free + idle))
 
 
-def acyclic(groups: Sequence[Any]) -> bool:
-    return not any(group.cyclic for group in groups)
+def replayable(plan: Plan, request: Request, values: Mapping[str, Any]) -> bool:
+    """Whether a run can be recorded: it just relaxes, on a GPU, its inputs are constant and nothing is on a cycle."""
+    still = not any(hasattr(value, "at") for value in values.values())
+    return plan.backend.device == "cupy" and request.relaxes and still and not any(g.cyclic for g in plan.groups)
+
+
+def remember(plan: Plan, request: Request, values: Mapping[str, Array], march: March, duration: float) -> None:
+    """Keep what an adaptive run took, for a graph to follow; one that there is did not hold."""
+    taken = Taken(tuple(map(tuple, march.taken)), duration, march.counts)
+    plan.solvers["taken", *_case(request, values)] = taken
+    plan.solvers.pop(("graph", *_case(request, values)), None)
+
+
+def graph_of(plan: Plan, request: Request, values: Mapping[str, Array]) -> Graph | None:
+    """The graph of such a run, recorded when it is first wanted, the only one that the plan keeps; None if no run has
+    been taken yet, or there is no room."""
+    case = _case(request, values)
+    found: Graph | None = plan.solvers.get(("graph", *case))
+    taken = plan.solvers.get(("taken", *case))
+    if found or not taken:
+        return found
+    for key in [key for key in plan.solvers if isinstance(key, tuple) and key[0] == "graph"]:
+        del plan.solvers[key]
+    batch = max(len(value) for value in values.values())
+    try:
+        if not fits(plan, taken, batch, request.collocation_points):
+            return None
+        found = Graph(plan, request, values, taken, checked_bits(request.settle_bits))
+    except MemoryError:
+        log.info("no room to record this run; it stays adaptive")
+        del plan.solvers["taken", *case]
+        return None
+    plan.solvers["graph", *case] = found
+    return found
+
+
+def _case(request: Request, values: Mapping[str, Array]) -> tuple[Any, ...]:
+    """What a graph depends on besides the machine."""
+    shapes = tuple((name, value.shape) for name, value in values.items())
+    return (request.collocation_points, request.local_tolerance, checked_bits(request.settle_bits), *shapes)

@@ -19,7 +19,7 @@ from .fluctuation import Fluctuation
 from .operating_point import solve_operating_point
 from .plan import Plan, Stage
 from .request import checked_noise
-from .run import fabrication, planned
+from .run import planned
 from .volts import Volts
 
 Array = Any
@@ -70,7 +70,7 @@ class Fluctuations:
 
 
 def noise(
-    machine: Circuit | Chip,
+    machine: Circuit | Chip | Plan,
     inputs: Mapping[str, Any] | None = None,
     *,
     noise: str | float = "thermal",
@@ -78,12 +78,13 @@ def noise(
     frequencies: int = 16,
     samples: int = 16,
     record: Sequence[str] | None = None,
-    precision: str = "float32",
-    device: str = "numpy",
+    precision: str | None = None,
+    device: str | None = None,
 ) -> Fluctuations:
     """Stationary fluctuation around the operating point: τ dδ/dt = J δ − λδ + noise, filtered by every lag it passes.
 
-    inputs: clamped arrays, logical units, (*shape) or (batch, *shape): one operating point each.
+    machine: or what `prepare` made of it. inputs: clamped arrays, logical units, (*shape) or (batch, *shape): one
+    operating point each.
     noise: "thermal" (4kTΣG at the circuit's temperature) or σ (every node's own stationary noise, share of its full
         scale), as in `transient`.
     frequencies (F): angles that one sample sums over; more for circuits of very different time constants or great
@@ -93,12 +94,25 @@ def noise(
 
     Raises Error for circuits with cycles: `transient(noise=…)` samples those.
     """
-    begun = clock.perf_counter()
     _checked(noise, noise_seed, frequencies, samples)
     plan = planned(machine, precision, device)
+    with plan.backend.arithmetic():
+        return _analysed(plan, inputs or {}, noise, noise_seed, frequencies, samples, record)
+
+
+def _analysed(
+    plan: Plan,
+    inputs: Mapping[str, Any],
+    noise: str | float,
+    noise_seed: int,
+    frequencies: int,
+    samples: int,
+    record: Sequence[str] | None,
+) -> Fluctuations:
+    begun = clock.perf_counter()
     kept = _recorded(plan, record)
     saturated: dict[str, int] = {}
-    x = solve_operating_point(plan, inputs or {}, saturated=saturated)
+    x = solve_operating_point(plan, inputs, saturated=saturated)
     pairs = (samples + 1) // 2
     source = Fluctuation(plan, x, noise, seed=noise_seed, frequencies=frequencies, pairs=pairs)
     tally = _Tally(plan, len(next(iter(x.values()))), frequencies, pairs, kept)
@@ -112,9 +126,10 @@ def noise(
     tally.fill(found, samples)
     wall = clock.perf_counter() - begun
     found.statistics = {
-        "engine": f"{device} noise at the operating point", "precision": precision, "noise": noise,
-        "noise_seed": noise_seed, "frequencies": frequencies, "samples": samples, "pole_hz": source.pole / math.tau,
-    } | fabrication(machine) | {"wall_s": wall}  # fmt: skip
+        "engine": f"{plan.backend.device} noise at the operating point", "precision": plan.backend.precision,
+        "noise": noise, "noise_seed": noise_seed, "frequencies": frequencies, "samples": samples,
+        "pole_hz": source.pole / math.tau,
+    } | plan.fabrication | {"wall_s": wall}  # fmt: skip
     log.info("%r took %.3g s: %d sweeps", found, wall, frequencies * pairs * tally.batch)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time as clock
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from .backend import Backend
-from .graphs import Graph, Taken, acyclic, fits
+from .graphs import graph_of, remember, replayable
 from .inputs import batch_size, checked_inputs, starting_values
 from .observers import Aimed, NoiseMeter, Observer
 from .operating_point import solve_operating_point
@@ -75,6 +76,8 @@ def prepare(machine: Circuit | Chip, *, precision: str = "float32", device: str 
     device: "numpy" or "cupy"; precision: "float32", "float64" or, on the GPU, "tf32".
     Raises Error for what is no machine, has no free nodes, or no such place to solve it.
     """
+    if isinstance(machine, Plan):
+        raise Error(f"{machine.circuit.name!r} is prepared already: run it, or prepare its circuit or chip again")
     circuit = circuit_of(machine)
     if len(circuit.inputs()) == len(circuit.arrays):
         raise Error(f"circuit {circuit.name!r} has no free nodes: add some, such as circuit.nodes('s', (3,))")
@@ -84,7 +87,11 @@ def prepare(machine: Circuit | Chip, *, precision: str = "float32", device: str 
 def planned(machine: Circuit | Chip | Plan, precision: str | None, device: str | None, usual: str = "float32") -> Plan:
     """The machine made ready; as it is, if it is already: then there is nothing to choose."""
     if not isinstance(machine, Plan):
-        return prepare(machine, precision=precision or usual, device=device or "numpy")
+        return prepare(
+            machine,
+            precision=usual if precision is None else precision,
+            device="numpy" if device is None else device,
+        )
     backend = machine.backend
     for what, asked, made in (("precision", precision, backend.precision), ("device", device, backend.device)):
         if asked not in (None, made):
@@ -194,8 +201,8 @@ def _transient(
     begun: float,
 ) -> Run:
     values = checked_inputs(plan.circuit, plan.backend, inputs)
-    replayable = plan.backend.fused and request.relaxes and initial is None and not seen and _still(plan, values)
-    if replayable:
+    recordable = initial is None and not seen and replayable(plan, request, values)
+    if recordable:
         replayed = _replayed(plan, request, values, begun)
         if replayed:
             return replayed
@@ -216,47 +223,32 @@ def _transient(
     seen += [own for own in (watch, meter) if own]
     march = _engine(plan, values, start, target, seen, request)
     run.duration = _march(plan, march, watch, values, stop, request)
-    run.outputs = Volts(plan, {name: value.copy() for name, value in march.x.items()})  # not all they are views of
+    ends = {name: value.copy() for name, value in march.x.items()}  # views would hold all that they are parts of
+    run.outputs = Volts(plan, ends)
     if watch:
         run.settling_time, run.by_array = watch.time, watch.by_array
     if meter:
         run.noise_rms = meter.rms
     run.statistics |= _said(plan, request, stop) | vars(march.counts) | plan.fabrication | _wall(begun)
     _log(run, march)
-    if replayable and run.settled and isinstance(march, March):
-        taken = Taken(tuple(map(tuple, march.taken)), run.duration, march.counts)
-        plan.solvers["taken", *_case(request, values)] = taken
+    if recordable and run.settled and isinstance(march, March):
+        remember(plan, request, values, march, run.duration)
     return run
-
-
-def _still(plan: Plan, values: Mapping[str, Any]) -> bool:
-    """Whether inputs are constant and nothing is on a cycle."""
-    return acyclic(plan.groups) and not any(hasattr(value, "at") for value in values.values())
-
-
-def _case(request: Request, values: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What a graph depends on besides the machine."""
-    shapes = tuple((name, value.shape) for name, value in values.items())
-    return (request.collocation_points, request.local_tolerance, checked_bits(request.settle_bits), *shapes)
 
 
 def _replayed(plan: Plan, request: Request, values: Mapping[str, Any], begun: float) -> Run | None:
     """The run by the graph of an earlier one, recorded when it is first wanted; None if there is none, or it does not
     hold for these values."""
-    case = _case(request, values)
-    taken = plan.solvers.get(("taken", *case))
-    if taken is None or not fits(plan, taken, batch_size(values, {})):
+    graph = graph_of(plan, request, values)
+    if graph is None or not graph.run(values):
         return None
-    if ("graph", *case) not in plan.solvers:
-        plan.solvers["graph", *case] = Graph(plan, request, values, taken, checked_bits(request.settle_bits))
-    graph: Graph = plan.solvers["graph", *case]
-    if not graph.run(values):
-        return None
+    taken = graph.taken
     run = Run(plan.circuit, "tran", Volts(plan, graph.ends()), duration=taken.duration)
     run.saturated = graph.saturated
     run.settling_time, run.by_array = graph.watch.time, graph.watch.by_array
-    run.statistics |= _said(plan, request, taken.duration) | vars(taken.counts) | {"replayed": True} | plan.fabrication
-    run.statistics |= _wall(begun)
+    cost = copy.deepcopy(vars(taken.counts)) | {"replayed": True}
+    run.statistics |= _said(plan, request, taken.duration) | cost | plan.fabrication | _wall(begun)
+    log.info("%r took %.3g s, replayed", run, run.statistics["wall_s"])
     return run
 
 

@@ -105,7 +105,7 @@ class SettlingWatch:
 
     @property
     def _at_once(self) -> bool:
-        """Whether elements are looked at as they come, and none is held."""
+        """Whether elements are looked at as they come, and no more of them are held."""
         return not self._gauge.whole or self._held > self.hold
 
     def window(self, time: float) -> None:

@@ -54,7 +54,7 @@ class Solver:
             # a knee passed between two points acts on the node for the gap or a time constant
             gaps = between(self.p)[2] @ np.sqrt(squares[2:])
             error = error + gaps * min(1.0, length / stage.node.time_constant)
-        return np.where(np.isfinite(last), error, math.inf)
+        return np.where(np.isfinite(error), error, math.inf)
 
     def _points(self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int) -> Array:
         node, at = stage.node, self.collocation

@@ -24,6 +24,12 @@ class Volts(Mapping[str, Array]):
             self._volts[name] = self._host(self._x.pop(name)) * self._units(name)
         return self._volts[name]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self._names)})"
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 

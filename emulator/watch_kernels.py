@@ -18,7 +18,7 @@ __device__ __forceinline__ void take_own(REAL value, REAL* most) {
 }
 __device__ __forceinline__ void take_most(REAL value, REAL* most) {
     if (value != value) value = (REAL)1e30;
-#if SINGLE
+#if SINGLE && __CUDA_ARCH__ >= 800
     value = __int_as_float(__reduce_max_sync(0xffffffffu, __float_as_int(value)));
 #else
     for (int lane = 16; lane > 0; lane /= 2) value = fmax(value, __shfl_down_sync(0xffffffffu, value, lane));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,11 @@ from dsmachine.circuits.chip import Chip
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.emulator import kernels
 from dsmachine.emulator.backend import Backend
+from dsmachine.emulator.fused import FusedSolver
+from dsmachine.emulator.inputs import checked_inputs
 from dsmachine.emulator.observers import Probe
+from dsmachine.emulator.plan import Plan
+from dsmachine.emulator.transient import March
 
 Array = Any
 
@@ -82,3 +87,30 @@ def test_settling_is_the_same_when_nothing_is_held(fused: Any, monkeypatch: pyte
     alone = ds.transient(circuit, inputs)
     assert alone.by_array == together.by_array and alone.settling_time == together.settling_time
     assert alone.duration == together.duration
+
+
+def test_errors_are_of_the_batch_they_were_made_with(fused: Any, tmp_path: Path) -> None:
+    """A replay looks at its error squares after other runs of the plan, of other batches."""
+    model = ds.load_model(write_small(tmp_path / "small"))
+    circuit, one = ds.map_model(model, 4), model.embed(model.encode(PROMPT))
+    fused()
+    plan = ds.prepare(circuit, precision="float64")
+    values = checked_inputs(circuit, plan.backend, {"embed": one})
+    march = March(plan, values, starts(plan, 1), points=6, tolerance=1e-3, observers=[])
+    march.window(0.0, 8 * TAU)
+    group, signals, squares = march.follow(march.taken)[0]
+    assert isinstance(march.solver, FusedSolver)
+    before = march.solver.errors_of(group.stages, squares, signals.length, march.batch)
+    ds.transient(plan, {"embed": np.stack([one] * 3)}, duration=4 * TAU, settle_bits=0)
+    assert np.array_equal(march.solver.errors_of(group.stages, squares, signals.length, march.batch), before)
+
+
+def starts(plan: Plan, batch: int) -> dict[str, Array]:
+    return {stage.name: np.zeros((batch, *stage.node.shape)) for stage in plan.stages}
+
+
+def test_a_run_can_be_sent_to_another_process() -> None:
+    circuit = SYSTEMS[0].circuit
+    run = ds.transient(circuit, SYSTEMS[0].inputs, duration=4 * TAU, settle_bits=0, initial=SYSTEMS[0].initial)
+    again = pickle.loads(pickle.dumps(run))
+    assert all(np.array_equal(again.outputs[name], volts) for name, volts in run.outputs.items())
