@@ -33,5 +33,8 @@ class Volts(Mapping[str, Array]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._names)
+
     def __len__(self) -> int:
         return len(self._names)
