@@ -238,8 +238,13 @@ def test_a_killed_process_leaves_a_valid_file(run: Run, tmp_path: Path) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     deadline = time.monotonic() + 20
-    while not any(name.startswith(".part-") for name in os.listdir(tmp_path)) and time.monotonic() < deadline:
-        time.sleep(0.001)
+    while time.monotonic() < deadline:
+        process.send_signal(signal.SIGSTOP)  # held still, so that what is seen is still so when it is killed
+        time.sleep(0.01)
+        if any(name.startswith(".part-") for name in os.listdir(tmp_path)):
+            break
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.003)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
