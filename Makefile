@@ -44,25 +44,27 @@ $(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
+# Install packages as root or through sudo; fails where neither is to be had.
+APT_INSTALL = if [ "$$(id -u)" = 0 ]; then as_root=env; \
+	elif command -v sudo >/dev/null; then as_root=sudo; else as_root=; fi; \
+	[ -n "$$as_root" ] && command -v apt-get >/dev/null \
+	  && $$as_root apt-get update -q && $$as_root env DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -q -y --no-install-recommends
+
 # PySpice loads libngspice.so, a link that only the -dev package brings. A machine where it
 # cannot be installed goes on without: what needs ngspice says so and fails there.
 ngspice: | $(BIN)/pip
 	@if command -v ngspice >/dev/null \
 	  && $(BIN)/python -c 'import ctypes; ctypes.CDLL("libngspice.so")' 2>/dev/null; then exit 0; fi; \
-	if [ "$$(id -u)" = 0 ]; then as_root=env; \
-	elif command -v sudo >/dev/null; then as_root=sudo; else as_root=; fi; \
-	if [ -n "$$as_root" ] && command -v apt-get >/dev/null \
-	  && $$as_root apt-get update -q && $$as_root env DEBIAN_FRONTEND=noninteractive \
-	    apt-get install -q -y --no-install-recommends $(APT_PACKAGES); then exit 0; fi; \
+	if { $(APT_INSTALL) $(APT_PACKAGES); }; then exit 0; fi; \
 	echo 'ngspice is missing; the cross-check will fail until you run, as root:' >&2; \
 	echo '    apt-get install -y $(APT_PACKAGES)' >&2
 
 # The GPU's kernels are tested on the processor too; without a compiler those tests are skipped, and say so.
 compiler:
-	@command -v g++ >/dev/null || { \
-	if [ "$$(id -u)" = 0 ]; then as_root=env; elif command -v sudo >/dev/null; then as_root=sudo; else as_root=; fi; \
-	{ [ -n "$$as_root" ] && $$as_root apt-get update -q && $$as_root env DEBIAN_FRONTEND=noninteractive \
-	    apt-get install -q -y --no-install-recommends g++; } || echo 'g++ is missing: apt-get install -y g++' >&2; }
+	@if command -v g++ >/dev/null; then exit 0; fi; \
+	if { $(APT_INSTALL) g++; }; then exit 0; fi; \
+	echo 'g++ is missing; tests of the GPU kernels are skipped until you run, as root: apt-get install -y g++' >&2
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -28,15 +28,15 @@ def free_arrays(circuit: Circuit) -> list[str]:
 
 
 def nrmse(circuit: Circuit, probe: Probe, reference: Probe, until: float) -> tuple[float, str]:
-    """(NRMSE, array) of the worst array: rms over nodes and times up to `until` of Δv / full scale."""
+    """(NRMSE, array) of the worst array: rms over the probed nodes that exist and times up to `until` of Δv / full
+    scale."""
     worst = (0.0, "")
-    for name in free_arrays(circuit):
+    for name, nodes in reference.index.items():
         times = reference.times(name)
         node = circuit.arrays[name]
         error = (probe.volts(name) - reference.volts(name))[times <= until]
-        error = error / np.broadcast_to(node.full_scale, node.shape)
-        if node.exists is not None:
-            error = error[:, :, node.exists]
+        error = error / np.broadcast_to(node.full_scale, node.shape)[nodes]
+        error = error[:, :, node.present[nodes]]
         worst = max(worst, (float(np.sqrt((error**2).mean())), name))
     return worst
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import free_arrays, save
+from common import free_arrays, nrmse, save
 from settling_by_layer import SHAPES, random_machine
 
 import dsmachine as ds
@@ -83,12 +83,7 @@ def error(circuit: Circuit, plan: Plan, inputs: dict[str, Array], tight: Probe, 
     """(NRMSE, worst array) of the elements that a run with these choices takes."""
     probe = Probe(tight.index, times=tight.sample_times)
     ds.transient(plan, inputs, duration=end * 1.01, observers=[probe], **choices)
-    worst = (0.0, "")
-    for name in probe.index:
-        scale = np.broadcast_to(circuit.arrays[name].full_scale, circuit.arrays[name].shape)[probe.index[name]]
-        off = (probe.volts(name) - tight.volts(name)) / scale
-        worst = max(worst, (float(np.sqrt((off**2).mean())), name))
-    return worst
+    return nrmse(circuit, probe, tight, end)
 
 
 def converged(circuit: Circuit, plan: Plan, inputs: dict[str, Array], end: float) -> tuple[Probe, float]:
@@ -152,8 +147,7 @@ def timed_case(name: str, options: argparse.Namespace) -> Iterator[dict[str, Any
                 row |= floor(circuit, run, options.tokens, flops, copies)
                 settled_ns = float(run.settling_time.max()) * 1e9
                 yield about | {"kind": kind} | row | found | {"settled_ns": settled_ns, "device": device()}
-                for key in [k for k in plan.solvers if isinstance(k, tuple)]:
-                    del plan.solvers[key]
+                plan.graphs.clear()
                 gc.collect()
             del plan
             gc.collect()

@@ -214,11 +214,7 @@ class Circuit:
 
     def needs(self, name: str) -> set[str]:
         """Arrays whose voltages an array's equation contains, itself only if it does."""
-        found = {view.array for term in self.into(name) for view in term.sources}
-        feedback = self.arrays[name].feedback
-        if feedback is not None and feedback.control != name:
-            found.add(feedback.control)
-        return found
+        return self.all_needs()[name]
 
     def node_count(self) -> int:
         """Nodes that exist, inputs included."""

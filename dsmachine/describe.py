@@ -106,8 +106,9 @@ def unit_ranges(circuit: Circuit) -> dict[str, dict[str, float]]:
 def depths(circuit: Circuit) -> dict[str, int]:
     """Stages from the inputs to each free array, along the longest way; a cycle is one stage."""
     found: dict[str, int] = {}
-    for component in circuit.order():
-        before = {n for name in component for n in circuit.needs(name)} - set(component)
+    needs = circuit.all_needs()
+    for component in circuit.ordered(needs):
+        before = {n for name in component for n in needs[name]} - set(component)
         depth = 1 + max((found.get(n, 0) for n in before), default=0)
         found |= dict.fromkeys(component, depth)
     return found

@@ -89,7 +89,7 @@ class Backend:
 
     def fetched(self, arrays: Sequence[Array]) -> list[Array]:
         """Some arrays on the host, in one transfer."""
-        if self.device == "numpy" or len(arrays) < 2:
+        if len(arrays) < 2 or all(isinstance(array, np.ndarray) for array in arrays):
             return [self.host(array) for array in arrays]
         first, last = arrays[0], arrays[-1]
         span = (self.address(last) - self.address(first)) // first.itemsize + last.size
@@ -104,9 +104,7 @@ class Backend:
 
     def spread(self, value: Array, shape: tuple[int, ...]) -> Array:
         """A value in a shape that it broadcasts to, contiguous."""
-        if value.shape == shape:
-            return value
-        return self.xp.ascontiguousarray(self.xp.broadcast_to(value, shape))
+        return self.xp.ascontiguousarray(value if value.shape == shape else self.xp.broadcast_to(value, shape))
 
     def joined(self, parts: Sequence[Array]) -> Array:
         """Arrays one after another along their first axis, without a word to the host."""

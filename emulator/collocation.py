@@ -2,7 +2,7 @@
 
     X = x₀ + (h/τ) A (d − γ X)
 
-The small matrices (`radau.py`) are made in float64 and placed once a run for each distinct h/τ.
+The small matrices (`radau.py`) are made in float64 and kept on the device for each distinct h/τ.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ import numpy as np
 from ..circuits.errors import Error
 from .linearized import stage_intensity
 from .operating_point import decay, residual_jvp
-from .plan import Plan, Stage
+from .plan import Plan, Stage, let_go
 
 Array = Any
 
@@ -53,8 +53,9 @@ class Fluctuation:
         self.pole = _mean_rate(plan, self.decay)
         self.strength = {stage.name: self._strength(stage, level) / math.sqrt(2 * frequencies) for stage in plan.stages}
         self.angle = _angles(frequencies, pairs, seed)
-        self.reads = {stage.name: plan.circuit.needs(stage.name) for stage in plan.stages}
-        self.done = _done(plan, self.reads)
+        self.reads = plan.circuit.all_needs()
+        done = let_go(plan, [(stage,) for stage in plan.stages])
+        self.done = dict(zip((stage.name for stage in plan.stages), done, strict=True))
 
     def _strength(self, stage: Stage, level: str | float) -> Array:
         """τ √(Q ω₀) in logical units; a given σ means Q = 2λσ²/τ, which leaves σ to a node alone."""
@@ -147,14 +148,3 @@ def _angles(frequencies: int, pairs: int, seed: int) -> Array:
     stream = np.random.Philox(key=np.array([seed, zlib.crc32(b"angles")], np.uint64))
     shift = (np.arange(pairs)[:, None] + np.random.Generator(stream).random()) / pairs
     return (np.pi * ((np.arange(frequencies) + shift) / frequencies - 0.5)).reshape(-1)
-
-
-def _done(plan: Plan, reads: Mapping[str, set[str]]) -> dict[str, list[str]]:
-    """For each stage, the free arrays that no later stage reads."""
-    last = {stage.name: stage.name for stage in plan.stages}
-    for stage in plan.stages:
-        last |= {name: stage.name for name in reads[stage.name] if name in last}
-    found: dict[str, list[str]] = {stage.name: [] for stage in plan.stages}
-    for name, reader in last.items():
-        found[reader].append(name)
-    return found

@@ -13,7 +13,7 @@ from .collocation import Collocation
 from .plan import Plan, Stage, summed
 from .pool import Pool
 from .radau import between, propagator, radau, tail
-from .solver import Solver, Squares
+from .solver import Solver, Squares, estimated
 
 Array = Any
 NOTHING = np.uint64(0)
@@ -22,7 +22,7 @@ NOTHING = np.uint64(0)
 class FusedStage:
     """An array as the kernels want it: what they read of it, on the device, and which law it follows.
 
-    law: see `kernels.element_source`. table: addresses and strides of `values`, in the order of `kernels.ROWS`.
+    law: see `kernels.element_source`. table: addresses and strides of `values`, in the order of `kernels.ABSENT`.
     conveyed: terms that change; those that do not are the bias.
     """
 
@@ -49,7 +49,7 @@ class FusedStage:
             "gain": None if feedback is None else feedback.gain,
             "scale": stage.per_full_scale,
         }
-        values = (kernels.ABSENT[name] if given[name] is None else given[name] for name in kernels.ROWS)
+        values = (absent if given[name] is None else given[name] for name, absent in kernels.ABSENT.items())
         self.values = [self._spread(value, node.shape) for value in values]
         rows = [(backend.address(value), int(value.size > 1)) for value in self.values]
         self.table = self.xp.asarray(np.array(rows, np.int64))
@@ -62,7 +62,7 @@ class FusedStage:
         array = self.backend.array(value)
         if array.size == 1:
             return array.reshape(1)
-        return self.xp.ascontiguousarray(self.xp.broadcast_to(array, shape)).reshape(-1)
+        return self.backend.spread(array, shape).reshape(-1)
 
     def drives(self, signals: Mapping[str, Array], batch: int) -> tuple[Any, ...]:
         """Arguments that say what is pushed in: drive and its step, direct and its step, control, inner."""
@@ -81,27 +81,26 @@ class FusedStage:
         total = summed(terms, signals)
         alike = len(total) == 1
         whole = (shape[0] if alike else len(total), *shape[1:])
-        if total.shape != whole:
-            total = self.xp.broadcast_to(total, whole)
-        return self.xp.ascontiguousarray(total), np.int64(0 if alike else total.size // len(total) * shape[0])
+        return self.backend.spread(total, whole), np.int64(0 if alike else math.prod(shape))
 
     def control(self, control: Array) -> tuple[Array, Any]:
         """(values, how many nodes in a row share one): a control stands for trailing axes, or is spread out."""
-        shape, lead = self.stage.node.shape, control.shape[1:]
-        axes = len(lead)
-        while axes and lead[axes - 1] == 1:
-            axes -= 1
-        if lead[:axes] != shape[:axes]:
-            return self.xp.ascontiguousarray(self.xp.broadcast_to(control, (len(control), *shape))), np.int64(1)
-        return self.xp.ascontiguousarray(control), np.int64(np.prod(shape[axes:]))
+        inner = self.nodes // math.prod(control.shape[1:])
+        if self._leads(control.shape[1:]):
+            return self.xp.ascontiguousarray(control), np.int64(inner)
+        return self.backend.spread(control, (len(control), *self.stage.node.shape)), np.int64(1)
+
+    def _leads(self, shape: tuple[int, ...]) -> bool:
+        """Whether a shape is that of the array up to some axis and 1 from there on."""
+        axes = next((k for k in range(len(shape), 0, -1) if shape[k - 1] != 1), 0)
+        return shape[:axes] == self.stage.node.shape[:axes]
 
 
 def fused_stages(plan: Plan) -> dict[str, FusedStage]:
     """The arrays of a plan for the kernels, made once."""
-    if "stages" not in plan.solvers:
-        plan.solvers["stages"] = {stage.name: FusedStage(stage, plan.backend) for stage in plan.stages}
-    found: dict[str, FusedStage] = plan.solvers["stages"]
-    return found
+    if not plan.kernels:
+        plan.kernels.update({stage.name: FusedStage(stage, plan.backend) for stage in plan.stages})
+    return plan.kernels
 
 
 class FusedSolver(Solver):
@@ -118,13 +117,13 @@ class FusedSolver(Solver):
             for name, s in self.stages.items()
         }
         self._smalls: dict[tuple[float | None, float | None], Array] = {}
-        self.pool, self._batch = Pool(self.backend, np.float64), 1
+        self.pool = Pool(self.backend, np.float64)
 
     def solve(
         self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, *, estimate: bool
     ) -> tuple[Array, Squares | None]:
         xp, fused = self.backend.xp, self.stages[stage.name]
-        size, self._batch = start.size, len(start)
+        size = start.size
         ratio, real = length / fused.tau, start.dtype.type
         constant = (ratio, stage.constant) if fused.law == 0 else (None, None)
         out = xp.empty((count * self.p, *start.shape), start.dtype)
@@ -144,19 +143,11 @@ class FusedSolver(Solver):
             self._smalls[ratio, gamma] = values.view(np.dtype([("at", values.dtype, len(values))]))
         return self._smalls[ratio, gamma]
 
-    def errors(self, stages: Sequence[Stage], squares: Sequence[Squares], length: float) -> Array:
-        return self.errors_of(stages, self.backend.fetched(squares), length, self._batch)
-
-    def errors_of(self, stages: Sequence[Stage], squares: Sequence[Array], length: float, batch: int) -> Array:
-        """`errors`, the squares being on the host."""
+    def errors(self, stages: Sequence[Stage], squares: Sequence[Squares], length: float, batch: int) -> Array:
         nodes = np.array([batch * self.stages[stage.name].nodes for stage in stages])
-        mean = np.stack(squares) / nodes[:, None, None]
-        before, last = np.sqrt(mean[:, 0]), np.sqrt(mean[:, 1])
-        error = last * np.minimum(1.0, last / np.maximum(before, 1e-30))
-        gaps = np.tensordot(between(self.p)[2], np.sqrt(mean[:, 2:]), (0, 1))
-        tau = np.array([self.stages[stage.name].tau for stage in stages])
-        error = error + gaps * np.minimum(1.0, length / tau)[:, None]
-        return np.where(np.isfinite(error), error, math.inf)
+        mean = np.stack(self.backend.fetched(squares)) / nodes[:, None, None]
+        tau = np.array([[self.stages[stage.name].tau] for stage in stages])
+        return estimated(self.p, mean, length / tau)
 
 
 class FusedRest:

@@ -91,11 +91,6 @@ class FusedGauge(Gauge):
         self.pool = Pool(plan.backend, plan.backend.dtype)
         self._kernels: dict[tuple[str, int, int], Any] = {}
 
-    def farthest(self, values: Array, target: Array, per: Array) -> Array:
-        out = self.pool.take(len(values) * len(target)).reshape(values.shape[:2])
-        self._take(values, target, per, out)
-        return out
-
     def through(self, initial: Array, values: Array, target: Array, per: Array) -> Array:
         out = self.pool.take((1 + len(values)) * len(initial)).reshape(1 + len(values), len(initial))
         self._take(initial[None], target, per, out[:1])
@@ -112,8 +107,6 @@ class FusedGauge(Gauge):
         self._kernel("farthest", 1, 0)((*wide, len(target)), (kernels.THREADS,), arguments)
 
     def between(self, at: Collocation, gaps: Sequence[Gap]) -> list[Array]:
-        if not gaps:
-            return []
         where = self.backend.address
         lines = [
             (gap.target.size, where(gap.start), where(gap.points), gap.points.strides[0] // gap.points.itemsize,
@@ -151,7 +144,7 @@ class FusedGauge(Gauge):
             return self._flat(per), 0, 0
         of_sample = per.ndim == target.ndim
         whole = target.shape if of_sample else target.shape[1:]
-        return self._flat(self.backend.xp.broadcast_to(per, whole)), target[0].size if of_sample else 0, 1
+        return self.backend.spread(per, whole), target[0].size if of_sample else 0, 1
 
     def _flat(self, values: Array) -> Array:
         return self.backend.xp.ascontiguousarray(values)

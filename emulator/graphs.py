@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from .fused import FusedSolver
 from .operating_point import settle
 from .plan import Plan
 from .pool import Blocks
@@ -122,10 +121,10 @@ class Graph:
         return dict(zip(self.march.x, self._split(self._ends.copy()), strict=True))
 
     def _holds(self, found: Blocks) -> bool:
-        assert self.march.tolerance is not None and isinstance(self.march.solver, FusedSolver)
+        assert self.march.tolerance is not None
         for group, signals, squares in self._solved:
             values = [found.of(each) for each in squares]
-            errors = self.march.solver.errors_of(group.stages, values, signals.length, self.march.batch)
+            errors = self.march.solver.errors(group.stages, values, signals.length, self.march.batch)
             if float(errors.max()) > MARGIN * self.march.tolerance:
                 return False
         return True
@@ -175,32 +174,27 @@ def replayable(plan: Plan, request: Request, values: Mapping[str, Any]) -> bool:
 
 def remember(plan: Plan, request: Request, values: Mapping[str, Array], march: March, duration: float) -> None:
     """Keep what an adaptive run took, for a graph to follow; one that there is did not hold."""
-    taken = Taken(tuple(map(tuple, march.taken)), duration, march.counts)
-    plan.solvers["taken", *_case(request, values)] = taken
-    plan.solvers.pop(("graph", *_case(request, values)), None)
+    case = _case(request, values)
+    plan.taken[case] = Taken(tuple(map(tuple, march.taken)), duration, march.counts)
+    plan.graphs.pop(case, None)
 
 
 def graph_of(plan: Plan, request: Request, values: Mapping[str, Array]) -> Graph | None:
     """The graph of such a run, recorded when it is first wanted, the only one that the plan keeps; None if no run has
     been taken yet, or there is no room."""
     case = _case(request, values)
-    found: Graph | None = plan.solvers.get(("graph", *case))
-    taken = plan.solvers.get(("taken", *case))
-    if found or not taken:
-        return found
-    for key in [key for key in plan.solvers if isinstance(key, tuple) and key[0] == "graph"]:
-        del plan.solvers[key]
+    taken = plan.taken.get(case)
+    if case in plan.graphs or not taken:
+        return plan.graphs.get(case)
+    plan.graphs.clear()
     batch = max(len(value) for value in values.values())
     try:
-        if not fits(plan, taken, batch, request.collocation_points):
-            return None
-        found = Graph(plan, request, values, taken, checked_bits(request.settle_bits))
+        if fits(plan, taken, batch, request.collocation_points):
+            plan.graphs[case] = Graph(plan, request, values, taken, checked_bits(request.settle_bits))
     except MemoryError:
         log.info("no room to record this run; it stays adaptive")
-        del plan.solvers["taken", *case]
-        return None
-    plan.solvers["graph", *case] = found
-    return found
+        del plan.taken[case]
+    return plan.graphs.get(case)
 
 
 def _case(request: Request, values: Mapping[str, Array]) -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """CUDA kernels of the GPU backend: what array operations would read and write many times is done in one pass.
 
-The laws come from the cells (`NodeArray.cuda_law`, `smooth.CUDA`); here is what the solver does with them, node by
-node, one thread a node. Sources are compiled for a type, a number of points and a law, once a process.
+The laws come from the cells (`smooth.CUDA`, `node.CUDA`, `NodeArray.cuda_law`); here is what the solver does with them,
+one thread a node. Sources are compiled for a type, a number of points and a law, once a process.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from ..circuits.cells.node import KNEE
+from ..circuits.cells.node import CUDA as LAWS
 from ..circuits.cells.smooth import CUDA as SMOOTH
 
 Array = Any
 THREADS = 256
 MOST = 32  # elements in a row
 
-# What is one number, or one a node, is handed over as (address, stride) pairs in a table; rows in this order:
-ROWS = ("bias", "attenuation", "exists", "reach", "offset", "standing", "pace", "own", "gain", "scale")
+# What is one number, or one a node, is handed over as (address, stride) pairs in a table; rows in this order, with what
+# stands for what is not there:
 ABSENT = {"bias": 0.0, "attenuation": 1.0, "exists": 1.0, "reach": 1e30, "offset": 0.0, "standing": 0.0, "pace": 1.0,
           "own": 1.0, "gain": 1.0, "scale": 1.0}  # fmt: skip
 
@@ -27,17 +27,15 @@ NODE = r"""
 // What one node is: numbers of its own from the table of (address, stride)
 struct Node {
     REAL bias, share, exists, reach, offset, standing, pace, own, gain, scale, least;
-    __device__ __forceinline__ Node(const long long* table, long long i, REAL floor_) {
+    __device__ __forceinline__ Node(const long long* table, long long i, REAL floor) {
 #define OF(k) (((const REAL*)table[2 * (k)])[table[2 * (k) + 1] * i])
         bias = OF(0), exists = OF(2), share = OF(1) * exists, reach = OF(3), offset = OF(4), standing = OF(5);
-        pace = OF(6), own = OF(7), gain = OF(8), scale = OF(9), least = floor_;
+        pace = OF(6), own = OF(7), gain = OF(8), scale = OF(9), least = floor;
     }
-    // γ of the node's own feedback, its control being at c
-    __device__ __forceinline__ REAL ratio(REAL c) const { return least + ramp(gain * c - least, least / 2); }
-    // the most that the conveyor delivers of a current
+    __device__ __forceinline__ REAL ratio(REAL control) const { return feedback_ratio(control, gain, least); }
     __device__ __forceinline__ REAL bound(REAL push, REAL feedback) const {
 #if LAW == 2
-        return push > 0 ? gain * reach * reach : least * reach;
+        return root_bound(push, reach, gain, least);
 #else
         return feedback * reach;
 #endif
@@ -116,7 +114,7 @@ extern "C" __global__ void element(
     const long long j = here ? at : 0;
     const Node node(table, j % row, least);
     const Drives from = {drive, direct, control, drive_step, direct_step, size / inner, inner};
-    const REAL gain = node.gain, standing = node.standing, offset = node.offset, floor_ = least;
+    const REAL gain = node.gain, standing = node.standing, offset = node.offset;
     const REAL scale = here ? node.scale : (REAL)0;
     REAL before = start[j];
     for (int k = 0; k < count; ++k) {
@@ -133,7 +131,7 @@ extern "C" __global__ void element(
             const REAL feedback = from.feedback(node, point, j);
 #endif
             REAL push = from.pushed(node, point, j);
-            push = limit(push, node.bound(push, feedback), (REAL)KNEE) + from.past(node, point, j);
+            push = delivered(push, node.bound(push, feedback)) + from.past(node, point, j);
 #if LAW < 2
             push += (feedback + standing) * offset;
 #endif
@@ -248,20 +246,15 @@ extern "C" __global__ void rest(
     const Drives from = {drive, direct, control, drive_step, direct_step, size / inner, inner};
     const REAL feedback = from.feedback(node, 0, j), asked = from.pushed(node, 0, j);
     const REAL bound = node.bound(asked, feedback);
-    const REAL push = limit(asked, bound, (REAL)KNEE) + from.past(node, 0, j);
+    const REAL push = delivered(asked, bound) + from.past(node, 0, j);
 #if LAW == 2
-    REAL x = node.offset + (push > 0 ? sqrt(push / node.gain) : push / (least + node.standing));
-    for (int turn = 0; turn < 8; ++turn) {
-        const REAL gamma = node.ratio(x) + node.standing, away = x - node.offset;
-        const REAL slope = node.gain * ramp_slope(node.gain * x - least, least / 2);
-        x -= (gamma * away - push) / (gamma + slope * away);
-    }
+    const REAL x = settled_root(push, node.gain, least, node.standing, node.offset);
 #else
     const REAL gamma = feedback + node.standing;
     const REAL x = (push + gamma * node.offset) / gamma;
 #endif
     if (here) out[j] = x;
-    if (limited && here && fabs(asked) > (1 - (REAL)KNEE) * bound) atomicAdd(beyond, 1ull);
+    if (limited && here && saturated(asked, bound)) atomicAdd(beyond, 1ull);
 }
 """
 
@@ -291,7 +284,7 @@ def rest_source(dtype: Any, law: int) -> str:
 
 def head(dtype: Any, law: int) -> str:
     """What all kernels that know nodes begin with."""
-    return defines(dtype) + f"#define LAW {law}\n#define KNEE {KNEE}\n" + SMOOTH + NODE
+    return defines(dtype) + f"#define LAW {law}\n" + SMOOTH + LAWS + NODE
 
 
 @lru_cache(maxsize=64)

@@ -6,6 +6,7 @@ of one layer, or of one cycle. The order of groups is feed-forward: a group need
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,18 +131,37 @@ class Group:
 
 @dataclass(frozen=True)
 class Plan:
-    """A circuit on a backend, in order. fabrication: seed and spreads of a chip; solvers: what has been made to
-    solve it with."""
+    """A circuit on a backend, in order. fabrication: seed and spreads of a chip.
+
+    What is made of it once, when it is first wanted: solvers, by points of an element; kernels, by array
+    (`fused.py`); taken and graphs, by case (`graphs.py`).
+    """
 
     circuit: Circuit
     backend: Backend
     groups: tuple[Group, ...]
     fabrication: dict[str, Any] = field(default_factory=dict)
-    solvers: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    solvers: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
+    kernels: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    taken: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    graphs: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def stages(self) -> list[Stage]:
         return [stage for group in self.groups for stage in group.stages]
+
+
+def let_go(plan: Plan, steps: Sequence[Sequence[Stage]]) -> list[list[str]]:
+    """For each step, stages that are done together, the free arrays that no later step reads."""
+    needs = plan.circuit.all_needs()
+    last = {stage.name: number for number, stages in enumerate(steps) for stage in stages}
+    for number, stages in enumerate(steps):
+        for stage in stages:
+            last |= {name: number for name in needs[stage.name] if name in last}
+    found: list[list[str]] = [[] for _ in steps]
+    for name, number in last.items():
+        found[number].append(name)
+    return found
 
 
 def make_plan(circuit: Circuit, backend: Backend, fabrication: dict[str, Any] | None = None) -> Plan:

@@ -223,8 +223,7 @@ def _transient(
     seen += [own for own in (watch, meter) if own]
     march = _engine(plan, values, start, target, seen, request)
     run.duration = _march(plan, march, watch, values, stop, request)
-    ends = {name: value.copy() for name, value in march.x.items()}  # views would hold all that they are parts of
-    run.outputs = Volts(plan, ends)
+    run.outputs = Volts(plan, march.x)
     if watch:
         run.settling_time, run.by_array = watch.time, watch.by_array
     if meter:

@@ -40,7 +40,7 @@ class SettlingWatch:
     """
 
     def __init__(self, target: Mapping[str, Array], bits: float, *, hold: float = math.inf) -> None:
-        self.target, self.bits, self.band, self.hold = target, bits, 2.0**-bits, hold
+        self.target, self.band, self.hold = target, 2.0**-bits, hold
         self.last: dict[str, Array] = {}
         self._at_rest = False
         self._seen: dict[str, list[Element]] = {}
@@ -74,17 +74,16 @@ class SettlingWatch:
         spread = abs(target - target.mean(axis=-1, keepdims=True)).max(axis=-1, keepdims=True)
         return xp.maximum(per, 1 / (self.band * xp.maximum(spread, 1e-30)))
 
-    def _away(self, name: str, values: Array) -> Array:
-        """Largest deviation of any node in bands, (K, batch)."""
-        return self._gauge.farthest(values, self.target[name], self._per[name])
-
     def _ends(self, names: list[str]) -> dict[str, Array]:
         """Mask (batch,) of samples of each array with any node outside where its latest element ends."""
         latest = [(name, self._seen[name][-1]) for name in names]
         if self._gauge.whole:
             return {name: rows[-1] > 1 for name, rows in zip(names, self._rows(latest), strict=True)}
-        away = self._backend.fetched([self._away(name, element.values[name][-1:]) for name, element in latest])
-        return {name: rows[0] > 1 for name, rows in zip(names, away, strict=True)}
+        away = {
+            name: self._gauge.farthest(element.values[name][-1:], self.target[name], self._per[name])
+            for name, element in latest
+        }
+        return {name: self._backend.host(rows)[0] > 1 for name, rows in away.items()}
 
     def _rows(self, wanted: Sequence[tuple[str, Element]]) -> list[Array]:
         """Deviation at the start and the points of elements, (1 + points, batch) each; measured once."""

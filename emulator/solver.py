@@ -41,20 +41,11 @@ class Solver:
         points = self._points(stage, start, signals, length, count)
         return points, self._squares(stage, start, points, count) if estimate else None
 
-    def errors(self, stages: Sequence[Stage], squares: Sequence[Squares], length: float) -> Array:
+    def errors(self, stages: Sequence[Stage], squares: Sequence[Squares], length: float, batch: int) -> Array:
         """Estimated rms error of each element of some arrays, share of full scale: (arrays, count)."""
         host = self.backend.host
-        rows = [self._error(stage, host(each), length) for stage, each in zip(stages, squares, strict=True)]
-        return np.stack(rows)
-
-    def _error(self, stage: Stage, squares: Array, length: float) -> Array:
-        before, last = np.sqrt(squares[:2])
-        error = last * np.minimum(1.0, last / np.maximum(before, 1e-30))
-        if len(squares) > 2:
-            # a knee passed between two points acts on the node for the gap or a time constant
-            gaps = between(self.p)[2] @ np.sqrt(squares[2:])
-            error = error + gaps * min(1.0, length / stage.node.time_constant)
-        return np.where(np.isfinite(error), error, math.inf)
+        rows = zip(stages, squares, strict=True)
+        return np.stack([estimated(self.p, host(each), length / stage.node.time_constant) for stage, each in rows])
 
     def _points(self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int) -> Array:
         node, at = stage.node, self.collocation
@@ -100,6 +91,16 @@ class Solver:
             missed.append((miss**2).reshape(self.p, -1).mean(axis=1))
             start = element[-1]
         return self.backend.xp.stack(missed, axis=1)
+
+
+def estimated(p: int, mean: Array, ratio: Array) -> Array:
+    """Rms errors (…, count) from mean squares on the host, (…, 2 or 2 + p, count); ratio: h/τ."""
+    before, last = (np.sqrt(mean[..., row, :]) for row in (0, 1))
+    error = last * np.minimum(1.0, last / np.maximum(before, 1e-30))
+    if mean.shape[-2] > 2:
+        # a knee passed between two points acts on the node for the gap or a time constant
+        error = error + between(p)[2] @ np.sqrt(mean[..., 2:, :]) * np.minimum(1.0, ratio)
+    return np.where(np.isfinite(error), error, math.inf)
 
 
 def _per_point(gamma: Array, varying: bool, shape: tuple[int, ...]) -> Array:

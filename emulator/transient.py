@@ -25,7 +25,7 @@ from .fused import FusedSolver
 from .inputs import input_at
 from .kernels import MOST
 from .observers import Element, Observer
-from .plan import Group, Plan, Stage
+from .plan import Group, Plan, Stage, let_go
 from .solver import Solver, Squares
 
 Array = Any
@@ -125,7 +125,7 @@ class March:
         self.batch = max([v.shape[0] for v in start.values()], default=1)
         self.x = {n: plan.backend.xp.broadcast_to(v, (self.batch, *v.shape[1:])) for n, v in start.items()}
         self.pieces: dict[str, list[Piece]] = {}
-        self.done = _done(plan)
+        self.done = let_go(plan, [group.stages for group in plan.groups])
         self.block = [self._block(group) for group in plan.groups]
         self.stretch = 1 << min(plan.backend.longer, max(0, min(self.block, default=1).bit_length() - 2))
         self.level = [1 + self.stretch.bit_length() - (self.stretch > 1)] * len(plan.groups)
@@ -253,7 +253,7 @@ class March:
         """Error / tolerance of each element, worst array: (count,)."""
         assert self.tolerance is not None
         stages, squares = zip(*seen, strict=True)
-        return self.solver.errors(stages, squares, length).max(axis=0) / self.tolerance
+        return self.solver.errors(stages, squares, length, self.batch).max(axis=0) / self.tolerance
 
     def _sweep_cycle(self, group: Group, signals: Signals) -> float:
         """Gauss-Seidel sweeps over a cycle until it changes by less than a hundredth of the tolerance."""
@@ -308,16 +308,6 @@ def solver(plan: Plan, points: int) -> Solver:
 def _doublings(error: float, p: int) -> int:
     """How often an element may double before an error that grows like length^p passes half the tolerance."""
     return max(0, int(math.log2(0.5 / max(error, 1e-30)) // p))
-
-
-def _done(plan: Plan) -> list[list[str]]:
-    """For each group, the free arrays that no later group reads."""
-    last = {stage.name: number for number, group in enumerate(plan.groups) for stage in group.stages}
-    needs = plan.circuit.all_needs()
-    for number, group in enumerate(plan.groups):
-        for stage in group.stages:
-            last |= {name: number for name in needs[stage.name] if name in last}
-    return [[name for name, reader in last.items() if reader == number] for number in range(len(plan.groups))]
 
 
 def _unstable(group: Group, begin: float) -> Error:

@@ -18,18 +18,17 @@ constant, so E(T) = E(end) + P(end)·(T − end) for any T, before or after the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..circuits.cells import Meter, feedback_of, parts
-from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from ..circuits.technology import Technology, load_technology
 from ..emulator.observers import Element
-from ..emulator.plan import Group, Plan
+from ..emulator.plan import Plan
 from .account import END_OF_RUN, Sums, driver_counts, weigh
 from .integrals import Integrals
 from .report import EnergyReport
@@ -141,17 +140,13 @@ def _first_readers(plan: Plan) -> dict[str, list[str]]:
     """Inputs by the first stage of the group that is the first to read them: there they are integrated."""
     readers: dict[str, list[str]] = {}
     seen: set[str] = set()
+    needs = plan.circuit.all_needs()
     for group in plan.groups:
-        for name in _reads(plan.circuit, group):
+        for name in (name for stage in group.stages for name in sorted(needs[stage.name])):
             if plan.circuit.arrays[name].clamped and name not in seen:
                 seen.add(name)
                 readers.setdefault(group.stages[0].name, []).append(name)
     return readers
-
-
-def _reads(circuit: Circuit, group: Group) -> Iterator[str]:
-    for stage in group.stages:
-        yield from sorted(circuit.needs(stage.name))
 
 
 __all__ = ["EnergyMeter", "EnergyReport", "driver_counts"]

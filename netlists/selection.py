@@ -127,7 +127,8 @@ def _block(circuit: Circuit, prefix: str) -> Circuit:
 def subcircuit(circuit: Circuit, free: set[str]) -> Circuit:
     """Arrays `free` with all that drives them; what they read beside is clamped."""
     terms = {t.name: t for t in circuit.terms.values() if t.target in free}
-    needed = free.union(*(circuit.needs(name) for name in free))
+    needs = circuit.all_needs()
+    needed = free.union(*(needs[name] for name in free))
     arrays = {n: a for n, a in circuit.arrays.items() if n in needed}
     output = circuit.output if circuit.output in free else None
     return replace(circuit, arrays=arrays, terms=terms, output=output).clamped(*(needed - free))
@@ -142,11 +143,12 @@ def acting(circuit: Circuit) -> Circuit:
 def upstream(circuit: Circuit, names: Iterable[str]) -> Circuit:
     """All that these arrays depend on, themselves included."""
     found, todo = set[str](), [name for name in names if not circuit.arrays[name].clamped]
+    needs = circuit.all_needs()
     while todo:
         name = todo.pop()
         if name not in found:
             found.add(name)
-            todo += [n for n in circuit.needs(name) if not circuit.arrays[n].clamped]
+            todo += [n for n in needs[name] if not circuit.arrays[n].clamped]
     return subcircuit(circuit, found)
 
 

@@ -22,7 +22,7 @@ using std::copysign; using std::exp; using std::fabs; using std::fmax; using std
 #define __forceinline__ inline
 #define __shared__ static
 struct Index { unsigned x, y; };
-static Index blockIdx, threadIdx, blockDim = {1, 1}, gridDim;
+static Index blockIdx, threadIdx, blockDim = {1, 1};
 static inline void __syncthreads() {}
 static inline double __shfl_down_sync(unsigned, double, int) { return 0; }
 static inline bool __any_sync(unsigned, bool any) { return any; }
@@ -37,7 +37,6 @@ static inline long long __double_as_longlong(double x) { long long bits; __built
 """
 LAUNCH = """
 extern "C" void launch(unsigned blocks, unsigned lines, {parameters}) {{
-    gridDim = {{blocks, lines}};
     for (blockIdx.y = 0; blockIdx.y < lines; ++blockIdx.y)
         for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x) {kernel}({names});
 }}

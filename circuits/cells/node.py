@@ -47,6 +47,29 @@ if TYPE_CHECKING:
 
 Array = Any
 KNEE = 0.1  # half-width of the rail's knee, as a share of the rail
+CUDA = f"""
+// the laws of node.py; a feedback: its gain K, and `least`, the floor
+__device__ __forceinline__ REAL feedback_ratio(REAL control, REAL gain, REAL least) {{
+    return least + ramp(gain * control - least, least / 2);
+}}
+__device__ __forceinline__ REAL feedback_slope(REAL control, REAL gain, REAL least) {{
+    return gain * ramp_slope(gain * control - least, least / 2);
+}}
+// what a root node's conveyor delivers at most; any other's: γ reach
+__device__ __forceinline__ REAL root_bound(REAL drive, REAL reach, REAL gain, REAL least) {{
+    return drive > 0 ? gain * reach * reach : least * reach;
+}}
+__device__ __forceinline__ REAL delivered(REAL drive, REAL bound) {{ return limit(drive, bound, (REAL){KNEE}); }}
+__device__ __forceinline__ bool saturated(REAL drive, REAL bound) {{ return fabs(drive) > (1 - (REAL){KNEE}) * bound; }}
+__device__ __forceinline__ REAL settled_root(REAL drive, REAL gain, REAL least, REAL standing, REAL offset) {{
+    REAL x = offset + (drive > 0 ? sqrt(drive / gain) : drive / (least + standing));
+    for (int turn = 0; turn < 8; ++turn) {{
+        const REAL gamma = feedback_ratio(x, gain, least) + standing, away = x - offset;
+        x -= (gamma * away - drive) / (gamma + feedback_slope(x, gain, least) * away);
+    }}
+    return x;
+}}
+"""
 
 
 @dataclass(frozen=True)
@@ -189,9 +212,9 @@ class NodeArray:
         """`pull` and `guess` in CUDA, of a node that bends: statements that set rate[q] and slope[q] from x[q], d[q],
         and an expression of d[q] and the value `before` the element."""
         pull = """
-            const REAL gamma = floor_ + ramp(gain * x[q] - floor_, floor_ / 2) + standing, away = x[q] - offset;
+            const REAL gamma = feedback_ratio(x[q], gain, least) + standing, away = x[q] - offset;
             rate[q] = d[q] - gamma * away;
-            slope[q] = gamma + gain * ramp_slope(gain * x[q] - floor_, floor_ / 2) * away;"""
+            slope[q] = gamma + feedback_slope(x[q], gain, least) * away;"""
         return pull, "before"
 
     def guess(self, start: Array, drive: Array) -> Array:

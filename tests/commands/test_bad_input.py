@@ -6,6 +6,7 @@ that nothing is left where an output would have gone.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -24,15 +25,6 @@ from small_models import CONFIG, PROMPT, write_small
 
 import dsmachine as ds
 from dsmachine.commands import main
-
-
-def cupy_answers() -> bool:
-    try:
-        import cupy
-    except ImportError:
-        return False
-    return bool(cupy.cuda.is_available())
-
 
 CMOS45 = Path(ds.__file__).parent / "circuits" / "technologies" / "cmos45.toml"
 Refused = Callable[..., str]
@@ -397,6 +389,7 @@ def test_terminal_without_utf8(small: Path) -> None:
     assert "time constants" in done.stdout
 
 
-@pytest.mark.skipif(cupy_answers(), reason="a GPU is here")
 def test_no_gpu(small: Path, refused: Refused) -> None:
+    if importlib.util.find_spec("cupy"):
+        pytest.skip("CuPy is here: tests/gpu")
     refused("anneal", small, "--prompt", PROMPT, "--device", "cupy", words=("device 'cupy'", "needs CuPy", "numpy"))

@@ -100,9 +100,9 @@ def test_errors_are_of_the_batch_they_were_made_with(fused: Any, tmp_path: Path)
     march.window(0.0, 8 * TAU)
     group, signals, squares = march.follow(march.taken)[0]
     assert isinstance(march.solver, FusedSolver)
-    before = march.solver.errors_of(group.stages, squares, signals.length, march.batch)
+    before = march.solver.errors(group.stages, squares, signals.length, march.batch)
     ds.transient(plan, {"embed": np.stack([one] * 3)}, duration=4 * TAU, settle_bits=0)
-    assert np.array_equal(march.solver.errors_of(group.stages, squares, signals.length, march.batch), before)
+    assert np.array_equal(march.solver.errors(group.stages, squares, signals.length, march.batch), before)
 
 
 def starts(plan: Plan, batch: int) -> dict[str, Array]:
