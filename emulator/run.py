@@ -18,7 +18,7 @@ from ..circuits.errors import Error
 from .backend import Backend
 from .graphs import graph_of, remember, replayable
 from .inputs import batch_size, checked_inputs, starting_values
-from .observers import Aimed, NoiseMeter, Observer
+from .observers import Aimed, NoiseMeter, Observer, Recordable
 from .operating_point import solve_operating_point
 from .plan import Plan, Stage, make_plan
 from .request import TOLERANCE, Request, checked_bits
@@ -201,9 +201,10 @@ def _transient(
     begun: float,
 ) -> Run:
     values = checked_inputs(plan.circuit, plan.backend, inputs)
-    recordable = initial is None and not seen and replayable(plan, request, values)
+    recorded = [observer for observer in seen if isinstance(observer, Recordable)]
+    recordable = initial is None and recorded == seen and replayable(plan, request, values)
     if recordable:
-        replayed = _replayed(plan, request, values, begun)
+        replayed = _replayed(plan, request, values, recorded, begun)
         if replayed:
             return replayed
     aimed = [observer for observer in seen if isinstance(observer, Aimed)]
@@ -231,19 +232,22 @@ def _transient(
     run.statistics |= _said(plan, request, stop) | vars(march.counts) | plan.fabrication | _wall(begun)
     _log(run, march)
     if recordable and run.settled and isinstance(march, March):
-        remember(plan, request, values, march, run.duration)
+        remember(plan, request, values, recorded, march, run.duration)
     return run
 
 
-def _replayed(plan: Plan, request: Request, values: Mapping[str, Any], begun: float) -> Run | None:
+def _replayed(
+    plan: Plan, request: Request, values: Mapping[str, Any], observers: Sequence[Recordable], begun: float
+) -> Run | None:
     """The run by the graph of an earlier one, recorded when it is first wanted; None if there is none, or it does not
     hold for these values."""
-    graph = graph_of(plan, request, values)
+    graph = graph_of(plan, request, values, observers)
     if graph is None or not graph.run(values):
         return None
     taken = graph.taken
     run = Run(plan.circuit, "tran", Volts(plan, graph.ends()), duration=taken.duration)
     run.saturated = graph.saturated
+    run.observed = _named(observers)
     run.settling_time, run.by_array = graph.watch.time, graph.watch.by_array
     cost = copy.deepcopy(vars(taken.counts)) | {"replayed": True}
     run.statistics |= _said(plan, request, taken.duration) | cost | plan.fabrication | _wall(begun)
@@ -276,7 +280,7 @@ def _start(plan: Plan, inputs: Mapping[str, Any], request: Request, initial: Any
 def _watch(plan: Plan, target: Mapping[str, Array], request: Request) -> SettlingWatch | None:
     if request.noisy or request.settle_bits == 0:
         return None
-    return SettlingWatch(target, checked_bits(request.settle_bits), hold=plan.backend.hold)
+    return SettlingWatch(target, checked_bits(request.settle_bits))
 
 
 def _engine(

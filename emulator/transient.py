@@ -150,8 +150,7 @@ class March:
         self.taken.append([])
         for number, group in enumerate(self.plan.groups):
             self._march_group(number, group, begin, length)
-            for name in self.done[number]:
-                del self.pieces[name]
+            self._let_go(number)
         for observer in self.observers:
             observer.window(begin + length)
 
@@ -182,27 +181,35 @@ class March:
             if good:
                 solved.keep(good)
                 self.taken[-1].append(Block(number, solved.begin, each, good))
-                self._accept(group, solved)
                 at += good * span
+                self._accept(group, solved, ends=at == finest)
                 if good == count:
                     most = min(2 * most, self.block[number])
                     level = max(0, level - _doublings(max(errors), self.p))
         self.level[number] = level
 
-    def follow(self, taken: Sequence[Sequence[Block]]) -> list[tuple[Group, Signals, list[Squares]]]:
-        """March by elements that another run took, whatever their errors: those are for the caller to look at."""
+    def follow(self, taken: Sequence[Sequence[Block]]) -> list[tuple[Block, list[Squares]]]:
+        """March by elements that another run took, whatever their errors: those are for the caller to look at. The
+        observers are told of no window's end but the last."""
         found = []
         for window in taken:
             self.pieces = {stage.name: [] for stage in self.plan.stages}
-            for block in window:
-                group = self.plan.groups[block.group]
+            for block, after in zip(window, [*window[1:], None], strict=True):
+                group, ends = self.plan.groups[block.group], after is None or after.group != block.group
                 signals = Signals(self, block.begin, block.length, block.count)
                 squares = [self._solve(stage, signals) for stage in group.stages]
-                found.append((group, signals, squares))
-                self._accept(group, signals)
+                found.append((block, squares))
+                self._accept(group, signals, ends=ends and window is taken[-1])
+                if ends:
+                    self._let_go(block.group)
         return found
 
-    def _accept(self, group: Group, signals: Signals) -> None:
+    def _let_go(self, number: int) -> None:
+        """Of what no group after this one reads, in the present window."""
+        for name in self.done[number]:
+            del self.pieces[name]
+
+    def _accept(self, group: Group, signals: Signals, *, ends: bool) -> None:
         initial = {s.name: self.x[s.name] for s in group.stages}
         for stage in group.stages:
             name, points = stage.name, signals.known[stage.name]
@@ -214,8 +221,9 @@ class March:
         if self.observers:
             length = signals.count * signals.length
             shown = Element(
-                group, signals.begin, length, signals.times, _Shown(signals), initial, self.collocation, signals.count
-            )
+                group, signals.begin, length, signals.times, _Shown(signals), initial, self.collocation, signals.count,
+                ends,
+            )  # fmt: skip
             for observer in self.observers:
                 observer.element(shown)
 

@@ -6,18 +6,12 @@ from typing import Any
 
 from .kernels import head
 
-EACH = 4  # nodes that a thread looks at
-
 WATCH = r"""
-#define LINES 128
-// The largest of numbers that are not negative, whose bits ascend too, into *most, which began as 0; what is no number
-// counts as beyond all. take_most: of a warp, all of it in one place
+// Raise *most to a number that is not negative, whose bits ascend too; take_most: to the largest of a warp
 __device__ __forceinline__ void take_own(REAL value, REAL* most) {
-    if (value != value) value = (REAL)1e30;
     if (REAL_AS_BITS(value) > *(volatile BITS*)most) atomicMax((BITS*)most, REAL_AS_BITS(value));
 }
 __device__ __forceinline__ void take_most(REAL value, REAL* most) {
-    if (value != value) value = (REAL)1e30;
 #if SINGLE && __CUDA_ARCH__ >= 800
     value = __int_as_float(__reduce_max_sync(0xffffffffu, __float_as_int(value)));
 #else
@@ -26,78 +20,57 @@ __device__ __forceinline__ void take_most(REAL value, REAL* most) {
     if ((threadIdx.x & 31) == 0) take_own(value, most);
 }
 
-// max |values − target| per over nodes, for each point and sample: out (points, samples)
-extern "C" __global__ void farthest(
-    const long long size, const long long row, const int points, const REAL* values, const REAL* target,
-    const REAL* per, const long long per_sample, const long long per_node, REAL* out)
+// The last place, in lengths of an element from the first one's start, at which |x - aim| share > 1; -1: nowhere. What
+// is no number is outside. dense: (P, PLACES, P + 1) from start and points to places from one point to the next
+__device__ __forceinline__ REAL last_place(
+    const int count, const long long size, const REAL* initial, const REAL* points, const REAL aim, const REAL share,
+    const REAL* nodes, const REAL* dense)
 {
-    // a block looks at EACH nodes a thread of one sample, blockIdx.y, and keeps its own maxima until the end
-    __shared__ REAL most[LINES];
-    const long long samples = size / row, sample = blockIdx.y;
-    const long long first = blockIdx.x * (long long)blockDim.x * EACH + threadIdx.x;
-    REAL aim[EACH], share[EACH];
+    for (int k = count - 1; k >= 0; --k) {
+        REAL x[P + 1];
+        x[0] = k ? points[((long long)k * P - 1) * size] : *initial;
 #pragma unroll
-    for (int n = 0; n < EACH; ++n) {
-        const long long i = first + n * (long long)blockDim.x;
-        aim[n] = i < row ? target[sample * row + i] : (REAL)0;
-        share[n] = i < row ? per[sample * per_sample + i * per_node] : (REAL)0;
-    }
-    for (int begin = 0; begin < points; begin += LINES) {
-        const int lines = points - begin < LINES ? points - begin : LINES;
-        for (int k = threadIdx.x; k < lines; k += blockDim.x) most[k] = 0;
-        __syncthreads();
-        for (int k = 0; k < lines; ++k) {
-            const REAL* line = values + (begin + k) * size + sample * row;
-            REAL away = 0;
+        for (int q = 0; q < P; ++q) x[q + 1] = points[((long long)k * P + q) * size];
+        int last = -1;
 #pragma unroll
-            for (int n = 0; n < EACH; ++n) {
-                const long long i = first + n * (long long)blockDim.x;
-                const REAL off = i < row ? fabs(line[i] - aim[n]) * share[n] : (REAL)0;
-                away = off <= away ? away : off;  // what is no number stays
-            }
-            take_most(away, most + k);
+        for (int q = 0; q <= P; ++q) last = fabs(x[q] - aim) * share <= 1 ? last : q;
+        if (last < 0) continue;
+        if (last == P) return (REAL)(k + 1);
+        const REAL *weights = dense + last * PLACES * (P + 1), begin = nodes[last], gap = nodes[last + 1] - begin;
+        for (int place = PLACES - 1; place > 0; --place) {
+            REAL value = 0;
+#pragma unroll
+            for (int q = 0; q <= P; ++q) value += weights[place * (P + 1) + q] * x[q];
+            if (!(fabs(value - aim) * share <= 1)) return k + begin + gap * place / (PLACES - 1);
         }
-        __syncthreads();
-        for (int k = threadIdx.x; k < lines; k += blockDim.x) take_own(most[k], out + (begin + k) * samples + sample);
-        __syncthreads();
+        return k + begin;
     }
+    return -1;
 }
 
-// The same of polynomials at `count` places between two points, for nodes of one sample that are further than 1 away
-// at the first of them: out (cases, count). A case is a line of the table: nodes, start, points, step from one point to
-// the next, weights (count, P + 1), target, per and its step
-extern "C" __global__ void farthest_between(const int count, const long long* table, REAL* out)
+// Raise last[sample] to the latest time at which any node of a sample, blockIdx.y, is outside. Elements of `length`
+// begin at `begin`; all are outside at their end, if last[sample] is that already
+extern "C" __global__ void outside(
+    const long long size, const long long row, const int count, const REAL begin, const REAL length,
+    const REAL* initial, const REAL* points, const REAL* target, const REAL* per, const long long per_sample,
+    const long long per_node, const REAL* nodes, const REAL* dense, REAL* last)
 {
-    const long long* line = table + 8 * blockIdx.y;
-    const long long row = line[0], step = line[3], i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
-    if (blockIdx.x * (long long)blockDim.x >= row) return;
-    const long long j = i < row ? i : 0;
-    const REAL *start = (const REAL*)line[1], *points = (const REAL*)line[2], *weights = (const REAL*)line[4];
-    REAL x[P + 1];
-    x[0] = start[j];
-#pragma unroll
-    for (int q = 0; q < P; ++q) x[q + 1] = points[q * step + j];
-    const REAL aim = ((const REAL*)line[5])[j];
-    const REAL share = i < row ? ((const REAL*)line[6])[j * line[7]] : (REAL)0;
-    bool late = false;
-    for (int k = 0; k < count; ++k) {
-        REAL value = 0;
-#pragma unroll
-        for (int q = 0; q <= P; ++q) value += weights[k * (P + 1) + q] * x[q];
-        const REAL away = fabs(value - aim) * share;
-        if (k == 0) {
-            late = !(away <= 1);
-            if (!__any_sync(0xffffffffu, late)) return;
-        }
-        take_most(late ? away : (REAL)0, out + blockIdx.y * count + k);
-    }
+    const long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x, sample = blockIdx.y;
+    const REAL end = begin + length * count;
+    if (!__any_sync(0xffffffffu, *(volatile REAL*)(last + sample) < end)) return;
+    const bool here = i < row;
+    const long long j = sample * row + (here ? i : 0);
+    const REAL share = here ? per[sample * per_sample + i * per_node] : (REAL)0;
+    const REAL place = last_place(count, size, initial + j, points + j, target[j], share, nodes, dense);
+    const REAL time = !here || place < 0 ? (REAL)0 : place >= count ? end : begin + length * place;
+    take_most(time, last + sample);
 }
 
-// max |dx/ds| scale / (γ pace) per over nodes at the end of an element, s from 0 to 1 in it: out (1)
+// Raise *speed to max |dx/ds| scale / (γ pace) per over nodes at the end of an element, s from 0 to 1 in it
 extern "C" __global__ void fastest(
     const long long size, const long long row, const REAL least, const REAL scale, const REAL* start,
     const REAL* points, const REAL* control, const long long inner, const long long* table, const REAL* weights,
-    const REAL* per, const long long per_sample, const long long per_node, REAL* out)
+    const REAL* per, const long long per_sample, const long long per_node, REAL* speed)
 {
     const long long at = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     const bool here = at < size;
@@ -113,11 +86,12 @@ extern "C" __global__ void fastest(
     const REAL feedback = from.feedback(node, 0, j);
 #endif
     const REAL away = fabs(slope) * scale / ((feedback + node.standing) * node.pace);
-    take_most(here ? away * per[(j / row) * per_sample + i * per_node] : (REAL)0, out);
+    const REAL moves = away * per[(j / row) * per_sample + i * per_node];
+    take_most(!here ? (REAL)0 : moves == moves ? moves : (REAL)1e30, speed);
 }
 """
 
 
-def watch_source(dtype: Any, points: int, law: int) -> str:
-    """Source of `farthest`, `farthest_between` and `fastest`."""
-    return head(dtype, law) + f"#define P {points}\n#define EACH {EACH}\n" + WATCH
+def watch_source(dtype: Any, points: int, law: int, places: int) -> str:
+    """Source of `outside` and `fastest`. places: between two points, where the last time outside is looked for."""
+    return head(dtype, law) + f"#define P {points}\n#define PLACES {places}\n" + WATCH
