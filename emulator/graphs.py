@@ -78,13 +78,13 @@ class Graph:
         self.watch = SettlingWatch({stage.name: x[stage.name] for stage in stages}, checked_bits(request.settle_bits))
         self.march = March(
             self.plan, self._inputs, start, points=request.collocation_points, tolerance=request.local_tolerance,
-            observers=[self.watch, *map(_Again, self.observers)],
+            observers=[_Again(observer) for observer in self.observers], watch=self.watch,
         )  # fmt: skip
         self._solved = self.march.follow(self.taken.windows)
         self._ends = xp.empty(sum(value.size for value in self.march.x.values()), dtype)
         for part, value in zip(self._split(self._ends), self.march.x.values(), strict=True):
             part[...] = value
-        self._bases = list({id(q.base): q.base for _, squares in self._solved for q in squares}.values())
+        self._bases = list({id(q.numbers.base): q.numbers.base for _, found in self._solved for q in found}.values())
 
     def run(self, values: Mapping[str, Array]) -> bool:
         """Replay with other values. False if an element's error is beyond the tolerance, or it does not end at rest."""
@@ -93,6 +93,7 @@ class Graph:
         self.plan.backend.xp.cuda.get_current_stream().synchronize()
         self._graph.launch(self._stream)
         self._stream.synchronize()
+        self.watch.restart()
         if not self._holds(Blocks(self.plan.backend, self._bases)):
             return False
         for observer in (self.watch, *self.observers):
@@ -109,13 +110,16 @@ class Graph:
         return dict(zip(self.march.x, self._split(self._ends.copy()), strict=True))
 
     def _holds(self, found: Blocks) -> bool:
+        """Look at what was found of every element, and show it to the watch. False if an error is too large."""
         assert self.march.tolerance is not None
-        for block, squares in self._solved:
-            values = [found.of(each) for each in squares]
+        ended: dict[int, Block] = {block.group: block for block, _ in self._solved}
+        for block, each in self._solved:
             stages = self.plan.groups[block.group].stages
-            errors = self.march.solver.errors(stages, values, block.length, self.march.batch)
-            if float(errors.max()) > MARGIN * self.march.tolerance:
+            looks = self.march.solver.looks(stages, each, block.count, self.march.batch, found.of)
+            if float(self.march.solver.errors(stages, looks, block.length).max()) > MARGIN * self.march.tolerance:
                 return False
+            seen = {s.name: look.seen for s, look in zip(stages, looks, strict=True) if look.seen is not None}
+            self.watch.saw(seen, block.begin, block.length, ends=ended[block.group] is block)
         return True
 
     @property

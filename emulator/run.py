@@ -221,8 +221,8 @@ def _transient(
     stop = _stop(plan, request)
     watch = _watch(plan, target, request)
     meter = NoiseMeter(target, stop / 2) if request.noisy else None
-    seen += [own for own in (watch, meter) if own]
-    march = _engine(plan, values, start, target, seen, request)
+    seen += [meter] if meter else []
+    march = _engine(plan, values, start, target, seen, watch, request)
     run.duration = _march(plan, march, watch, values, stop, request)
     run.outputs = Volts(plan, march.x)
     if watch:
@@ -289,14 +289,17 @@ def _engine(
     start: Mapping[str, Array],
     target: Mapping[str, Array],
     seen: list[Observer],
+    watch: SettlingWatch | None,
     request: Request,
 ) -> March | Stepper:
     """The engine that the request needs, at the start."""
     if request.engine == "elements":
         tolerance = None if request.elements is not None else request.local_tolerance
-        return March(plan, values, start, points=request.collocation_points, tolerance=tolerance, observers=seen)
+        points = request.collocation_points
+        return March(plan, values, start, points=points, tolerance=tolerance, observers=seen, watch=watch)
     noise = Noise(request.noise, request.noise_seed) if request.noisy else None
     step = (request.step or 0.25) * shortest_time_constant(plan, target)
+    seen = [*seen, watch] if watch else seen
     return Stepper(plan, values, start, step=step, noise=noise, observers=seen)
 
 

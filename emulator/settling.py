@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from .gauge import gauge
+from .gauge import Gauge
 from .observers import Element
-from .plan import Plan
+from .plan import Plan, Stage
+from .solver import Aim
 
 Array = Any
 
@@ -34,38 +35,49 @@ class SettlingWatch:
         self._time = 0.0
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
-        self._backend, self._gauge = plan.backend, gauge(plan)
+        self._backend, self._gauge = plan.backend, Gauge(plan.backend)
         self._stages = {stage.name: stage for stage in plan.stages}
-        self._per = {
-            name: self._inverse_band(name == plan.circuit.output, self.target[name], stage.per_full_scale)
-            for name, stage in self._stages.items()
-        }
-        batch = max((len(target) for target in self.target.values()), default=1)
-        # of each array: the last time outside of each sample, 0 of one that never was; then its speed
-        self._found = self._gauge.zeros(len(self._stages), batch + 1)
-        self._rows = {name: (row[:-1], row[-1:]) for name, row in zip(self._stages, self._found, strict=True)}
-        self.last = {name: np.zeros(batch) for name in self._stages}
+        self.aims = {name: self._aim(stage, name == plan.circuit.output) for name, stage in self._stages.items()}
+        self.restart()
 
-    def _inverse_band(self, output: bool, target: Array, per_full_scale: Array) -> Array:
-        """1 / allowed deviation of each node: full scale, and for the output also the row's logit range."""
-        xp = self._backend.xp
-        per = per_full_scale / self.band
-        if not output:
-            return per
-        spread = abs(target - target.mean(axis=-1, keepdims=True)).max(axis=-1, keepdims=True)
-        return xp.maximum(per, 1 / (self.band * xp.maximum(spread, 1e-30)))
+    def restart(self) -> None:
+        """Forget what was seen."""
+        batch = max((len(target) for target in self.target.values()), default=1)
+        self.last = {name: np.zeros(batch) for name in self._stages}
+        self._speed = {name: np.zeros(1) for name in self._stages}
+
+    def _aim(self, stage: Stage, output: bool) -> Aim:
+        """Allowed deviation of each node: full scale, and for the output also the row's logit range."""
+        xp, target = self._backend.xp, self.target[stage.name]
+        per = stage.per_full_scale / self.band
+        if output:
+            spread = abs(target - target.mean(axis=-1, keepdims=True)).max(axis=-1, keepdims=True)
+            per = xp.maximum(per, 1 / (self.band * xp.maximum(spread, 1e-30)))
+        if per.size > 1:
+            per = self._backend.spread(per, target.shape[-per.ndim :] if per.ndim < target.ndim else target.shape)
+        return Aim(xp.ascontiguousarray(target), per)
 
     def element(self, element: Element) -> None:
+        if element.seen is not None:
+            self.saw(element.seen, element.start, element.length / element.count, ends=element.ends)
+            return
         for name in element.initial:
-            self._gauge.look(self._stages[name], element, self.target[name], self._per[name], *self._rows[name])
+            self._gauge.look(self._stages[name], element, self.aims[name], self.last[name], self._speed[name])
+
+    def saw(self, seen: Mapping[str, Array], begin: float, length: float, *, ends: bool) -> None:
+        """Take over what a solver has seen (`Look.seen`) of some arrays in elements of `length` from `begin` on; ends:
+        whether their group's window ends with them."""
+        for name, rows in seen.items():
+            begins, places = begin + length * np.arange(len(rows))[:, None], rows[:, :-1]
+            times = np.where(places > 0, begins + length * (places - 1), 0.0)
+            self.last[name] = np.maximum(self.last[name], times.max(axis=0))
+            if ends:
+                self._speed[name] = rows[-1, -1:]
 
     def window(self, time: float) -> None:
-        self._time = time * (1 - 1e-6)  # what is outside now may be a rounding before `time`
-        found = self._backend.host(self._found).astype(float)
-        self._found[:, -1] = 0
-        self.last = dict(zip(self._stages, found[:, :-1], strict=True))
+        self._time = time * (1 - 1e-9)  # what is outside now may be a rounding before `time`
         inside = all((last < self._time).all() for last in self.last.values())
-        self._at_rest = inside and bool((found[:, -1] <= 1).all())
+        self._at_rest = inside and all(float(speed[0]) <= 1 for speed in self._speed.values())
 
     @property
     def settled(self) -> bool:

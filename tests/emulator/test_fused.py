@@ -87,12 +87,17 @@ def test_errors_are_of_the_batch_they_were_made_with(fused: Any, tmp_path: Path)
     values = checked_inputs(circuit, plan.backend, {"embed": one})
     march = March(plan, values, starts(plan, 1), points=6, tolerance=1e-3, observers=[])
     march.window(0.0, 8 * TAU)
-    block, squares = march.follow(march.taken)[0]
+    block, found = march.follow(march.taken)[0]
     assert isinstance(march.solver, FusedSolver)
     stages = plan.groups[block.group].stages
-    before = march.solver.errors(stages, squares, block.length, march.batch)
+
+    def errors() -> Array:
+        looks = march.solver.looks(stages, found, block.count, march.batch)
+        return march.solver.errors(stages, looks, block.length)
+
+    before = errors()
     ds.transient(plan, {"embed": np.stack([one] * 3)}, duration=4 * TAU, settle_bits=0)
-    assert np.array_equal(march.solver.errors(stages, squares, block.length, march.batch), before)
+    assert np.array_equal(errors(), before)
 
 
 def starts(plan: Plan, batch: int) -> dict[str, Array]:
