@@ -14,7 +14,7 @@ from .collocation import Collocation
 from .plan import Plan, Stage, summed
 from .pool import Pool
 from .radau import between, knots, propagator, radau, steps, tail
-from .solver import Aim, Fetch, Found, Look, Solver, estimated
+from .solver import Aim, Aims, Found, Solver, estimated
 
 Array = Any
 NOTHING = np.uint64(0)
@@ -141,8 +141,46 @@ def fused_stages(plan: Plan) -> dict[str, FusedStage]:
     return plan.kernels
 
 
+class FusedFound(Found):
+    """As `Found`, on the device until it is fetched; numbers: a row an array, sums of squares (2 + p, count) where
+    errors are estimated, then what is seen (count, batch + 1) where there are aims."""
+
+    def __init__(
+        self,
+        solver: FusedSolver,
+        stages: Sequence[Stage],
+        length: float,
+        count: int,
+        batch: int,
+        squares: int,
+        seen: int,
+    ) -> None:
+        super().__init__(solver.p, length, count)
+        self.numbers = solver.pool.take(len(stages) * (squares + seen)).reshape(len(stages), squares + seen)
+        self.squares, self._host, self._row = squares, solver.backend.host, 0
+        fused = [solver.stages[stage.name] for stage in stages]
+        self._nodes, self._tau = np.array([(batch * each.nodes, each.tau) for each in fused]).T[:, :, None, None]
+
+    def place(self, address: int) -> tuple[int, int]:
+        """Where the next array's squares and what is seen of it go, 0 where nothing is asked for."""
+        begin = address + self._row * self.numbers.shape[1] * 8
+        self._row += 1
+        seen = self.squares < self.numbers.shape[1]
+        return (begin if self.squares else 0), (begin + 8 * self.squares if seen else 0)
+
+    def fetch(self, host: Array | None = None) -> None:
+        if not self.numbers.size:
+            return
+        count, host = len(self.worst), self._host(self.numbers) if host is None else host
+        if self.squares:
+            mean = host[:, : self.squares].reshape(len(host), -1, count) / self._nodes
+            self.worst = estimated(self._p, mean, self._length / self._tau[:, 0]).max(axis=0)
+        if self.squares < host.shape[1]:
+            self.seen = host[:, self.squares :].reshape(len(host), count, -1)
+
+
 class FusedSolver(Solver):
-    """As `Solver`; errors are looked at once a group."""
+    """As `Solver`; what is found is looked at once a group."""
 
     prompt = False
 
@@ -157,29 +195,31 @@ class FusedSolver(Solver):
         self._smalls: dict[tuple[float | None, float | None], Array] = {}
         self.pool = Pool(self.backend, np.float64)
 
+    def found(
+        self, stages: Sequence[Stage], length: float, count: int, batch: int, *, estimate: bool, aims: Aims
+    ) -> FusedFound:
+        squares, seen = (2 + self.p) * count if estimate else 0, count * (batch + 1) if aims else 0
+        return FusedFound(self, stages, length, count, batch, squares, seen)
+
     def solve(
-        self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, *, estimate: bool,
-        aim: Aim | None = None, ends: bool = False,
-    ) -> tuple[Array, Found | None]:  # fmt: skip
+        self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, found: Found, *,
+        estimate: bool, aim: Aim | None = None, ends: bool = False,
+    ) -> Array:  # fmt: skip
         xp, fused = self.backend.xp, self.stages[stage.name]
-        size, batch = start.size, len(start)
-        ratio, real = length / fused.tau, start.dtype.type
+        assert isinstance(found, FusedFound)
+        size, ratio, real = start.size, length / fused.tau, start.dtype.type
         constant = (ratio, stage.constant) if fused.law == 0 else (None, None)
         out = xp.empty((count * self.p, *start.shape), start.dtype)
-        squares = (2 + self.p) * count if estimate else 0
-        wanted = squares + (count * (batch + 1) if aim else 0)
-        found = self.pool.take(wanted) if wanted else None
-        where = 0 if found is None else self.backend.address(found)
-        drives, held = fused.drives(signals, batch)
-        start = xp.ascontiguousarray(start)
+        squares, seen = found.place(self.backend.address(found.numbers))
+        drives, held = fused.drives(signals, len(start))
         arguments = (
-            np.int32(size), np.int32(size // batch), np.int32(count), real(ratio), real(fused.least), start, drives,
-            fused.table, self._small(*constant), out, np.uint64(where if estimate else 0),
-            self._aim(aim, ends, where + 8 * squares),
+            np.int32(size), np.int32(size // len(start)), np.int32(count), real(ratio), real(fused.least),
+            xp.ascontiguousarray(start), drives, fused.table, self._small(*constant), out, np.uint64(squares),
+            self._aim(aim, ends, seen),
         )  # fmt: skip
         self.kernels[stage.name](blocks(size), (kernels.THREADS,), arguments)
         del held
-        return out, None if found is None else Found(found, squares)
+        return out
 
     def _aim(self, aim: Aim | None, ends: bool, found: int) -> Array:
         """The kernel's `Aim`."""
@@ -195,24 +235,6 @@ class FusedSolver(Solver):
             values = _matrices(self.p, ratio, gamma).astype(self.backend.dtype)
             self._smalls[ratio, gamma] = values.view(np.dtype([("at", values.dtype, len(values))]))
         return self._smalls[ratio, gamma]
-
-    def looks(
-        self, stages: Sequence[Stage], found: Sequence[Found], count: int, batch: int, fetch: Fetch | None = None
-    ) -> list[Look]:
-        numbers = [each.numbers for each in found]
-        looks = []
-        for stage, each, host in zip(
-            stages, found, self.backend.fetched(numbers) if fetch is None else map(fetch, numbers), strict=True
-        ):
-            mean = host[: each.squares].reshape(-1, count) / (batch * self.stages[stage.name].nodes)
-            seen = host[each.squares :].reshape(count, -1)
-            looks.append(Look(mean, seen if seen.size else None))
-        return looks
-
-    def errors(self, stages: Sequence[Stage], looks: Sequence[Look], length: float) -> Array:
-        mean = np.stack([each.squares for each in looks])
-        tau = np.array([[self.stages[stage.name].tau] for stage in stages])
-        return estimated(self.p, mean, length / tau)
 
 
 class FusedRest:

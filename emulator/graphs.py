@@ -85,7 +85,7 @@ class Graph:
         self._ends = xp.empty(sum(value.size for value in self.march.x.values()), dtype)
         for part, value in zip(self._split(self._ends), self.march.x.values(), strict=True):
             part[...] = value
-        self._bases = list({id(q.numbers.base): q.numbers.base for _, found in self._solved for q in found}.values())
+        self._bases = list({id(f.numbers.base): f.numbers.base for _, f in self._solved}.values())
 
     def run(self, values: Mapping[str, Array]) -> bool:
         """Replay with other values. False if an element's error is beyond the tolerance, or it does not end at rest."""
@@ -110,17 +110,16 @@ class Graph:
         """Where every array ended, logical values (batch, *shape)."""
         return dict(zip(self.march.x, self._split(self._ends.copy()), strict=True))
 
-    def _holds(self, found: Blocks) -> bool:
+    def _holds(self, host: Blocks) -> bool:
         """Look at what was found of every element, and show it to the watch. False if an error is too large."""
         assert self.march.tolerance is not None
         ended: dict[int, Block] = {block.group: block for block, _ in self._solved}
-        for block, each in self._solved:
-            stages = self.plan.groups[block.group].stages
-            looks = self.march.solver.looks(stages, each, block.count, self.march.batch, found.of)
-            if float(self.march.solver.errors(stages, looks, block.length).max()) > MARGIN * self.march.tolerance:
+        for block, found in self._solved:
+            found.fetch(host.of(found.numbers))
+            if found.worst.max() > MARGIN * self.march.tolerance:
                 return False
-            seen = {s.name: look.seen for s, look in zip(stages, looks, strict=True) if look.seen is not None}
-            self.watch.saw(seen, block.begin, block.length, ends=ended[block.group] is block)
+            group, ends = self.plan.groups[block.group], ended[block.group] is block
+            self.watch.saw(group, found.seen, block.begin, block.length, ends=ends)
         return True
 
     @property

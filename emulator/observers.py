@@ -30,7 +30,7 @@ class Element:
 
     start, length [s] of all together; times (T,) of their points, T = count·p; values: any array the group reads or
     holds, (T, batch, *shape); initial: the group's own arrays at the start, (batch, *shape). ends: whether the group's
-    window ends with them; seen: `Look.seen` of own arrays, where the solver has watched them.
+    window ends with them; seen: `Found.seen`, where the solver has watched them.
     """
 
     group: Group
@@ -42,7 +42,7 @@ class Element:
     collocation: Collocation
     count: int = 1
     ends: bool = False
-    seen: Mapping[str, Array] | None = None
+    seen: Array | None = None
 
     @property
     def flat(self) -> Mapping[str, Array]:

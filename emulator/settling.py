@@ -15,7 +15,7 @@ import numpy as np
 
 from .gauge import Gauge
 from .observers import Element
-from .plan import Plan, Stage
+from .plan import Group, Plan, Stage
 from .solver import Aim
 
 Array = Any
@@ -31,8 +31,8 @@ class SettlingWatch:
     def __init__(self, plan: Plan, target: Mapping[str, Array], bits: float) -> None:
         self.target, self.bands = target, 2.0**bits
         self._backend, self._gauge = plan.backend, Gauge(plan.backend)
-        self._stages = {stage.name: stage for stage in plan.stages}
-        self.aims = {name: self._aim(stage, name == plan.circuit.output) for name, stage in self._stages.items()}
+        self._row = {stage.name: k for k, stage in enumerate(plan.stages)}
+        self.aims = {stage.name: self._aim(stage, stage.name == plan.circuit.output) for stage in plan.stages}
         self.restart()
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
@@ -42,8 +42,8 @@ class SettlingWatch:
         """Forget what was seen."""
         self._at_rest, self._time = False, 0.0
         batch = max((len(target) for target in self.target.values()), default=1)
-        self.last = {name: np.zeros(batch) for name in self._stages}
-        self._speed = {name: np.zeros(1) for name in self._stages}
+        # of each array: the last time outside of each sample, 0 of one that never was; how fast it is
+        self._last, self._speed = np.zeros((len(self._row), batch)), np.zeros(len(self._row))
 
     def _aim(self, stage: Stage, output: bool) -> Aim:
         """Allowed deviation of each node: full scale, and for the output also the row's logit range."""
@@ -58,25 +58,27 @@ class SettlingWatch:
 
     def element(self, element: Element) -> None:
         if element.seen is not None:
-            self.saw(element.seen, element.start, element.length / element.count, ends=element.ends)
+            self.saw(element.group, element.seen, element.start, element.length / element.count, ends=element.ends)
             return
-        for name in element.initial:
-            self._gauge.look(self._stages[name], element, self.aims[name], self.last[name], self._speed[name])
+        for stage in element.group.stages:
+            k = self._row[stage.name]
+            found = self._last[k], self._speed[k : k + 1]
+            self._gauge.look(stage, element, self.aims[stage.name], *found)
 
-    def saw(self, seen: Mapping[str, Array], begin: float, length: float, *, ends: bool) -> None:
-        """Take over what a solver has seen (`Look.seen`) of some arrays in elements of `length` from `begin` on; ends:
-        whether their group's window ends with them."""
-        for name, rows in seen.items():
-            begins, places = begin + length * np.arange(len(rows))[:, None], rows[:, :-1]
-            times = np.where(places > 0, begins + length * (places - 1), 0.0)
-            self.last[name] = np.maximum(self.last[name], times.max(axis=0))
-            if ends:
-                self._speed[name] = rows[-1, -1:]
+    def saw(self, group: Group, seen: Array, begin: float, length: float, *, ends: bool) -> None:
+        """Take over what a solver has seen (`Found.seen`) in elements of `length` from `begin` on; ends: whether the
+        group's window ends with them."""
+        first = self._row[group.stages[0].name]
+        rows = slice(first, first + len(group.stages))
+        begins, places = begin + length * np.arange(seen.shape[1])[:, None], seen[:, :, :-1]
+        times = np.where(places > 0, begins + length * (places - 1), 0.0)
+        self._last[rows] = np.maximum(self._last[rows], times.max(axis=1))
+        if ends:
+            self._speed[rows] = seen[:, -1, -1]
 
     def window(self, time: float) -> None:
         self._time = time * (1 - 1e-9)  # what is outside now may be a rounding before `time`
-        inside = all((last < self._time).all() for last in self.last.values())
-        self._at_rest = inside and all(float(speed[0]) <= 1 for speed in self._speed.values())
+        self._at_rest = bool((self._last < self._time).all() and (self._speed <= 1).all())
 
     @property
     def settled(self) -> bool:
@@ -86,10 +88,10 @@ class SettlingWatch:
     @property
     def time(self) -> Array:
         """Settling time [s] of each sample, (batch,); nan where an array is still outside."""
-        worst = np.max(list(self.last.values()), axis=0)
+        worst = self._last.max(axis=0)
         return np.where(worst < self._time, worst, math.nan)
 
     @property
     def by_array(self) -> dict[str, float]:
         """Settling time [s] of each array, worst sample."""
-        return {name: float(last.max()) for name, last in self.last.items()}
+        return {name: float(last.max()) for name, last in zip(self._row, self._last, strict=True)}

@@ -9,9 +9,9 @@ would be; a root node adds what the points do not see of its own feedback. All a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,25 +21,29 @@ from .plan import Plan, Stage
 from .radau import between
 
 Array = Any
-Fetch = Callable[[Array], Array]
 
 
-class Found(NamedTuple):
-    """What a solver finds out beside the polynomials, still on the device; the first `squares` of the numbers are mean
-    (on a GPU sums of) squares over an array's nodes, (2, count): of the two highest Legendre terms; a root's, (2 + p,
-    count), with what is missed in the gap before each point."""
+class Found:
+    """What is found out beside the polynomials while arrays are solved in `count` elements of `length` seconds.
 
-    numbers: Array
-    squares: int
+    worst (count,): estimated rms error of the worst array so far, share of full scale. seen (arrays, count, batch + 1),
+    on a GPU where there are aims: of each array, element and sample the last place outside the band, 1 at its start to
+    2 at its end, 0 nowhere; then the largest |C dv/dt|/g at its end, in bands, of the last one if it ends a window.
+    """
 
+    numbers: Array  # on a device
+    seen: Array | None = None
 
-class Look(NamedTuple):
-    """The same on the host. squares: mean squares (…, count); seen (count, batch + 1), where the solver was given an
-    `Aim`: of each element and sample the last place outside the band, 1 at its start to 2 at its end, 0 nowhere; then
-    the largest |C dv/dt|/g at its end, in bands, of the last one if it ends a window."""
+    def __init__(self, p: int, length: float, count: int) -> None:
+        self._p, self._length, self.worst = p, length, np.zeros(count)
 
-    squares: Array
-    seen: Array | None
+    def add(self, stage: Stage, squares: Array) -> None:
+        """Mean squares over an array's nodes, on the host, (2, count): of the two highest Legendre terms; a root's,
+        (2 + p, count), with what is missed in the gap before each point."""
+        self.worst = np.maximum(self.worst, estimated(self._p, squares, self._length / stage.node.time_constant))
+
+    def fetch(self, host: Array | None = None) -> None:
+        """Bring what is still on the device to the host, unless it is given."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,9 @@ class Aim:
         return (self.target[0].size if self.per.shape == self.target.shape else 0), 1
 
 
+Aims = Mapping[str, Aim]
+
+
 class Solver:
     """Array operations of any module, one after another."""
 
@@ -67,29 +74,23 @@ class Solver:
     def __init__(self, plan: Plan, collocation: Collocation) -> None:
         self.backend, self.collocation, self.p = plan.backend, collocation, collocation.p
 
+    def found(
+        self, stages: Sequence[Stage], length: float, count: int, batch: int, *, estimate: bool, aims: Aims
+    ) -> Found:
+        """Where `solve` notes what it finds of some arrays, one after another: errors, if asked to `estimate`, and how
+        far from its aim an array is."""
+        return Found(self.p, length, count)
+
     def solve(
-        self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, *, estimate: bool,
-        aim: Aim | None = None, ends: bool = False,
-    ) -> tuple[Array, Found | None]:  # fmt: skip
-        """Polynomials (count·p, batch, *shape) of one array in `count` elements of `length` seconds, and what is found
-        if an error is to be estimated or, on a GPU, an aim is watched. signals: what the array reads, at the points;
-        ends: whether a window ends with them."""
+        self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, found: Found, *,
+        estimate: bool, aim: Aim | None = None, ends: bool = False,
+    ) -> Array:  # fmt: skip
+        """Polynomials (count·p, batch, *shape) of one array in `count` elements of `length` seconds. signals: what the
+        array reads, at the points; ends: whether a window ends with them."""
         points = self._points(stage, start, signals, length, count)
-        if not estimate:
-            return points, None
-        squares = self._squares(stage, start, points, count)
-        return points, Found(squares, squares.size)
-
-    def looks(
-        self, stages: Sequence[Stage], found: Sequence[Found], count: int, batch: int, fetch: Fetch | None = None
-    ) -> list[Look]:
-        """What was found of some arrays in `count` elements, on the host. fetch: brings numbers there."""
-        return [Look((fetch or self.backend.host)(each.numbers), None) for each in found]
-
-    def errors(self, stages: Sequence[Stage], looks: Sequence[Look], length: float) -> Array:
-        """Estimated rms error of each element of some arrays, share of full scale: (arrays, count)."""
-        rows = zip(stages, looks, strict=True)
-        return np.stack([estimated(self.p, look.squares, length / stage.node.time_constant) for stage, look in rows])
+        if estimate:
+            found.add(stage, self.backend.host(self._squares(stage, start, points, count)))
+        return points
 
     def _points(self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int) -> Array:
         node, at = stage.node, self.collocation

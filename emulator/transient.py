@@ -68,7 +68,7 @@ class Signals(Mapping[str, Array]):
         self.times = (starts + length * at).reshape(-1)
         self.inside = (starts + length * np.minimum(at, 1 - 1e-9)).reshape(-1)  # before a jump at the end
         self.known: dict[str, Array] = {}
-        self.seen: dict[str, Array] = {}
+        self.seen: Array | None = None
 
     def __getitem__(self, name: str) -> Array:
         if name not in self.known:
@@ -88,7 +88,7 @@ class Signals(Mapping[str, Array]):
         self.ends = self.ends and count == self.count
         self.count, self.times = count, self.times[:points]
         self.known = {name: values[:points] for name, values in self.known.items()}
-        self.seen = {name: rows[:count] for name, rows in self.seen.items()}
+        self.seen = None if self.seen is None else self.seen[:, :count]
 
     def _evaluate(self, name: str) -> Array:
         march = self.march
@@ -193,7 +193,7 @@ class March:
                     level = max(0, level - _doublings(max(errors), self.p))
         self.level[number] = level
 
-    def follow(self, taken: Sequence[Sequence[Block]]) -> list[tuple[Block, list[Found]]]:
+    def follow(self, taken: Sequence[Sequence[Block]]) -> list[tuple[Block, Found]]:
         """March by elements that another run took, whatever their errors: those are for the caller to look at. The
         observers are told of no window's end but the last."""
         found = []
@@ -203,8 +203,9 @@ class March:
                 group, ends = self.plan.groups[block.group], after is None or after.group != block.group
                 shown = ends and window is taken[-1]
                 signals = Signals(self, block.begin, block.length, block.count, ends=shown)
-                solved = (self._solve(stage, signals) for stage in group.stages)
-                found.append((block, [each for each in solved if each is not None]))
+                found.append((block, self._found(group, signals)))
+                for stage in group.stages:
+                    self._solve(stage, signals, found[-1][1])
                 self._accept(group, signals)
                 if ends:
                     self._let_go(block.group)
@@ -228,7 +229,7 @@ class March:
             length = signals.count * signals.length
             shown = Element(
                 group, signals.begin, length, signals.times, _Shown(signals), initial, self.collocation, signals.count,
-                signals.ends, signals.seen or None,
+                signals.ends, signals.seen,
             )  # fmt: skip
             for observer in self.observers:
                 observer.element(shown)
@@ -243,35 +244,31 @@ class March:
         signals = Signals(self, begin, length, 1 if group.cyclic else count, ends=ends)
         if group.cyclic:
             return signals, [self._sweep_cycle(group, signals)]
-        worst, unseen = np.zeros(count), []
+        found = self._found(group, signals)
         for stage in group.stages:
-            found = self._solve(stage, signals)
-            if found is not None:
-                unseen.append((stage, found))
-            if unseen and (self.solver.prompt or stage is group.stages[-1]):
-                worst = np.maximum(worst, self._look(unseen, signals))
-                unseen = []
-                if worst[0] > 1 and not last:
-                    break
-        return signals, worst.tolist()
+            self._solve(stage, signals, found)
+            if self.solver.prompt and self.tolerance and found.worst[0] > self.tolerance and not last:
+                break
+        return signals, self._look(found, signals).tolist()
 
-    def _solve(self, stage: Stage, signals: Signals) -> Found | None:
+    def _found(self, group: Group, signals: Signals) -> Found:
+        estimate = self.tolerance is not None
+        return self.solver.found(
+            group.stages, signals.length, signals.count, self.batch, estimate=estimate, aims=self.aims
+        )
+
+    def _solve(self, stage: Stage, signals: Signals, found: Found) -> None:
         """Solve one array into `signals`."""
-        points, found = self.solver.solve(
-            stage, self.x[stage.name], signals, signals.length, signals.count, estimate=self.tolerance is not None,
-            aim=self.aims.get(stage.name), ends=signals.ends,
+        signals.known[stage.name] = self.solver.solve(
+            stage, self.x[stage.name], signals, signals.length, signals.count, found,
+            estimate=self.tolerance is not None, aim=self.aims.get(stage.name), ends=signals.ends,
         )  # fmt: skip
-        signals.known[stage.name] = points
-        return found
 
-    def _look(self, solved: Sequence[tuple[Stage, Found]], signals: Signals) -> Array:
+    def _look(self, found: Found, signals: Signals) -> Array:
         """Error / tolerance of each element, worst array: (count,); what else was seen is noted in `signals`."""
-        stages, found = zip(*solved, strict=True)
-        looks = self.solver.looks(stages, found, signals.count, self.batch)
-        signals.seen |= {s.name: look.seen for s, look in zip(stages, looks, strict=True) if look.seen is not None}
-        if self.tolerance is None:
-            return np.zeros(signals.count)
-        return self.solver.errors(stages, looks, signals.length).max(axis=0) / self.tolerance
+        found.fetch()
+        signals.seen = found.seen
+        return found.worst / (self.tolerance or math.inf)
 
     def _sweep_cycle(self, group: Group, signals: Signals) -> float:
         """Gauss-Seidel sweeps over a cycle until it changes by less than a hundredth of the tolerance."""
@@ -282,17 +279,16 @@ class March:
             signals.known[stage.name] = self.plan.backend.xp.broadcast_to(start, (self.p, *start.shape))
         for _ in range(MAX_SWEEPS):
             self.counts.sweeps += 1
-            change, solved = 0.0, []
+            change, found = 0.0, self._found(group, signals)
             for stage in group.stages:
                 before = signals.known[stage.name]
-                found = self._solve(stage, signals)
-                solved += [(stage, found)] if found is not None else []
+                self._solve(stage, signals, found)
                 moved = abs(signals.known[stage.name] - before) * stage.per_full_scale
                 change = max(change, float(moved.max()))
             if not math.isfinite(change) or change > 1e6:
                 break
             if change < aim:
-                return float(self._look(solved, signals)[0]) if solved else 0.0
+                return float(self._look(found, signals)[0])
         return math.inf
 
 
