@@ -181,7 +181,7 @@ class NoiseMeter:
     """Rms deviation of each array from `target`, share of full scale, over nodes, samples and time from `since` on.
 
     target: logical values (batch, *shape), usually the noiseless operating point. Nodes that do not exist don't count.
-    Of steps of the noise engine, which show one point each.
+    Of steps of the noise engine, which are elements of one point.
     """
 
     def __init__(self, target: Mapping[str, Array], since: float) -> None:
@@ -199,13 +199,16 @@ class NoiseMeter:
             self._sum[stage.name], self._seconds[stage.name] = 0.0, 0.0
 
     def element(self, element: Element) -> None:
-        if element.start < self.since * (1 - 1e-9):
+        step = element.length / element.count
+        late = element.count - int(np.count_nonzero(element.times - step < self.since * (1 - 1e-9)))
+        if not late:
             return
         for name in element.initial:
-            off = (element.values[name] - self.target[name]) * self._per[name]
-            square = (off * off).reshape(len(off), -1).mean(axis=1)
-            self._sum[name] = self._sum[name] + square[0] * element.length
-            self._seconds[name] += element.length
+            off = element.values[name][-late:] - self.target[name]
+            off *= self._per[name]
+            off = off.reshape(-1)
+            self._sum[name] = self._sum[name] + off @ off * (step * late / len(off))
+            self._seconds[name] += step * late
 
     def window(self, time: float) -> None:
         pass

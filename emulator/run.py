@@ -25,7 +25,8 @@ from .request import TOLERANCE, Request, checked_bits
 from .result import Result
 from .runfile import save_run
 from .settling import SettlingWatch
-from .stochastic import Noise, Stepper, shortest_time_constant
+from .steps import Noise
+from .stochastic import Stepper, shortest_time_constant
 from .transient import March, windows
 from .volts import Volts
 
