@@ -1,15 +1,15 @@
 """What shakes the nodes of an array: the noise of their devices in the form in which a step needs it.
 
-    s² = scale · (h/τ) S φ₁(2a),      a = λh/τ,  λ the node's own decay
-    thermal:    scale = 2kT/(C U²),          S = γ + (r_x's part + Σ of the cells' ΣG) / g₀
-    a given σ:  scale = 2 (σ full scale)²,   S = λ
+    s² = power · scale · (h/τ) S φ₁(2a),      a = λh/τ,  λ the node's own decay
+    thermal:    power = 1,   scale = 2kT/(C U²),      S = γ + (r_x's part + Σ of the cells' ΣG) / g₀
+    a given σ:  power = σ²,  scale = 2 full scale²,   S = λ
 
-of the step that `stochastic.py` takes. What is thermal depends on the machine alone and is kept in its plan.
+of the step that `stochastic.py` takes. All but σ depends on the machine alone and is kept in its plan.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ class Agitation:
 
     scale: Array
     still: Array | None = None
+    power: float = 1.0
     laws: tuple[tuple[Array, MovingSiemens], ...] = ()
 
     def moving(self, x: Signals) -> Array:
@@ -43,13 +44,17 @@ def agitation(plan: Plan, stage: Stage, level: str | float) -> Agitation | None:
     """Of an array at a level of noise, "thermal" or σ; None for tails, which have no noise of their own."""
     if stage.node.is_tail:
         return None
-    if level == "thermal":
-        if stage.name not in plan.noise:
-            plan.noise[stage.name] = _thermal(plan, stage)
-        found: Agitation = plan.noise[stage.name]
-        return found
-    sigma = float(level) * plan.circuit.full_scale(stage.name)
-    return Agitation(plan.backend.array(_alike(2 * sigma**2 * plan.circuit.arrays[stage.name].present)))
+    thermal = level == "thermal"
+    if (stage.name, thermal) not in plan.noise:
+        plan.noise[stage.name, thermal] = _thermal(plan, stage) if thermal else _unit(plan, stage)
+    found: Agitation = plan.noise[stage.name, thermal]
+    return found if thermal else replace(found, power=float(level) ** 2)
+
+
+def _unit(plan: Plan, stage: Stage) -> Agitation:
+    """Of σ = 1."""
+    present = plan.circuit.arrays[stage.name].present
+    return Agitation(plan.backend.array(_alike(2 * plan.circuit.full_scale(stage.name) ** 2 * present)))
 
 
 def _thermal(plan: Plan, stage: Stage) -> Agitation:
@@ -63,7 +68,7 @@ def _thermal(plan: Plan, stage: Stage) -> Agitation:
         still = still + share * siemens.still
         if siemens.moving is not None:
             laws.append((backend.array(share / node.conductance), backend.place(siemens.moving)))
-    return Agitation(backend.array(_alike(scale)), backend.array(_alike(still / node.conductance)), tuple(laws))
+    return Agitation(backend.array(_alike(scale)), backend.array(_alike(still / node.conductance)), laws=tuple(laws))
 
 
 def _alike(values: Array) -> Array:

@@ -123,6 +123,11 @@ class Backend:
         return 1 << (17 if self.device == "numpy" else 28)
 
     @property
+    def step_values(self) -> int:
+        """Node values that a block of steps may hold: what stays in a cache, or in a tenth of the GPU's memory."""
+        return self.block_values if self.device == "numpy" else int(self.hold / 2 / np.dtype(self.dtype).itemsize)
+
+    @property
     def hold(self) -> float:
         """Bytes of polynomials that may be held for a look at all of them together: a fifth of the GPU's memory."""
         return 0.2 * self.xp.cuda.runtime.memGetInfo()[1] if self.device == "cupy" else math.inf

@@ -50,14 +50,13 @@ class FusedSteps(Steps):
         return not int(self.backend.host(self._broken)[0])
 
     def _shaken(self, stage: Stage) -> tuple[Any, ...]:
-        """What the kernel wants of the array's agitation: how, scale and its step, still and its step."""
+        """What the kernel wants of the array's agitation: how, power, scale and its step, still and its step."""
         if stage.name not in self._tables:
             shaken, shape = self.agitated[stage.name], stage.node.shape
-            if shaken is None:
-                self._tables[stage.name] = np.int32(0), *(NOTHING, np.int64(0)) * 2
-            else:
-                scale, still = (self._spread(value, shape) for value in (shaken.scale, shaken.still))
-                self._tables[stage.name] = np.int32(2 if shaken.still is None else 1), *scale, *still
+            scale, still = (None, None) if shaken is None else (shaken.scale, shaken.still)
+            how = 0 if shaken is None else 2 if still is None else 1
+            power = self.backend.dtype(0.0 if shaken is None else shaken.power)
+            self._tables[stage.name] = np.int32(how), power, *self._spread(scale, shape), *self._spread(still, shape)
         return self._tables[stage.name]
 
     def _spread(self, value: Array | None, shape: tuple[int, ...]) -> tuple[Any, Any]:

@@ -18,7 +18,8 @@ from ..circuits.errors import Error
 from .backend import Backend
 from .graphs import graph_of, remember, replayable
 from .inputs import batch_size, checked_inputs, starting_values
-from .observers import Aimed, NoiseMeter, Observer
+from .noise_meter import NoiseMeter
+from .observers import Aimed, Observer
 from .operating_point import solve_operating_point
 from .plan import Plan, Stage, make_plan
 from .request import TOLERANCE, Request, checked_bits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from .kernels import head
@@ -41,16 +42,17 @@ struct Instant {
 };
 
 // x after each of `count` steps, out (count, nodes). held: the drive of one instant is that of all. shaken: 0, 1 by
-// devices, 2 by a given σ; scale and still: tables of `agitation.py`, (address, stride); moving (looks, nodes), the
+// devices, 2 by a given σ; power, scale, still: see `agitation.py`, steps from node to node; moving (looks, nodes), the
 // first of them the look before where `begin` is not one; given: normals (count, nodes), null to draw them here
 extern "C" __global__ void steps(
     const long long size, const long long row, const int count, const int held, const REAL ratio, const REAL least,
     const REAL* __restrict__ start, const REAL* __restrict__ drive, const long long drive_step,
     const REAL* __restrict__ direct, const long long direct_step, const REAL* __restrict__ control,
-    const long long inner, const long long* __restrict__ table, const int shaken, const REAL* __restrict__ scale,
-    const long long scale_step, const REAL* __restrict__ still, const long long still_step,
-    const REAL* __restrict__ moving, const REAL* __restrict__ given, const unsigned long long seed,
-    const unsigned long long name, const long long begin, REAL* __restrict__ out, int* broken)
+    const long long inner, const long long* __restrict__ table, const int shaken, const REAL power,
+    const REAL* __restrict__ scale, const long long scale_step, const REAL* __restrict__ still,
+    const long long still_step, const REAL* __restrict__ moving, const REAL* __restrict__ given,
+    const unsigned long long seed, const unsigned long long name, const long long begin, REAL* __restrict__ out,
+    int* broken)
 {
     const long long j = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (j >= size) return;
@@ -58,7 +60,7 @@ extern "C" __global__ void steps(
     const Node node(table, i, least);
     const Drives from = {drive, direct, control, drive_step, direct_step, size / inner, inner};
     const REAL gain = node.gain, standing = node.standing, offset = node.offset, each = ratio * node.pace;
-    const REAL strength = shaken ? each * scale[i * scale_step] : (REAL)0;
+    const REAL strength = shaken ? power * each * scale[i * scale_step] : (REAL)0;
     const REAL quiet = shaken == 1 ? still[i * still_step] : (REAL)0;
     const int late = (int)(begin % REFRESH);
     Normals drawn(seed, name, j);
@@ -110,6 +112,7 @@ extern "C" __global__ void steps(
 )
 
 
+@lru_cache(maxsize=8)
 def steps_source(dtype: Any, law: int) -> str:
     """Source of `steps`. law: as in `kernels.element_source`; 3 is a tail."""
     return head(dtype, law) + NORMALS + STEPS

@@ -167,7 +167,7 @@ class Steps:
         siemens = rate if shaken.still is None else stage.own(gamma) + shaken.still
         if seen is not None:
             siemens = siemens + seen
-        return np.sqrt(shaken.scale * (ratio * siemens * phi(2 * ratio * rate)[0]))
+        return np.sqrt(shaken.scale * (shaken.power * ratio * siemens * phi(2 * ratio * rate)[0]))
 
 
 @dataclass

@@ -39,7 +39,7 @@ from .plan import Group, Plan, Stage, let_go
 from .steps import REFRESH, Instants, Noise, Span, Steps
 
 Array = Any
-LONGEST = 64  # steps of a block; beyond that products gain nothing
+LONGEST = 128  # steps of a block
 
 
 @dataclass
@@ -52,8 +52,6 @@ class StepCounts:
 
 class Stepper:
     """State of a stochastic transient: every array's value, and what its moving conductances were at the last look."""
-
-    stretch = 1  # windows are no longer than usual
 
     def __init__(
         self,
@@ -72,6 +70,7 @@ class Stepper:
         self.x = {stage.name: plan.backend.array(start[stage.name]) for stage in plan.stages}
         self.steps = FusedSteps(plan, noise) if plan.backend.fused else Steps(plan, noise)
         self.most = _block(plan, self.batch)
+        self.stretch = 1 if noise is None else 4  # nothing is looked for where a noisy window ends
         self.done = let_go(plan, [group.stages for group in plan.groups])
         self.needs = plan.circuit.all_needs()
         self.seen: dict[str, Array] = {}
@@ -177,9 +176,10 @@ class Stepper:
 
 
 def _block(plan: Plan, batch: int) -> int:
-    """Steps of a block: as many as fit of the largest array."""
-    largest = batch * max((math.prod(stage.node.shape) for stage in plan.stages), default=1)
-    return max(TOGETHER, min(LONGEST, plan.backend.block_values // largest // TOGETHER * TOGETHER))
+    """Steps of a block: as many as fit of the largest group."""
+    nodes = [sum(math.prod(stage.node.shape) for stage in group.stages) for group in plan.groups]
+    steps = plan.backend.step_values // (batch * max(nodes, default=1))
+    return max(TOGETHER, min(LONGEST, steps // TOGETHER * TOGETHER))
 
 
 def shortest_time_constant(plan: Plan, x: Signals) -> float:

@@ -19,7 +19,9 @@ from dsmachine.circuits.chip import Chip
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.emulator import kernels
 from dsmachine.emulator.backend import Backend
+from dsmachine.emulator.errors_by_layer import ErrorByLayer
 from dsmachine.emulator.observers import Probe
+from dsmachine.emulator.recorder import Recorder
 from dsmachine.emulator.stochastic import Stepper
 
 Array = Any
@@ -94,3 +96,23 @@ def test_models(options: dict[str, Any], noise: Any, tmp_path: Path, fused: Any)
         same(many, stepped(machine, inputs, noise))
     fused()
     same(many, stepped(machine, inputs, noise))
+
+
+@pytest.mark.parametrize("noise", ["thermal", "off"])
+def test_observers_see_the_same_in_blocks(noise: Any, tmp_path: Path) -> None:
+    """Joules, errors by layer, waveforms and settling times do not depend on how many steps are shown together."""
+    machine, inputs = small_chip(tmp_path, {})
+    many = observed(machine, inputs, noise)
+    with single_steps():
+        same(many, observed(machine, inputs, noise))
+
+
+def observed(machine: Chip, inputs: Mapping[str, Any], noise: Any) -> dict[str, Array]:
+    meter, errors, recorder = ds.EnergyMeter(), ErrorByLayer(), Recorder({"logits": ...})
+    options: dict[str, Any] = {"method": "stepper"} if noise == "off" else {"noise": noise, "read_window": 30 * TAU}
+    seen = [meter, errors, recorder]
+    run = ds.transient(machine, inputs, precision="float64", observers=seen, **options)
+    times = np.linspace(0, run.duration, 50)
+    found = {name: trace.values for name, trace in errors.traces().items()}
+    found |= {"joules": np.array(meter.report().total * 1e9), "logits": recorder.waveform("logits").at(times)}
+    return found if noise != "off" else found | {"settled": np.asarray(run.settling_time) * 1e9}
