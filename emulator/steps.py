@@ -205,12 +205,6 @@ def _phi(a: float) -> tuple[float, float]:
     return float(first[0]), float(second[0])
 
 
-def linear_step(start: Array, ratio: Array, gamma: Array, before: Array, after: Array) -> Array:
-    """x₁ of a node whose γ is known; ratio = h/τ."""
-    first, second = phi(ratio * gamma)
-    return start + ratio * (first * (before - gamma * start) + second * (after - before))
-
-
 def _take_tail(ratio: Array, start: Array, drive: Array, out: Array) -> None:
     """T₁ of τ dT/dt = e^(d − T) − 1: e^T is a linear lag of e^d, here in the unit of e^d at the end of the step."""
     first, second = phi(ratio)
@@ -228,12 +222,13 @@ def root_step(stage: Stage, start: Array, ratio: Array, before: Array, after: Ar
     """
     feedback = stage.node.feedback
     assert feedback is not None
-    at_start = feedback.ratio(start)
+    at_start, away, change = feedback.ratio(start), start - stage.offset, after - before
     x = start
     for _ in range(30):
         gamma = (at_start + feedback.ratio(x)) / 2 + stage.standing
-        miss = x - stage.offset - linear_step(start - stage.offset, ratio, gamma, before, after)
-        pull = ratio * phi(ratio * gamma)[0] * (start + x - 2 * stage.offset) / 4 * feedback.slope(x)
+        first, second = phi(ratio * gamma)
+        miss = x - start - ratio * (first * (before - gamma * away) + second * change)
+        pull = ratio * first * (start + x - 2 * stage.offset) / 4 * feedback.slope(x)
         step = miss / (1 + np.maximum(pull, 0))
         x = x - step
         if float(abs(step).max()) <= 4 * float(np.finfo(x.dtype).eps) * float(abs(x).max()):

@@ -184,7 +184,7 @@ def _block(plan: Plan, batch: int) -> int:
 
 def shortest_time_constant(plan: Plan, x: Signals) -> float:
     """min C/(γ g₀) [s] over all node units at x, for a root C/((γ + γ′x) g₀)."""
-    shortest = []
+    alike, each = [], []
     for stage in plan.stages:
         if stage.node.is_tail:
             continue  # its own step is exact whatever its length
@@ -194,5 +194,9 @@ def shortest_time_constant(plan: Plan, x: Signals) -> float:
             gamma = feedback.ratio(own) + feedback.slope(own) * own + stage.standing
         else:
             gamma = stage.gamma(x)
-        shortest.append(plan.backend.array(stage.node.time_constants / gamma).min().reshape(1))
-    return min((float(each[0]) for each in plan.backend.fetched(shortest)), default=math.inf)
+        tau = stage.node.time_constants / gamma
+        if np.ndim(tau):
+            each.append(tau.min().reshape(1))
+        else:
+            alike.append(float(tau))
+    return min([*alike, *(float(least[0]) for least in plan.backend.fetched(each))], default=math.inf)
