@@ -28,7 +28,7 @@ from .emulator.observers import Observer, Probe
 from .emulator.plan import Plan
 from .emulator.request import checked_bits, chosen_method
 from .emulator.run import Run, operating_point, prepare, transient
-from .emulator.stochastic import Noise
+from .emulator.steps import Noise
 from .energy.meter import EnergyMeter, EnergyReport
 
 Array = Any

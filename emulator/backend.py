@@ -122,6 +122,13 @@ class Backend:
         return 1 << (17 if self.device == "numpy" else 28)
 
     @property
+    def step_values(self) -> int:
+        """Node values that a block of steps may hold: what stays in a cache, or in a tenth of the GPU's memory."""
+        if self.device == "numpy":
+            return self.block_values
+        return int(0.1 * self.xp.cuda.runtime.memGetInfo()[1] / np.dtype(self.dtype).itemsize)
+
+    @property
     def longer(self) -> int:
         """How often a window may double where elements are solved in rows: elements beyond the end cost a GPU more."""
         return 3 if self.device == "numpy" else 1

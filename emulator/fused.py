@@ -67,7 +67,7 @@ class FusedStage:
         self.direct = self._inlined(stage.direct, "direct", values)
         self.values = [self._spread(value, node.shape) for value in values]
         rows = [(backend.address(value), int(value.size > 1)) for value in self.values]
-        self.table = struct(rows)
+        self.table, self.scale = struct(rows), self.values[list(kernels.ABSENT).index("scale")]
         self.rest = kernels.compiled(kernels.rest_source(backend.dtype, self.law, self.cells), "rest")
 
     def _inlined(self, terms: Sequence[Term], way: str, values: list[Array]) -> tuple[Term, ...]:

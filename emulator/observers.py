@@ -6,7 +6,6 @@ elements, so two groups' elements need not coincide.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -186,50 +185,6 @@ class Probe:
             name: Trace(self.times(name), self.volts(name), "V", self._picked[name], self._shape[name])
             for name, times in self._times.items()
             if times
-        }
-
-
-class NoiseMeter:
-    """Rms deviation of each array from `target`, share of full scale, over nodes, samples and time from `since` on.
-
-    target: logical values (batch, *shape), usually the noiseless operating point. Nodes that do not exist don't count.
-    Of steps of the noise engine, which show one point each.
-    """
-
-    def __init__(self, target: Mapping[str, Array], since: float) -> None:
-        self.target, self.since = target, since
-        self._per: dict[str, Array] = {}
-        self._exists: dict[str, float] = {}
-        self._sum: dict[str, Array] = {}
-        self._seconds: dict[str, float] = {}
-
-    def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
-        for stage in plan.stages:
-            mask = stage.node.exists
-            self._per[stage.name] = stage.per_full_scale
-            self._exists[stage.name] = 1.0 if mask is None else float(mask.mean())
-            self._sum[stage.name], self._seconds[stage.name] = 0.0, 0.0
-
-    def element(self, element: Element) -> None:
-        if element.start < self.since * (1 - 1e-9):
-            return
-        for name in element.initial:
-            off = (element.values[name] - self.target[name]) * self._per[name]
-            square = (off * off).reshape(len(off), -1).mean(axis=1)
-            self._sum[name] = self._sum[name] + square[0] * element.length
-            self._seconds[name] += element.length
-
-    def window(self, time: float) -> None:
-        pass
-
-    @property
-    def rms(self) -> dict[str, float]:
-        """By array; nan for what was never seen after `since`."""
-        return {
-            name: math.sqrt(float(total) / (self._seconds[name] * self._exists[name]))
-            if self._seconds[name]
-            else math.nan
-            for name, total in self._sum.items()
         }
 
 

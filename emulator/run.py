@@ -18,14 +18,16 @@ from ..circuits.errors import Error
 from .backend import Backend
 from .graphs import graph_of, remember, replayable
 from .inputs import batch_size, checked_inputs, starting_values
-from .observers import Aimed, NoiseMeter, Observer, Recordable
+from .noise_meter import NoiseMeter
+from .observers import Aimed, Observer, Recordable
 from .operating_point import solve_operating_point
 from .plan import Plan, Stage, make_plan
 from .request import TOLERANCE, Request, checked_bits
 from .result import Result
 from .runfile import save_run
 from .settling import SettlingWatch
-from .stochastic import Noise, Stepper, shortest_time_constant
+from .steps import Noise
+from .stochastic import Stepper, shortest_time_constant
 from .transient import March, windows
 from .volts import Volts
 

@@ -16,7 +16,8 @@ import pytest
 SHIM = """
 #include <cmath>
 #define __CUDA_ARCH__ 900
-using std::copysign; using std::exp; using std::fabs; using std::fmax; using std::fmin; using std::min; using std::sqrt;
+using std::copysign; using std::exp; using std::expm1; using std::fabs; using std::fmax; using std::fmin;
+using std::log; using std::min; using std::sqrt;
 #define __global__
 #define __device__
 #define __forceinline__ inline
@@ -29,6 +30,9 @@ static inline void atomicAdd(double* into, double value) { *into += value; }
 static inline void atomicAdd(unsigned long long* into, unsigned long long value) { *into += value; }
 static inline void atomicMax(long long* into, long long value) { if (value > *into) *into = value; }
 static inline int __reduce_max_sync(unsigned, int value) { return value; }
+static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+    return (unsigned long long)((unsigned __int128)a * b >> 64);
+}
 static inline int __float_as_int(float x) { int bits; __builtin_memcpy(&bits, &x, 4); return bits; }
 static inline float __int_as_float(int bits) { float x; __builtin_memcpy(&x, &bits, 4); return x; }
 static inline long long __double_as_longlong(double x) { long long bits; __builtin_memcpy(&bits, &x, 8); return bits; }

@@ -26,6 +26,7 @@ import numpy as np
 
 from ..arrays import matmul
 from .power import Meter, Power, added, scatter
+from .siemens import Siemens
 from .spice import elements
 from .term import Array, Inline, Signals, Term, View, as_view
 
@@ -137,8 +138,8 @@ class Coupling(Term):
         total = self._sums(circuit)[0]
         return (0.0, total) if self.passive else (total, 0.0)
 
-    def conductance(self, circuit: Circuit, x: Signals) -> Array:
-        return self._sums(circuit)[0]
+    def noise(self, circuit: Circuit) -> Siemens:
+        return Siemens(self._sums(circuit)[0])
 
     def meter(self, circuit: Circuit) -> Meter:
         u = self._source_units(circuit)

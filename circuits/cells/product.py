@@ -26,6 +26,7 @@ import numpy as np
 
 from .contract import contract
 from .power import Meter, Power
+from .siemens import Siemens
 from .spice import elements
 from .term import Array, Inline, Signals, Term, View, as_view
 
@@ -95,13 +96,13 @@ class Product(Term):
     def _unit(self, circuit: Circuit, view: View) -> Array:
         return np.asarray(view.of(circuit.units(view.array)[None])[0], float)[None]
 
-    def conductance(self, circuit: Circuit, x: Signals) -> Array:
+    def noise(self, circuit: Circuit) -> Siemens:
         """Σ |K v_a| at each target node: g U_t |κ| Σ |x_a| / U_b."""
         node = circuit.arrays[self.target]
+        scale = np.asarray(node.conductance * node.unit * np.abs(self.gain))
         inverse = 1 / self._unit(circuit, self.b)
-        a = np.abs(self.a.of(x[self.a.array]))
-        spread = abs(self._contract(a, np.broadcast_to(inverse, (len(a), *inverse.shape[1:]))))
-        return node.conductance * circuit.units(self.target) * spread
+        spoiled = None if self.errors is None else inverse * self.errors
+        return Siemens(moving=ProductSiemens(self.a, self.spec, self.shape, scale, inverse, self.signs, spoiled))
 
     def strongest(self, circuit: Circuit) -> float:
         """max |K v_a| over the devices, v_a at full scale: g U_t |κ| x_a / U_b."""
@@ -211,6 +212,30 @@ class Product(Term):
         for view, indices in zip(self.sources, self.spec.split("->")[0].split(","), strict=True):
             sizes.update(zip(indices, self._unit(circuit, view).shape[1:], strict=True))
         return sizes
+
+
+@dataclass(frozen=True)
+class ProductSiemens:
+    """ΣG of a product's devices: scale Σ |x_a| (1 + s n) / U_b, scale = g U_t |κ|; inverse 1/U_b, spoiled n/U_b."""
+
+    a: View
+    spec: str
+    shape: tuple[int, ...]
+    scale: Array
+    inverse: Array
+    signs: Array | None = None
+    spoiled: Array | None = None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.a.array,)
+
+    def __call__(self, x: Signals) -> Array:
+        a = abs(self.a.of(x[self.a.array]))
+        total = contract(self.spec, a, self.inverse)
+        if self.signs is not None:
+            total = total + contract(self.spec, a * self.signs, self.spoiled)
+        return self.scale * total.reshape(-1, *self.shape)
 
 
 @dataclass(frozen=True)

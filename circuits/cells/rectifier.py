@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from .power import Meter, Power
+from .siemens import Siemens
 from .smooth import ramp, ramp_slope
 from .spice import elements, knee
 from .term import Array, Inline, Signals, View
@@ -50,11 +51,10 @@ class Rectifier(Transfer):
     def slope(self, x: Array) -> Array:
         return self.gain * ramp_slope(x, self.knee)
 
-    def conductance(self, circuit: Circuit, x: Signals) -> Array:
+    def noise(self, circuit: Circuit) -> Siemens:
         node = circuit.arrays[self.target]
         u_in = np.asarray(self.source.of(circuit.units(self.source.array)[None])[0], float)
-        ratio = circuit.units(self.target) / u_in
-        return node.conductance * ratio * abs(self.slope(self.source.of(x[self.source.array])))
+        return self.slope_siemens(node.conductance * node.unit / u_in)
 
     def meter(self, circuit: Circuit) -> Meter:
         rest = Mirrored(self.source, self.knee, 2 * self.full_current(circuit, self.gain))

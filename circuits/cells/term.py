@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .power import Meter
+from .siemens import Siemens
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -98,8 +99,8 @@ class Term:
         """Derivative of `drive` along dx (arrays absent from dx do not move)."""
         raise NotImplementedError
 
-    def conductance(self, circuit: Circuit, x: Signals) -> Array:
-        """ΣG [S] that the cell's devices show at each target node: thermal noise and conveyor loading follow."""
+    def noise(self, circuit: Circuit) -> Siemens:
+        """ΣG that the cell's devices show at each target node: thermal noise follows."""
         raise NotImplementedError
 
     def loading(self, circuit: Circuit) -> tuple[Array, Array]:
