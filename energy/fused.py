@@ -80,12 +80,12 @@ class FusedTally(Tally):
                 law.kernel(points).compile()
 
     def element(self, element: Element) -> None:
-        first, flat = element.group.stages[0].name, element.flat
-        for name in self._arrays[first]:
+        flat = element.flat
+        for name, own in self._own[element.group.stages[0].name]:
             self._integrate(self.of[name], element.values[name], element)
-        for part in self._parts[first]:
-            law, joules = self._fused[part]
-            law.weigh(flat, element, joules)
+            for part in own:
+                law, joules = self._fused[part]
+                law.weigh(flat, element, joules)
 
     def _integrate(self, of: Integrals, x: Array, element: Element) -> None:
         p, size = element.points, of.last.size

@@ -56,19 +56,21 @@ class Tally:
             name: Integrals(*(row[a:b].reshape(shape) for row in self._block))
             for (name, shape), a, b in zip(shapes.items(), edges[:-1], edges[1:], strict=True)
         }
-        self._arrays, self._parts = self._groups()
+        self._own = self._groups()
         self._scratch = np.zeros(0, plan.backend.dtype)
 
-    def _groups(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-        """Arrays to integrate and parts to weigh in each group, by its first array; inputs where first read."""
-        inputs = _first_readers(self.plan)
-        arrays, weighed = {}, {}
+    def _groups(self) -> dict[str, list[tuple[str, list[str]]]]:
+        """(array to integrate, parts to weigh that are its own) in each group, by its first array; inputs where they
+        are read first. What a part reads was mostly integrated just before, and is still in a cache."""
+        inputs, found = _first_readers(self.plan), {}
         for group in self.plan.groups:
-            names, first = [stage.name for stage in group.stages], group.stages[0].name
-            arrays[first] = names + inputs.get(first, [])
-            of_group = (part for s in group.stages for part in (*(term.name for term in s.terms), feedback_of(s.name)))
-            weighed[first] = [part for part in of_group if part in self.rest]
-        return arrays, weighed
+            first = group.stages[0].name
+            own: list[tuple[str, list[str]]] = [(name, []) for name in inputs.get(first, [])]
+            for stage in group.stages:
+                names = (*(term.name for term in stage.terms), feedback_of(stage.name))
+                own.append((stage.name, [name for name in names if name in self.rest]))
+            found[first] = own
+        return found
 
     def ready(self) -> None:
         """Called before a run: whatever can be made for it is."""
@@ -83,16 +85,15 @@ class Tally:
 
     def element(self, element: Element) -> None:
         """Add accepted elements of one group."""
-        weights = element.weights.astype(self.backend.dtype)
-        first, flat = element.group.stages[0].name, element.flat
-        for name in self._arrays[first]:
-            self._add(self.of[name], element.values[name], element.points, weights)
+        weights, flat = element.weights.astype(self.backend.dtype), element.flat
         rows, powers = [], []
-        for part in self._parts[first]:
-            for row, power in zip(self._rows[part], self._placed[part](flat), strict=True):
-                if not isinstance(power, float):
-                    rows.append(row)
-                    powers.append(power)
+        for name, own in self._own[element.group.stages[0].name]:
+            self._add(self.of[name], element.values[name], element.points, weights)
+            for part in own:
+                for row, power in zip(self._rows[part], self._placed[part](flat), strict=True):
+                    if not isinstance(power, float):
+                        rows.append(row)
+                        powers.append(power)
         if rows:
             self.joules[rows] += weights @ np.stack(powers).reshape(len(rows), len(weights), -1)
 

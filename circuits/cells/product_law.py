@@ -45,15 +45,15 @@ def product_law(
             weight = weight * (1 + _arranged(signs, of_a, of_b) * errors)
         return Paired(a, b, axes, missing, weight * unit, np.ascontiguousarray(weight))
     sizes = dict(zip(out, scale.shape, strict=True)) | dict(zip(of_b, unit.shape, strict=True))
-    laid, found = shared + "." + free + summed, shared + "." + free + rest  # . for points and batch
-    lengths = (math.prod(sizes[i] for i in part) for part in (shared, summed, rest))
+    laid, found = shared + summed + "." + free, shared + rest + "." + free  # . for points and batch
+    lengths = (math.prod(sizes[i] for i in part) for part in (shared, rest, summed))
     return Contracted(
         a,
         b,
         axes=tuple(("." + of_a).index(i) for i in laid),
-        factor=np.ascontiguousarray(_arranged(scale, out, shared + summed + rest)).reshape(tuple(lengths)),
-        lead=tuple(sizes[i] for i in shared),
-        tail=tuple(sizes[i] for i in free + rest),
+        factor=np.ascontiguousarray(_arranged(scale, out, shared + rest + summed)).reshape(tuple(lengths)),
+        lead=tuple(sizes[i] for i in shared + rest),
+        tail=tuple(sizes[i] for i in free),
         back=tuple(found.index(i) for i in "." + of_b),
         unit=unit,
         signs=None if signs is None else _arranged(signs[None], "." + of_a, laid),
@@ -101,11 +101,11 @@ class Paired:
 
 @dataclass(frozen=True)
 class Contracted:
-    """heat = Σ U c x_b², supply = Σ c |x_b|, c = Σ_t s_t |x_a| by one batched product with `factor` (shared, summed,
-    rest).
+    """heat = Σ U c x_b², supply = Σ c |x_b|, c = Σ_t s_t |x_a| by one batched product with `factor` (shared, rest,
+    summed).
 
-    axes: a's into (shared, points and batch, free, summed); back: of the result, (shared, points and batch, free,
-    rest), into b's. lead, tail: lengths of its shared and of its last indices.
+    axes: a's into (shared, summed, points and batch, free); back: of the result, (shared, rest, points and batch,
+    free), into b's. lead, tail: lengths of its indices before and after points and batch.
     """
 
     a: View
@@ -138,8 +138,8 @@ class Contracted:
         return self.b.of(x[self.b.array]), current
 
     def _summed(self, size: Array) -> Array:
-        shared, summed, _ = self.factor.shape
-        out = matmul(size.reshape(shared, -1, summed), self.factor)
+        shared, _, summed = self.factor.shape
+        out = matmul(self.factor, size.reshape(shared, summed, -1))
         return out.reshape(*self.lead, -1, *self.tail).transpose(self.back)
 
     @property
