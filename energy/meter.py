@@ -47,32 +47,26 @@ class EnergyMeter:
         found = load_technology(technology) if isinstance(technology, str) else technology
         self.technology = replace(found, converter=found.converter.of_bits(dac_bits, adc_bits))
         self.duration = 0.0
-        self._tally: Tally | None = None
+        self.state: Tally | None = None  # what was weighed so far; another after runs of another plan
 
     # --- observing ------------------------------------------------------------------------------------
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
         """Every cell's power law is worked out once a plan; nothing of it changes in a run."""
         batch = max((len(v) for v in start.values()), default=1)
-        if self._tally is None or self._tally.plan is not plan or self._tally.batch != batch:
-            self._tally = tally(plan, batch)
-        self._tally.ready()
+        if self.state is None or self.state.plan is not plan or self.state.batch != batch:
+            self.state = tally(plan, batch)
+        self.state.ready()
         self.duration = 0.0
         self.restart(start)
 
     def restart(self, start: Mapping[str, Array]) -> None:
         """Nothing weighed yet; `start` as in `begin`."""
-        self.state.restart(start)
-
-    @property
-    def state(self) -> Tally:
-        """What was weighed so far; another after a run of another plan."""
-        assert self._tally is not None
-        return self._tally
+        self._begun().restart(start)
 
     def element(self, element: Element) -> None:
         """Add accepted elements of one group."""
-        self.state.element(element)
+        self._begun().element(element)
 
     def window(self, time: float) -> None:
         """All groups have reached `time`."""
@@ -92,10 +86,14 @@ class EnergyMeter:
         if until is not None and not (math.isfinite(until) and until >= 0):
             raise Error(f"until is {until!r} s: give the time at which the machine is read, such as its settling time")
         basis = basis or (END_OF_RUN if until is None else "as asked")
-        if self._tally is None:
+        state = self._begun()
+        sums = state.sums(self.duration, self.duration if until is None else until)
+        return weigh(state.plan.circuit, self.technology, state.laws, sums, tokens=tokens, basis=basis)
+
+    def _begun(self) -> Tally:
+        if self.state is None:
             raise Error("nothing was weighed: pass the meter to a run, observers=[meter]")
-        sums = self._tally.sums(self.duration, self.duration if until is None else until)
-        return weigh(self._tally.plan.circuit, self.technology, self._tally.laws, sums, tokens=tokens, basis=basis)
+        return self.state
 
 
 __all__ = ["EnergyMeter", "EnergyReport", "driver_counts"]
