@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -127,11 +126,6 @@ class Backend:
     def block_values(self) -> int:
         """Node values that a block of elements may hold: what stays in a cache, or what keeps a GPU busy."""
         return 1 << (17 if self.device == "numpy" else 28)
-
-    @property
-    def hold(self) -> float:
-        """Bytes of polynomials that may be held for a look at all of them together: a fifth of the GPU's memory."""
-        return 0.2 * self.xp.cuda.runtime.memGetInfo()[1] if self.device == "cupy" else math.inf
 
     @property
     def longer(self) -> int:

@@ -30,7 +30,8 @@ class Element:
     one point, its end.
 
     start, length [s] of all together; times (T,) of their points, T = count·p; values: any array the group reads or
-    holds, (T, batch, *shape); initial: the group's own arrays at the start, (batch, *shape).
+    holds, (T, batch, *shape); initial: the group's own arrays at the start, (batch, *shape). ends: whether the group's
+    window ends with them; seen: `Look.seen` of own arrays, where the solver has watched them.
     """
 
     group: Group
@@ -41,6 +42,8 @@ class Element:
     initial: Mapping[str, Array]
     collocation: Collocation
     count: int = 1
+    ends: bool = False
+    seen: Mapping[str, Array] | None = None
 
     @property
     def flat(self) -> Mapping[str, Array]:
@@ -95,6 +98,15 @@ class Observer(Protocol):
 
     def window(self, time: float) -> None:
         """Called when all groups have reached `time`."""
+
+
+@runtime_checkable
+class Recordable(Observer, Protocol):
+    """An observer whose work on a GPU can be recorded with a run's and replayed: `element` launches the same work
+    whatever the values are, on the device alone, and waits for nothing."""
+
+    def restart(self, start: Mapping[str, Array]) -> None:
+        """As `begin`, for the same plan again, and by work on the device alone."""
 
 
 @runtime_checkable

@@ -18,7 +18,7 @@ from ..circuits.errors import Error
 from .backend import Backend
 from .graphs import graph_of, remember, replayable
 from .inputs import batch_size, checked_inputs, starting_values
-from .observers import Aimed, NoiseMeter, Observer
+from .observers import Aimed, NoiseMeter, Observer, Recordable
 from .operating_point import solve_operating_point
 from .plan import Plan, Stage, make_plan
 from .request import TOLERANCE, Request, checked_bits
@@ -201,9 +201,10 @@ def _transient(
     begun: float,
 ) -> Run:
     values = checked_inputs(plan.circuit, plan.backend, inputs)
-    recordable = initial is None and not seen and replayable(plan, request, values)
+    recorded = [observer for observer in seen if isinstance(observer, Recordable)]
+    recordable = initial is None and recorded == seen and replayable(plan, request, values)
     if recordable:
-        replayed = _replayed(plan, request, values, begun)
+        replayed = _replayed(plan, request, values, recorded, begun)
         if replayed:
             return replayed
     aimed = [observer for observer in seen if isinstance(observer, Aimed)]
@@ -220,8 +221,8 @@ def _transient(
     stop = _stop(plan, request)
     watch = _watch(plan, target, request)
     meter = NoiseMeter(target, stop / 2) if request.noisy else None
-    seen += [own for own in (watch, meter) if own]
-    march = _engine(plan, values, start, target, seen, request)
+    seen += [meter] if meter else []
+    march = _engine(plan, values, start, target, seen, watch, request)
     run.duration = _march(plan, march, watch, values, stop, request)
     run.outputs = Volts(plan, march.x)
     if watch:
@@ -231,19 +232,22 @@ def _transient(
     run.statistics |= _said(plan, request, stop) | vars(march.counts) | plan.fabrication | _wall(begun)
     _log(run, march)
     if recordable and run.settled and isinstance(march, March):
-        remember(plan, request, values, march, run.duration)
+        remember(plan, request, values, recorded, march, run.duration)
     return run
 
 
-def _replayed(plan: Plan, request: Request, values: Mapping[str, Any], begun: float) -> Run | None:
+def _replayed(
+    plan: Plan, request: Request, values: Mapping[str, Any], observers: Sequence[Recordable], begun: float
+) -> Run | None:
     """The run by the graph of an earlier one, recorded when it is first wanted; None if there is none, or it does not
     hold for these values."""
-    graph = graph_of(plan, request, values)
+    graph = graph_of(plan, request, values, observers)
     if graph is None or not graph.run(values):
         return None
     taken = graph.taken
     run = Run(plan.circuit, "tran", Volts(plan, graph.ends()), duration=taken.duration)
     run.saturated = graph.saturated
+    run.observed = _named(observers)
     run.settling_time, run.by_array = graph.watch.time, graph.watch.by_array
     cost = copy.deepcopy(vars(taken.counts)) | {"replayed": True}
     run.statistics |= _said(plan, request, taken.duration) | cost | plan.fabrication | _wall(begun)
@@ -276,7 +280,7 @@ def _start(plan: Plan, inputs: Mapping[str, Any], request: Request, initial: Any
 def _watch(plan: Plan, target: Mapping[str, Array], request: Request) -> SettlingWatch | None:
     if request.noisy or request.settle_bits == 0:
         return None
-    return SettlingWatch(target, checked_bits(request.settle_bits), hold=plan.backend.hold)
+    return SettlingWatch(target, checked_bits(request.settle_bits))
 
 
 def _engine(
@@ -285,14 +289,17 @@ def _engine(
     start: Mapping[str, Array],
     target: Mapping[str, Array],
     seen: list[Observer],
+    watch: SettlingWatch | None,
     request: Request,
 ) -> March | Stepper:
     """The engine that the request needs, at the start."""
     if request.engine == "elements":
         tolerance = None if request.elements is not None else request.local_tolerance
-        return March(plan, values, start, points=request.collocation_points, tolerance=tolerance, observers=seen)
+        points = request.collocation_points
+        return March(plan, values, start, points=points, tolerance=tolerance, observers=seen, watch=watch)
     noise = Noise(request.noise, request.noise_seed) if request.noisy else None
     step = (request.step or 0.25) * shortest_time_constant(plan, target)
+    seen = [*seen, watch] if watch else seen
     return Stepper(plan, values, start, step=step, noise=noise, observers=seen)
 
 

@@ -9,8 +9,9 @@ would be; a root node adds what the points do not see of its own feedback. All a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +21,40 @@ from .plan import Plan, Stage
 from .radau import between
 
 Array = Any
-Squares = Array
-"""Mean squares over an array's nodes, (2, count): of the two highest Legendre terms; a root's, (2 + p, count), with
-what is missed in the gap before each point."""
+Fetch = Callable[[Array], Array]
+
+
+class Found(NamedTuple):
+    """What a solver finds out beside the polynomials, still on the device; the first `squares` of the numbers are mean
+    (on a GPU sums of) squares over an array's nodes, (2, count): of the two highest Legendre terms; a root's, (2 + p,
+    count), with what is missed in the gap before each point."""
+
+    numbers: Array
+    squares: int
+
+
+class Look(NamedTuple):
+    """The same on the host. squares: mean squares (…, count); seen (count, batch + 1), where the solver was given an
+    `Aim`: of each element and sample the last place outside the band, 1 at its start to 2 at its end, 0 nowhere; then
+    the largest |C dv/dt|/g at its end, in bands."""
+
+    squares: Array
+    seen: Array | None
+
+
+@dataclass(frozen=True)
+class Aim:
+    """Where an array comes to rest: target (batch, *shape) and 1 / the allowed deviation, one number, or one a node
+    (*shape) or (batch, *shape); both contiguous. steps: of `per` from sample to sample and from node to node."""
+
+    target: Array
+    per: Array
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        if self.per.size == 1:
+            return 0, 0
+        return (self.target[0].size if self.per.shape == self.target.shape else 0), 1
 
 
 class Solver:
@@ -34,18 +66,27 @@ class Solver:
         self.backend, self.collocation, self.p = plan.backend, collocation, collocation.p
 
     def solve(
-        self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, *, estimate: bool
-    ) -> tuple[Array, Squares | None]:
-        """Polynomials (count·p, batch, *shape) of one array in `count` elements of `length` seconds, and their squares
-        if an error is to be estimated. signals: what the array reads, at the points."""
+        self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, *, estimate: bool,
+        aim: Aim | None = None,
+    ) -> tuple[Array, Found | None]:  # fmt: skip
+        """Polynomials (count·p, batch, *shape) of one array in `count` elements of `length` seconds, and what is found
+        if an error is to be estimated or, on a GPU, an aim is watched. signals: what the array reads, at the points."""
         points = self._points(stage, start, signals, length, count)
-        return points, self._squares(stage, start, points, count) if estimate else None
+        if not estimate:
+            return points, None
+        squares = self._squares(stage, start, points, count)
+        return points, Found(squares, squares.size)
 
-    def errors(self, stages: Sequence[Stage], squares: Sequence[Squares], length: float, batch: int) -> Array:
+    def looks(
+        self, stages: Sequence[Stage], found: Sequence[Found], count: int, batch: int, fetch: Fetch | None = None
+    ) -> list[Look]:
+        """What was found of some arrays in `count` elements, on the host. fetch: brings numbers there."""
+        return [Look((fetch or self.backend.host)(each.numbers), None) for each in found]
+
+    def errors(self, stages: Sequence[Stage], looks: Sequence[Look], length: float) -> Array:
         """Estimated rms error of each element of some arrays, share of full scale: (arrays, count)."""
-        host = self.backend.host
-        rows = zip(stages, squares, strict=True)
-        return np.stack([estimated(self.p, host(each), length / stage.node.time_constant) for stage, each in rows])
+        rows = zip(stages, looks, strict=True)
+        return np.stack([estimated(self.p, look.squares, length / stage.node.time_constant) for stage, look in rows])
 
     def _points(self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int) -> Array:
         node, at = stage.node, self.collocation
@@ -67,7 +108,7 @@ class Solver:
             solved = at.varying(ratio, _per_point(gamma, node.feedback is not None, shape), start, drive)
         return solved.reshape(-1, *start.shape)
 
-    def _squares(self, stage: Stage, start: Array, points: Array, count: int) -> Squares:
+    def _squares(self, stage: Stage, start: Array, points: Array, count: int) -> Array:
         values = points.reshape(count, self.p, *points.shape[1:])
         top = self.collocation.tails(start, values)
         scale = stage.per_full_scale

@@ -124,7 +124,7 @@ class Stepper:
         for k in range(count):
             if self.noise is not None and self.noise.level == "thermal" and self.counts.steps % REFRESH == 0:
                 self._look(self.x | self._inputs(begin + (k + 1e-9) * h))
-            self._advance(begin + k * h, h)
+            self._advance(begin + k * h, h, ends=k == count - 1)
             self.counts.steps += 1
         if not all(bool(np.isfinite(v).all()) for v in self.x.values()):
             raise Error(f"the transient diverges before {begin + length:.3g} s: the circuit may be unstable")
@@ -138,7 +138,7 @@ class Stepper:
             for name, value in self.inputs.items()
         }
 
-    def _advance(self, begin: float, h: float) -> None:
+    def _advance(self, begin: float, h: float, *, ends: bool) -> None:
         after = self._inputs(begin + h * (1 - 1e-9))
         before, self.x = self.x, {}
         for group in self.plan.groups:
@@ -157,10 +157,11 @@ class Stepper:
                 if group.cyclic:
                     self.gamma[stage.name], self.drive[stage.name] = _drive(stage, after)
                 self.x[stage.name] = after[stage.name]
-            self._show(group, begin, h, after, initial)
+            self._show(group, begin, h, after, initial, ends)
 
-    def _show(self, group: Group, begin: float, h: float, after: Signals, initial: Signals) -> None:
-        element = Element(group, begin, h, np.array([begin + h]), _Shown(after), initial, self.collocation)
+    def _show(self, group: Group, begin: float, h: float, after: Signals, initial: Signals, ends: bool) -> None:
+        times = np.array([begin + h])
+        element = Element(group, begin, h, times, _Shown(after), initial, self.collocation, ends=ends)
         for observer in self.observers:
             observer.element(element)
 

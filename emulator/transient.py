@@ -26,7 +26,8 @@ from .inputs import input_at
 from .kernels import MOST
 from .observers import Element, Observer
 from .plan import Group, Plan, Stage, let_go
-from .solver import Solver, Squares
+from .settling import SettlingWatch
+from .solver import Found, Solver
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Signals(Mapping[str, Array]):
         self.times = (starts + length * at).reshape(-1)
         self.inside = (starts + length * np.minimum(at, 1 - 1e-9)).reshape(-1)  # before a jump at the end
         self.known: dict[str, Array] = {}
+        self.seen: dict[str, Array] = {}
 
     def __getitem__(self, name: str) -> Array:
         if name not in self.known:
@@ -86,6 +88,7 @@ class Signals(Mapping[str, Array]):
         points = count * self.march.p
         self.count, self.times = count, self.times[:points]
         self.known = {name: values[:points] for name, values in self.known.items()}
+        self.seen = {name: rows[:count] for name, rows in self.seen.items()}
 
     def _evaluate(self, name: str) -> Array:
         march = self.march
@@ -117,9 +120,10 @@ class March:
         points: int,
         tolerance: float | None,
         observers: Sequence[Observer],
+        watch: SettlingWatch | None = None,
     ) -> None:
         self.plan, self.inputs, self.p, self.tolerance = plan, dict(inputs), points, tolerance
-        self.observers = observers
+        self.observers = [*observers, watch] if watch else observers
         self.solver = solver(plan, points)
         self.collocation = self.solver.collocation
         self.batch = max([v.shape[0] for v in start.values()], default=1)
@@ -131,8 +135,9 @@ class March:
         self.level = [1 + self.stretch.bit_length() - (self.stretch > 1)] * len(plan.groups)
         self.counts = Counts()
         self.taken: list[list[Block]] = []
-        for observer in observers:
+        for observer in self.observers:
             observer.begin(plan, self.x)
+        self.aims = watch.aims if watch else {}
 
     def input_at(self, name: str, times: Array) -> Array:
         """A clamped array at times, (len(times), batch, *shape)."""
@@ -150,8 +155,7 @@ class March:
         self.taken.append([])
         for number, group in enumerate(self.plan.groups):
             self._march_group(number, group, begin, length)
-            for name in self.done[number]:
-                del self.pieces[name]
+            self._let_go(number)
         for observer in self.observers:
             observer.window(begin + length)
 
@@ -182,27 +186,35 @@ class March:
             if good:
                 solved.keep(good)
                 self.taken[-1].append(Block(number, solved.begin, each, good))
-                self._accept(group, solved)
                 at += good * span
+                self._accept(group, solved, ends=at == finest)
                 if good == count:
                     most = min(2 * most, self.block[number])
                     level = max(0, level - _doublings(max(errors), self.p))
         self.level[number] = level
 
-    def follow(self, taken: Sequence[Sequence[Block]]) -> list[tuple[Group, Signals, list[Squares]]]:
-        """March by elements that another run took, whatever their errors: those are for the caller to look at."""
+    def follow(self, taken: Sequence[Sequence[Block]]) -> list[tuple[Block, list[Found]]]:
+        """March by elements that another run took, whatever their errors: those are for the caller to look at. The
+        observers are told of no window's end but the last."""
         found = []
         for window in taken:
             self.pieces = {stage.name: [] for stage in self.plan.stages}
-            for block in window:
-                group = self.plan.groups[block.group]
+            for block, after in zip(window, [*window[1:], None], strict=True):
+                group, ends = self.plan.groups[block.group], after is None or after.group != block.group
                 signals = Signals(self, block.begin, block.length, block.count)
-                squares = [self._solve(stage, signals) for stage in group.stages]
-                found.append((group, signals, squares))
-                self._accept(group, signals)
+                solved = (self._solve(stage, signals) for stage in group.stages)
+                found.append((block, [each for each in solved if each is not None]))
+                self._accept(group, signals, ends=ends and window is taken[-1])
+                if ends:
+                    self._let_go(block.group)
         return found
 
-    def _accept(self, group: Group, signals: Signals) -> None:
+    def _let_go(self, number: int) -> None:
+        """Of what no group after this one reads, in the present window."""
+        for name in self.done[number]:
+            del self.pieces[name]
+
+    def _accept(self, group: Group, signals: Signals, *, ends: bool) -> None:
         initial = {s.name: self.x[s.name] for s in group.stages}
         for stage in group.stages:
             name, points = stage.name, signals.known[stage.name]
@@ -214,8 +226,9 @@ class March:
         if self.observers:
             length = signals.count * signals.length
             shown = Element(
-                group, signals.begin, length, signals.times, _Shown(signals), initial, self.collocation, signals.count
-            )
+                group, signals.begin, length, signals.times, _Shown(signals), initial, self.collocation, signals.count,
+                ends, signals.seen or None,
+            )  # fmt: skip
             for observer in self.observers:
                 observer.element(shown)
 
@@ -231,29 +244,33 @@ class March:
             return signals, [self._sweep_cycle(group, signals)]
         worst, unseen = np.zeros(count), []
         for stage in group.stages:
-            squares = self._solve(stage, signals)
-            if squares is not None:
-                unseen.append((stage, squares))
+            found = self._solve(stage, signals)
+            if found is not None:
+                unseen.append((stage, found))
             if unseen and (self.solver.prompt or stage is group.stages[-1]):
-                worst = np.maximum(worst, self._errors(unseen, length))
+                worst = np.maximum(worst, self._look(unseen, signals))
                 unseen = []
                 if worst[0] > 1 and not last:
                     break
         return signals, worst.tolist()
 
-    def _solve(self, stage: Stage, signals: Signals) -> Squares | None:
+    def _solve(self, stage: Stage, signals: Signals) -> Found | None:
         """Solve one array into `signals`."""
-        points, squares = self.solver.solve(
-            stage, self.x[stage.name], signals, signals.length, signals.count, estimate=self.tolerance is not None
-        )
+        points, found = self.solver.solve(
+            stage, self.x[stage.name], signals, signals.length, signals.count, estimate=self.tolerance is not None,
+            aim=self.aims.get(stage.name),
+        )  # fmt: skip
         signals.known[stage.name] = points
-        return squares
+        return found
 
-    def _errors(self, seen: Sequence[tuple[Stage, Squares]], length: float) -> Array:
-        """Error / tolerance of each element, worst array: (count,)."""
-        assert self.tolerance is not None
-        stages, squares = zip(*seen, strict=True)
-        return self.solver.errors(stages, squares, length, self.batch).max(axis=0) / self.tolerance
+    def _look(self, solved: Sequence[tuple[Stage, Found]], signals: Signals) -> Array:
+        """Error / tolerance of each element, worst array: (count,); what else was seen is noted in `signals`."""
+        stages, found = zip(*solved, strict=True)
+        looks = self.solver.looks(stages, found, signals.count, self.batch)
+        signals.seen |= {s.name: look.seen for s, look in zip(stages, looks, strict=True) if look.seen is not None}
+        if self.tolerance is None:
+            return np.zeros(signals.count)
+        return self.solver.errors(stages, looks, signals.length).max(axis=0) / self.tolerance
 
     def _sweep_cycle(self, group: Group, signals: Signals) -> float:
         """Gauss-Seidel sweeps over a cycle until it changes by less than a hundredth of the tolerance."""
@@ -264,18 +281,17 @@ class March:
             signals.known[stage.name] = self.plan.backend.xp.broadcast_to(start, (self.p, *start.shape))
         for _ in range(MAX_SWEEPS):
             self.counts.sweeps += 1
-            change, seen = 0.0, []
+            change, solved = 0.0, []
             for stage in group.stages:
                 before = signals.known[stage.name]
-                seen.append((stage, self._solve(stage, signals)))
+                found = self._solve(stage, signals)
+                solved += [(stage, found)] if found is not None else []
                 moved = abs(signals.known[stage.name] - before) * stage.per_full_scale
                 change = max(change, float(moved.max()))
             if not math.isfinite(change) or change > 1e6:
                 break
             if change < aim:
-                if self.tolerance is None:
-                    return 0.0
-                return float(self._errors(seen, signals.length)[0])
+                return float(self._look(solved, signals)[0]) if solved else 0.0
         return math.inf
 
 

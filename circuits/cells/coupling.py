@@ -27,7 +27,7 @@ import numpy as np
 from ..arrays import matmul
 from .power import Costs, Meter, Power, added, scatter
 from .spice import elements
-from .term import Array, Signals, Term, View, as_view
+from .term import Array, Inline, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -74,6 +74,14 @@ class Coupling(Term):
 
     def drive(self, x: Signals) -> Array:
         return self._apply(self.source.of(x[self.source.array]))
+
+    @property
+    def inline(self) -> Inline | None:
+        if self.elementwise:
+            unit = isinstance(self.weight, float) and self.weight == 1.0
+            return Inline("r0", (self.source,)) if unit else Inline("v0 * r0", (self.source,), (self.weight,))
+        one_driver = self.weight.shape[1] == 1
+        return Inline("v0 * r0", (self.source,), (self.weight[:, 0],)) if one_driver else None
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         moved = dx.get(self.source.array)

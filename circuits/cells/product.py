@@ -28,7 +28,7 @@ from .contract import contract
 from .power import Meter
 from .product_law import product_law
 from .spice import elements
-from .term import Array, Signals, Term, View, as_view
+from .term import Array, Inline, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -75,6 +75,15 @@ class Product(Term):
 
     def drive(self, x: Signals) -> Array:
         return self._contract(self.a.of(x[self.a.array]), self.b.of(x[self.b.array]))
+
+    @property
+    def inline(self) -> Inline | None:
+        """Of products element by element."""
+        factors, _, result = self.spec.partition("->")
+        if factors != f"{result},{result}":
+            return None
+        gain = self.gain if self.errors is None else self.gain * (1 + self.signs * self.errors)
+        return Inline("v0 * r0 * r1", (self.a, self.b), (gain,))
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         total: Array = 0.0

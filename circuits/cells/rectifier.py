@@ -16,7 +16,7 @@ import numpy as np
 from .power import Costs, Meter, Power
 from .smooth import ramp, ramp_slope
 from .spice import elements, knee
-from .term import Array, Signals, View
+from .term import Array, Inline, Signals, View
 from .transfer import Transfer
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ class Rectifier(Transfer):
 
     def f(self, x: Array) -> Array:
         return self.gain * ramp(x, self.knee)
+
+    @property
+    def inline(self) -> Inline:
+        return Inline("v0 * ramp(r0, v1)", (self.source,), (self.gain, self.knee))
 
     def slope(self, x: Array) -> Array:
         return self.gain * ramp_slope(x, self.knee)

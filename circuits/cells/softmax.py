@@ -33,7 +33,7 @@ import numpy as np
 from ..arrays import module_of
 from .power import Meter
 from .spice import elements
-from .term import Array, Signals, View
+from .term import Array, Inline, Signals, View
 from .transfer import Transfer
 
 if TYPE_CHECKING:
@@ -116,6 +116,15 @@ class Softmax(Transfer):
         xp = module_of(current)
         current *= xp.exp(top - self.tail.of(x[self.tail.array])) * self.share
         return current
+
+    @property
+    def inline(self) -> Inline | None:
+        """With tails as an array, and branches that do not leak: leakage follows the row's largest."""
+        if self.tail is None or self.floor is not None:
+            return None
+        exists = 1.0 if self.exists is None else self.exists
+        law = "(v0 != 0 ? v1 * exp(v2 * r1 + v3 - r0) : (REAL)0)"
+        return Inline(law, (self.tail, self.source), (exists, self.share, self.gain, self.shift))
 
     def moved(self, x: Signals, dx: Signals) -> Array:
         """Derivative of the branches' currents along the scores, in the unit of `branches` and at a fixed tail."""

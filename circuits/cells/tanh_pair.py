@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..arrays import module_of
 from .power import Meter
 from .spice import elements
-from .term import Array, Signals
+from .term import Array, Inline, Signals
 from .transfer import Transfer
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class TanhPair(Transfer):
     def f(self, x: Array) -> Array:
         xp = module_of(x)
         return self.gain * xp.tanh(x + self.shift)
+
+    @property
+    def inline(self) -> Inline:
+        return Inline("v0 * tanh(r0 + v1)", (self.source,), (self.gain, self.shift))
 
     def slope(self, x: Array) -> Array:
         xp = module_of(x)

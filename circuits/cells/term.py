@@ -56,6 +56,19 @@ def as_view(source: str | View) -> View:
     return source if isinstance(source, View) else View(source)
 
 
+@dataclass(frozen=True)
+class Inline:
+    """A cell whose current into a node follows from one value of each of a few arrays, for a kernel that reads them.
+
+    law: an expression in CUDA of r0, r1, … (of each of `reads`, whose views broadcast to the target) and v0, v1, …
+    (`values`: numbers, or arrays that broadcast to the target), of type REAL; the laws of `smooth.CUDA` may be used.
+    """
+
+    law: str
+    reads: tuple[View, ...]
+    values: tuple[Array, ...] = ()
+
+
 class Term:
     """A cell that pushes current into the nodes of `target`.
 
@@ -75,6 +88,11 @@ class Term:
     def drive(self, x: Signals) -> Array:
         """Normalised current into each target node, (K, *target shape), or broadcastable to it."""
         raise NotImplementedError
+
+    @property
+    def inline(self) -> Inline | None:
+        """`drive` node by node; None for cells that sum over nodes."""
+        return None
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         """Derivative of `drive` along dx (arrays absent from dx do not move)."""
