@@ -159,7 +159,7 @@ class FusedSolver(Solver):
 
     def solve(
         self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, *, estimate: bool,
-        aim: Aim | None = None,
+        aim: Aim | None = None, ends: bool = False,
     ) -> tuple[Array, Found | None]:  # fmt: skip
         xp, fused = self.backend.xp, self.stages[stage.name]
         size, batch = start.size, len(start)
@@ -175,19 +175,19 @@ class FusedSolver(Solver):
         arguments = (
             np.int32(size), np.int32(size // batch), np.int32(count), real(ratio), real(fused.least), start, drives,
             fused.table, self._small(*constant), out, np.uint64(where if estimate else 0),
-            self._aim(aim, where + 8 * squares),
+            self._aim(aim, ends, where + 8 * squares),
         )  # fmt: skip
         self.kernels[stage.name](blocks(size), (kernels.THREADS,), arguments)
         del held
         return out, None if found is None else Found(found, squares)
 
-    def _aim(self, aim: Aim | None, found: int) -> Array:
+    def _aim(self, aim: Aim | None, ends: bool, found: int) -> Array:
         """The kernel's `Aim`."""
         if aim is None:
-            return struct([0] * 7)
-        address = self.backend.address
-        tables = (self.backend.kept(knots, self.p), self.backend.kept(steps, self.p, kernels.PLACES))
-        return struct([address(aim.target), address(aim.per), *aim.steps, *map(address, tables), found])
+            return struct([0] * 9)
+        address, bands = self.backend.address, np.float64(aim.bands).view(np.int64)
+        where = (self.backend.kept(knots, self.p), self.backend.kept(steps, self.p, kernels.PLACES))
+        return struct([address(aim.target), address(aim.per), *aim.steps, bands, ends, *map(address, where), found])
 
     def _small(self, ratio: float | None, gamma: float | None) -> Array:
         """The kernel's small matrices, handed over by value."""

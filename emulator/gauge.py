@@ -44,7 +44,7 @@ class Gauge:
         """Mask (K, batch), on the host, of values (K, batch, *shape) with any node outside; what is no number is."""
         off = abs(values - aim.target)
         off *= aim.per
-        return ~(self.backend.host(off.reshape(*off.shape[:2], -1).max(axis=-1)) <= 1)
+        return ~(self.backend.host(off.reshape(*off.shape[:2], -1).max(axis=-1)) * aim.bands <= 1)
 
     def _last_time(self, element: Element, name: str, aim: Aim, sample: int, row: int) -> float:
         """Last time outside after row `row` of start and points, the last of them outside, to 1/64 of the gap.
@@ -55,7 +55,9 @@ class Gauge:
         values = element.values[name][:, sample].reshape(len(element.times), -1)
         start = element.initial[name][sample].reshape(-1) if which == 0 else values[which * at.p - 1]
         points = values[which * at.p : (which + 1) * at.p]
-        target, per = (xp.broadcast_to(x, aim.target.shape)[sample].reshape(-1) for x in (aim.target, aim.per))
+        target, per = (
+            xp.broadcast_to(x, aim.target.shape)[sample].reshape(-1) for x in (aim.target, aim.per * aim.bands)
+        )
         late = xp.flatnonzero(~(abs((points[point - 1] if point else start) - target) * per <= 1))
         dense = at.combine(self.backend.kept(steps, at.p, PLACES)[point], start[late], points[:, late])
         outside = np.flatnonzero(self.backend.host(~(abs(dense - target[late]) * per[late] <= 1).all(axis=1)))
@@ -71,4 +73,4 @@ class Gauge:
             gamma = stage.gamma({})
         else:
             gamma = stage.node.feedback.ratio(element.values[stage.node.feedback.control][-1]) + stage.standing
-        return float((abs(slope) * (stage.node.time_constants / gamma) * aim.per).max())
+        return float((abs(slope) * (stage.node.time_constants / gamma) * aim.per).max()) * aim.bands

@@ -75,10 +75,11 @@ class Graph:
         batch = max(len(value) for value in x.values())
         dtype, stages = self.plan.backend.dtype, self.plan.stages
         start = {stage.name: xp.zeros((batch, *stage.node.shape), dtype) for stage in stages}
-        self.watch = SettlingWatch({stage.name: x[stage.name] for stage in stages}, checked_bits(request.settle_bits))
+        rest, bits = {stage.name: x[stage.name] for stage in stages}, checked_bits(request.settle_bits)
+        self.watch = SettlingWatch(self.plan, rest, bits)
         self.march = March(
             self.plan, self._inputs, start, points=request.collocation_points, tolerance=request.local_tolerance,
-            observers=[_Again(observer) for observer in self.observers], watch=self.watch,
+            observers=[_Again(observer) for observer in self.observers], aims=self.watch.aims,
         )  # fmt: skip
         self._solved = self.march.follow(self.taken.windows)
         self._ends = xp.empty(sum(value.size for value in self.march.x.values()), dtype)

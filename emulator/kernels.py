@@ -94,7 +94,8 @@ struct Currents {
 #pragma unroll
         for (int n = 0; n < SOURCES; ++n) {
             const Source& s = from.of[n];
-            where[n] = s.index ? sample * (unsigned)s.row + s.index[i] : s.inner == 1 ? j : j / (unsigned)s.inner;
+            const unsigned apart = s.inner == 1 ? j : j / (unsigned)s.inner;
+            where[n] = s.index ? sample * (unsigned)s.row + s.index[i] : apart;
         }
     }
     __device__ __forceinline__ REAL read(int n, long long point) const {
@@ -115,9 +116,11 @@ struct Currents {
 """
 
 WATCH = r"""
-// How far from rest (`settling.py`): band around `target`, per: 1 / its width; found: see `Solver.looks`
+// How far from rest (`settling.py`): a band of 1 / (per · bands) around `target`; ends: whether to look how fast nodes
+// still are; found: see `Look`
 struct Aim {
-    const REAL *target, *per; long long per_sample, per_node; const REAL *nodes, *dense; double *found;
+    const REAL *target, *per; long long per_sample, per_node; double bands; long long ends;
+    const REAL *nodes, *dense; double *found;
 };
 
 // Raise *most to the largest of a warp's numbers, which are not negative: their bits ascend too. together: it is the
@@ -132,11 +135,12 @@ __device__ __forceinline__ void raise(REAL value, bool together, double* most) {
 #endif
         if ((threadIdx.x & 31) != 0) return;
     }
-    if (value > *(volatile double*)most) atomicMax((long long*)most, __double_as_longlong((double)value));
+    if (value > 0 && value > *(volatile double*)most) atomicMax((long long*)most, __double_as_longlong((double)value));
 }
 
 // Last place in an element, 1 at its start to 2 at its end, at which |x - aim| share > 1; 0: nowhere. What is no number
-// is outside. x: start and points; dense: (P, PLACES, P + 1) from them to places from one of them to the next
+// is outside. x: start and points; dense: (P, PLACES, P + 1) from them to places from one of them to the next, between
+// which the crossing is found by halving
 __device__ __forceinline__ REAL last_outside(
     const REAL before, const REAL* x, const REAL aim, const REAL share, const REAL* nodes, const REAL* dense)
 {
@@ -146,13 +150,16 @@ __device__ __forceinline__ REAL last_outside(
     if (last < 0) return 0;
     if (last == P) return 2;
     const REAL *weights = dense + last * PLACES * (P + 1), begin = nodes[last], gap = nodes[last + 1] - begin;
-    for (int place = PLACES - 1; place > 0; --place) {
+    int outside = 0, inside = PLACES - 1;
+    while (inside - outside > 1) {
+        const int place = (outside + inside) / 2;
         REAL value = weights[place * (P + 1)] * before;
 #pragma unroll
         for (int q = 0; q < P; ++q) value += weights[place * (P + 1) + 1 + q] * x[q];
-        if (!(fabs(value - aim) * share <= 1)) return 1 + begin + gap * place / (PLACES - 1);
+        if (fabs(value - aim) * share <= 1) inside = place;
+        else outside = place;
     }
-    return 1 + begin;
+    return 1 + begin + gap * outside / (PLACES - 1);
 }
 """
 
@@ -214,7 +221,7 @@ extern "C" __global__ void element(
     REAL target = 0, per = 0;
     if (aim.target && here) {
         target = aim.target[j];
-        per = aim.per[sample * aim.per_sample + i * aim.per_node];
+        per = aim.per[sample * aim.per_sample + i * aim.per_node] * (REAL)aim.bands;
     }
     const unsigned leader = at & ~31u, samples = (unsigned)size / (unsigned)row;
     const bool together = leader / (unsigned)row == min(leader + 31u, (unsigned)size - 1) / (unsigned)row;
@@ -326,9 +333,8 @@ extern "C" __global__ void element(
         if (aim.target) {
             const REAL place = here ? last_outside(before, x, target, per, aim.nodes, aim.dense) : (REAL)0;
             raise(place, together, aim.found + k * (samples + 1) + (together ? leader / (unsigned)row : sample));
-            // |C dv/dt| / g at the end
-            REAL moves;
-            {
+            if (aim.ends && k == count - 1) {
+                REAL moves;  // |C dv/dt| / g
 #if LAW == 0
                 moves = d[P - 1] / (node.own + standing) - x[P - 1];
 #elif LAW == 1
@@ -341,8 +347,8 @@ extern "C" __global__ void element(
                 PULL
                 moves = rate[q];
 #endif
+                raise(fabs(moves) * per, true, aim.found + k * (samples + 1) + samples);
             }
-            raise(fabs(moves) * per, true, aim.found + k * (samples + 1) + samples);
         }
         before = x[P - 1];
     }

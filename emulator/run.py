@@ -280,7 +280,7 @@ def _start(plan: Plan, inputs: Mapping[str, Any], request: Request, initial: Any
 def _watch(plan: Plan, target: Mapping[str, Array], request: Request) -> SettlingWatch | None:
     if request.noisy or request.settle_bits == 0:
         return None
-    return SettlingWatch(target, checked_bits(request.settle_bits))
+    return SettlingWatch(plan, target, checked_bits(request.settle_bits))
 
 
 def _engine(
@@ -293,13 +293,14 @@ def _engine(
     request: Request,
 ) -> March | Stepper:
     """The engine that the request needs, at the start."""
+    seen = [*seen, watch] if watch else seen
     if request.engine == "elements":
+        aims = watch.aims if watch else {}
         tolerance = None if request.elements is not None else request.local_tolerance
         points = request.collocation_points
-        return March(plan, values, start, points=points, tolerance=tolerance, observers=seen, watch=watch)
+        return March(plan, values, start, points=points, tolerance=tolerance, observers=seen, aims=aims)
     noise = Noise(request.noise, request.noise_seed) if request.noisy else None
     step = (request.step or 0.25) * shortest_time_constant(plan, target)
-    seen = [*seen, watch] if watch else seen
     return Stepper(plan, values, start, step=step, noise=noise, observers=seen)
 
 

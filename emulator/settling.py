@@ -28,20 +28,19 @@ class SettlingWatch:
     where it did not settle) and `by_array` gives it array by array.
     """
 
-    def __init__(self, target: Mapping[str, Array], bits: float) -> None:
-        self.target, self.band = target, 2.0**-bits
-        self.last: dict[str, Array] = {}
-        self._at_rest = False
-        self._time = 0.0
-
-    def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
+    def __init__(self, plan: Plan, target: Mapping[str, Array], bits: float) -> None:
+        self.target, self.bands = target, 2.0**bits
         self._backend, self._gauge = plan.backend, Gauge(plan.backend)
         self._stages = {stage.name: stage for stage in plan.stages}
         self.aims = {name: self._aim(stage, name == plan.circuit.output) for name, stage in self._stages.items()}
         self.restart()
 
+    def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
+        pass
+
     def restart(self) -> None:
         """Forget what was seen."""
+        self._at_rest, self._time = False, 0.0
         batch = max((len(target) for target in self.target.values()), default=1)
         self.last = {name: np.zeros(batch) for name in self._stages}
         self._speed = {name: np.zeros(1) for name in self._stages}
@@ -49,13 +48,13 @@ class SettlingWatch:
     def _aim(self, stage: Stage, output: bool) -> Aim:
         """Allowed deviation of each node: full scale, and for the output also the row's logit range."""
         xp, target = self._backend.xp, self.target[stage.name]
-        per = stage.per_full_scale / self.band
+        per = stage.per_full_scale
         if output:
             spread = abs(target - target.mean(axis=-1, keepdims=True)).max(axis=-1, keepdims=True)
-            per = xp.maximum(per, 1 / (self.band * xp.maximum(spread, 1e-30)))
+            per = xp.maximum(per, 1 / xp.maximum(spread, 1e-30))
         if per.size > 1:
             per = self._backend.spread(per, target.shape[-per.ndim :] if per.ndim < target.ndim else target.shape)
-        return Aim(xp.ascontiguousarray(target), per)
+        return Aim(xp.ascontiguousarray(target), per, self.bands)
 
     def element(self, element: Element) -> None:
         if element.seen is not None:

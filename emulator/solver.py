@@ -36,7 +36,7 @@ class Found(NamedTuple):
 class Look(NamedTuple):
     """The same on the host. squares: mean squares (…, count); seen (count, batch + 1), where the solver was given an
     `Aim`: of each element and sample the last place outside the band, 1 at its start to 2 at its end, 0 nowhere; then
-    the largest |C dv/dt|/g at its end, in bands."""
+    the largest |C dv/dt|/g at its end, in bands, of the last one if it ends a window."""
 
     squares: Array
     seen: Array | None
@@ -44,11 +44,13 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True)
 class Aim:
-    """Where an array comes to rest: target (batch, *shape) and 1 / the allowed deviation, one number, or one a node
-    (*shape) or (batch, *shape); both contiguous. steps: of `per` from sample to sample and from node to node."""
+    """Where an array comes to rest: target (batch, *shape), and per · bands = 1 / the allowed deviation; per: one
+    number, or one a node (*shape) or (batch, *shape); both contiguous. steps: of `per` from sample to sample and from
+    node to node."""
 
     target: Array
     per: Array
+    bands: float
 
     @property
     def steps(self) -> tuple[int, int]:
@@ -67,10 +69,11 @@ class Solver:
 
     def solve(
         self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, *, estimate: bool,
-        aim: Aim | None = None,
+        aim: Aim | None = None, ends: bool = False,
     ) -> tuple[Array, Found | None]:  # fmt: skip
         """Polynomials (count·p, batch, *shape) of one array in `count` elements of `length` seconds, and what is found
-        if an error is to be estimated or, on a GPU, an aim is watched. signals: what the array reads, at the points."""
+        if an error is to be estimated or, on a GPU, an aim is watched. signals: what the array reads, at the points;
+        ends: whether a window ends with them."""
         points = self._points(stage, start, signals, length, count)
         if not estimate:
             return points, None

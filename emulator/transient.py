@@ -26,8 +26,7 @@ from .inputs import input_at
 from .kernels import MOST
 from .observers import Element, Observer
 from .plan import Group, Plan, Stage, let_go
-from .settling import SettlingWatch
-from .solver import Found, Solver
+from .solver import Aim, Found, Solver
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -59,11 +58,11 @@ class Block:
 class Signals(Mapping[str, Array]):
     """Values (K, *shape), K = count·p·batch, at the points of `count` equal elements in a row.
 
-    Own arrays as solved; others are evaluated when first asked for.
+    Own arrays as solved; others are evaluated when first asked for. ends: whether their group's window ends with them.
     """
 
-    def __init__(self, march: March, begin: float, length: float, count: int) -> None:
-        self.march, self.begin, self.length, self.count = march, begin, length, count
+    def __init__(self, march: March, begin: float, length: float, count: int, *, ends: bool) -> None:
+        self.march, self.begin, self.length, self.count, self.ends = march, begin, length, count, ends
         starts = begin + length * np.arange(count)[:, None]
         at = march.collocation.points_at
         self.times = (starts + length * at).reshape(-1)
@@ -86,6 +85,7 @@ class Signals(Mapping[str, Array]):
     def keep(self, count: int) -> None:
         """Forget all but the first `count` elements."""
         points = count * self.march.p
+        self.ends = self.ends and count == self.count
         self.count, self.times = count, self.times[:points]
         self.known = {name: values[:points] for name, values in self.known.items()}
         self.seen = {name: rows[:count] for name, rows in self.seen.items()}
@@ -120,10 +120,10 @@ class March:
         points: int,
         tolerance: float | None,
         observers: Sequence[Observer],
-        watch: SettlingWatch | None = None,
+        aims: Mapping[str, Aim] | None = None,
     ) -> None:
         self.plan, self.inputs, self.p, self.tolerance = plan, dict(inputs), points, tolerance
-        self.observers = [*observers, watch] if watch else observers
+        self.observers, self.aims = observers, aims or {}
         self.solver = solver(plan, points)
         self.collocation = self.solver.collocation
         self.batch = max([v.shape[0] for v in start.values()], default=1)
@@ -135,9 +135,8 @@ class March:
         self.level = [1 + self.stretch.bit_length() - (self.stretch > 1)] * len(plan.groups)
         self.counts = Counts()
         self.taken: list[list[Block]] = []
-        for observer in self.observers:
+        for observer in observers:
             observer.begin(plan, self.x)
-        self.aims = watch.aims if watch else {}
 
     def input_at(self, name: str, times: Array) -> Array:
         """A clamped array at times, (len(times), batch, *shape)."""
@@ -174,7 +173,8 @@ class March:
             span = finest >> level
             count = 1 if level > wanted else min((finest - at) // span, most)  # one brings it nearer to what is wanted
             starts, each = begin + length * at / finest, length * span / finest
-            solved, errors = self._elements(group, starts, each, count, last=level == SMALLEST)
+            ends = at + count * span == finest
+            solved, errors = self._elements(group, starts, each, count, ends=ends, last=level == SMALLEST)
             good = next((k for k, error in enumerate(errors) if error > 1), count)
             if good < count:
                 self.counts.rejected += 1
@@ -187,7 +187,7 @@ class March:
                 solved.keep(good)
                 self.taken[-1].append(Block(number, solved.begin, each, good))
                 at += good * span
-                self._accept(group, solved, ends=at == finest)
+                self._accept(group, solved)
                 if good == count:
                     most = min(2 * most, self.block[number])
                     level = max(0, level - _doublings(max(errors), self.p))
@@ -201,10 +201,11 @@ class March:
             self.pieces = {stage.name: [] for stage in self.plan.stages}
             for block, after in zip(window, [*window[1:], None], strict=True):
                 group, ends = self.plan.groups[block.group], after is None or after.group != block.group
-                signals = Signals(self, block.begin, block.length, block.count)
+                shown = ends and window is taken[-1]
+                signals = Signals(self, block.begin, block.length, block.count, ends=shown)
                 solved = (self._solve(stage, signals) for stage in group.stages)
                 found.append((block, [each for each in solved if each is not None]))
-                self._accept(group, signals, ends=ends and window is taken[-1])
+                self._accept(group, signals)
                 if ends:
                     self._let_go(block.group)
         return found
@@ -214,7 +215,7 @@ class March:
         for name in self.done[number]:
             del self.pieces[name]
 
-    def _accept(self, group: Group, signals: Signals, *, ends: bool) -> None:
+    def _accept(self, group: Group, signals: Signals) -> None:
         initial = {s.name: self.x[s.name] for s in group.stages}
         for stage in group.stages:
             name, points = stage.name, signals.known[stage.name]
@@ -227,19 +228,19 @@ class March:
             length = signals.count * signals.length
             shown = Element(
                 group, signals.begin, length, signals.times, _Shown(signals), initial, self.collocation, signals.count,
-                ends, signals.seen or None,
+                signals.ends, signals.seen or None,
             )  # fmt: skip
             for observer in self.observers:
                 observer.element(shown)
 
     def _elements(
-        self, group: Group, begin: float, length: float, count: int, *, last: bool
+        self, group: Group, begin: float, length: float, count: int, *, ends: bool, last: bool
     ) -> tuple[Signals, list[float]]:
         """Solve elements of one group. Returns their signals and each one's error / tolerance.
 
         A first element that is going to be halved is left half done, unless it is the `last` that can be tried.
         """
-        signals = Signals(self, begin, length, 1 if group.cyclic else count)
+        signals = Signals(self, begin, length, 1 if group.cyclic else count, ends=ends)
         if group.cyclic:
             return signals, [self._sweep_cycle(group, signals)]
         worst, unseen = np.zeros(count), []
@@ -258,7 +259,7 @@ class March:
         """Solve one array into `signals`."""
         points, found = self.solver.solve(
             stage, self.x[stage.name], signals, signals.length, signals.count, estimate=self.tolerance is not None,
-            aim=self.aims.get(stage.name),
+            aim=self.aims.get(stage.name), ends=signals.ends,
         )  # fmt: skip
         signals.known[stage.name] = points
         return found
