@@ -102,8 +102,16 @@ class Observer(Protocol):
 
 @runtime_checkable
 class Recordable(Observer, Protocol):
-    """An observer whose work on a GPU can be recorded with a run's and replayed: `element` launches the same work
-    whatever the values are, on the device alone, and waits for nothing."""
+    """An observer whose work on a GPU can be recorded with a run's and replayed (`graphs.py`).
+
+    `element` and `restart` launch the same work whatever the values are, on the device alone: they fetch nothing, wait
+    for nothing, and copy and compile nothing that `begin` has not made ready for the solvers that the plan then has.
+    `begin` comes before a recording; `window`, the host's bookkeeping, also after every replay.
+    """
+
+    state: Any
+    """What the launches write to, made by `begin`: whoever replays them keeps it. An observer with another one has been
+    used for another machine since, and what was recorded is no longer its own."""
 
     def restart(self, start: Mapping[str, Array]) -> None:
         """As `begin`, for the same plan again, and by work on the device alone."""
@@ -115,23 +123,6 @@ class Aimed(Protocol):
 
     def aim(self, target: Mapping[str, Array]) -> None:
         """Called before `begin` with the operating point, logical values (batch, *shape)."""
-
-
-@runtime_checkable
-class Recordable(Protocol):
-    """An observer whose work on a GPU can be recorded once and replayed with other values (`graphs.py`).
-
-    `restart` and `element` only launch work there, the same whatever the values are: they fetch nothing, wait for
-    nothing, and copy and compile nothing that `begin` has not made ready for the solvers that the plan has by then.
-    `begin` comes before a recording; `window`, the host's bookkeeping, also after every replay.
-    """
-
-    state: Any
-    """What the launches write to, made by `begin`: whoever replays them keeps it. An observer with another one has been
-    used for other runs, and what was recorded is no longer its own."""
-
-    def restart(self, start: Mapping[str, Array]) -> None:
-        """Forget what was seen; `start` as in `begin`."""
 
 
 class Probe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ Array = Any
 class Fetches(Backend):
     """Counts transfers."""
 
-    counts: list[int] = []
+    counts: ClassVar[list[int]] = []
 
     def fetched(self, arrays: Any) -> list[Array]:
         self.counts.append(len(arrays))
