@@ -101,6 +101,12 @@ class Backend:
         parts = np.split(together, ends[:-1])
         return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
+    def index(self, index: Any) -> Any:
+        """An index into arrays of this backend's, arrays in it on its device; Ellipsis stays."""
+        if isinstance(index, tuple):
+            return tuple(self.index(each) for each in index)
+        return self.xp.asarray(index) if isinstance(index, np.ndarray | list) else index
+
     def spread(self, value: Array, shape: tuple[int, ...]) -> Array:
         """A value in a shape that it broadcasts to, contiguous."""
         return self.xp.ascontiguousarray(value if value.shape == shape else self.xp.broadcast_to(value, shape))

@@ -31,22 +31,30 @@ MARGIN = 1.25  # so far may an element of a replay miss the tolerance: other inp
 
 @dataclass(frozen=True)
 class Taken:
-    """What an adaptive run took: blocks of elements window by window, the time it reached, and what it cost."""
+    """What an adaptive run took: blocks of elements window by window, the time it reached, what it cost and who
+    watched."""
 
     windows: tuple[tuple[Block, ...], ...]
     duration: float
     counts: Counts
+    observers: tuple[Recordable, ...]
+    states: tuple[Any, ...]
+
+    def holds(self, observers: Sequence[Recordable]) -> bool:
+        """Whether the same observers watch again, and have not been elsewhere meanwhile."""
+        same = len(observers) == len(self.observers) and all(
+            a is b for a, b in zip(observers, self.observers, strict=True)
+        )
+        return same and all(o.state is state for o, state in zip(observers, self.states, strict=True))
 
 
 class Graph:
     """The captured run. Values of inputs are written into its own arrays; its results stand there until replayed."""
 
-    def __init__(
-        self, plan: Plan, request: Request, values: Mapping[str, Array], taken: Taken, observers: Sequence[Recordable]
-    ) -> None:
+    def __init__(self, plan: Plan, request: Request, values: Mapping[str, Array], taken: Taken) -> None:
         import cupy
 
-        self.plan, self.taken, self.observers = plan, taken, observers
+        self.plan, self.taken, self.observers = plan, taken, taken.observers
         self._pool = cupy.cuda.MemoryPool()
         self._stream = cupy.cuda.Stream(non_blocking=True)
         cupy.cuda.Device().synchronize()
@@ -150,31 +158,34 @@ def remember(
     plan: Plan, request: Request, values: Mapping[str, Array], observers: Sequence[Recordable], march: March, end: float
 ) -> None:
     """Keep what an adaptive run took until `end` [s], for a graph to follow; one that there is did not hold."""
-    case = _case(request, values, observers)
-    plan.taken[case] = Taken(tuple(map(tuple, march.taken)), end, march.counts)
+    case = _case(request, values)
+    states = tuple(observer.state for observer in observers)
+    plan.taken[case] = Taken(tuple(map(tuple, march.taken)), end, march.counts, tuple(observers), states)
     plan.graphs.pop(case, None)
 
 
 def graph_of(
     plan: Plan, request: Request, values: Mapping[str, Array], observers: Sequence[Recordable]
 ) -> Graph | None:
-    """The graph of such a run, recorded when it is first wanted, the only one that the plan keeps; None if no run has
-    been taken yet, or there is no room."""
-    case = _case(request, values, observers)
-    taken = plan.taken.get(case)
-    if case in plan.graphs or not taken:
-        return plan.graphs.get(case)
+    """The graph of such a run with the same observers, recorded when it is first wanted, the only one that the plan
+    keeps; None if no run has been taken yet, or there is no room."""
+    case = _case(request, values)
+    taken: Taken | None = plan.taken.get(case)
+    graph: Graph | None = plan.graphs.get(case)
+    if not taken or not taken.holds(observers):
+        return None
+    if graph:
+        return graph
     plan.graphs.clear()
     try:
-        plan.graphs[case] = Graph(plan, request, values, taken, observers)
+        graph = plan.graphs[case] = Graph(plan, request, values, taken)
     except MemoryError:
         log.info("no room to record this run; it stays adaptive")
         del plan.taken[case]
-    return plan.graphs.get(case)
+    return graph
 
 
-def _case(request: Request, values: Mapping[str, Array], observers: Sequence[Recordable]) -> tuple[Any, ...]:
-    """What a graph depends on besides the machine."""
+def _case(request: Request, values: Mapping[str, Array]) -> tuple[Any, ...]:
+    """What the elements depend on besides the machine."""
     shapes = tuple((name, value.shape) for name, value in values.items())
-    bits, seen = checked_bits(request.settle_bits), tuple(map(id, observers))
-    return (request.collocation_points, request.local_tolerance, bits, seen, *shapes)
+    return (request.collocation_points, request.local_tolerance, checked_bits(request.settle_bits), *shapes)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..circuits.errors import Error
 from .collocation import Collocation, Piece
+from .held import Held
 from .plan import Group, Plan
 from .radau import quadrature
 from .traces import Trace
@@ -100,8 +101,16 @@ class Observer(Protocol):
 
 @runtime_checkable
 class Recordable(Observer, Protocol):
-    """An observer whose work on a GPU can be recorded with a run's and replayed: `element` launches the same work
-    whatever the values are, on the device alone, and waits for nothing."""
+    """An observer whose work on a GPU can be recorded with a run's and replayed (`graphs.py`).
+
+    `element` and `restart` launch the same work whatever the values are, on the device alone: they fetch nothing, wait
+    for nothing, and copy and compile nothing that `begin` has not made ready for the solvers that the plan then has.
+    `begin` comes before a recording; `window`, the host's bookkeeping, also after every replay.
+    """
+
+    state: Any
+    """What the launches write to, made by `begin`: whoever replays them keeps it. An observer with another one has been
+    used for another machine since, and what was recorded is no longer its own."""
 
     def restart(self, start: Mapping[str, Array]) -> None:
         """As `begin`, for the same plan again, and by work on the device alone."""
@@ -128,12 +137,15 @@ class Probe:
         self._next: dict[str, int] = {}
         self.density = density
         self._times: dict[str, list[Array]] = {name: [] for name in self.index}
-        self._volts: dict[str, list[Array]] = {name: [] for name in self.index}
+        self._values: dict[str, list[Array]] = {name: [] for name in self.index}  # logical
+        self._held = Held()
+        self._nodes: dict[str, Any] = {}  # `index` where the values are
         self._unit: dict[str, Array] = {}
         self._picked: dict[str, Array] = {}
         self._shape: dict[str, tuple[int, ...]] = {}
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
+        self._held.begin(plan.backend)
         for name, index in self.index.items():
             if name not in plan.circuit.arrays:
                 raise Error(f"probe of {name!r}: {plan.circuit.name!r} has no such array; {_nearest(name, plan)}")
@@ -142,14 +154,14 @@ class Probe:
             self._picked[name] = np.arange(unit.size).reshape(unit.shape)[index]
             self._shape[name] = unit.shape
             self._next[name] = 0 if self.sample_times is None else int(np.searchsorted(self.sample_times, 0.0, "right"))
+            self._nodes[name] = plan.backend.index(index)
             if name in start and (self.sample_times is None or 0.0 in self.sample_times):
-                picked = plan.backend.host(start[name])[(slice(None), *_tuple(index))]
-                self._keep(name, np.zeros(1), picked[None])
+                picked = start[name][(slice(None), *_tuple(self._nodes[name]))]
+                self._keep(name, np.zeros(1), plan.backend.xp.array(picked)[None])
 
     def _keep(self, name: str, times: Array, picked: Array) -> None:
-        host = picked.get() if hasattr(picked, "get") else picked
         self._times[name].append(times)
-        self._volts[name].append(np.array(host * self._unit[name]))
+        self._held.keep(self._values[name], picked)
 
     def element(self, element: Element) -> None:
         for name in self.index:
@@ -157,7 +169,7 @@ class Probe:
                 continue
             times = self._inside(name, element)
             if len(times):
-                self._keep(name, times, element.at(name, times, self.index[name]))
+                self._keep(name, times, element.at(name, times, self._nodes[name]))
 
     def _inside(self, name: str, element: Element) -> Array:
         """Sample times up to the element's end, to rounding, from where the element before stopped: each once."""
@@ -177,7 +189,8 @@ class Probe:
 
     def volts(self, name: str) -> Array:
         """Samples in volts, (T, batch, …)."""
-        return np.concatenate(self._volts[name])
+        self._held.fetch()
+        return np.concatenate(self._values[name]) * self._unit[name]
 
     def traces(self) -> dict[str, Trace]:
         """Everything recorded, by array."""

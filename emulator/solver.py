@@ -94,7 +94,7 @@ class Solver:
 
     def _points(self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int) -> Array:
         node, at = stage.node, self.collocation
-        ratio = length / node.time_constant
+        ratio = float(length / node.time_constant)  # a plain number leaves float32 what it is
         shape = (count, self.p, *start.shape)
         if node.bends:
             drive = _shaped(stage.delivered(signals, None), shape)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..arrays import matmul
-from .power import Meter, Power, added, scatter
+from .power import Costs, Meter, Power, added, scatter
 from .siemens import Siemens
 from .spice import elements
 from .term import Array, Inline, Signals, Term, View, as_view
@@ -339,14 +339,22 @@ class Loaded:
         return (self.source.array, self.target)
 
     def __call__(self, x: Signals) -> Power:
-        v = self.source.of(x[self.source.array])
-        held = x[self.target] * self.back
-        cross = held * self.weight if self.elementwise else matmul(held.reshape(-1, len(self.weight)), self.weight)
-        v = v.reshape(len(v), *self.unit.shape)
-        cross = cross.reshape(v.shape)
+        v, cross = self.pair(x)
         shared = (v * cross).reshape(len(v), -1).sum(axis=1)
         supply = abs(v * self.amperes - cross / self.unit).reshape(len(v), -1).sum(axis=1)
         return Power(-2 * shared, -shared, supply)
+
+    def pair(self, x: Signals) -> tuple[Array, Array]:
+        v = self.source.of(x[self.source.array])
+        v = v.reshape(len(v), *self.unit.shape)
+        held = x[self.target] * self.back
+        cross = held * self.weight if self.elementwise else matmul(held.reshape(-1, len(self.weight)), self.weight)
+        return v, cross.reshape(v.shape)
+
+    @property
+    def costs(self) -> Costs:
+        own = self.amperes * self.unit
+        return Costs("amperes = fabs(y * own - c); watts = y * c;", -2.0, 1 / self.unit, share=0.5, own=own)
 
 
 def coupling(

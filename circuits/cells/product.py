@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from .contract import contract
-from .power import Meter, Power
+from .power import Meter
+from .product_law import product_law
 from .siemens import Siemens
 from .spice import elements
 from .term import Array, Inline, Signals, Term, View, as_view
@@ -135,12 +136,9 @@ class Product(Term):
         scale = node.conductance * circuit.units(self.target) * np.abs(self.gain)
         if node.exists is not None:
             scale = scale * node.exists
-        inputs, out = self.spec.split("->")
-        sizes = self._sizes(circuit)
-        scale = np.broadcast_to(scale, node.shape).reshape(1, *(sizes[i] for i in out))
-        spec = f"{inputs.split(',')[0]},{out}->{inputs.split(',')[1]}"
-        unit = self._unit(circuit, self.b).reshape(-1)
-        return Meter(rest=ProductLaw(self.a, self.b, spec, scale, unit, self.signs, self.errors))
+        scale = np.broadcast_to(scale, node.shape).reshape(self._sizes_of(circuit, self.spec.split("->")[1]))
+        unit = self._unit(circuit, self.b)[0]
+        return Meter(rest=product_law(self.a, self.b, self.spec, scale, unit, self.signs, self.errors))
 
     def drivers(self) -> tuple[View, ...]:
         return (self.b,)
@@ -206,6 +204,10 @@ class Product(Term):
         pairs = contract(self.spec, *here).reshape(self.shape)
         return round(float(np.sum(pairs * _present(circuit, self.target))))
 
+    def _sizes_of(self, circuit: Circuit, letters: str) -> tuple[int, ...]:
+        sizes = self._sizes(circuit)
+        return tuple(sizes[i] for i in letters)
+
     def _sizes(self, circuit: Circuit) -> dict[str, int]:
         """Length of each index of the contraction."""
         sizes: dict[str, int] = {}
@@ -236,40 +238,6 @@ class ProductSiemens:
         if self.signs is not None:
             total = total + contract(self.spec, a * self.signs, self.spoiled)
         return self.scale * total.reshape(-1, *self.shape)
-
-
-@dataclass(frozen=True)
-class ProductLaw:
-    """Power law of a product. Σ_t K|v_a| over the targets is what a node of b sees: one contraction gives both
-
-    supply = Σ_b |x_b| Σ_t s_t |x_a|,        heat = delivered = Σ_b U_b x_b² Σ_t s_t |x_a|        s = κ g U_t [A]
-    """
-
-    a: View
-    b: View
-    spec: str
-    scale: Array
-    unit: Array
-    signs: Array | None = None
-    errors: Array | None = None
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.a.array, self.b.array)
-
-    def __call__(self, x: Signals) -> Power:
-        a = abs(self.a.of(x[self.a.array]))
-        b = a if self.a == self.b else abs(self.b.of(x[self.b.array]))
-        current = contract(self.spec, a, self.scale).reshape(len(a), -1)
-        if self.errors is not None:
-            signed = contract(self.spec, a * self.signs, self.scale)
-            current += signed.reshape(len(a), -1) * np.reshape(self.errors, -1)
-        b = b.reshape(len(b), -1)
-        current *= b
-        supply = current.sum(axis=1)
-        current *= b
-        heat = current @ self.unit
-        return Power(heat, heat, supply)
 
 
 def _present(circuit: Circuit, name: str) -> Array:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .power import Meter, Power
+from .power import Costs, Meter, Power
 from .siemens import Siemens
 from .smooth import ramp, ramp_slope
 from .spice import elements, knee
@@ -94,3 +94,11 @@ class Mirrored:
     def __call__(self, x: Signals) -> Power:
         current = self.amperes * ramp(self.source.of(x[self.source.array]), self.knee)
         return Power(0.0, 0.0, current.reshape(len(current), -1).sum(axis=1))
+
+    def pair(self, x: Signals) -> tuple[Array, Array]:
+        y = self.source.of(x[self.source.array])
+        return y, y
+
+    @property
+    def costs(self) -> Costs:
+        return Costs("amperes = ramp(y, least); watts = 0;", 0.0, self.amperes, least=self.knee)
