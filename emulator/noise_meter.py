@@ -47,7 +47,7 @@ class NoiseMeter:
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
         self._sums = FusedSums(plan) if plan.backend.fused else Sums(plan)
-        nodes = {stage.name: max(1, stage.node.count) for stage in plan.stages}
+        nodes = {stage.name: max(1, plan.circuit.arrays[stage.name].count) for stage in plan.stages}
         self._nodes = {name: count * len(start[name]) for name, count in nodes.items()}
         self._seconds = dict.fromkeys(self._nodes, 0.0)
 

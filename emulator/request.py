@@ -22,7 +22,6 @@ POSITIVE = {
 COUNTS = {"samples": (1, 10**6), "points": (2, 20)}
 LOOSER = 30.0  # accuracy="settling": tolerance on the way, as a multiple
 TOLERANCE = 1e-4
-POINTS = ((1e-2, 4), (1e-4, 6), (0.0, 8))  # of an element, from which local tolerance on: what needs the least work
 
 
 @dataclass(frozen=True)
@@ -94,9 +93,7 @@ class Request:
     @property
     def collocation_points(self) -> int:
         """Points of an element: as asked, or those that need the least work at the tolerance."""
-        if self.points:
-            return self.points
-        return next(points for least, points in POINTS if self.local_tolerance >= least)
+        return self.points or (6 if self.local_tolerance >= 1e-4 else 8)
 
 
 def chosen_method(noise: str | float, method: str | None, options: Mapping[str, Any]) -> str:

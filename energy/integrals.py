@@ -93,9 +93,9 @@ class Tally:
                 for row, power in zip(self._rows[part], self._placed[part](flat), strict=True):
                     if not isinstance(power, float):
                         rows.append(row)
-                        powers.append(np.broadcast_to(power.reshape(len(weights), -1), (len(weights), self.batch)))
+                        powers.append(power)
         if rows:
-            self.joules[rows] += weights @ np.stack(powers)
+            self.joules[rows] += weights @ np.stack(powers).reshape(len(rows), len(weights), -1)
 
     def _add(self, of: Integrals, x: Array, points: int, weights: Array) -> None:
         """One array, x (T, batch, *shape)."""

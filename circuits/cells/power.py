@@ -114,7 +114,7 @@ class Meter:
 
 def _weighed(flat: Array, weight: Array) -> Array:
     """Σ over nodes (K,) of values (K, N) by a weight of each, or one for all."""
-    return flat.sum(axis=1) * weight if np.size(weight) == 1 else flat @ weight.reshape(-1)
+    return flat.sum(axis=1) * weight if np.ndim(weight) == 0 else flat @ weight.reshape(-1)
 
 
 def parts(circuit: Circuit) -> dict[str, Term | NodeArray]:
