@@ -9,9 +9,9 @@ mapping and without moving the weights. S: accuracy="settling"; W: accuracy="wav
 in steps of a quarter of the shortest time constant, for as long as the machine takes to settle.
 
 Errors are against the same circuit in the finest precision asked for but TF32, at tolerance 1e-5, 8 points an element,
-on 121 common times, over up to 4096 nodes of each array. Weights are random, of the family's shape (see settling_by_layer.py), but for smollm2. The floor is the
-larger of the couplings' FLOP, over the rate of a large matrix product measured beside it, and of one write and one read
-of every polynomial, over the rate of a copy.
+on 121 common times, over up to 4096 nodes of each array. Weights are random, of the family's shape (see
+settling_by_layer.py), but for smollm2. The floor is the larger of the couplings' FLOP, over the rate of a large matrix
+product measured beside it, and of one write and one read of every polynomial, over the rate of a copy.
 """
 
 from __future__ import annotations
