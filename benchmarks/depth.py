@@ -136,6 +136,8 @@ def picture(rows: list[dict[str, Any]], windows: Mapping[int, Mapping[str, float
     left.set_yscale("log")
     left.set_xticks(depths, [f"{d:.0f}" for d in depths])
     left.minorticks_off()
+    ticks = [t for t in (1, 2, 4, 8, 16, 32) if t <= 1.2 * max(r[k] / rows[0][k] for r in rows for k in slopes)]
+    left.set_yticks(ticks, [f"{t}" for t in ticks])
     left.set_xlabel("layers")
     left.set_ylabel(f"cost, relative to {depths[0]:.0f} layers")
     left.legend()

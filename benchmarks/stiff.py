@@ -32,7 +32,7 @@ from dsmachine.circuits.circuit import Circuit
 
 Array = Any
 FAST_SHARE, FASTER, SPREAD = 0.01, 50, 0.3
-SOLVERS = ("elements", "stepper", "xla", "tsit5")
+SOLVERS = ("elements", "stepper", "xla", "tsit5", "bosh3")
 
 
 def paced(circuit: Circuit, factor: Callable[[np.random.Generator, tuple[int, ...]], Array]) -> Circuit:
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--name", help="of the result files")
     options = parser.parse_args()
     rivals.leave_out(options)
-    if not {"xla", "tsit5"} & set(options.solvers):
+    if not {"xla", "tsit5", "bosh3"} & set(options.solvers):
         options.solvers.append("euler")
     circuits, embedded = machines(options)
     tried: list[Row] = []

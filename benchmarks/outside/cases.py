@@ -24,6 +24,7 @@ from dsmachine.emulator.plan import Plan
 
 Array = Any
 SAMPLED, TIMES = 4096, 121
+LOST = 30.0  # full scales, further than any rail
 
 OWN_SHAPES = {
     "block": Shape("one layer", 1, 1, {"width": 8, "heads": 2}),
@@ -84,6 +85,14 @@ class Case:
 
     def plan(self, precision: str = "float32", device: str | None = None) -> Plan:
         return ds.prepare(self.circuit, precision=precision, device=device or self.device)
+
+    def lost(self, values: Mapping[str, Array]) -> bool:
+        """Whether logical values of the compared nodes, by array, are beyond LOST full scales, or no numbers."""
+        for name, nodes in self.index.items():
+            reach = (self.circuit.full_scale(name) / self.circuit.units(name))[nodes]
+            if not (np.abs(values[name]) <= LOST * reach).all():
+                return True
+        return False
 
     def error(self, found: Any) -> tuple[float, str]:
         """(NRMSE, worst array); infinite where a solver lost its way."""

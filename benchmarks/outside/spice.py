@@ -1,6 +1,7 @@
 """ngspice and neospice on the netlist that `write_netlist` writes, waveforms between their points by PCHIP.
 
-Seconds of ngspice are parsing and solving, without starting a process; of neospice those of its `run`.
+Seconds of ngspice are parsing and solving by its own clock, without starting a process, the fastest of REPEATS runs;
+of neospice those of its `run`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .cases import Case, Row, Sampled, left_out, row
 
 Array = Any
 LARGEST = 3000  # nodes
+REPEATS = 3
 SETTINGS = (  # loose to tight
     {"reltol": 1e-3, "trtol": 7, "max_step": 1.0},
     {"reltol": 1e-4, "trtol": 7, "max_step": 0.5},
@@ -36,10 +38,12 @@ PARAMETER = re.compile(r"(?<=[ {])i(?==[^=]|})")
 
 def by_ngspice(text: str) -> tuple[Seconds, Array, Mapping[str, Array]]:
     """(seconds, time points, volts by node)."""
-    waves = run_netlist(text, timeout=3600)
-    assert waves.load_seconds is not None and waves.solve_seconds is not None
-    seconds = waves.load_seconds + waves.solve_seconds  # its own count, of its own process
-    return Seconds(seconds, seconds), waves.time, waves.values
+    fastest = float("inf")
+    for _ in range(REPEATS):
+        waves = run_netlist(text, timeout=3600)
+        assert waves.load_seconds is not None and waves.solve_seconds is not None
+        fastest = min(fastest, waves.load_seconds + waves.solve_seconds)
+    return Seconds(fastest, fastest), waves.time, waves.values
 
 
 def by_neospice(text: str) -> tuple[Seconds, Array, Mapping[str, Array]]:
