@@ -1,6 +1,6 @@
 """The same circuits, the same run, equal measured error: our engines and solvers that are not ours.
 
-    python benchmarks/rivals.py --device numpy      # threads: OPENBLAS_NUM_THREADS=1, taskset -c 0
+    python benchmarks/rivals.py --device numpy      # pin it: OPENBLAS_NUM_THREADS=1 taskset -c 0
     python benchmarks/rivals.py --device cupy       # GPT-2's shape, 1 x 128 tokens; JAX on the same GPU
 
 Every array relaxes from zero until the logits have settled to 8 bits. Of each solver's settings, loose to tight, the
@@ -13,7 +13,7 @@ once, which takes the stiffest nodes away; `reduced` is what that changes, as NR
 Solvers: elements, stepper (ours); euler (array by array, NumPy or CUDA graph); xla (forward Euler by JAX, layers
 batched); tsit5, bosh3, kvaerno5 (diffrax, layers batched); radau (SciPy); ngspice; neospice. One that is not installed,
 or for which a circuit is too large, is left out and says so. A run that would take longer than --cap seconds is given
-up; its wall_s is what its beginning tells, in brackets in the table.
+up. Seconds of what misses the error, and those told by the beginning of a run that was given up, stand in brackets.
 """
 
 from __future__ import annotations
@@ -177,23 +177,24 @@ def compared(case: Case, options: argparse.Namespace, keep: Callable[[Row], None
     ours = {r["precision"]: r[clock] for r in best if r["solver"] == "elements"}
     reference = ours.get(options.precisions[0])
     for found in best:
+        found["within"] = found["nrmse"] <= options.error
         base = ours.get(found["precision"], reference)
         found["times elements"] = found[clock] / base if base and math.isfinite(found[clock]) else ""
     return best
 
 
 def shown(found: Row) -> Row:
-    """A row of the table: what was not measured to its end in brackets."""
+    """A row of the table: seconds of what misses the error, or was not measured to its end, in brackets."""
     keys = (
         "case", "nodes", "solver", "setting", "precision", "steps", "wall_s", "cpu_s", "compile_s", "adaptive_s",
         "nrmse", "times elements", "note", "reduced",
     )  # fmt: skip
     line = {key: found.get(key, "") for key in keys}
-    if not math.isfinite(found["nrmse"]):
+    if not found["within"]:
         for key in ("wall_s", "cpu_s", "times elements"):
             ok = isinstance(line[key], float) and math.isfinite(line[key])
             line[key] = f"({line[key]:.3g})" if ok else ""
-        line["nrmse"] = ""
+        line["nrmse"] = line["nrmse"] if math.isfinite(line["nrmse"]) else ""
     return line
 
 

@@ -1,6 +1,6 @@
 """Where explicit methods lose stability: fast nodes, passive loading, spread time constants; at equal measured error.
 
-    python benchmarks/stiff.py          # threads: OPENBLAS_NUM_THREADS=1
+    python benchmarks/stiff.py          # pin it: OPENBLAS_NUM_THREADS=1 taskset -c 0
 
 A GPT-2-like machine of random weights, softmax tails at rest so that nothing else is stiff, and the same one with
 
