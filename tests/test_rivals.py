@@ -111,6 +111,20 @@ def test_forward_euler_of_a_lag_is_the_geometric_series() -> None:
     assert engine.x["y"][0, 0] == pytest.approx(0.2 * (1 - (1 - 1 / 20) ** 30), rel=1e-13)
 
 
+def test_the_longest_step_is_where_forward_euler_stops_to_be_stable() -> None:
+    from outside.explicit import Euler, longest_step
+
+    plan = ds.prepare(lag(), precision="float64")
+    limit = longest_step(plan)
+    assert limit == pytest.approx(2 * plan.stages[0].node.time_constant)
+    ends = []
+    for share in (0.99, 1.01):
+        engine = Euler(plan, {"u": np.array([0.2])}, share * limit)
+        engine.steps(200)
+        ends.append(abs(engine.x["y"][0, 0] - 0.2))
+    assert ends[0] < 0.2 < ends[1]
+
+
 def test_every_rival_converges_to_the_reference_of_a_tile() -> None:
     from outside import explicit
     from outside.cases import referred, tile

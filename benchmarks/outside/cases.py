@@ -24,7 +24,7 @@ from dsmachine.emulator.plan import Plan
 
 Array = Any
 SAMPLED, TIMES = 4096, 121
-LOST = 5.0  # full scales, further than any rail
+LOST = 100.0  # full scales of a node; some pass a few on the way
 
 OWN_SHAPES = {
     "block": Shape("one layer", 1, 1, {"width": 8, "heads": 2}),

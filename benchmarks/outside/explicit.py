@@ -31,6 +31,16 @@ def rate(stage: Stage, x: Mapping[str, Array]) -> Array:
     return residual(stage, x)
 
 
+def longest_step(plan: Plan) -> float:
+    """2τ/γ of the fastest node of constant γ, tails as they are at rest [s]: forward Euler is unstable beyond."""
+    rates = (
+        (1.0 if stage.node.is_tail else stage.constant) / np.min(plan.backend.host(stage.node.time_constants))
+        for stage in plan.stages
+        if stage.constant is not None
+    )
+    return 2 / max(map(float, rates), default=1e-300)
+
+
 class Euler:
     """x ← x + h dx/dt of all arrays at once, steps of `step` seconds from zero."""
 
@@ -89,6 +99,8 @@ def euler(case: Case, precision: str, shares: tuple[int, ...], cap: float) -> It
     span = float(case.times[1])
     for share in shares:
         count = math.ceil(span * share / case.second * (1 - 1e-9))
+        if span / count > longest_step(plan):
+            continue
         engine = Euler(plan, case.inputs, span / count)
         found: list[dict[str, Array]] = [engine.picked(case.index)]
         spent, done = Seconds(0.0, 0.0), 0

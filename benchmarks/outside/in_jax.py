@@ -20,6 +20,7 @@ import numpy as np
 from common import Seconds, seconds_of
 
 from .cases import Case, Row, row
+from .explicit import longest_step
 from .jax_circuit import JaxCircuit, compiled
 
 Array = Any
@@ -76,13 +77,15 @@ def euler(case: Case, precision: str, shares: tuple[int, ...], cap: float, repea
 
         return jax.lax.scan(span, x, None, length=spans)[1]
 
+    program, sampler, compiling = None, compiled(sampled, precision), 0.0
     for share in shares:
         count = math.ceil(float(case.times[1]) * share / case.second * (1 - 1e-9))
         step = jnp.asarray(float(case.times[1]) / case.second / count, on.times.dtype)
         args = (on.start, on.circuit.constants, step)
-        if share == shares[0]:
+        if float(case.times[1]) / count > longest_step(on.circuit.plan):
+            continue
+        if program is None:
             program, compiling = on.compile(steps, *args, 1)
-            sampler = compiled(sampled, precision)
         setting, more = f"τ/{1 / float(step):.4g}", {"steps": count * spans, "compile_s": compiling}
         whole = on.timed(program, *args, count, repeats=1).times(spans)
         if case.clock(whole) > cap:
