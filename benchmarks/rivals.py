@@ -34,7 +34,16 @@ import dsmachine as ds
 from dsmachine.emulator.observers import Probe
 
 CASES = {
-    "numpy": ["tile-64", "tile-256", "block, tails at rest", "block", "small, tails at rest", "small", "bundled"],
+    "numpy": [
+        "tile-64",
+        "tile-256",
+        "block, tails at rest",
+        "block",
+        "small, tails at rest",
+        "small",
+        "bundled, tails at rest",
+        "bundled",
+    ],
     "cupy": ["gpt2, tails at rest", "gpt2"],
 }
 TOLERANCES = (1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4)
@@ -224,7 +233,9 @@ def main() -> None:
     parser.add_argument("--device", choices=list(CASES), default="numpy")
     parser.add_argument("--cases", nargs="*", help='such as small or "gpt2, tails at rest"')
     parser.add_argument("--solvers", nargs="*", default=list(SOLVERS), choices=list(SOLVERS))
-    parser.add_argument("--precisions", nargs="*", default=["float32"], help="float32, float64; tf32 on a GPU")
+    parser.add_argument(
+        "--precisions", nargs="*", default=["float32"], help="float32; tf32 on a GPU; float64 (JAX_ENABLE_X64=1)"
+    )
     parser.add_argument("--tokens", type=int)
     parser.add_argument("--vocabulary", type=int, help="of random models")
     parser.add_argument("--error", type=float, default=1e-3, help="NRMSE that each solver has to hold")

@@ -39,6 +39,8 @@ class Jaxed:
     """A case in JAX: its state, constants and compared nodes."""
 
     def __init__(self, case: Case, precision: str) -> None:
+        if precision == "float64" and not jax.config.jax_enable_x64:
+            raise ValueError("JAX would make float32 of float64 without a word: set JAX_ENABLE_X64=1")
         self.case, self.precision = case, precision
         plan = case.plan("float64" if precision == "float64" else "float32", "numpy")
         self.circuit = JaxCircuit(plan, case.inputs, case.second)
