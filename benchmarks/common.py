@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -38,7 +39,8 @@ def nrmse(circuit: Circuit, probe: Probe, reference: Probe, until: float) -> tup
         error = (probe.volts(name) - reference.volts(name))[times <= until]
         error = error / np.broadcast_to(node.full_scale, node.shape)[nodes]
         error = error[:, :, node.present[nodes]]
-        worst = max(worst, (float(np.sqrt((error**2).mean())), name))
+        found = float(np.sqrt((error**2).mean()))
+        worst = max(worst, (found if math.isfinite(found) else math.inf, name))  # what is no number is no match
     return worst
 
 
