@@ -90,13 +90,7 @@ class Backend:
         """Some arrays on the host, in one transfer."""
         if len(arrays) < 2 or all(isinstance(array, np.ndarray) for array in arrays):
             return [self.host(array) for array in arrays]
-        first, last = arrays[0], arrays[-1]
-        span = (self.address(last) - self.address(first)) // first.itemsize + last.size
-        if first.base is not None and first.base is last.base and span == sum(array.size for array in arrays):
-            begin = (self.address(first) - self.address(first.base)) // first.itemsize
-            together = self.host(first.base[begin : begin + span])  # neighbours in a pool
-        else:
-            together = self.host(self.xp.concatenate([array.reshape(-1) for array in arrays]))
+        together = self.host(self.xp.concatenate([array.reshape(-1) for array in arrays]))
         ends = np.cumsum([array.size for array in arrays])
         parts = np.split(together, ends[:-1])
         return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
