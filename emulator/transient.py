@@ -321,9 +321,9 @@ def windows(stop: float, longest: float, breakpoints: Array) -> Iterator[tuple[f
     """(begin, length) of windows up to `stop`, none longer than `longest`, none across a breakpoint."""
     marks = np.unique(np.concatenate([np.asarray(breakpoints, float), [stop]]))
     begin = 0.0
-    for mark in marks[(marks > 0) & (marks <= stop)]:
+    for mark in marks[(marks > 0) & (marks <= stop)].tolist():  # a NumPy number would make float32 arrays float64
         count = max(1, math.ceil((mark - begin) / longest - 1e-9))
         length = (mark - begin) / count
         for k in range(count):
             yield begin + k * length, length
-        begin = float(mark)
+        begin = mark
