@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .emulator.hamiltonian import hamiltonian
     from .emulator.noise import noise
     from .emulator.observers import Probe
-    from .emulator.run import operating_point, prepare, transient
+    from .emulator.run import memory_needed, operating_point, prepare, transient
     from .emulator.runfile import load_run
     from .energy.meter import EnergyMeter
     from .netlists.crosscheck import crosscheck
@@ -51,6 +51,7 @@ __all__ = [
     "calibration_report",
     "fabricate",
     "prepare",
+    "memory_needed",
     "operating_point",
     "transient",
     "noise",
@@ -76,6 +77,7 @@ _HOME = {
     "fabricate": ".circuits.chip",
     "operating_point": ".emulator.run",
     "prepare": ".emulator.run",
+    "memory_needed": ".emulator.run",
     "transient": ".emulator.run",
     "noise": ".emulator.noise",
     "Probe": ".emulator.observers",

@@ -26,8 +26,8 @@ from .emulator.backend import Backend
 from .emulator.errors_by_layer import ErrorByLayer
 from .emulator.observers import Observer, Probe
 from .emulator.plan import Plan
-from .emulator.request import checked_bits, chosen_method
-from .emulator.run import Run, operating_point, prepare, transient
+from .emulator.request import Request, checked_bits, chosen_method
+from .emulator.run import Run, check_memory, operating_point, prepare, transient
 from .emulator.stochastic import Noise
 from .energy.meter import EnergyMeter, EnergyReport
 
@@ -108,6 +108,7 @@ class Annealed:
             "bits": {"weight": self.machine.weight_bits, "dac": self.dac_bits, "adc": self.adc_bits},
             "noise": self._noise(),
             "wall_s": self.wall_s,
+            "predicted_bytes": self.run.statistics.get("predicted_bytes"),
             "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
 
@@ -230,6 +231,8 @@ def anneal(
     )  # fmt: skip
     inputs = {"embed": _converted(dac, circuit, "embed", loaded.embed(ids))}
     plan = prepare(chip, precision=precision, device=device)
+    for prompts in {1, max(timer_prompts, 1)}:  # the timer's are side by side
+        check_memory(plan, Request(tolerance=TOLERANCE), prompts)
     check_saturation(chip, operating_point(plan, inputs), allow_saturation)
     watch("solve", "anneal")
     meter = EnergyMeter(tech, dac_bits=dac_bits, adc_bits=adc_bits)

@@ -137,6 +137,12 @@ class Backend:
         """Whether arrays are solved by kernels of our own (`fused.py`)."""
         return self.device == "cupy"
 
+    def kernel(self, source: str, name: str) -> Any:
+        """A kernel of ours, ready to be launched on a GPU."""
+        from . import kernels
+
+        return kernels.compiled(source, name)
+
     def address(self, value: Array) -> int:
         """Where an array begins in the device's memory."""
         return int(value.data.ptr if hasattr(value.data, "ptr") else value.ctypes.data)

@@ -55,7 +55,7 @@ class FusedStage:
         self.table = self.xp.asarray(np.array(rows, np.int64))
         self.tau = node.time_constant
         self.nodes = int(np.prod(node.shape))
-        self.rest = kernels.compiled(kernels.rest_source(backend.dtype, self.law), "rest")
+        self.rest = backend.kernel(kernels.rest_source(backend.dtype, self.law), "rest")
 
     def _spread(self, value: Array, shape: tuple[int, ...]) -> Array:
         """One number, or one a node."""
@@ -113,7 +113,7 @@ class FusedSolver(Solver):
         self.stages = fused_stages(plan)
         dtype = self.backend.dtype
         self.kernels = {
-            name: kernels.compiled(kernels.element_source(dtype, self.p, s.law, s.pull, s.guess), "element")
+            name: self.backend.kernel(kernels.element_source(dtype, self.p, s.law, s.pull, s.guess), "element")
             for name, s in self.stages.items()
         }
         self._smalls: dict[tuple[float | None, float | None], Array] = {}

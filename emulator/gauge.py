@@ -152,7 +152,7 @@ class FusedGauge(Gauge):
     def _kernel(self, name: str, points: int, law: int) -> Any:
         key = name, points, law
         if key not in self._kernels:
-            self._kernels[key] = kernels.compiled(watch_kernels.watch_source(self.backend.dtype, points, law), name)
+            self._kernels[key] = self.backend.kernel(watch_kernels.watch_source(self.backend.dtype, points, law), name)
         return self._kernels[key]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import time as clock
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits import checks
 from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from .backend import Backend
 from .graphs import graph_of, remember, replayable
 from .inputs import batch_size, checked_inputs, starting_values
+from .memory import Memory, check_room, needed, placed
 from .observers import Aimed, NoiseMeter, Observer
 from .operating_point import solve_operating_point
 from .plan import Plan, Stage, make_plan
@@ -25,6 +28,7 @@ from .request import TOLERANCE, Request, checked_bits
 from .result import Result
 from .runfile import save_run
 from .settling import SettlingWatch
+from .shadow import Unpredicted, weightless
 from .stochastic import Noise, Stepper, shortest_time_constant
 from .transient import March, windows
 from .volts import Volts
@@ -81,7 +85,63 @@ def prepare(machine: Circuit | Chip, *, precision: str = "float32", device: str 
     circuit = circuit_of(machine)
     if len(circuit.inputs()) == len(circuit.arrays):
         raise Error(f"circuit {circuit.name!r} has no free nodes: add some, such as circuit.nodes('s', (3,))")
-    return make_plan(circuit, Backend(device, precision), fabrication(machine))
+    backend = Backend(device, precision)
+    _ = backend.xp  # it is there
+    check_room(circuit.name, placed(circuit, backend), None, backend)
+    return make_plan(circuit, backend, fabrication(machine))
+
+
+def memory_needed(
+    machine: Circuit | Chip | Plan,
+    *,
+    batch: int = 1,
+    precision: str | None = None,
+    device: str | None = None,
+    **options: Any,
+) -> Memory:
+    """Bytes that `transient(machine, inputs, **options)` holds on its device when they are most, part by part.
+
+    batch: of the inputs. The device need not be there. What observers keep is not counted, nor, on a GPU, the CUDA
+    context and cuBLAS' workspace. How many elements a window takes is only known afterwards: the assumption errs on the
+    large side, see `memory.assumed`.
+    Raises Error as `transient` does for options that do not fit together, and for a cell that cannot be followed.
+    """
+    request, size = Request(**options), checks.whole("batch", batch, 1, 10**6)
+    if isinstance(machine, Plan):
+        plan = planned(machine, precision, device)
+    else:
+        backend = Backend(device or "numpy", precision or "float32")
+        plan = make_plan(circuit_of(machine), weightless(backend, "weights"))
+    try:
+        return _needed(plan, request, size)
+    except Unpredicted as problem:
+        raise Error(f"memory of {plan.circuit.name!r} cannot be predicted: {problem}") from problem
+
+
+def _needed(plan: Plan, request: Request, batch: int) -> Memory:
+    """The same of a request, found once for all that are alike."""
+    longest = max((n.time_constant for n in plan.circuit.arrays.values() if not n.clamped), default=1.0)
+    key = (
+        batch, request.samples, request.engine, request.noise, request.settle_bits, request.local_tolerance,
+        request.collocation_points, request.elements is None, request.duration, request.read_window,
+    )  # fmt: skip
+    if key not in plan.needs:
+        stop = request.read_window or request.duration or math.inf
+        plan.needs[key] = needed(plan, request, batch, WINDOW * longest, stop)
+    found: Memory = plan.needs[key]
+    return found
+
+
+def check_memory(plan: Plan, request: Request, batch: int) -> dict[str, int]:
+    """Raises Error for a run that does not fit. Returns what its statistics say of it: nothing where a cell does what
+    `shadow.py` does not know."""
+    try:
+        memory = _needed(plan, request, batch)
+    except Unpredicted as problem:
+        log.info("memory of %r not predicted: %s", plan.circuit.name, problem)
+        return {}
+    check_room(plan.circuit.name, memory, plan, plan.backend)
+    return {"predicted_bytes": memory.total}
 
 
 def planned(machine: Circuit | Chip | Plan, precision: str | None, device: str | None, usual: str = "float32") -> Plan:
@@ -201,10 +261,13 @@ def _transient(
     begun: float,
 ) -> Run:
     values = checked_inputs(plan.circuit, plan.backend, inputs)
+    given = starting_values(plan.circuit, plan.backend, initial, initial_seed) if isinstance(initial, Mapping) else {}
+    predicted = check_memory(plan, request, batch_size(values, given))
     recordable = initial is None and not seen and replayable(plan, request, values)
     if recordable:
         replayed = _replayed(plan, request, values, begun)
         if replayed:
+            replayed.statistics |= predicted
             return replayed
     aimed = [observer for observer in seen if isinstance(observer, Aimed)]
     saturated: dict[str, int] = {}
@@ -229,6 +292,7 @@ def _transient(
     if meter:
         run.noise_rms = meter.rms
     run.statistics |= _said(plan, request, stop) | vars(march.counts) | plan.fabrication | _wall(begun)
+    run.statistics |= predicted
     _log(run, march)
     if recordable and run.settled and isinstance(march, March):
         remember(plan, request, values, march, run.duration)

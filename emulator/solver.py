@@ -118,5 +118,5 @@ def _shaped(drive: Array, shape: tuple[int, ...]) -> Array:
     xp = module_of(drive)
     flat = (shape[0] * shape[1] * shape[2], *shape[3:])
     if np.shape(drive) != flat:
-        drive = xp.ascontiguousarray(xp.broadcast_to(drive, flat))
+        drive = xp.broadcast_to(drive, flat).copy()
     return drive.reshape(shape)
