@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .circuits.circuit import Circuit
     from .circuits.mapping.model import map_model
     from .circuits.technology import load_technology
+    from .emulator.checkpoint import Checkpoint
     from .emulator.errors_by_layer import ErrorByLayer
     from .emulator.hamiltonian import hamiltonian
     from .emulator.noise import noise
@@ -55,6 +56,7 @@ __all__ = [
     "operating_point",
     "transient",
     "noise",
+    "Checkpoint",
     "Probe",
     "ErrorByLayer",
     "EnergyMeter",
@@ -80,6 +82,7 @@ _HOME = {
     "memory_needed": ".emulator.run",
     "transient": ".emulator.run",
     "noise": ".emulator.noise",
+    "Checkpoint": ".emulator.checkpoint",
     "Probe": ".emulator.observers",
     "ErrorByLayer": ".emulator.errors_by_layer",
     "EnergyMeter": ".energy.meter",

@@ -25,6 +25,8 @@ class ErrorByLayer:
     layers: layer of each array, in feed-forward order. A few numbers an element, no waveform is kept.
     """
 
+    keeps = ("_times", "_errors")
+
     def __init__(self) -> None:
         self.layers: dict[str, str] = {}
         self._target: Mapping[str, Array] = {}

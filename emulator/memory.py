@@ -176,11 +176,11 @@ def assumed(plan: Plan, tolerance: float | None, length: float) -> int:
     """Elements of a group in a window of `length` seconds, by the shortest mean length seen."""
     if tolerance is None:
         return 1
-    tau = float(np.median([node.time_constant for node in plan.circuit.arrays.values() if not node.clamped]))
+    tau: float = float(np.median([node.time_constant for node in plan.circuit.arrays.values() if not node.clamped]))
     each = MEAN * float(tolerance ** (1 / ORDER))
     if tolerance < ROUNDING * float(np.finfo(plan.backend.dtype).eps):
         each = min(each, SHORTEST)
-    return int(math.ceil(length / (each * tau)))
+    return math.ceil(length / (each * tau))
 
 
 def _shadowed(plan: Plan) -> Plan:

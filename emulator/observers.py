@@ -84,7 +84,11 @@ class _Flat(Mapping[str, Array]):
 
 
 class Observer(Protocol):
-    """Anything that wants to see a run."""
+    """Anything that wants to see a run.
+
+    One with `keeps`, the names of the attributes that hold what it has seen (numbers, arrays, dicts and lists of them),
+    can see a run that is stopped and gone on with: they are set after `begin`.
+    """
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
         """Called once; `start`: logical values (batch, *shape) of the free arrays at the start."""
@@ -110,6 +114,8 @@ class Probe:
     `nodes`: mapping array name -> index into its shape (e.g. (slice(None), 0)), or a list of names (all nodes).
     After the run: `times(name)` (T,), `volts(name)` (T, batch, …).
     """
+
+    keeps = ("_times", "_volts", "_next")
 
     def __init__(self, nodes: Mapping[str, Any] | list[str], times: Array | None = None, density: int = 8) -> None:
         self.index = dict(nodes) if isinstance(nodes, Mapping) else dict.fromkeys(nodes, ...)
@@ -183,6 +189,8 @@ class NoiseMeter:
     target: logical values (batch, *shape), usually the noiseless operating point. Nodes that do not exist don't count.
     Of steps of the noise engine, which show one point each.
     """
+
+    keeps = ("_sum", "_seconds")
 
     def __init__(self, target: Mapping[str, Array], since: float) -> None:
         self.target, self.since = target, since

@@ -6,8 +6,9 @@ import copy
 import logging
 import math
 import time as clock
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from .backend import Backend
+from .checkpoint import Checkpoint, Keeper, case_of, checked
 from .graphs import graph_of, remember, replayable
 from .inputs import batch_size, checked_inputs, starting_values
 from .memory import Memory, check_room, needed, placed
@@ -215,6 +217,8 @@ def transient(
     observers: Sequence[Observer] | None = None,
     precision: str | None = None,
     device: str | None = None,
+    checkpoint: Checkpoint | str | Path | None = None,
+    resume: str | Path | None = None,
 ) -> Run:
     """C dv/dt = Σ I − g(v) v + noise, from a starting state.
 
@@ -239,7 +243,12 @@ def transient(
     elements: element ends [s], used by all groups as they are, without error control.
     step (stepper): in units of the shortest time constant C/(γ g₀); default 1/4.
 
-    Raises Error for an option that the engine would ignore.
+    checkpoint: a run file, or a `Checkpoint`: the run as far as it got is written there every 60 s of wall time, when
+        Ctrl-C stops it (Stopped, a KeyboardInterrupt) and when memory runs out (Error); at its end the finished run.
+    resume: such a file of the same run, to go on from; the result is that of the uninterrupted run.
+
+    Raises Error for an option that the engine would ignore, for a run that does not fit into memory (see
+    `memory_needed`), and for a file to resume that is of another run or a finished one.
     """
     begun = clock.perf_counter()
     request = Request(
@@ -248,7 +257,9 @@ def transient(
     )  # fmt: skip
     plan = planned(machine, precision, device)
     with plan.backend.arithmetic():
-        return _transient(plan, request, inputs or {}, initial, initial_seed, list(observers or []), begun)
+        return _transient(
+            plan, request, inputs or {}, initial, initial_seed, list(observers or []), begun, checkpoint, resume
+        )
 
 
 def _transient(
@@ -259,11 +270,14 @@ def _transient(
     initial_seed: int,
     seen: list[Observer],
     begun: float,
+    checkpoint: Checkpoint | str | Path | None,
+    resume: str | Path | None,
 ) -> Run:
+    checkpoint = checked(checkpoint, resume, seen)
     values = checked_inputs(plan.circuit, plan.backend, inputs)
     given = starting_values(plan.circuit, plan.backend, initial, initial_seed) if isinstance(initial, Mapping) else {}
     predicted = check_memory(plan, request, batch_size(values, given))
-    recordable = initial is None and not seen and replayable(plan, request, values)
+    recordable = initial is None and not seen and not checkpoint and not resume and replayable(plan, request, values)
     if recordable:
         replayed = _replayed(plan, request, values, begun)
         if replayed:
@@ -285,7 +299,13 @@ def _transient(
     meter = NoiseMeter(target, stop / 2) if request.noisy else None
     seen += [own for own in (watch, meter) if own]
     march = _engine(plan, values, start, target, seen, request)
-    run.duration = _march(plan, march, watch, values, stop, request)
+    run.statistics = _said(plan, request, stop) | plan.fabrication
+    case = case_of(plan, request, values, (initial, initial_seed), stop) if checkpoint or resume else {}
+    parts = {"engine": march, "settling": watch, "noise": meter} | run.observed
+    keeper = Keeper(checkpoint, run, {name: part for name, part in parts.items() if part}, case)
+    if resume:
+        keeper.resume(resume, plan.backend.xp)
+    run.duration = _march(plan, march, watch, values, stop, request, keeper)
     run.outputs = Volts(plan, march.x)
     if watch:
         run.settling_time, run.by_array = watch.time, watch.by_array
@@ -294,6 +314,8 @@ def _transient(
     run.statistics |= _said(plan, request, stop) | vars(march.counts) | plan.fabrication | _wall(begun)
     run.statistics |= predicted
     _log(run, march)
+    if checkpoint and not checkpoint.stays_open:
+        run.save(checkpoint.path, overwrite=True)
     if recordable and run.settled and isinstance(march, March):
         remember(plan, request, values, march, run.duration)
     return run
@@ -381,6 +403,8 @@ def _said(plan: Plan, request: Request, stop: float) -> dict[str, Any]:
 
 def _stop(plan: Plan, request: Request) -> float:
     """When a run ends at the latest [s]: as asked; with noise, when it has come through; else when patience ends."""
+    if request.elements is not None:
+        return float(np.asarray(request.elements, float)[-1])
     asked = request.read_window if request.noisy else request.duration
     if asked:
         return asked
@@ -418,21 +442,31 @@ def _march(
     values: Mapping[str, Any],
     stop: float,
     request: Request,
+    keeper: Keeper,
 ) -> float:
-    """Run the windows; returns the time reached."""
-    if request.elements is not None:
-        ends = np.asarray(request.elements, float)
-        for begin, end in zip([0.0, *ends[:-1]], ends, strict=True):
-            march.window(float(begin), float(end) - float(begin))
-        return float(ends[-1])
-    breaks = [np.asarray(v.breakpoints, float) for v in values.values() if hasattr(v, "breakpoints")]
-    marks = np.concatenate([np.zeros(1), *breaks])
-    until_settled = watch if request.duration is None else None
-    for begin, length in windows(stop, WINDOW * march.stretch * _longest(plan), marks):
-        march.window(begin, length)
-        if until_settled and begin + length >= marks.max() * (1 - 1e-9) and until_settled.settled:
-            return begin + length
-    return stop
+    """Run the windows that have not been; returns the time reached."""
+    marks = [np.asarray(v.breakpoints, float) for v in values.values() if hasattr(v, "breakpoints")]
+    last = max((float(mark.max()) for mark in marks if mark.size), default=0.0)
+    until_settled = watch if request.duration is None and request.elements is None else None
+    with keeper.guard():
+        for begin, length in islice(_windows(plan, march, marks, stop, request), keeper.windows, None):
+            if keeper.ended:
+                break
+            march.window(begin, length)
+            reached = begin + length
+            ended = bool(until_settled and reached >= last * (1 - 1e-9) and until_settled.settled)
+            keeper.window(reached, ended=ended)
+    return keeper.time if keeper.ended else stop
+
+
+def _windows(
+    plan: Plan, march: March | Stepper, marks: list[Array], stop: float, request: Request
+) -> Iterator[tuple[float, float]]:
+    """(begin, length) of all windows of a run, the same whenever they are asked for."""
+    if request.elements is None:
+        return windows(stop, WINDOW * march.stretch * _longest(plan), np.concatenate([np.zeros(1), *marks]))
+    ends = np.asarray(request.elements, float).tolist()
+    return ((begin, end - begin) for begin, end in zip([0.0, *ends[:-1]], ends, strict=True))
 
 
 def _least_gamma(stage: Stage) -> float:

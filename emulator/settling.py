@@ -39,6 +39,8 @@ class SettlingWatch:
     on a GPU when a window ends, all together, the last ones first, unless more than `hold` bytes would be held for it.
     """
 
+    keeps = ("last", "_time")
+
     def __init__(self, target: Mapping[str, Array], bits: float, *, hold: float = math.inf) -> None:
         self.target, self.band, self.hold = target, 2.0**-bits, hold
         self.last: dict[str, Array] = {}

@@ -58,6 +58,17 @@ class Noise:
     def __post_init__(self) -> None:
         checked_noise(self.level, self.seed)
 
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """Where every stream stands."""
+        return {name: stream.bit_generator.state for name, stream in self._streams.items()}
+
+    @drawn.setter
+    def drawn(self, states: Mapping[str, Any]) -> None:
+        for name, state in states.items():
+            self.normal(name, (), np.float32)
+            self._streams[name].bit_generator.state = state
+
     def normal(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
         """Standard normals for one array: its own Philox stream, so order and neighbours do not matter."""
         if name not in self._streams:
@@ -86,6 +97,7 @@ def _phi(a: float) -> tuple[float, float]:
 class Stepper:
     """State of a stochastic transient: every array's value and, for the next step, its delivered drive and γ."""
 
+    keeps = ("x", "counts", "drawn")
     stretch = 1  # windows are no longer than usual: steps are not solved in rows
 
     def __init__(
@@ -122,7 +134,11 @@ class Stepper:
         for stage in self.plan.stages:
             self.gamma[stage.name], self.drive[stage.name] = _drive(stage, present)
         for k in range(count):
-            if self.noise is not None and self.noise.level == "thermal" and self.counts.steps % REFRESH == 0:
+            if (
+                self.noise is not None
+                and self.noise.level == "thermal"
+                and (k == 0 or self.counts.steps % REFRESH == 0)
+            ):
                 self._look(self.x | self._inputs(begin + (k + 1e-9) * h))
             self._advance(begin + k * h, h)
             self.counts.steps += 1
@@ -130,6 +146,16 @@ class Stepper:
             raise Error(f"the transient diverges before {begin + length:.3g} s: the circuit may be unstable")
         for observer in self.observers:
             observer.window(begin + length)
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """Where the streams of noise stand."""
+        return self.noise.drawn if self.noise else {}
+
+    @drawn.setter
+    def drawn(self, states: Mapping[str, Any]) -> None:
+        if self.noise:
+            self.noise.drawn = states
 
     def _inputs(self, time: float) -> dict[str, Array]:
         times, arrays = np.array([time]), self.plan.circuit.arrays

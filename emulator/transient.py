@@ -108,6 +108,8 @@ class Signals(Mapping[str, Array]):
 class March:
     """State of a transient: where every group stands and the polynomials of the present window."""
 
+    keeps = ("x", "level", "counts")
+
     def __init__(
         self,
         plan: Plan,

@@ -64,6 +64,6 @@ def test_what_does_not_fit_is_refused() -> None:
     plan = ds.prepare(ds.map_model(model, 16), device="cupy")
     embed = np.broadcast_to(model.embed(model.encode("To be, or not to")), (4000, 16, 64))
     before = cupy.get_default_memory_pool().used_bytes()
-    with pytest.raises(ds.Error, match="GPU has .* left"):
+    with pytest.raises(ds.Error, match=r"GPU has .* left"):
         ds.transient(plan, {"embed": embed})
     assert cupy.get_default_memory_pool().used_bytes() < before + 2 * embed.nbytes
