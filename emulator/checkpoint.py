@@ -33,10 +33,12 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Checkpoint:
     """Where a run is kept as far as it got: path of a run file; every [s]: of wall time, at the ends of windows;
-    stays_open: at its end the run is not written as a finished one, since its caller has more to do."""
+    overwrite: a file that is there; stays_open: at its end the run is not written as a finished one, since its caller
+    has more to do with it."""
 
     path: str | Path
     every: float = 60.0
+    overwrite: bool = False
     stays_open: bool = False
 
 
@@ -95,6 +97,13 @@ class Keeper:
         self._written = clock.perf_counter()
         log.info("kept %s: %.3g s", checkpoint.path, self.time)
 
+    def close(self) -> None:
+        """The march is at its end; who has more to do with the run finds it as it is."""
+        if self.checkpoint and self.checkpoint.stays_open:
+            self._write(self.checkpoint)
+        elif self.checkpoint:
+            self.run.save(self.checkpoint.path, overwrite=True)
+
     def resume(self, path: str | Path, xp: Any) -> None:
         """Go on where the run in a file was stopped. Raises Error for a file of another run, and for a finished one."""
         state = load_state(path)
@@ -121,13 +130,14 @@ def checked(checkpoint: Checkpoint | str | Path | None, resume: str | Path | Non
                 "with `keeps` which of its attributes hold what it has seen"
             )
     if checkpoint:
-        check_target(checkpoint.path, overwrite=resume is not None and _same(checkpoint.path, resume))
+        check_target(checkpoint.path, overwrite=checkpoint.overwrite or same_file(checkpoint.path, resume))
     return checkpoint
 
 
-def _same(path: str | Path, other: str | Path) -> bool:
+def same_file(path: str | Path, other: str | Path | None) -> bool:
+    """Whether two paths lead to one file."""
     with suppress(OSError, ValueError):
-        return Path(path).resolve() == Path(other).resolve()
+        return other is not None and Path(path).resolve() == Path(other).resolve()
     return False
 
 

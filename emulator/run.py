@@ -314,8 +314,7 @@ def _transient(
     run.statistics |= _said(plan, request, stop) | vars(march.counts) | plan.fabrication | _wall(begun)
     run.statistics |= predicted
     _log(run, march)
-    if checkpoint and not checkpoint.stays_open:
-        run.save(checkpoint.path, overwrite=True)
+    keeper.close()
     if recordable and run.settled and isinstance(march, March):
         remember(plan, request, values, march, run.duration)
     return run

@@ -93,12 +93,15 @@ def _show_run(path: str, as_json: bool) -> None:
     summary = run.extra.get("summary", {})
     if as_json:
         about = {"circuit": run.name, "analysis": run.analysis, "written": run.written, "versions": run.versions}
-        write_json({**about, "notes": run.notes, "statistics": run.statistics, "summary": summary})
+        reached = {"unfinished": run.unfinished, "duration_s": run.duration}
+        write_json({**about, **reached, "notes": run.notes, "statistics": run.statistics, "summary": summary})
         return
     console = results_console()
     versions = ", ".join(f"{name} {number}" for name, number in run.versions.items())
     rows = {"run": f"{run.name}, {run.analysis}, written {run.written}", "versions": versions}
     rows["simulated"] = f"{engineering(run.duration, 's')}, {len(run.outputs)} arrays, {run.statistics['engine']}"
+    if run.unfinished:
+        rows["unfinished"] = "stopped there; the command that made it goes on with --resume"
     if run.settled and run.settling_time is not None:
         rows["settled"] = engineering(float(run.settling_time.max()), "s")
     if summary:

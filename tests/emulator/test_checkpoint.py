@@ -257,7 +257,7 @@ def test_a_process_that_is_stopped_or_killed(how: signal.Signals, tmp_path: Path
         assert "Stopped" in said and str(path) in said
     kept = ds.load_run(path)
     assert kept.unfinished
-    assert kept.duration == times[-1] if how is signal.SIGINT else times[3] <= kept.duration
+    assert kept.duration in times[-2:] if how is signal.SIGINT else kept.duration >= times[3]
     known = ds.transient(chain(), INPUTS, observers=[Stops(-1, None)], **LONG)
     again = ds.transient(chain(), INPUTS, observers=[Stops(-1, None)], resume=path, **LONG)
     same(again, known)
