@@ -33,11 +33,12 @@ from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from .backend import Backend
 from .collocation import Piece
+from .ledger import Ledger
 from .operating_point import settle
 from .plan import Group, Plan
 from .request import Request, checked_bits
 from .settling import SettlingWatch
-from .shadow import Ledger, Shadow, Weightless, weightless
+from .shadow import Shadow, Weightless, weightless
 from .stochastic import Noise, Stepper
 from .transient import March, solver
 

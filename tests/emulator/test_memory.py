@@ -16,7 +16,8 @@ import dsmachine as ds
 from dsmachine.circuits.cells import Transfer
 from dsmachine.commands import main
 from dsmachine.emulator import memory, run
-from dsmachine.emulator.shadow import Functions, Ledger, Shadow
+from dsmachine.emulator.ledger import Ledger
+from dsmachine.emulator.shadow import Functions, Shadow
 
 Array = Any
 
