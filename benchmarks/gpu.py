@@ -5,12 +5,13 @@
 
 A run's first time is adaptive; later ones are replayed as one CUDA graph (`emulator/graphs.py`), and it is those that
 are timed, by their median, with the operating point, the error estimates and the settling time in it, but without
-mapping and without moving the weights. S: accuracy="settling"; W: accuracy="waveform".
+mapping and without moving the weights. S: accuracy="settling"; W: accuracy="waveform"; N: thermal noise by the stepper
+in steps of a quarter of the shortest time constant, for as long as the machine takes to settle.
 
-Errors are against the same circuit at tolerance 1e-5, 8 points an element, on 121 common times, over up to 4096 nodes
-of each array. Weights are random, of the family's shape (see settling_by_layer.py), but for smollm2. The floor is the
-larger of the couplings' FLOP, over the rate of a large matrix product measured beside it, and of one write and one read
-of every polynomial, over the rate of a copy.
+Errors are against the same circuit in the finest precision asked for but TF32, at tolerance 1e-5, 8 points an element,
+on 121 common times, over up to 4096 nodes of each array. Weights are random, of the family's shape (see
+settling_by_layer.py), but for smollm2. The floor is the larger of the couplings' FLOP, over the rate of a large matrix
+product measured beside it, and of one write and one read of every polynomial, over the rate of a copy.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from dsmachine.emulator.plan import Plan
 
 Array = Any
 LOCK = Path("/tmp/dsmachine-gpu-benchmark.lock")
-TOLERANCES = {"S": ("settling", (1e-3,)), "W": ("waveform", (2e-3, 1e-3, 5e-4, 2e-4))}
+TOLERANCES = {"S": ("settling", (1e-3,)), "W": ("waveform", (2e-3, 1.4e-3, 1e-3, 7e-4, 5e-4, 3.5e-4, 2.5e-4))}
 SAMPLED, TIMES = 4096, 121
 
 
@@ -125,26 +126,30 @@ def floor(circuit: Circuit, run: ds.Run, tokens: int, flops: float, copies: floa
 def timed_case(name: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Rows of one model: S and W in each precision."""
     circuit, embedded = machine(name, options.tokens, options.vocabulary)
-    inputs = {"embed": embedded}
+    inputs = {"embed": np.stack([np.roll(embedded, k, axis=0) for k in range(options.batch)])}
     with alone():
         flops, copies = rates()
+        finest = "float64" if "float64" in options.precisions else "float32"
+        plan = ds.prepare(circuit, device="cupy", precision=finest)
+        first = ds.transient(plan, inputs, accuracy="settling", tolerance=1e-3)
+        assert first.settling_time is not None
+        end = float(first.settling_time.max())
+        tight, settled = converged(circuit, plan, inputs, end)
         for precision in options.precisions:
             plan = ds.prepare(circuit, device="cupy", precision=precision)
-            first = ds.transient(plan, inputs, accuracy="settling", tolerance=1e-3)
-            assert first.settling_time is not None
-            end = float(first.settling_time.max())
-            tight, settled = converged(circuit, plan, inputs, end)
             about = {
                 "case": name,
-                "tokens": options.tokens,
+                "tokens": f"{options.batch} x {options.tokens}",
                 "vocabulary": circuit.arrays["logits"].shape[-1],
                 "precision": precision,
                 "converged_ns": settled * 1e9,
             }
-            for kind in TOLERANCES:
+            if "N" in options.kinds:
+                yield about | {"kind": "N"} | noisy(plan, inputs, end) | {"device": device()}
+            for kind in (kind for kind in TOLERANCES if kind in options.kinds):
                 choices, found = chosen(kind, circuit, plan, inputs, tight, end)
                 row, run = measured(plan, inputs, options.repeats, **choices)
-                row |= floor(circuit, run, options.tokens, flops, copies)
+                row |= floor(circuit, run, options.batch * options.tokens, flops, copies)
                 settled_ns = float(run.settling_time.max()) * 1e9
                 yield about | {"kind": kind} | row | found | {"settled_ns": settled_ns, "device": device()}
                 plan.graphs.clear()
@@ -164,48 +169,44 @@ def chosen(kind: str, circuit: Circuit, plan: Plan, inputs: dict[str, Array], ti
     return choices, {"nrmse": off, "worst": worst}
 
 
-class Watched:
-    """An observer, and when it was ready to observe: to work out power laws is no part of a run."""
-
-    def __init__(self, inner: Any = None) -> None:
-        self.inner, self.ready = inner, 0.0
-
-    def begin(self, plan: Plan, start: Any) -> None:
-        if self.inner:
-            self.inner.begin(plan, start)
-        self.ready = finished(lambda: time.perf_counter())[1]
-
-    def element(self, element: Any) -> None:
-        if self.inner:
-            self.inner.element(element)
-
-    def window(self, time: float) -> None:
-        if self.inner:
-            self.inner.window(time)
-
-
-def adaptive(plan: Plan, inputs: dict[str, Array], inner: Any, choices: dict[str, Any]) -> float:
-    """Seconds of an adaptive run from when its observer is ready, the better of two."""
-    seconds = []
-    for _ in range(2):
-        watched = Watched(inner() if inner else None)
-        finished(lambda watched=watched: ds.transient(plan, inputs, observers=[watched], **choices))
-        seconds.append(time.perf_counter() - watched.ready)
-    return min(seconds)
-
-
 def measured(plan: Plan, inputs: dict[str, Array], repeats: int, **choices: Any) -> tuple[dict[str, Any], Any]:
-    """Median seconds of replayed runs; adaptive ones without and with the energy meter."""
-    runs = [finished(lambda: ds.transient(plan, inputs, **choices)) for _ in range(repeats + 2)]
-    run = runs[-1][1]
+    """Median seconds of replayed runs, without and with the energy meter, and the better of two adaptive ones."""
+    seconds, run = repeated(plan, inputs, repeats, [], choices)
+    metered, weighed = repeated(plan, inputs, repeats, [ds.EnergyMeter()], choices)
     return {
         **choices,
-        "wall_s": statistics.median(seconds for seconds, _ in runs[2:]),
+        "wall_s": statistics.median(seconds[2:]),
         "replayed": bool(run.statistics.get("replayed")),
-        "adaptive_s": adaptive(plan, inputs, None, choices),
-        "metered_s": adaptive(plan, inputs, ds.EnergyMeter, choices),
+        "adaptive_s": seconds[0],
+        "metered_s": statistics.median(metered[2:]),
+        "metered replayed": bool(weighed.statistics.get("replayed")),
         **{key: run.statistics[key] for key in ("elements", "points", "rejected")},
     }, run
+
+
+def repeated(
+    plan: Plan, inputs: dict[str, Array], repeats: int, observers: list[Any], choices: dict[str, Any]
+) -> tuple[list[float], Any]:
+    """(seconds of each run: one that takes the elements, one that records them, `repeats` more; the last run)."""
+    ds.transient(plan, inputs, observers=observers, **choices)  # kernels are compiled, memory is taken
+    plan.taken.clear()
+    runs = [finished(lambda: ds.transient(plan, inputs, observers=observers, **choices)) for _ in range(repeats + 2)]
+    return [seconds for seconds, _ in runs], runs[-1][1]
+
+
+def noisy(plan: Plan, inputs: dict[str, Array], window: float) -> dict[str, Any]:
+    """Median seconds of three runs with thermal noise after a first."""
+    runs = [
+        finished(lambda seed=seed: ds.transient(plan, inputs, noise="thermal", noise_seed=seed, read_window=window))
+        for seed in range(4)
+    ]
+    run = runs[-1][1]
+    return {
+        "wall_s": statistics.median(seconds for seconds, _ in runs[1:]),
+        "window_ns": window * 1e9,
+        "steps": run.statistics["steps"],
+        "step_s": run.statistics["step_s"],
+    }
 
 
 def device() -> str:
@@ -218,7 +219,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", nargs="*", default=["gpt2", "gpt2-medium", "smollm2"])
     parser.add_argument("--precisions", nargs="*", default=["float32"])
+    parser.add_argument("--kinds", nargs="*", default=["N", "S", "W"], choices=["N", "S", "W"])
     parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--vocabulary", type=int, default=512, help="of random models")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--name", default="gpu", help="of the result files")
@@ -227,6 +230,7 @@ def main() -> None:
     for name in options.cases:
         for row in timed_case(name, options):
             rows.append(row)
+            print(row, flush=True)
             save(options.name, rows)
 
 

@@ -38,6 +38,8 @@ SIGMA, VOCABULARY, TOKENS = 0.02, 512, 8
 RESIDUAL = ("attn.c_proj.weight", "mlp.c_proj.weight")
 TRAINED = {"tiny-shakespeare": 64, "smollm2": 11}
 
+KEPT = 3 << 30
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -64,13 +66,24 @@ SHAPES = {
 
 
 class RandomTensors(Mapping[str, Array]):
-    """Weights drawn whenever they are asked for, always the same, so that none is kept beside the circuit's."""
+    """Weights drawn when they are asked for, always the same; the first KEPT bytes of them stay."""
 
     def __init__(self, config: Config, layers: int) -> None:
         self.shapes, self.layers = dict(FAMILIES[config.family].shapes(config)), layers
+        self._kept: dict[str, Array] = {}
+        self._room = KEPT
 
     def __getitem__(self, name: str) -> Array:
         name = name if name in self.shapes else f"{name}.weight"
+        if name in self._kept:
+            return self._kept[name]
+        drawn = self._drawn(name)
+        if drawn.nbytes <= self._room:
+            self._kept[name] = drawn
+            self._room -= drawn.nbytes
+        return drawn
+
+    def _drawn(self, name: str) -> Array:
         shape = self.shapes[name]
         if name.endswith(".bias"):
             return np.zeros(shape, np.float32)

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from .emulator.hamiltonian import hamiltonian
     from .emulator.noise import noise
     from .emulator.observers import Probe
-    from .emulator.run import memory_needed, operating_point, prepare, transient
+    from .emulator.prepare import memory_needed, prepare
+    from .emulator.run import operating_point, transient
     from .emulator.runfile import load_run
     from .energy.meter import EnergyMeter
     from .netlists.crosscheck import crosscheck
@@ -78,8 +79,8 @@ _HOME = {
     "calibration_report": ".range_report",
     "fabricate": ".circuits.chip",
     "operating_point": ".emulator.run",
-    "prepare": ".emulator.run",
-    "memory_needed": ".emulator.run",
+    "prepare": ".emulator.prepare",
+    "memory_needed": ".emulator.prepare",
     "transient": ".emulator.run",
     "noise": ".emulator.noise",
     "Checkpoint": ".emulator.checkpoint",

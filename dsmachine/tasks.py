@@ -27,9 +27,10 @@ from .emulator.checkpoint import Checkpoint, checked
 from .emulator.errors_by_layer import ErrorByLayer
 from .emulator.observers import Observer, Probe
 from .emulator.plan import Plan
+from .emulator.prepare import check_memory, prepare
 from .emulator.request import Request, checked_bits, chosen_method
-from .emulator.run import Run, check_memory, operating_point, prepare, transient
-from .emulator.stochastic import Noise
+from .emulator.run import Run, operating_point, transient
+from .emulator.steps import Noise
 from .energy.meter import EnergyMeter, EnergyReport
 
 Array = Any

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from ..circuits.cublas import TF32
 from ..circuits.errors import Error
+from . import kernels
 
 Array = Any
 KEPT = 4096  # small arrays
@@ -102,6 +102,12 @@ class Backend:
         parts = np.split(together, ends[:-1])
         return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
+    def index(self, index: Any) -> Any:
+        """An index into arrays of this backend's, arrays in it on its device; Ellipsis stays."""
+        if isinstance(index, tuple):
+            return tuple(self.index(each) for each in index)
+        return self.xp.asarray(index) if isinstance(index, np.ndarray | list) else index
+
     def spread(self, value: Array, shape: tuple[int, ...]) -> Array:
         """A value in a shape that it broadcasts to, contiguous."""
         return self.xp.ascontiguousarray(value if value.shape == shape else self.xp.broadcast_to(value, shape))
@@ -123,9 +129,11 @@ class Backend:
         return 1 << (17 if self.device == "numpy" else 28)
 
     @property
-    def hold(self) -> float:
-        """Bytes of polynomials that may be held for a look at all of them together: a fifth of the GPU's memory."""
-        return 0.2 * self.xp.cuda.runtime.memGetInfo()[1] if self.device == "cupy" else math.inf
+    def step_values(self) -> int:
+        """Node values that a block of steps may hold: what stays in a cache, or in a tenth of the GPU's memory."""
+        if self.device == "numpy":
+            return self.block_values
+        return int(0.1 * self.xp.cuda.runtime.memGetInfo()[1] / np.dtype(self.dtype).itemsize)
 
     @property
     def longer(self) -> int:
@@ -139,8 +147,6 @@ class Backend:
 
     def kernel(self, source: str, name: str) -> Any:
         """A kernel of ours, ready to be launched on a GPU."""
-        from . import kernels
-
         return kernels.compiled(source, name)
 
     def address(self, value: Array) -> int:

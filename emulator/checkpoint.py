@@ -1,9 +1,9 @@
 """Runs that are stopped and gone on with: where all parts stand at the end of a window, in an unfinished run file.
 
 A part of a run (engine, settling watch, observer) says with `keeps` which of its attributes hold where it stands or
-what it has seen: numbers, arrays, dicts and lists of them. All else is made anew by the same call. Windows are the same
-whenever they are asked for, so a run that goes on at the end of one is the uninterrupted run, bit for bit on the same
-device.
+what it has seen: numbers, arrays, dicts and lists of them, and parts that say so themselves. All else is made anew by
+the same call. Windows are the same whenever they are asked for, so a run that goes on at the end of one is the
+uninterrupted run, bit for bit on the same device.
 """
 
 from __future__ import annotations
@@ -84,8 +84,7 @@ class Keeper:
             raise Error(f"{said}: make room, then resume {self.checkpoint.path} to go on") from problem
 
     def _taken(self) -> dict[str, Any]:
-        parts = {name: {key: _taken(getattr(part, key)) for key in part.keeps} for name, part in self.parts.items()}
-        return {"windows": self.windows, "time": self.time, "ended": self.ended, "parts": parts}
+        return {"windows": self.windows, "time": self.time, "ended": self.ended, "parts": _taken(self.parts)}
 
     def _write(self, checkpoint: Checkpoint) -> None:
         x = self._state["parts"]["engine"]["x"]
@@ -111,9 +110,7 @@ class Keeper:
         if set(state["parts"]) != set(self.parts):
             made = ", ".join(sorted(state["parts"].keys() - {"engine"})) or "none"
             raise Error(f"run file {path} was watched by other observers ({made}): pass the same")
-        for name, part in self.parts.items():
-            for key in part.keeps:
-                setattr(part, key, _restored(getattr(part, key), state["parts"][name][key], xp))
+        _restored(self.parts, state["parts"], xp)
         self.windows, self.time, self.ended = state["windows"], state["time"], state["ended"]
         if self.checkpoint:
             self._state = self._taken()
@@ -144,10 +141,17 @@ def same_file(path: str | Path, other: str | Path | None) -> bool:
 # --- state ------------------------------------------------------------------------------------------------
 
 
+def _kept(part: Any) -> tuple[str, ...]:
+    """Attributes of a part in which it stands somewhere: all of a dataclass's that does not say."""
+    if hasattr(part, "keeps"):
+        return tuple(part.keeps)
+    return tuple(field.name for field in fields(part)) if is_dataclass(part) and not isinstance(part, type) else ()
+
+
 def _taken(value: Any) -> Any:
     """A copy on the host that nobody else writes into."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _taken(getattr(value, field.name)) for field in fields(value)}
+    if names := _kept(value):
+        return {name: _taken(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {name: _taken(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -158,10 +162,10 @@ def _taken(value: Any) -> Any:
 
 
 def _restored(now: Any, kept: Any, xp: Any) -> Any:
-    """What was kept, as what is there now has it: as a dataclass, on the device."""
-    if is_dataclass(now) and not isinstance(now, type):
-        for field in fields(now):
-            setattr(now, field.name, _restored(getattr(now, field.name), kept[field.name], xp))
+    """What was kept, as what is there now has it: in its attributes, on the device."""
+    if names := _kept(now):
+        for name in names:
+            setattr(now, name, _restored(getattr(now, name), kept[name], xp))
         return now
     if isinstance(kept, Mapping):
         before = now if isinstance(now, Mapping) else {}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .held import Held
 from .observers import Element
 from .plan import Plan
 from .traces import Trace
@@ -33,12 +34,14 @@ class ErrorByLayer:
         self._per: dict[str, Array] = {}
         self._times: dict[str, list[Array]] = {}
         self._errors: dict[str, list[Array]] = {}
+        self._held = Held()
 
     def aim(self, target: Mapping[str, Array]) -> None:
         """Called by the run before `begin`: logical values (batch, *shape) of the operating point."""
         self._target = target
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
+        self._held.begin(plan.backend)
         for stage in plan.stages:
             self.layers[stage.name] = stage.node.layer
             self._per[stage.name] = stage.per_full_scale
@@ -50,7 +53,7 @@ class ErrorByLayer:
         off *= self._per[name]
         worst = off.reshape(len(off), -1).max(axis=1)
         self._times[name].append(np.asarray(times, float))
-        self._errors[name].append(np.asarray(worst.get() if hasattr(worst, "get") else worst, float))
+        self._held.keep(self._errors[name], worst)
 
     def element(self, element: Element) -> None:
         for name in element.initial:
@@ -61,7 +64,9 @@ class ErrorByLayer:
 
     def traces(self) -> dict[str, Trace]:
         """Error against time of each array, share of full scale."""
-        return {n: Trace(np.concatenate(t), np.concatenate(self._errors[n]), "1") for n, t in self._times.items()}
+        self._held.fetch()
+        errors = {name: np.concatenate(parts).astype(float) for name, parts in self._errors.items()}
+        return {name: Trace(np.concatenate(times), errors[name], "1") for name, times in self._times.items()}
 
     def by_layer(self) -> dict[str, Trace]:
         """Error against time of each layer: its worst array's."""

@@ -125,7 +125,7 @@ def _stable_decay(plan: Plan, stage: Stage, x: Mapping[str, Array]) -> Array:
     found = plan.backend.xp.asarray(decay(stage, x), plan.backend.dtype)
     if found.ndim <= len(stage.node.shape):  # of no state
         found = found.reshape((1,) * (1 + len(stage.node.shape) - found.ndim) + found.shape)
-    least = float(np.min(np.where(stage.node.present, plan.backend.host(found), np.inf)))
+    least = float(np.min(np.where(plan.circuit.arrays[stage.name].present, plan.backend.host(found), np.inf)))
     if not least > 0:
         raise Error(
             f"a node of {stage.name!r} has no decay (γ = {least:.3g}): its noise grows for ever; give it a ratio"
@@ -138,8 +138,9 @@ def _mean_rate(plan: Plan, decays: Mapping[str, Array]) -> float:
     total, count = 0.0, 0
     for stage in plan.stages:
         rate = plan.backend.host(decays[stage.name]) / np.asarray(stage.node.time_constants, float)
-        total += stage.node.count * float(np.log(np.maximum(rate, np.finfo(float).tiny)).mean())
-        count += stage.node.count
+        nodes = plan.circuit.arrays[stage.name].count
+        total += nodes * float(np.log(np.maximum(rate, np.finfo(float).tiny)).mean())
+        count += nodes
     return math.exp(total / max(count, 1))
 
 

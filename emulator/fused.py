@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..circuits.cells.term import Term, View
+from ..circuits.circuit import Circuit
 from . import kernels
 from .collocation import Collocation
 from .plan import Plan, Stage, summed
 from .pool import Pool
-from .radau import between, propagator, radau, tail
-from .solver import Solver, Squares, estimated
+from .radau import between, knots, propagator, radau, steps, tail
+from .solver import Aim, Aims, Found, Solver, estimated
 
 Array = Any
 NOTHING = np.uint64(0)
@@ -22,20 +23,30 @@ NOTHING = np.uint64(0)
 class FusedStage:
     """An array as the kernels want it: what they read of it, on the device, and which law it follows.
 
-    law: see `kernels.element_source`. table: addresses and strides of `values`, in the order of `kernels.ABSENT`.
-    conveyed: terms that change; those that do not are the bias.
+    law: see `kernels.element_source`. cells: those that the kernels evaluate themselves; conveyed, direct: the others
+    that change; those that do not are the bias. table: see `kernels.ABSENT`.
     """
 
-    def __init__(self, stage: Stage, backend: Any) -> None:
+    def __init__(self, stage: Stage, circuit: Circuit, backend: Any) -> None:
         node, feedback = stage.node, stage.node.feedback
-        self.stage, self.backend, self.xp = stage, backend, backend.xp
+        self.stage, self.circuit, self.backend, self.xp = stage, circuit, backend, backend.xp
         self.law = 0 if stage.constant is not None and stage.pace is None else 1
         self.pull, self.guess = "", ""
         if node.bends:
             self.law = 2 if node.is_root else 3
             self.pull, self.guess = node.cuda_law
-        self.conveyed = tuple(term for term in stage.conveyed if term.sources)
+        self.tau = node.time_constant
+        self.nodes = int(np.prod(node.shape))
         self.least = 0.0 if feedback is None else feedback.floor
+        self._indices: list[Array] = []
+        self.control: tuple[str, tuple[int, int, int]] | None = None
+        if feedback is not None and self.law == 1:
+            shape = circuit.arrays[feedback.control].shape
+            lined_up = shape + (1,) * (len(node.shape) - len(shape))
+            self.control = (
+                feedback.control,
+                self._place(feedback.control, np.arange(int(np.prod(shape))).reshape(lined_up)),
+            )
         constant = tuple(term for term in stage.conveyed if not term.sources)
         given = {
             "bias": summed(constant, {}) if constant else None,
@@ -49,13 +60,45 @@ class FusedStage:
             "gain": None if feedback is None else feedback.gain,
             "scale": stage.per_full_scale,
         }
-        values = (absent if given[name] is None else given[name] for name, absent in kernels.ABSENT.items())
+        values = [absent if given[name] is None else given[name] for name, absent in kernels.ABSENT.items()]
+        self.cells = kernels.Cells()
+        self.reads: list[tuple[str, tuple[int, int, int]]] = []
+        self.conveyed = self._inlined(stage.conveyed, "conveyed", values)
+        self.direct = self._inlined(stage.direct, "direct", values)
         self.values = [self._spread(value, node.shape) for value in values]
         rows = [(backend.address(value), int(value.size > 1)) for value in self.values]
-        self.table = self.xp.asarray(np.array(rows, np.int64))
-        self.tau = node.time_constant
-        self.nodes = int(np.prod(node.shape))
-        self.rest = backend.kernel(kernels.rest_source(backend.dtype, self.law), "rest")
+        self.table, self.scale = struct(rows), self.values[list(kernels.ABSENT).index("scale")]
+        self.rest = backend.kernel(kernels.rest_source(backend.dtype, self.law, self.cells), "rest")
+
+    def _inlined(self, terms: Sequence[Term], way: str, values: list[Array]) -> tuple[Term, ...]:
+        """Take in the cells that a kernel can evaluate; their values are added. Returns the others that change."""
+        others = []
+        for term in terms:
+            if not term.sources:
+                continue
+            inline = term.inline
+            if inline is None:
+                others.append(term)
+                continue
+            self.cells = self.cells.and_also(way, inline)
+            self.reads += [(view.array, self._place(view.array, self._index(view))) for view in inline.reads]
+            values += inline.values
+        return tuple(others)
+
+    def _index(self, view: View) -> Array:
+        """Which node of its array a view's nodes are, counted within a sample."""
+        shape = self.circuit.arrays[view.array].shape
+        return view.of(np.arange(int(np.prod(shape))).reshape(1, *shape))[0]
+
+    def _place(self, array: str, index: Array) -> tuple[int, int, int]:
+        """(address of the index, how many nodes in a row share a number, numbers of a sample) of `kernels.Source`."""
+        size = int(np.prod(self.circuit.arrays[array].shape))
+        each = np.broadcast_to(index, self.stage.node.shape).reshape(-1)
+        inner = max(1, self.nodes // size)
+        if np.array_equal(each, np.arange(self.nodes) // inner):
+            return 0, inner, 0
+        self._indices.append(self.xp.asarray(each.astype(np.int32)))
+        return self.backend.address(self._indices[-1]), 1, size
 
     def _spread(self, value: Array, shape: tuple[int, ...]) -> Array:
         """One number, or one a node."""
@@ -64,47 +107,80 @@ class FusedStage:
             return array.reshape(1)
         return self.backend.spread(array, shape).reshape(-1)
 
-    def drives(self, signals: Mapping[str, Array], batch: int) -> tuple[Any, ...]:
-        """Arguments that say what is pushed in: drive and its step, direct and its step, control, inner."""
+    def drives(self, signals: Mapping[str, Array], batch: int) -> tuple[Array, list[Array]]:
+        """(`kernels.Drives`; the arrays in it, to be kept until the kernel is launched)."""
         shape = (batch, *self.stage.node.shape)
-        feedback = self.stage.node.feedback
-        control: tuple[Any, Any] = (NOTHING, np.int64(1))
-        if feedback is not None and self.law == 1:
-            control = self.control(signals[feedback.control])
-        conveyed, direct = (self._pushed(terms, signals, shape) for terms in (self.conveyed, self.stage.direct))
-        return (*conveyed, *direct, *control)
+        rows, held = [], []
+        for terms in (self.conveyed, self.direct):
+            if not terms:
+                rows.append((0, 0, 0, 1, 0))
+                continue
+            total = summed(terms, signals)
+            whole = self.backend.spread(total, (batch if len(total) == 1 else len(total), *shape[1:]))
+            held.append(whole)
+            rows.append((self.backend.address(whole), 0 if len(total) == 1 else batch * self.nodes, 0, 1, 0))
+        if self.control is None:
+            rows.append((0, 0, 0, 1, 0))
+        for name, (index, inner, row) in ([self.control] if self.control else []) + self.reads:
+            values = self.xp.ascontiguousarray(signals[name])
+            held.append(values)
+            rows.append((self.backend.address(values), values[0].size * batch, index, inner, row))
+        return struct(rows), held
 
-    def _pushed(self, terms: tuple[Any, ...], signals: Mapping[str, Array], shape: tuple[int, ...]) -> tuple[Any, Any]:
-        """(Σ of the terms' normalised currents, contiguous; numbers from one point to the next, 0 if all are alike)."""
-        if not terms:
-            return NOTHING, np.int64(0)
-        total = summed(terms, signals)
-        alike = len(total) == 1
-        whole = (shape[0] if alike else len(total), *shape[1:])
-        return self.backend.spread(total, whole), np.int64(0 if alike else math.prod(shape))
 
-    def control(self, control: Array) -> tuple[Array, Any]:
-        """(values, how many nodes in a row share one): a control stands for trailing axes, or is spread out."""
-        inner = self.nodes // math.prod(control.shape[1:])
-        if self._leads(control.shape[1:]):
-            return self.xp.ascontiguousarray(control), np.int64(inner)
-        return self.backend.spread(control, (len(control), *self.stage.node.shape)), np.int64(1)
-
-    def _leads(self, shape: tuple[int, ...]) -> bool:
-        """Whether a shape is that of the array up to some axis and 1 from there on."""
-        axes = next((k for k in range(len(shape), 0, -1) if shape[k - 1] != 1), 0)
-        return shape[:axes] == self.stage.node.shape[:axes]
+def struct(rows: Any) -> Array:
+    """Whole numbers in a row, to be handed over by value."""
+    values = np.array(rows, np.int64).reshape(-1)
+    return values.view(np.dtype([("at", np.int64, len(values))]))
 
 
 def fused_stages(plan: Plan) -> dict[str, FusedStage]:
     """The arrays of a plan for the kernels, made once."""
     if not plan.kernels:
-        plan.kernels.update({stage.name: FusedStage(stage, plan.backend) for stage in plan.stages})
+        plan.kernels.update({stage.name: FusedStage(stage, plan.circuit, plan.backend) for stage in plan.stages})
     return plan.kernels
 
 
+class FusedFound(Found):
+    """As `Found`, on the device until it is fetched; numbers: a row an array, sums of squares (2 + p, count) where
+    errors are estimated, then what is seen (count, batch + 1) where there are aims."""
+
+    def __init__(
+        self,
+        solver: FusedSolver,
+        stages: Sequence[Stage],
+        length: float,
+        count: int,
+        batch: int,
+        squares: int,
+        seen: int,
+    ) -> None:
+        super().__init__(solver.p, length, count)
+        self.numbers = solver.pool.take(len(stages) * (squares + seen)).reshape(len(stages), squares + seen)
+        self.squares, self._host, self._row = squares, solver.backend.host, 0
+        fused = [solver.stages[stage.name] for stage in stages]
+        self._nodes, self._tau = np.array([(batch * each.nodes, each.tau) for each in fused]).T[:, :, None, None]
+
+    def place(self, address: int) -> tuple[int, int]:
+        """Where the next array's squares and what is seen of it go, 0 where nothing is asked for."""
+        begin = address + self._row * self.numbers.shape[1] * 8
+        self._row += 1
+        seen = self.squares < self.numbers.shape[1]
+        return (begin if self.squares else 0), (begin + 8 * self.squares if seen else 0)
+
+    def fetch(self, host: Array | None = None) -> None:
+        if not self.numbers.size:
+            return
+        count, host = len(self.worst), self._host(self.numbers) if host is None else host
+        if self.squares:
+            mean = host[:, : self.squares].reshape(len(host), -1, count) / self._nodes
+            self.worst = estimated(self._p, mean, self._length / self._tau[:, 0]).max(axis=0)
+        if self.squares < host.shape[1]:
+            self.seen = host[:, self.squares :].reshape(len(host), count, -1)
+
+
 class FusedSolver(Solver):
-    """As `Solver`; errors are looked at once a group."""
+    """As `Solver`; what is found is looked at once a group."""
 
     prompt = False
 
@@ -113,28 +189,45 @@ class FusedSolver(Solver):
         self.stages = fused_stages(plan)
         dtype = self.backend.dtype
         self.kernels = {
-            name: self.backend.kernel(kernels.element_source(dtype, self.p, s.law, s.pull, s.guess), "element")
+            name: self.backend.kernel(kernels.element_source(dtype, self.p, s.law, s.cells, s.pull, s.guess), "element")
             for name, s in self.stages.items()
         }
         self._smalls: dict[tuple[float | None, float | None], Array] = {}
         self.pool = Pool(self.backend, np.float64)
 
+    def found(
+        self, stages: Sequence[Stage], length: float, count: int, batch: int, *, estimate: bool, aims: Aims
+    ) -> FusedFound:
+        squares, seen = (2 + self.p) * count if estimate else 0, count * (batch + 1) if aims else 0
+        return FusedFound(self, stages, length, count, batch, squares, seen)
+
     def solve(
-        self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, *, estimate: bool
-    ) -> tuple[Array, Squares | None]:
+        self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, found: Found, *,
+        estimate: bool, aim: Aim | None = None, ends: bool = False,
+    ) -> Array:  # fmt: skip
         xp, fused = self.backend.xp, self.stages[stage.name]
-        size = start.size
-        ratio, real = length / fused.tau, start.dtype.type
+        assert isinstance(found, FusedFound)
+        size, ratio, real = start.size, length / fused.tau, start.dtype.type
         constant = (ratio, stage.constant) if fused.law == 0 else (None, None)
         out = xp.empty((count * self.p, *start.shape), start.dtype)
-        found = self.pool.take((2 + self.p) * count).reshape(2 + self.p, count) if estimate else None
+        squares, seen = found.place(self.backend.address(found.numbers))
+        drives, held = fused.drives(signals, len(start))
         arguments = (
-            np.int64(size), np.int64(size // len(start)), np.int32(count), real(ratio), real(fused.least),
-            xp.ascontiguousarray(start), *fused.drives(signals, len(start)), fused.table,
-            self._small(*constant), out, NOTHING if found is None else found,
+            np.int32(size), np.int32(size // len(start)), np.int32(count), real(ratio), real(fused.least),
+            xp.ascontiguousarray(start), drives, fused.table, self._small(*constant), out, np.uint64(squares),
+            self._aim(aim, ends, seen),
         )  # fmt: skip
         self.kernels[stage.name](blocks(size), (kernels.THREADS,), arguments)
-        return out, found
+        del held
+        return out
+
+    def _aim(self, aim: Aim | None, ends: bool, found: int) -> Array:
+        """The kernel's `Aim`."""
+        if aim is None:
+            return struct([0] * 9)
+        address, bands = self.backend.address, np.float64(aim.bands).view(np.int64)
+        where = (self.backend.kept(knots, self.p), self.backend.kept(steps, self.p, kernels.PLACES))
+        return struct([address(aim.target), address(aim.per), *aim.steps, bands, ends, *map(address, where), found])
 
     def _small(self, ratio: float | None, gamma: float | None) -> Array:
         """The kernel's small matrices, handed over by value."""
@@ -142,12 +235,6 @@ class FusedSolver(Solver):
             values = _matrices(self.p, ratio, gamma).astype(self.backend.dtype)
             self._smalls[ratio, gamma] = values.view(np.dtype([("at", values.dtype, len(values))]))
         return self._smalls[ratio, gamma]
-
-    def errors(self, stages: Sequence[Stage], squares: Sequence[Squares], length: float, batch: int) -> Array:
-        nodes = np.array([batch * self.stages[stage.name].nodes for stage in stages])
-        mean = np.stack(self.backend.fetched(squares)) / nodes[:, None, None]
-        tau = np.array([[self.stages[stage.name].tau] for stage in stages])
-        return estimated(self.p, mean, length / tau)
 
 
 class FusedRest:
@@ -164,11 +251,13 @@ class FusedRest:
         out = xp.empty((batch, *node.shape), self.backend.dtype)
         limited = bool(stage.conveyed) and node.rail is not None and not node.held
         count = np.uint64(self.backend.address(self._counts) + 8 * self._place[stage.name])
+        drives, held = fused.drives(x, batch)
         arguments = (
-            np.int64(size), np.int64(size // batch), out.dtype.type(fused.least), *fused.drives(x, batch), fused.table,
+            np.int32(size), np.int32(size // batch), out.dtype.type(fused.least), drives, fused.table,
             np.int32(limited), out, count,
         )  # fmt: skip
         fused.rest(blocks(size), (kernels.THREADS,), arguments)
+        del held
         return out
 
     def beyond(self) -> dict[str, int]:

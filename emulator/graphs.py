@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from .observers import Recordable
 from .operating_point import settle
 from .plan import Plan
 from .pool import Blocks
@@ -25,26 +26,35 @@ from .transient import Block, Counts, March
 
 Array = Any
 log = logging.getLogger(__name__)
-SHARE = 0.6  # of the free memory that a graph may take
 MARGIN = 1.25  # so far may an element of a replay miss the tolerance: other inputs would take slightly other elements
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What an adaptive run took: blocks of elements window by window, the time it reached, and what it cost."""
+    """What an adaptive run took: blocks of elements window by window, the time it reached, what it cost and who
+    watched."""
 
     windows: tuple[tuple[Block, ...], ...]
     duration: float
     counts: Counts
+    observers: tuple[Recordable, ...]
+    states: tuple[Any, ...]
+
+    def holds(self, observers: Sequence[Recordable]) -> bool:
+        """Whether the same observers watch again, and have not been elsewhere meanwhile."""
+        same = len(observers) == len(self.observers) and all(
+            a is b for a, b in zip(observers, self.observers, strict=True)
+        )
+        return same and all(o.state is state for o, state in zip(observers, self.states, strict=True))
 
 
 class Graph:
     """The captured run. Values of inputs are written into its own arrays; its results stand there until replayed."""
 
-    def __init__(self, plan: Plan, request: Request, values: Mapping[str, Array], taken: Taken, bits: float) -> None:
+    def __init__(self, plan: Plan, request: Request, values: Mapping[str, Array], taken: Taken) -> None:
         import cupy
 
-        self.plan, self.taken = plan, taken
+        self.plan, self.taken, self.observers = plan, taken, taken.observers
         self._pool = cupy.cuda.MemoryPool()
         self._stream = cupy.cuda.Stream(non_blocking=True)
         cupy.cuda.Device().synchronize()
@@ -56,7 +66,7 @@ class Graph:
             self._stream.synchronize()
             self._stream.begin_capture()
             try:
-                self._record(request, bits)
+                self._record(request)
             except BaseException:
                 with suppress(Exception):  # the capture is void; what broke it is what matters
                     self._stream.end_capture()
@@ -67,30 +77,23 @@ class Graph:
             self._constants = plan.backend.constants()  # read at every replay
             self._graph.upload(self._stream)
 
-    def _record(self, request: Request, bits: float) -> None:
+    def _record(self, request: Request) -> None:
         xp, x = self.plan.backend.xp, dict(self._inputs)
         self._rest = settle(self.plan, x)
         batch = max(len(value) for value in x.values())
         dtype, stages = self.plan.backend.dtype, self.plan.stages
         start = {stage.name: xp.zeros((batch, *stage.node.shape), dtype) for stage in stages}
-        self.watch = SettlingWatch({stage.name: x[stage.name] for stage in self.plan.stages}, bits)
-        collector = _Collector()
+        rest, bits = {stage.name: x[stage.name] for stage in stages}, checked_bits(request.settle_bits)
+        self.watch = SettlingWatch(self.plan, rest, bits)
         self.march = March(
             self.plan, self._inputs, start, points=request.collocation_points, tolerance=request.local_tolerance,
-            observers=[collector],
+            observers=[_Again(observer) for observer in self.observers], aims=self.watch.aims,
         )  # fmt: skip
         self._solved = self.march.follow(self.taken.windows)
-        self.watch.begin(self.plan, start)
-        self._elements = collector.elements
-        for element in self._elements:
-            self.watch.element(element)
-        self._measured = [(name, element) for element in self._elements for name in element.initial]
-        self._rows = [self.watch.measured(*each) for each in self._measured]
-        self._speeds = self.watch.speeds()
         self._ends = xp.empty(sum(value.size for value in self.march.x.values()), dtype)
         for part, value in zip(self._split(self._ends), self.march.x.values(), strict=True):
             part[...] = value
-        self._bases = _bases([*self._rows, *self._speeds, *(q for _, _, squares in self._solved for q in squares)])
+        self._bases = list({id(f.numbers.base): f.numbers.base for _, f in self._solved}.values())
 
     def run(self, values: Mapping[str, Array]) -> bool:
         """Replay with other values. False if an element's error is beyond the tolerance, or it does not end at rest."""
@@ -99,16 +102,11 @@ class Graph:
         self.plan.backend.xp.cuda.get_current_stream().synchronize()
         self._graph.launch(self._stream)
         self._stream.synchronize()
-        found = Blocks(self.plan.backend, self._bases)
-        if not self._holds(found):
+        self.watch.restart()
+        if not self._holds(Blocks(self.plan.backend, self._bases)):
             return False
-        rows = (found.of(row) for row in self._rows)
-        self.watch.restart(
-            dict(zip(self._measured, rows, strict=True)), np.array([found.of(speed) for speed in self._speeds])
-        )
-        for element in self._elements:
-            self.watch.element(element)
-        self.watch.window(self.taken.duration)
+        for observer in (self.watch, *self.observers):
+            observer.window(self.taken.duration)
         return self.watch.settled
 
     def _split(self, together: Array) -> list[Array]:
@@ -120,13 +118,16 @@ class Graph:
         """Where every array ended, logical values (batch, *shape)."""
         return dict(zip(self.march.x, self._split(self._ends.copy()), strict=True))
 
-    def _holds(self, found: Blocks) -> bool:
+    def _holds(self, host: Blocks) -> bool:
+        """Look at what was found of every element, and show it to the watch. False if an error is too large."""
         assert self.march.tolerance is not None
-        for group, signals, squares in self._solved:
-            values = [found.of(each) for each in squares]
-            errors = self.march.solver.errors(group.stages, values, signals.length, self.march.batch)
-            if float(errors.max()) > MARGIN * self.march.tolerance:
+        ended: dict[int, Block] = {block.group: block for block, _ in self._solved}
+        for block, found in self._solved:
+            found.fetch(host.of(found.numbers))
+            if found.worst.max() > MARGIN * self.march.tolerance:
                 return False
+            group, ends = self.plan.groups[block.group], ended[block.group] is block
+            self.watch.saw(group, found.seen, block.begin, block.length, ends=ends)
         return True
 
     @property
@@ -136,34 +137,15 @@ class Graph:
         return found
 
 
-def _bases(parts: Sequence[Array]) -> list[Array]:
-    """The blocks that parts are slices of."""
-    return list({id(part.base): part.base for part in parts}.values())
+class _Again:
+    """An observer that has begun already, in a capture: begun anew, by work on the device alone."""
 
-
-class _Collector:
-    """Keeps the elements that a march shows."""
-
-    def __init__(self) -> None:
-        self.elements: list[Any] = []
+    def __init__(self, observer: Recordable) -> None:
+        self._observer = observer
+        self.element, self.window = observer.element, observer.window
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
-        pass
-
-    def element(self, element: Any) -> None:
-        self.elements.append(element)
-
-    def window(self, time: float) -> None:
-        pass
-
-
-def fits(plan: Plan, taken: Taken, batch: int, points: int) -> bool:
-    """Whether all polynomials of a run fit into the GPU's memory at once."""
-    nodes = [batch * sum(int(np.prod(s.node.shape)) for s in group.stages) for group in plan.groups]
-    values = sum(nodes[block.group] * block.count * points for window in taken.windows for block in window)
-    free, _ = plan.backend.xp.cuda.runtime.memGetInfo()
-    idle = plan.backend.xp.get_default_memory_pool().free_bytes()
-    return bool(2 * values * np.dtype(plan.backend.dtype).itemsize < SHARE * (free + idle))
+        self._observer.restart(start)
 
 
 def replayable(plan: Plan, request: Request, values: Mapping[str, Any]) -> bool:
@@ -172,32 +154,38 @@ def replayable(plan: Plan, request: Request, values: Mapping[str, Any]) -> bool:
     return plan.backend.device == "cupy" and request.relaxes and still and not any(g.cyclic for g in plan.groups)
 
 
-def remember(plan: Plan, request: Request, values: Mapping[str, Array], march: March, duration: float) -> None:
-    """Keep what an adaptive run took, for a graph to follow; one that there is did not hold."""
+def remember(
+    plan: Plan, request: Request, values: Mapping[str, Array], observers: Sequence[Recordable], march: March, end: float
+) -> None:
+    """Keep what an adaptive run took until `end` [s], for a graph to follow; one that there is did not hold."""
     case = _case(request, values)
-    plan.taken[case] = Taken(tuple(map(tuple, march.taken)), duration, march.counts)
+    states = tuple(observer.state for observer in observers)
+    plan.taken[case] = Taken(tuple(map(tuple, march.taken)), end, march.counts, tuple(observers), states)
     plan.graphs.pop(case, None)
 
 
-def graph_of(plan: Plan, request: Request, values: Mapping[str, Array]) -> Graph | None:
-    """The graph of such a run, recorded when it is first wanted, the only one that the plan keeps; None if no run has
-    been taken yet, or there is no room."""
+def graph_of(
+    plan: Plan, request: Request, values: Mapping[str, Array], observers: Sequence[Recordable]
+) -> Graph | None:
+    """The graph of such a run with the same observers, recorded when it is first wanted, the only one that the plan
+    keeps; None if no run has been taken yet, or there is no room."""
     case = _case(request, values)
-    taken = plan.taken.get(case)
-    if case in plan.graphs or not taken:
-        return plan.graphs.get(case)
+    taken: Taken | None = plan.taken.get(case)
+    graph: Graph | None = plan.graphs.get(case)
+    if not taken or not taken.holds(observers):
+        return None
+    if graph:
+        return graph
     plan.graphs.clear()
-    batch = max(len(value) for value in values.values())
     try:
-        if fits(plan, taken, batch, request.collocation_points):
-            plan.graphs[case] = Graph(plan, request, values, taken, checked_bits(request.settle_bits))
+        graph = plan.graphs[case] = Graph(plan, request, values, taken)
     except MemoryError:
         log.info("no room to record this run; it stays adaptive")
         del plan.taken[case]
-    return plan.graphs.get(case)
+    return graph
 
 
 def _case(request: Request, values: Mapping[str, Array]) -> tuple[Any, ...]:
-    """What a graph depends on besides the machine."""
+    """What the elements depend on besides the machine."""
     shapes = tuple((name, value.shape) for name, value in values.items())
     return (request.collocation_points, request.local_tolerance, checked_bits(request.settle_bits), *shapes)

@@ -6,6 +6,8 @@ one thread a node. Sources are compiled for a type, a number of points and a law
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,24 +15,64 @@ import numpy as np
 
 from ..circuits.cells.node import CUDA as LAWS
 from ..circuits.cells.smooth import CUDA as SMOOTH
+from ..circuits.cells.term import Inline
 
 Array = Any
 THREADS = 256
 MOST = 32  # elements in a row
+PLACES = 65  # from one point to the next, where the last time outside is looked for
 
 # What is one number, or one a node, is handed over as (address, stride) pairs in a table; rows in this order, with what
-# stands for what is not there:
+# stands for what is not there, then the values of cells that are evaluated in the kernel:
 ABSENT = {"bias": 0.0, "attenuation": 1.0, "exists": 1.0, "reach": 1e30, "offset": 0.0, "standing": 0.0, "pace": 1.0,
           "own": 1.0, "gain": 1.0, "scale": 1.0}  # fmt: skip
+DRIVE, DIRECT, CONTROL, FIRST = range(4)  # sources: sums of currents, a control, and from FIRST on what cells read
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells that are evaluated in the kernel: expressions of their currents through the conveyor and past it, in
+    R(n), number n of what they read, and V(n), number n of their values; how many there are of either."""
+
+    conveyed: str = "0"
+    direct: str = "0"
+    reads: int = 0
+    values: int = 0
+
+    def and_also(self, way: str, inline: Inline) -> Cells:
+        """With one more; way: "conveyed" or "direct"."""
+        law = re.sub(r"\br(\d)\b", lambda found: f"R({self.reads + int(found[1])})", inline.law)
+        law = re.sub(r"\bv(\d)\b", lambda found: f"V({self.values + int(found[1])})", law)
+        more = replace(self, reads=self.reads + len(inline.reads), values=self.values + len(inline.values))
+        if way == "conveyed":
+            return replace(more, conveyed=f"{self.conveyed} + {law}")
+        return replace(more, direct=f"{self.direct} + {law}")
+
+    @property
+    def defines(self) -> str:
+        """Macros of a kernel."""
+        return (
+            f"#define CONVEYED ({self.conveyed})\n#define PAST ({self.direct})\n"
+            f"#define SOURCES {FIRST + self.reads}\n#define VALUES {self.values}\n"
+        )
+
 
 NODE = r"""
+// Where numbers are read, by value: null, or at a point `step` numbers after the one before it. index: which of a
+// sample's `row` numbers each node reads; null: `inner` nodes in a row share one
+struct Source { const REAL* at; long long step; const int* index; long long inner, row; };
+struct Drives { Source of[SOURCES]; };
+struct Table { long long at[2 * (10 + VALUES)]; };
+
 // What one node is: numbers of its own from the table of (address, stride)
 struct Node {
-    REAL bias, share, exists, reach, offset, standing, pace, own, gain, scale, least;
-    __device__ __forceinline__ Node(const long long* table, long long i, REAL floor) {
-#define OF(k) (((const REAL*)table[2 * (k)])[table[2 * (k) + 1] * i])
+    REAL bias, share, exists, reach, offset, standing, pace, own, gain, scale, least, v[VALUES + 1];
+    __device__ __forceinline__ Node(const Table& table, unsigned i, REAL floor) {
+#define OF(k) (((const REAL*)table.at[2 * (k)])[table.at[2 * (k) + 1] * i])
         bias = OF(0), exists = OF(2), share = OF(1) * exists, reach = OF(3), offset = OF(4), standing = OF(5);
         pace = OF(6), own = OF(7), gain = OF(8), scale = OF(9), least = floor;
+#pragma unroll
+        for (int n = 0; n < VALUES; ++n) v[n] = OF(10 + n);
     }
     __device__ __forceinline__ REAL ratio(REAL control) const { return feedback_ratio(control, gain, least); }
     __device__ __forceinline__ REAL bound(REAL push, REAL feedback) const {
@@ -42,20 +84,83 @@ struct Node {
     }
 };
 
-// Where currents and controls are read: null, or at a point `step` numbers after the one before it
-struct Drives {
-    const REAL *drive, *direct, *control;
-    long long drive_step, direct_step, control_step, inner;
-    __device__ __forceinline__ REAL pushed(const Node& node, long long point, long long j) const {
-        return (node.bias + (drive ? drive[point * drive_step + j] : (REAL)0)) * node.share;
+// The currents into node i of a sample, number j of all
+struct Currents {
+    const Drives& from;
+    const Node& node;
+    unsigned where[SOURCES];
+    __device__ __forceinline__ Currents(const Drives& drives, const Node& its, unsigned i, unsigned j, unsigned sample)
+        : from(drives), node(its) {
+#pragma unroll
+        for (int n = 0; n < SOURCES; ++n) {
+            const Source& s = from.of[n];
+            const unsigned apart = s.inner == 1 ? j : j / (unsigned)s.inner;
+            where[n] = s.index ? sample * (unsigned)s.row + s.index[i] : apart;
+        }
     }
-    __device__ __forceinline__ REAL past(const Node& node, long long point, long long j) const {
-        return direct ? node.exists * direct[point * direct_step + j] : (REAL)0;
+    __device__ __forceinline__ REAL read(int n, long long point) const {
+        return from.of[n].at[point * from.of[n].step + where[n]];
     }
-    __device__ __forceinline__ REAL feedback(const Node& node, long long point, long long j) const {
-        return control ? node.ratio(control[point * control_step + j / inner]) : node.own;
+#define R(n) read(3 + n, point)
+#define V(n) node.v[n]
+    __device__ __forceinline__ REAL pushed(long long point) const {
+        return (node.bias + (from.of[0].at ? read(0, point) : (REAL)0) + CONVEYED) * node.share;
+    }
+    __device__ __forceinline__ REAL past(long long point) const {
+        return node.exists * ((from.of[1].at ? read(1, point) : (REAL)0) + PAST);
+    }
+    __device__ __forceinline__ REAL feedback(long long point) const {
+        return from.of[2].at ? node.ratio(read(2, point)) : node.own;
     }
 };
+"""
+
+WATCH = r"""
+// How far from rest (`settling.py`): a band of 1 / (per · bands) around `target`; ends: whether to look how fast nodes
+// still are; found: see `Look`
+struct Aim {
+    const REAL *target, *per; long long per_sample, per_node; double bands; long long ends;
+    const REAL *nodes, *dense; double *found;
+};
+
+// Raise *most to the largest of a warp's numbers, which are not negative: their bits ascend too. together: it is the
+// same place for all of them
+__device__ __forceinline__ void raise(REAL value, bool together, double* most) {
+    if (!(value <= (REAL)1e30)) value = (REAL)1e30;
+    if (together) {
+#if SINGLE && __CUDA_ARCH__ >= 800
+        value = __int_as_float(__reduce_max_sync(0xffffffffu, __float_as_int(value)));
+#else
+        for (int lane = 16; lane > 0; lane /= 2) value = fmax(value, __shfl_down_sync(0xffffffffu, value, lane));
+#endif
+        if ((threadIdx.x & 31) != 0) return;
+    }
+    if (value > 0 && value > *(volatile double*)most) atomicMax((long long*)most, __double_as_longlong((double)value));
+}
+
+// Last place in an element, 1 at its start to 2 at its end, at which |x - aim| share > 1; 0: nowhere. What is no number
+// is outside. x: start and points; dense: (P, PLACES, P + 1) from them to places from one of them to the next, between
+// which the crossing is found by halving
+__device__ __forceinline__ REAL last_outside(
+    const REAL before, const REAL* x, const REAL aim, const REAL share, const REAL* nodes, const REAL* dense)
+{
+    int last = fabs(before - aim) * share <= 1 ? -1 : 0;
+#pragma unroll
+    for (int q = 0; q < P; ++q) last = fabs(x[q] - aim) * share <= 1 ? last : q + 1;
+    if (last < 0) return 0;
+    if (last == P) return 2;
+    const REAL *weights = dense + last * PLACES * (P + 1), begin = nodes[last], gap = nodes[last + 1] - begin;
+    int outside = 0, inside = PLACES - 1;
+    while (inside - outside > 1) {
+        const int place = (outside + inside) / 2;
+        REAL value = weights[place * (P + 1)] * before;
+#pragma unroll
+        for (int q = 0; q < P; ++q) value += weights[place * (P + 1) + 1 + q] * x[q];
+        if (fabs(value - aim) * share <= 1) inside = place;
+        else outside = place;
+    }
+    return 1 + begin + gap * outside / (PLACES - 1);
+}
 """
 
 ELEMENT = r"""
@@ -102,19 +207,24 @@ __device__ __forceinline__ void eliminate(REAL m[P][P], REAL b[P]) {
 }
 
 extern "C" __global__ void element(
-    const long long size, const long long row, const int count, const REAL ratio, const REAL least,
-    const REAL* start, const REAL* drive, const long long drive_step, const REAL* direct, const long long direct_step,
-    const REAL* control, const long long inner, const long long* table, const Small matrices, REAL* out,
-    double* squares)
+    const int size, const int row, const int count, const REAL ratio, const REAL least, const REAL* start,
+    const Drives drives, const Table table, const Small matrices, REAL* out, double* squares, const Aim aim)
 {
     __shared__ REAL sums[WARPS][SQUARES * MOST];  // of each warp: far fewer additions meet in one place
     REAL* const own_sums = sums[threadIdx.x / 32];
-    const long long at = blockIdx.x * (long long)blockDim.x + threadIdx.x;
-    const bool here = at < size;
-    const long long j = here ? at : 0;
-    const Node node(table, j % row, least);
-    const Drives from = {drive, direct, control, drive_step, direct_step, size / inner, inner};
+    const unsigned at = blockIdx.x * blockDim.x + threadIdx.x;
+    const bool here = at < (unsigned)size;
+    const unsigned j = here ? at : 0, sample = j / (unsigned)row, i = j - sample * row;
+    const Node node(table, i, least);
+    const Currents from(drives, node, i, j, sample);
     const REAL gain = node.gain, standing = node.standing, offset = node.offset;
+    REAL target = 0, per = 0;
+    if (aim.target && here) {
+        target = aim.target[j];
+        per = aim.per[sample * aim.per_sample + i * aim.per_node] * (REAL)aim.bands;
+    }
+    const unsigned leader = at & ~31u, samples = (unsigned)size / (unsigned)row;
+    const bool together = leader / (unsigned)row == min(leader + 31u, (unsigned)size - 1) / (unsigned)row;
     const REAL scale = here ? node.scale : (REAL)0;
     REAL before = start[j];
     for (int k = 0; k < count; ++k) {
@@ -128,10 +238,10 @@ extern "C" __global__ void element(
 #if LAW == 0
             const REAL feedback = node.own;
 #else
-            const REAL feedback = from.feedback(node, point, j);
+            const REAL feedback = from.feedback(point);
 #endif
-            REAL push = from.pushed(node, point, j);
-            push = delivered(push, node.bound(push, feedback)) + from.past(node, point, j);
+            REAL push = from.pushed(point);
+            push = delivered(push, node.bound(push, feedback)) + from.past(point);
 #if LAW < 2
             push += (feedback + standing) * offset;
 #endif
@@ -220,6 +330,26 @@ extern "C" __global__ void element(
             }
 #endif
         }
+        if (aim.target) {
+            const REAL place = here ? last_outside(before, x, target, per, aim.nodes, aim.dense) : (REAL)0;
+            raise(place, together, aim.found + k * (samples + 1) + (together ? leader / (unsigned)row : sample));
+            if (aim.ends && k == count - 1) {
+                REAL moves;  // |C dv/dt| / g
+#if LAW == 0
+                moves = d[P - 1] / (node.own + standing) - x[P - 1];
+#elif LAW == 1
+                moves = d[P - 1] / g[P - 1] - x[P - 1];
+#elif LAW == 2
+                moves = d[P - 1] / (node.ratio(x[P - 1]) + standing) - (x[P - 1] - offset);
+#else
+                REAL rate[P], slope[P];
+                const int q = P - 1;
+                PULL
+                moves = rate[q];
+#endif
+                raise(fabs(moves) * per, true, aim.found + k * (samples + 1) + samples);
+            }
+        }
         before = x[P - 1];
     }
     if (!squares) return;
@@ -235,18 +365,17 @@ extern "C" __global__ void element(
 REST = r"""
 // Where nodes rest while those they read stand still, and how many are beyond the linear part of their rail
 extern "C" __global__ void rest(
-    const long long size, const long long row, const REAL least, const REAL* drive, const long long drive_step,
-    const REAL* direct, const long long direct_step, const REAL* control, const long long inner,
-    const long long* table, const int limited, REAL* out, unsigned long long* beyond)
+    const int size, const int row, const REAL least, const Drives drives, const Table table, const int limited,
+    REAL* out, unsigned long long* beyond)
 {
-    const long long at = blockIdx.x * (long long)blockDim.x + threadIdx.x;
-    const bool here = at < size;
-    const long long j = here ? at : 0;
-    const Node node(table, j % row, least);
-    const Drives from = {drive, direct, control, drive_step, direct_step, size / inner, inner};
-    const REAL feedback = from.feedback(node, 0, j), asked = from.pushed(node, 0, j);
+    const unsigned at = blockIdx.x * blockDim.x + threadIdx.x;
+    const bool here = at < (unsigned)size;
+    const unsigned j = here ? at : 0, sample = j / (unsigned)row, i = j - sample * row;
+    const Node node(table, i, least);
+    const Currents from(drives, node, i, j, sample);
+    const REAL feedback = from.feedback(0), asked = from.pushed(0);
     const REAL bound = node.bound(asked, feedback);
-    const REAL push = delivered(asked, bound) + from.past(node, 0, j);
+    const REAL push = delivered(asked, bound) + from.past(0);
 #if LAW == 2
     const REAL x = settled_root(push, node.gain, least, node.standing, node.offset);
 #else
@@ -263,28 +392,28 @@ extern "C" __global__ void rest(
 def defines(dtype: Any) -> str:
     """The type that a kernel computes in."""
     single = np.dtype(dtype) == np.float32
-    real, bits, cast = ("float", "int", "__float_as_int") if single else ("double", "long long", "__double_as_longlong")
+    real = "float" if single else "double"
     epsilon = float(np.finfo(dtype).eps)
-    names = {"SINGLE": int(single), "REAL": real, "BITS": bits, "REAL_AS_BITS": cast, "EPSILON": f"((REAL){epsilon!r})"}
+    names = {"SINGLE": int(single), "REAL": real, "EPSILON": f"((REAL){epsilon!r})"}
     return "".join(f"#define {name} {value}\n" for name, value in names.items())
 
 
-def element_source(dtype: Any, points: int, law: int, pull: str = "", guess: str = "") -> str:
+def element_source(dtype: Any, points: int, law: int, cells: Cells, pull: str = "", guess: str = "") -> str:
     """Source of `element`. law: 0 one constant γ, 1 γ of each node and time, 2 a root node, 3 any other node that bends
     its own equation; pull, guess: of the latter two, from the cell."""
     own = f"#define PULL {{ {' '.join(pull.split())} }}\n#define GUESS ({guess or '0'})\n"
-    sizes = f"#define P {points}\n#define MOST {MOST}\n#define WARPS {THREADS // 32}\n"
-    return head(dtype, law) + sizes + own + ELEMENT
+    sizes = f"#define P {points}\n#define MOST {MOST}\n#define WARPS {THREADS // 32}\n#define PLACES {PLACES}\n"
+    return head(dtype, law, cells) + sizes + own + WATCH + ELEMENT
 
 
-def rest_source(dtype: Any, law: int) -> str:
+def rest_source(dtype: Any, law: int, cells: Cells) -> str:
     """Source of `rest`."""
-    return head(dtype, law) + REST
+    return head(dtype, law, cells) + REST
 
 
-def head(dtype: Any, law: int) -> str:
+def head(dtype: Any, law: int, cells: Cells) -> str:
     """What all kernels that know nodes begin with."""
-    return defines(dtype) + f"#define LAW {law}\n" + SMOOTH + LAWS + NODE
+    return defines(dtype) + f"#define LAW {law}\n" + cells.defines + SMOOTH + LAWS + NODE
 
 
 @lru_cache(maxsize=64)

@@ -41,7 +41,7 @@ def stage_intensity(plan: Plan, stage: Stage, x: Mapping[str, Array]) -> Array:
     node, terms = circuit.arrays[stage.name], circuit.into(stage.name)
     seen = {view.array: host(x[view.array]) for term in terms for view in term.sources}
     own = node.noise_conductance(host(stage.own(stage.gamma(x))), host(stage.load))
-    cells = [host(stage.noise_share(term)) * term.conductance(circuit, seen) for term in terms]
+    cells = [host(stage.noise_share(term)) * term.noise(circuit)(seen) for term in terms]
     total = own + sum(cells, start=np.zeros((1, *node.shape)))
     scale = 2 * BOLTZMANN * circuit.temperature / (node.capacitance * circuit.units(stage.name)) ** 2
     return scale * total * node.present

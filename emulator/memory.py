@@ -34,21 +34,19 @@ from ..circuits.errors import Error
 from .backend import Backend
 from .collocation import Piece
 from .ledger import Ledger
+from .noise_meter import NoiseMeter
 from .operating_point import settle
 from .plan import Group, Plan
 from .request import Request, checked_bits
 from .settling import SettlingWatch
 from .shadow import Shadow, Weightless, weightless
-from .stochastic import Noise, Stepper
+from .steps import Noise
+from .stochastic import Stepper
 from .transient import March, solver
 
 Array = Any
 MEAN, ORDER = 8.5, 6  # mean length of elements, in time constants: at least MEAN ε^(1/ORDER)
-ROUNDING, SHORTEST = (
-    512,
-    0.4,
-)  # so many roundings or less of tolerance: rounding is what is seen, and elements are so short
-STEPS = 6  # of the stepper, after which all that it keeps is there
+ROUNDING, SHORTEST = 512, 0.4  # a tolerance of so many roundings or less sees rounding, and elements are so short
 PARTS = ("weights", "constants", "state", "polynomials", "temporaries")
 
 FEWER = "use fewer tokens, inputs or samples at once, "
@@ -90,10 +88,10 @@ class Memory:
 class _Walk(March):
     """A march over shadows in which every group takes the `assumed` elements of a window, the last block of them by the
     engine's code. Every other group takes one more: values of elders are interpolated, as they are where groups choose
-    their own elements."""
+    their own elements. Without a tolerance all take one."""
 
     def _march_group(self, number: int, group: Group, begin: float, length: float) -> None:
-        wanted = assumed(self.plan, self.tolerance, length) + number % 2
+        wanted = 1 if self.tolerance is None else assumed(self.plan, self.tolerance, length) + number % 2
         each, most = length / wanted, min(wanted, self.block[number])
         before = wanted - most
         for stage in group.stages:
@@ -101,7 +99,7 @@ class _Walk(March):
             points = start.new((before * self.p, *start.shape))
             points.owned.move("polynomials")
             self.pieces[stage.name] = [Piece(begin, each, before, start, points)] if before else []
-        solved, _ = self._elements(group, begin + before * each, each, most, last=True)
+        solved, _ = self._elements(group, begin + before * each, each, most, ends=True, last=True)
         _move(solved.known.values(), "polynomials")
         self._accept(group, solved)
 
@@ -119,8 +117,8 @@ class _Silent(Noise):
         super().__init__(noise, seed)
         self._ledger = ledger
 
-    def normal(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        return Shadow.fresh(self._ledger, shape, dtype)
+    def normals(self, name: str, first: int, count: int, shape: tuple[int, ...], dtype: Any) -> Array:
+        return Shadow.fresh(self._ledger, (count, *shape), dtype)
 
 
 def needed(plan: Plan, request: Request, batch: int, longest: float, stop: float) -> Memory:
@@ -147,36 +145,43 @@ def _run(plan: Plan, request: Request, batch: int, longest: float, stop: float) 
         if whole > batch:
             target = {name: xp.concatenate([value] * (whole // batch)) for name, value in target.items()}
         _move(target.values(), "state")
-    watch: list[Any] = []
     with ledger.of("state"):
-        if request.settle_bits != 0 and not request.noisy:
-            watch = [SettlingWatch(target, checked_bits(request.settle_bits))]
-        march = (_march if request.engine == "elements" else _stepper)(plan, request, inputs, start, watch)
-    length = min(stop, longest * march.stretch)
-    if isinstance(march, Stepper):
-        march.step = length / STEPS
-    march.window(0.0, length)
+        settles = request.settle_bits != 0 and not request.noisy
+        watch = SettlingWatch(plan, target, checked_bits(request.settle_bits)) if settles else None
+        meter = NoiseMeter(target, 0.0) if request.noisy else None
+        elements = request.engine == "elements"
+        march: Any = (
+            _march(plan, request, inputs, start, watch)
+            if elements
+            else _stepper(plan, request, inputs, start, [own for own in (watch, meter) if own])
+        )
+    if elements:
+        march.window(0.0, min(stop, longest * march.stretch))
+        return
+    march.step = 1.0 / march.most
+    for block in range(2):  # of the longest, after which all that it keeps is there
+        march.window(float(block), 1.0)
 
 
-def _march(plan: Plan, request: Request, inputs: Any, start: Any, watch: list[Any]) -> _Walk:
-    """A march that has taken its first window."""
+def _march(plan: Plan, request: Request, inputs: Any, start: Any, watch: SettlingWatch | None) -> _Walk:
+    """A march at its start."""
     with plan.backend.ledger.of("constants"):  # type: ignore[attr-defined]
         _ = solver(plan, request.collocation_points)
     tolerance = None if request.elements is not None else request.local_tolerance
-    march = _Walk(plan, inputs, start, points=request.collocation_points, tolerance=tolerance, observers=watch)
+    points, aims = request.collocation_points, watch.aims if watch else {}
+    observers = [watch] if watch else []
+    march = _Walk(plan, inputs, start, points=points, tolerance=tolerance, observers=observers, aims=aims)
     march.x = {name: value.copy() for name, value in start.items()}
     return march
 
 
-def _stepper(plan: Plan, request: Request, inputs: Any, start: Any, watch: list[Any]) -> Stepper:
+def _stepper(plan: Plan, request: Request, inputs: Any, start: Any, observers: list[Any]) -> Stepper:
     noise = _Silent(request.noise, request.noise_seed, plan.backend.ledger) if request.noisy else None  # type: ignore[attr-defined]
-    return Stepper(plan, inputs, start, step=math.inf, noise=noise, observers=watch)
+    return Stepper(plan, inputs, start, step=math.inf, noise=noise, observers=observers)
 
 
-def assumed(plan: Plan, tolerance: float | None, length: float) -> int:
+def assumed(plan: Plan, tolerance: float, length: float) -> int:
     """Elements of a group in a window of `length` seconds, by the shortest mean length seen."""
-    if tolerance is None:
-        return 1
     tau: float = float(np.median([node.time_constant for node in plan.circuit.arrays.values() if not node.clamped]))
     each = MEAN * float(tolerance ** (1 / ORDER))
     if tolerance < ROUNDING * float(np.finfo(plan.backend.dtype).eps):

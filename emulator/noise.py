@@ -18,8 +18,8 @@ from ..circuits.errors import Error
 from .fluctuation import Fluctuation
 from .operating_point import solve_operating_point
 from .plan import Plan, Stage
+from .prepare import planned
 from .request import checked_noise
-from .run import planned
 from .volts import Volts
 
 Array = Any
@@ -186,7 +186,7 @@ class _Tally:
         host = self.plan.backend.host
         for stage in self.plan.stages:
             name, sums = stage.name, host(self.variance[stage.name])
-            mean = self.of_pair[name].sum(axis=0) / max(1, stage.node.count * self.batch)
+            mean = self.of_pair[name].sum(axis=0) / max(1, self.plan.circuit.arrays[name].count * self.batch)
             spread = float(mean.std(ddof=1)) / math.sqrt(self.pairs)
             found.variance[name] = sums / self.pairs
             found.rms[name] = math.sqrt(float(mean.mean()))

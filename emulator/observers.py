@@ -6,7 +6,6 @@ elements, so two groups' elements need not coincide.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,6 +15,7 @@ import numpy as np
 
 from ..circuits.errors import Error
 from .collocation import Collocation, Piece
+from .held import Held
 from .plan import Group, Plan
 from .radau import quadrature
 from .traces import Trace
@@ -29,7 +29,8 @@ class Element:
     one point, its end.
 
     start, length [s] of all together; times (T,) of their points, T = count·p; values: any array the group reads or
-    holds, (T, batch, *shape); initial: the group's own arrays at the start, (batch, *shape).
+    holds, (T, batch, *shape); initial: the group's own arrays at the start, (batch, *shape). ends: whether the group's
+    window ends with them; seen: `Found.seen`, where the solver has watched them.
     """
 
     group: Group
@@ -40,6 +41,8 @@ class Element:
     initial: Mapping[str, Array]
     collocation: Collocation
     count: int = 1
+    ends: bool = False
+    seen: Array | None = None
 
     @property
     def flat(self) -> Mapping[str, Array]:
@@ -101,6 +104,23 @@ class Observer(Protocol):
 
 
 @runtime_checkable
+class Recordable(Observer, Protocol):
+    """An observer whose work on a GPU can be recorded with a run's and replayed (`graphs.py`).
+
+    `element` and `restart` launch the same work whatever the values are, on the device alone: they fetch nothing, wait
+    for nothing, and copy and compile nothing that `begin` has not made ready for the solvers that the plan then has.
+    `begin` comes before a recording; `window`, the host's bookkeeping, also after every replay.
+    """
+
+    state: Any
+    """What the launches write to, made by `begin`: whoever replays them keeps it. An observer with another one has been
+    used for another machine since, and what was recorded is no longer its own."""
+
+    def restart(self, start: Mapping[str, Array]) -> None:
+        """As `begin`, for the same plan again, and by work on the device alone."""
+
+
+@runtime_checkable
 class Aimed(Protocol):
     """An observer that measures the distance from rest and wants to know where that is."""
 
@@ -115,7 +135,7 @@ class Probe:
     After the run: `times(name)` (T,), `volts(name)` (T, batch, …).
     """
 
-    keeps = ("_times", "_volts", "_next")
+    keeps = ("_times", "_fetched", "_next")
 
     def __init__(self, nodes: Mapping[str, Any] | list[str], times: Array | None = None, density: int = 8) -> None:
         self.index = dict(nodes) if isinstance(nodes, Mapping) else dict.fromkeys(nodes, ...)
@@ -123,12 +143,15 @@ class Probe:
         self._next: dict[str, int] = {}
         self.density = density
         self._times: dict[str, list[Array]] = {name: [] for name in self.index}
-        self._volts: dict[str, list[Array]] = {name: [] for name in self.index}
+        self._values: dict[str, list[Array]] = {name: [] for name in self.index}  # logical
+        self._held = Held()
+        self._nodes: dict[str, Any] = {}  # `index` where the values are
         self._unit: dict[str, Array] = {}
         self._picked: dict[str, Array] = {}
         self._shape: dict[str, tuple[int, ...]] = {}
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
+        self._held.begin(plan.backend)
         for name, index in self.index.items():
             if name not in plan.circuit.arrays:
                 raise Error(f"probe of {name!r}: {plan.circuit.name!r} has no such array; {_nearest(name, plan)}")
@@ -137,14 +160,14 @@ class Probe:
             self._picked[name] = np.arange(unit.size).reshape(unit.shape)[index]
             self._shape[name] = unit.shape
             self._next[name] = 0 if self.sample_times is None else int(np.searchsorted(self.sample_times, 0.0, "right"))
+            self._nodes[name] = plan.backend.index(index)
             if name in start and (self.sample_times is None or 0.0 in self.sample_times):
-                picked = plan.backend.host(start[name])[(slice(None), *_tuple(index))]
-                self._keep(name, np.zeros(1), picked[None])
+                picked = start[name][(slice(None), *_tuple(self._nodes[name]))]
+                self._keep(name, np.zeros(1), plan.backend.xp.array(picked)[None])
 
     def _keep(self, name: str, times: Array, picked: Array) -> None:
-        host = picked.get() if hasattr(picked, "get") else picked
         self._times[name].append(times)
-        self._volts[name].append(np.array(host * self._unit[name]))
+        self._held.keep(self._values[name], picked)
 
     def element(self, element: Element) -> None:
         for name in self.index:
@@ -152,7 +175,7 @@ class Probe:
                 continue
             times = self._inside(name, element)
             if len(times):
-                self._keep(name, times, element.at(name, times, self.index[name]))
+                self._keep(name, times, element.at(name, times, self._nodes[name]))
 
     def _inside(self, name: str, element: Element) -> Array:
         """Sample times up to the element's end, to rounding, from where the element before stopped: each once."""
@@ -166,13 +189,23 @@ class Probe:
     def window(self, time: float) -> None:
         pass
 
+    @property
+    def _fetched(self) -> dict[str, list[Array]]:
+        """`_values`, on the host."""
+        self._held.fetch()
+        return self._values
+
+    @_fetched.setter
+    def _fetched(self, values: dict[str, list[Array]]) -> None:
+        self._values = values
+
     def times(self, name: str) -> Array:
         """Sample times [s]."""
         return np.concatenate(self._times[name])
 
     def volts(self, name: str) -> Array:
         """Samples in volts, (T, batch, …)."""
-        return np.concatenate(self._volts[name])
+        return np.concatenate(self._fetched[name]) * self._unit[name]
 
     def traces(self) -> dict[str, Trace]:
         """Everything recorded, by array."""
@@ -180,52 +213,6 @@ class Probe:
             name: Trace(self.times(name), self.volts(name), "V", self._picked[name], self._shape[name])
             for name, times in self._times.items()
             if times
-        }
-
-
-class NoiseMeter:
-    """Rms deviation of each array from `target`, share of full scale, over nodes, samples and time from `since` on.
-
-    target: logical values (batch, *shape), usually the noiseless operating point. Nodes that do not exist don't count.
-    Of steps of the noise engine, which show one point each.
-    """
-
-    keeps = ("_sum", "_seconds")
-
-    def __init__(self, target: Mapping[str, Array], since: float) -> None:
-        self.target, self.since = target, since
-        self._per: dict[str, Array] = {}
-        self._exists: dict[str, float] = {}
-        self._sum: dict[str, Array] = {}
-        self._seconds: dict[str, float] = {}
-
-    def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
-        for stage in plan.stages:
-            mask = stage.node.exists
-            self._per[stage.name] = stage.per_full_scale
-            self._exists[stage.name] = 1.0 if mask is None else float(mask.mean())
-            self._sum[stage.name], self._seconds[stage.name] = 0.0, 0.0
-
-    def element(self, element: Element) -> None:
-        if element.start < self.since * (1 - 1e-9):
-            return
-        for name in element.initial:
-            off = (element.values[name] - self.target[name]) * self._per[name]
-            square = (off * off).reshape(len(off), -1).mean(axis=1)
-            self._sum[name] = self._sum[name] + square[0] * element.length
-            self._seconds[name] += element.length
-
-    def window(self, time: float) -> None:
-        pass
-
-    @property
-    def rms(self) -> dict[str, float]:
-        """By array; nan for what was never seen after `since`."""
-        return {
-            name: math.sqrt(float(total) / (self._seconds[name] * self._exists[name]))
-            if self._seconds[name]
-            else math.nan
-            for name, total in self._sum.items()
         }
 
 

@@ -8,6 +8,7 @@ Stiffly accurate and L-stable; order 2p − 1 at element ends, p inside.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def quadrature(p: int) -> Array:
 
 
 @lru_cache(maxsize=16)
-def _nodes(p: int) -> Array:
+def knots(p: int) -> Array:
     return np.concatenate([[0.0], radau(p)[0]])
 
 
@@ -48,12 +49,12 @@ def _barycentric(nodes: Array) -> Array:
 
 @lru_cache(maxsize=16)
 def _weights(p: int) -> Array:
-    return _barycentric(_nodes(p))
+    return _barycentric(knots(p))
 
 
 def interpolation(p: int, s: Array) -> Array:
     """Matrix (len(s), p + 1) from (start, points) to the polynomial's values at s (0 … 1 in the element)."""
-    nodes = _nodes(p)
+    nodes = knots(p)
     gap = np.asarray(s, float)[:, None] - nodes[None, :]
     exact = gap == 0
     gap[exact] = 1.0
@@ -68,17 +69,22 @@ def interpolation(p: int, s: Array) -> Array:
 def between(p: int) -> tuple[Array, Array, Array]:
     """Matrices to the middles of the p gaps between start and points, from (start, points) and from points alone; and
     the widths of the gaps."""
-    nodes = _nodes(p)
+    nodes = knots(p)
     middle = (nodes[1:] + nodes[:-1]) / 2
     c = nodes[1:]
     weights = _barycentric(c) / (middle[:, None] - c[None, :])
     return interpolation(p, middle), weights / weights.sum(axis=1, keepdims=True), np.diff(nodes)
 
 
+def steps(p: int, places: int) -> Array:
+    """(p, places, p + 1) from (start, points) to places from one of them to the next."""
+    return np.stack([interpolation(p, np.linspace(a, b, places)) for a, b in pairwise(knots(p))])
+
+
 @lru_cache(maxsize=16)
 def end_slope(p: int) -> Array:
     """Row (p + 1,): derivative d/ds of the polynomial at s = 1."""
-    nodes = _nodes(p)
+    nodes = knots(p)
     w = _barycentric(nodes)
     row = np.zeros(p + 1)
     row[:-1] = (w[:-1] / w[-1]) / (nodes[-1] - nodes[:-1])
@@ -89,7 +95,7 @@ def end_slope(p: int) -> Array:
 @lru_cache(maxsize=16)
 def tail(p: int) -> Array:
     """Matrix (2, p + 1) from (start, points) to the rms size of the two highest Legendre terms of the polynomial."""
-    basis = np.stack([Legendre.basis(k, domain=[0, 1])(_nodes(p)) for k in range(p + 1)], axis=1)
+    basis = np.stack([Legendre.basis(k, domain=[0, 1])(knots(p)) for k in range(p + 1)], axis=1)
     rows = np.linalg.inv(basis)[[p - 1, p]]
     return rows / np.sqrt([[2 * p - 1], [2 * p + 1]])
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .held import Held
 from .observers import Element
 from .plan import Plan
 from .radau import interpolation
@@ -54,33 +55,54 @@ class Replay:
 class Recorder:
     """Observer that keeps arrays' polynomials. nodes: array name -> index into its shape (... for all of it)."""
 
+    keeps = ("_times", "_fetched")
+
     def __init__(self, nodes: Mapping[str, Any]) -> None:
         self.index = dict(nodes)
-        self._rows: dict[str, list[tuple[float, float, Array]]] = {name: [] for name in nodes}
-        self._host: Any = None
+        self._times: dict[str, list[tuple[float, float, int]]] = {name: [] for name in nodes}  # begin, length, count
+        self._starts: dict[str, list[Array]] = {name: [] for name in nodes}
+        self._points: dict[str, list[Array]] = {name: [] for name in nodes}
+        self._held = Held()
+        self._nodes: dict[str, Any] = {}  # `index` where the values are
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
-        self._host = plan.backend.host
+        self._held.begin(plan.backend)
+        self._array = plan.backend.xp.array
+        self._nodes = {name: plan.backend.index(index) for name, index in self.index.items()}
 
     def element(self, element: Element) -> None:
-        p, length = element.points, element.length / element.count
         for name in self.index:
             if name in element.initial:
-                before, values = (self._picked(name, v) for v in (element.initial[name], element.values[name]))
-                for k in range(element.count):
-                    points = values[k * p : (k + 1) * p]
-                    self._rows[name].append((element.start + k * length, length, np.stack([before, *points])))
-                    before = points[-1]
+                self._times[name].append((element.start, element.length / element.count, element.count))
+                self._held.keep(self._starts[name], self._picked(name, element.initial[name]))
+                self._held.keep(self._points[name], self._picked(name, element.values[name]))
 
     def _picked(self, name: str, values: Array) -> Array:
-        index = self.index[name]
+        index = self._nodes[name]
         part = index if isinstance(index, tuple) else (index,)
-        return np.array(self._host(values if index is Ellipsis else values[(..., *part)]))
+        return self._array(values if index is Ellipsis else values[(..., *part)])
 
     def window(self, time: float) -> None:
         pass
 
+    @property
+    def _fetched(self) -> tuple[dict[str, list[Array]], dict[str, list[Array]]]:
+        """Starts and points, on the host."""
+        self._held.fetch()
+        return self._starts, self._points
+
+    @_fetched.setter
+    def _fetched(self, values: list[dict[str, list[Array]]]) -> None:
+        self._starts, self._points = values
+
     def waveform(self, name: str) -> Replay:
         """What was recorded of an array."""
-        begins, lengths, values = zip(*self._rows[name], strict=True)
+        begins, lengths, values = [], [], []
+        starts, recorded = self._fetched
+        for (begin, length, count), before, points in zip(self._times[name], starts[name], recorded[name], strict=True):
+            for k, element in enumerate(np.split(points, count)):
+                begins.append(begin + k * length)
+                lengths.append(length)
+                values.append(np.stack([before, *element]))
+                before = element[-1]
         return Replay(np.array(begins), np.array(lengths), np.stack(values))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 import time as clock
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,30 +13,27 @@ from typing import Any
 
 import numpy as np
 
-from ..circuits import checks
-from ..circuits.chip import Chip, circuit_of
+from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
-from ..circuits.errors import Error
-from .backend import Backend
 from .checkpoint import Checkpoint, Keeper, case_of, checked
 from .graphs import graph_of, remember, replayable
 from .inputs import batch_size, checked_inputs, starting_values
-from .memory import Memory, check_room, needed, placed
-from .observers import Aimed, NoiseMeter, Observer
+from .noise_meter import NoiseMeter
+from .observers import Aimed, Observer, Recordable
 from .operating_point import solve_operating_point
-from .plan import Plan, Stage, make_plan
+from .plan import Plan, Stage
+from .prepare import check_memory, planned
 from .request import TOLERANCE, Request, checked_bits
 from .result import Result
 from .runfile import save_run
 from .settling import SettlingWatch
-from .shadow import Unpredicted, weightless
-from .stochastic import Noise, Stepper, shortest_time_constant
-from .transient import March, windows
+from .steps import Noise
+from .stochastic import Stepper, shortest_time_constant
+from .transient import WINDOW, March, windows
 from .volts import Volts
 
 Array = Any
 log = logging.getLogger(__name__)
-WINDOW = 16.0  # longest window of a large circuit, in its longest time constant
 
 
 @dataclass(repr=False)
@@ -74,98 +70,6 @@ class Run(Result):
     def save(self, path: str | Path, *, overwrite: bool = False, extra: Mapping[str, Any] | None = None) -> None:
         """Write a run file that `load_run` reopens; see `save_run`."""
         save_run(self, path, overwrite=overwrite, extra=extra)
-
-
-def prepare(machine: Circuit | Chip, *, precision: str = "float32", device: str = "numpy") -> Plan:
-    """A machine made ready to be run many times: in order, and its weights on the device.
-
-    device: "numpy" or "cupy"; precision: "float32", "float64" or, on the GPU, "tf32".
-    Raises Error for what is no machine, has no free nodes, or no such place to solve it.
-    """
-    if isinstance(machine, Plan):
-        raise Error(f"{machine.circuit.name!r} is prepared already: run it, or prepare its circuit or chip again")
-    circuit = circuit_of(machine)
-    if len(circuit.inputs()) == len(circuit.arrays):
-        raise Error(f"circuit {circuit.name!r} has no free nodes: add some, such as circuit.nodes('s', (3,))")
-    backend = Backend(device, precision)
-    _ = backend.xp  # it is there
-    check_room(circuit.name, placed(circuit, backend), None, backend)
-    return make_plan(circuit, backend, fabrication(machine))
-
-
-def memory_needed(
-    machine: Circuit | Chip | Plan,
-    *,
-    batch: int = 1,
-    precision: str | None = None,
-    device: str | None = None,
-    **options: Any,
-) -> Memory:
-    """Bytes that `transient(machine, inputs, **options)` holds on its device when they are most, part by part.
-
-    batch: of the inputs. The device need not be there. What observers keep is not counted, nor, on a GPU, the CUDA
-    context and cuBLAS' workspace. How many elements a window takes is only known afterwards: the assumption errs on the
-    large side, see `memory.assumed`.
-    Raises Error as `transient` does for options that do not fit together, and for a cell that cannot be followed.
-    """
-    request, size = Request(**options), checks.whole("batch", batch, 1, 10**6)
-    if isinstance(machine, Plan):
-        plan = planned(machine, precision, device)
-    else:
-        backend = Backend(device or "numpy", precision or "float32")
-        plan = make_plan(circuit_of(machine), weightless(backend, "weights"))
-    try:
-        return _needed(plan, request, size)
-    except Unpredicted as problem:
-        raise Error(f"memory of {plan.circuit.name!r} cannot be predicted: {problem}") from problem
-
-
-def _needed(plan: Plan, request: Request, batch: int) -> Memory:
-    """The same of a request, found once for all that are alike."""
-    longest = max((n.time_constant for n in plan.circuit.arrays.values() if not n.clamped), default=1.0)
-    key = (
-        batch, request.samples, request.engine, request.noise, request.settle_bits, request.local_tolerance,
-        request.collocation_points, request.elements is None, request.duration, request.read_window,
-    )  # fmt: skip
-    if key not in plan.needs:
-        stop = request.read_window or request.duration or math.inf
-        plan.needs[key] = needed(plan, request, batch, WINDOW * longest, stop)
-    found: Memory = plan.needs[key]
-    return found
-
-
-def check_memory(plan: Plan, request: Request, batch: int) -> dict[str, int]:
-    """Raises Error for a run that does not fit. Returns what its statistics say of it: nothing where a cell does what
-    `shadow.py` does not know."""
-    try:
-        memory = _needed(plan, request, batch)
-    except Unpredicted as problem:
-        log.info("memory of %r not predicted: %s", plan.circuit.name, problem)
-        return {}
-    check_room(plan.circuit.name, memory, plan, plan.backend)
-    return {"predicted_bytes": memory.total}
-
-
-def planned(machine: Circuit | Chip | Plan, precision: str | None, device: str | None, usual: str = "float32") -> Plan:
-    """The machine made ready; as it is, if it is already: then there is nothing to choose."""
-    if not isinstance(machine, Plan):
-        return prepare(
-            machine,
-            precision=usual if precision is None else precision,
-            device="numpy" if device is None else device,
-        )
-    backend = machine.backend
-    for what, asked, made in (("precision", precision, backend.precision), ("device", device, backend.device)):
-        if asked not in (None, made):
-            raise Error(f"{what} {asked!r} is not what the machine was prepared for, {made!r}: prepare it again")
-    return machine
-
-
-def fabrication(machine: Circuit | Chip) -> dict[str, Any]:
-    """Seed, spreads and trim of a chip; nothing of an ideal circuit."""
-    if not isinstance(machine, Chip):
-        return {}
-    return {"chip_seed": machine.seed, **vars(machine.spread), "trim": machine.trim, "weight_bits": machine.weight_bits}
 
 
 def operating_point(
@@ -277,9 +181,11 @@ def _transient(
     values = checked_inputs(plan.circuit, plan.backend, inputs)
     given = starting_values(plan.circuit, plan.backend, initial, initial_seed) if isinstance(initial, Mapping) else {}
     predicted = check_memory(plan, request, batch_size(values, given))
-    recordable = initial is None and not seen and not checkpoint and not resume and replayable(plan, request, values)
+    recorded = [observer for observer in seen if isinstance(observer, Recordable)]
+    uninterrupted = not checkpoint and not resume
+    recordable = initial is None and recorded == seen and uninterrupted and replayable(plan, request, values)
     if recordable:
-        replayed = _replayed(plan, request, values, begun)
+        replayed = _replayed(plan, request, values, recorded, begun)
         if replayed:
             replayed.statistics |= predicted
             return replayed
@@ -297,8 +203,8 @@ def _transient(
     stop = _stop(plan, request)
     watch = _watch(plan, target, request)
     meter = NoiseMeter(target, stop / 2) if request.noisy else None
-    seen += [own for own in (watch, meter) if own]
-    march = _engine(plan, values, start, target, seen, request)
+    seen += [meter] if meter else []
+    march = _engine(plan, values, start, target, seen, watch, request)
     run.statistics = _said(plan, request, stop) | plan.fabrication
     case = case_of(plan, request, values, (initial, initial_seed), stop) if checkpoint or resume else {}
     parts = {"engine": march, "settling": watch, "noise": meter} | run.observed
@@ -316,19 +222,22 @@ def _transient(
     _log(run, march)
     keeper.close()
     if recordable and run.settled and isinstance(march, March):
-        remember(plan, request, values, march, run.duration)
+        remember(plan, request, values, recorded, march, run.duration)
     return run
 
 
-def _replayed(plan: Plan, request: Request, values: Mapping[str, Any], begun: float) -> Run | None:
+def _replayed(
+    plan: Plan, request: Request, values: Mapping[str, Any], observers: Sequence[Recordable], begun: float
+) -> Run | None:
     """The run by the graph of an earlier one, recorded when it is first wanted; None if there is none, or it does not
     hold for these values."""
-    graph = graph_of(plan, request, values)
+    graph = graph_of(plan, request, values, observers)
     if graph is None or not graph.run(values):
         return None
     taken = graph.taken
     run = Run(plan.circuit, "tran", Volts(plan, graph.ends()), duration=taken.duration)
     run.saturated = graph.saturated
+    run.observed = _named(observers)
     run.settling_time, run.by_array = graph.watch.time, graph.watch.by_array
     cost = copy.deepcopy(vars(taken.counts)) | {"replayed": True}
     run.statistics |= _said(plan, request, taken.duration) | cost | plan.fabrication | _wall(begun)
@@ -361,7 +270,7 @@ def _start(plan: Plan, inputs: Mapping[str, Any], request: Request, initial: Any
 def _watch(plan: Plan, target: Mapping[str, Array], request: Request) -> SettlingWatch | None:
     if request.noisy or request.settle_bits == 0:
         return None
-    return SettlingWatch(target, checked_bits(request.settle_bits), hold=plan.backend.hold)
+    return SettlingWatch(plan, target, checked_bits(request.settle_bits))
 
 
 def _engine(
@@ -370,12 +279,16 @@ def _engine(
     start: Mapping[str, Array],
     target: Mapping[str, Array],
     seen: list[Observer],
+    watch: SettlingWatch | None,
     request: Request,
 ) -> March | Stepper:
     """The engine that the request needs, at the start."""
+    seen = [*seen, watch] if watch else seen
     if request.engine == "elements":
+        aims = watch.aims if watch else {}
         tolerance = None if request.elements is not None else request.local_tolerance
-        return March(plan, values, start, points=request.collocation_points, tolerance=tolerance, observers=seen)
+        points = request.collocation_points
+        return March(plan, values, start, points=points, tolerance=tolerance, observers=seen, aims=aims)
     noise = Noise(request.noise, request.noise_seed) if request.noisy else None
     step = (request.step or 0.25) * shortest_time_constant(plan, target)
     return Stepper(plan, values, start, step=step, noise=noise, observers=seen)

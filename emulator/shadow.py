@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ..circuits.errors import Error
 from .backend import Backend
 from .ledger import Ledger, Owned
 
 Array = Any
-SMALL = 1 << 12  # numbers; what the host is given of smaller arrays is zeros
+GPU = 80 << 30  # bytes of a GPU that is not there
 REUSED = 256 << 10  # bytes from which NumPy writes a result into a temporary that nobody else refers to
+PLAIN = int, np.integer, slice, type(None), type(...)  # what picks a part of an array that lies in it
 
 
 class Unpredicted(AttributeError, TypeError):
@@ -103,10 +105,9 @@ class Shadow(np.lib.mixins.NDArrayOperatorsMixin):
 
     def reshape(self, *shape: Any) -> Shadow:
         wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape
-        meta = self.meta.view()
         try:
-            meta.shape = wanted
-        except AttributeError:  # it does not lie so: it would be copied
+            meta = self.meta.reshape(wanted, copy=False)
+        except ValueError:  # it does not lie so: it would be copied
             known = math.prod(n for n in wanted if n >= 0)
             return self.new(tuple(self.size // known if n < 0 else n for n in wanted))
         return self.view(meta)
@@ -116,9 +117,12 @@ class Shadow(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __getitem__(self, index: Any) -> Shadow:
         parts = index if isinstance(index, tuple) else (index,)
-        where = next((k for k, part in enumerate(parts) if isinstance(part, np.ndarray | Shadow)), None)
-        if where is None:
+        places = [k for k, part in enumerate(parts) if not isinstance(part, PLAIN)]
+        if not places:
             return self.view(np.asarray(self.meta[parts if Ellipsis in parts else (*parts, ...)]))
+        where = places[0]
+        if len(places) > 1 or not isinstance(parts[where], np.ndarray | Shadow) or parts[where].dtype.kind not in "iu":
+            raise Unpredicted("an array without numbers was asked for some of them by more than one array of integers")
         picked = tuple(slice(None) if k == where else part for k, part in enumerate(parts))
         axis = where if Ellipsis not in parts[:where] else self.ndim - (len(parts) - where)
         rest = self.meta[picked].shape
@@ -141,8 +145,8 @@ class Shadow(np.lib.mixins.NDArrayOperatorsMixin):
     def astype(self, dtype: Any) -> Shadow:
         return self.new(self.shape, dtype, like=self.meta)
 
-    def sum(self, axis: Any = None, *, keepdims: bool = False) -> Shadow:
-        kind = np.int64 if self.dtype.kind == "b" else None
+    def sum(self, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Shadow:
+        kind = np.int64 if self.dtype.kind == "b" else dtype
         return self.new(_reduced(self.shape, axis, keepdims), kind)
 
     def max(self, axis: Any = None, *, keepdims: bool = False, **_: Any) -> Shadow:
@@ -370,11 +374,7 @@ class Weightless(Backend):
             return super().kept(make, *args)
 
     def host(self, value: Any) -> Any:
-        if not isinstance(value, Shadow) or (value.size >= SMALL and self.device == "numpy"):
-            return value
-        if value.size < SMALL:
-            return np.zeros(value.shape, value.dtype)
-        return Shadow.fresh(Ledger("host"), value.shape, value.dtype)
+        return np.zeros(value.shape, value.dtype) if isinstance(value, Shadow) else value
 
     def fetched(self, arrays: Sequence[Any]) -> list[Any]:
         return [self.host(array) for array in arrays]
@@ -386,8 +386,12 @@ class Weightless(Backend):
         return lambda *launch: None
 
     @property
-    def hold(self) -> float:
-        return math.inf
+    def step_values(self) -> int:
+        try:
+            there: int = Backend(self.device, self.precision).step_values
+        except Error:
+            return int(0.1 * GPU / np.dtype(self.dtype).itemsize)
+        return there
 
 
 def weightless(backend: Backend, part: str) -> Weightless:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,49 @@ from .plan import Plan, Stage
 from .radau import between
 
 Array = Any
-Squares = Array
-"""Mean squares over an array's nodes, (2, count): of the two highest Legendre terms; a root's, (2 + p, count), with
-what is missed in the gap before each point."""
+
+
+class Found:
+    """What is found out beside the polynomials while arrays are solved in `count` elements of `length` seconds.
+
+    worst (count,): estimated rms error of the worst array so far, share of full scale. seen (arrays, count, batch + 1),
+    on a GPU where there are aims: of each array, element and sample the last place outside the band, 1 at its start to
+    2 at its end, 0 nowhere; then the largest |C dv/dt|/g at its end, in bands, of the last one if it ends a window.
+    """
+
+    numbers: Array  # on a device
+    seen: Array | None = None
+
+    def __init__(self, p: int, length: float, count: int) -> None:
+        self._p, self._length, self.worst = p, length, np.zeros(count)
+
+    def add(self, stage: Stage, squares: Array) -> None:
+        """Mean squares over an array's nodes, on the host, (2, count): of the two highest Legendre terms; a root's,
+        (2 + p, count), with what is missed in the gap before each point."""
+        self.worst = np.maximum(self.worst, estimated(self._p, squares, self._length / stage.node.time_constant))
+
+    def fetch(self, host: Array | None = None) -> None:
+        """Bring what is still on the device to the host, unless it is given."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """Where an array comes to rest: target (batch, *shape), and per · bands = 1 / the allowed deviation; per: one
+    number, or one a node (*shape) or (batch, *shape); both contiguous. steps: of `per` from sample to sample and from
+    node to node."""
+
+    target: Array
+    per: Array
+    bands: float
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        if self.per.size == 1:
+            return 0, 0
+        return (self.target[0].size if self.per.shape == self.target.shape else 0), 1
+
+
+Aims = Mapping[str, Aim]
 
 
 class Solver:
@@ -33,19 +74,23 @@ class Solver:
     def __init__(self, plan: Plan, collocation: Collocation) -> None:
         self.backend, self.collocation, self.p = plan.backend, collocation, collocation.p
 
-    def solve(
-        self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, *, estimate: bool
-    ) -> tuple[Array, Squares | None]:
-        """Polynomials (count·p, batch, *shape) of one array in `count` elements of `length` seconds, and their squares
-        if an error is to be estimated. signals: what the array reads, at the points."""
-        points = self._points(stage, start, signals, length, count)
-        return points, self._squares(stage, start, points, count) if estimate else None
+    def found(
+        self, stages: Sequence[Stage], length: float, count: int, batch: int, *, estimate: bool, aims: Aims
+    ) -> Found:
+        """Where `solve` notes what it finds of some arrays, one after another: errors, if asked to `estimate`, and how
+        far from its aim an array is."""
+        return Found(self.p, length, count)
 
-    def errors(self, stages: Sequence[Stage], squares: Sequence[Squares], length: float, batch: int) -> Array:
-        """Estimated rms error of each element of some arrays, share of full scale: (arrays, count)."""
-        host = self.backend.host
-        rows = zip(stages, squares, strict=True)
-        return np.stack([estimated(self.p, host(each), length / stage.node.time_constant) for stage, each in rows])
+    def solve(
+        self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, found: Found, *,
+        estimate: bool, aim: Aim | None = None, ends: bool = False,
+    ) -> Array:  # fmt: skip
+        """Polynomials (count·p, batch, *shape) of one array in `count` elements of `length` seconds. signals: what the
+        array reads, at the points; ends: whether a window ends with them."""
+        points = self._points(stage, start, signals, length, count)
+        if estimate:
+            found.add(stage, self.backend.host(self._squares(stage, start, points, count)))
+        return points
 
     def _points(self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int) -> Array:
         node, at = stage.node, self.collocation
@@ -67,7 +112,7 @@ class Solver:
             solved = at.varying(ratio, _per_point(gamma, node.feedback is not None, shape), start, drive)
         return solved.reshape(-1, *start.shape)
 
-    def _squares(self, stage: Stage, start: Array, points: Array, count: int) -> Squares:
+    def _squares(self, stage: Stage, start: Array, points: Array, count: int) -> Array:
         values = points.reshape(count, self.p, *points.shape[1:])
         top = self.collocation.tails(start, values)
         scale = stage.per_full_scale

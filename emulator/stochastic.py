@@ -9,34 +9,37 @@ a = γh/τ, φ₁ = (1 − e⁻ᵃ)/a, φ₂ = (1 − φ₁)/a (Cox & Matthews 2
     s² = 2kT ΣG / (C U)² · h φ₁(2a)      thermal; alone the node has kT ΣG / (C γ g₀), a passive RC kT/C
     s² = (σ full scale)² (1 − e⁻²ᵃ)      a given σ; alone the node has exactly σ
 
-Arrays advance in feed-forward order, so a child sees its elders at both ends of the step. Between the ends an elder's
-path is a bridge; a straight line loses the bridge's variance (h²/12τ²) and gains nearly as much by not decaying,
-so the covariance of a cascade is second order in h and within 0.3 % at h = τ/4 (tests/systems). Adding the bridge
-makes it worse. Arrays on a cycle are predicted with d₁ = d₀ and corrected once, with the same ξ.
+Arrays advance in feed-forward order, so a child sees its elders at both ends of the step; and so each is taken through
+a block of many steps before the next: its drive at all their ends is one product a coupling, then each node is a scan
+(`steps.py`; on a GPU one kernel, `fused_steps.py`). Cells whose ΣG moves are looked at every REFRESH steps.
+
+Between the ends an elder's path is a bridge; a straight line loses the bridge's variance (h²/12τ²) and gains nearly as
+much by not decaying, so the covariance of a cascade is second order in h and within 0.3 % at h = τ/4 (tests/systems).
+Adding the bridge makes it worse. Arrays on a cycle take each step together, predicted with d₁ = d₀ and corrected once,
+with the same ξ.
 """
 
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..circuits.cells import Signals, Term
-from ..circuits.circuit import BOLTZMANN
+from ..circuits.cells import Signals
 from ..circuits.errors import Error
 from .collocation import Collocation
+from .fused_steps import FusedSteps
 from .inputs import input_at
+from .normals import TOGETHER
 from .observers import Element, Observer
-from .plan import Group, Plan, Stage
-from .request import checked_noise
+from .plan import Group, Plan, Stage, let_go
+from .steps import REFRESH, Instants, Noise, Span, Steps
 
 Array = Any
-REFRESH = 4  # steps between two looks at conductances that depend on the state (products, transfer cells)
+LONGEST = 128  # steps of a block
 
 
 @dataclass
@@ -47,58 +50,10 @@ class StepCounts:
     step_s: float = 0.0
 
 
-@dataclass
-class Noise:
-    """How strong, and which numbers. level: "thermal", or σ as a share of full scale."""
-
-    level: str | float
-    seed: int
-    _streams: dict[str, np.random.Generator] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        checked_noise(self.level, self.seed)
-
-    @property
-    def drawn(self) -> dict[str, Any]:
-        """Where every stream stands."""
-        return {name: stream.bit_generator.state for name, stream in self._streams.items()}
-
-    @drawn.setter
-    def drawn(self, states: Mapping[str, Any]) -> None:
-        for name, state in states.items():
-            self.normal(name, (), np.float32)
-            self._streams[name].bit_generator.state = state
-
-    def normal(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Standard normals for one array: its own Philox stream, so order and neighbours do not matter."""
-        if name not in self._streams:
-            key = np.array([self.seed, zlib.crc32(name.encode())], np.uint64)
-            self._streams[name] = np.random.Generator(np.random.Philox(key=key))
-        return self._streams[name].standard_normal(shape, dtype)
-
-
-def phi(a: Array) -> tuple[Array, Array]:
-    """φ₁ = (1 − e⁻ᵃ)/a and φ₂ = (1 − φ₁)/a for a ≥ 0; by their series where the difference would cancel."""
-    if isinstance(a, float):
-        return _phi(a)
-    small = a < 0.02
-    safe = np.where(small, 1, a)
-    first = np.where(small, 1 - a * (1 / 2 - a * (1 / 6 - a / 24)), -np.expm1(-safe) / safe)
-    second = np.where(small, 1 / 2 - a * (1 / 6 - a * (1 / 24 - a / 120)), (1 - first) / safe)
-    return first, second
-
-
-@lru_cache(maxsize=512)
-def _phi(a: float) -> tuple[float, float]:
-    first, second = phi(np.array([a]))
-    return float(first[0]), float(second[0])
-
-
 class Stepper:
-    """State of a stochastic transient: every array's value and, for the next step, its delivered drive and γ."""
+    """State of a stochastic transient: every array's value, and what its moving conductances were at the last look."""
 
-    keeps = ("x", "counts", "drawn")
-    stretch = 1  # windows are no longer than usual: steps are not solved in rows
+    keeps = ("x", "seen", "counts")
 
     def __init__(
         self,
@@ -110,18 +65,17 @@ class Stepper:
         noise: Noise | None,
         observers: Sequence[Observer],
     ) -> None:
-        self.plan, self.inputs, self.step, self.noise = plan, dict(inputs), step, noise
+        self.plan, self.inputs, self.step = plan, dict(inputs), step
         self.observers = observers
         self.collocation = Collocation(plan.backend, 1)
         self.batch = max([v.shape[0] for v in start.values()], default=1)
-        free = {stage.name for stage in plan.stages}
-        self.x = {n: plan.backend.array(start[n]) for n in free}
-        self.still: dict[str, Array] = {}  # ΣG [S] of the cells, as far as it never changes
-        self.moving: dict[str, Array] = {}  # and the rest of it, as it was at the last look
-        self.restless: dict[str, list[Term]] = {}  # the cells that the rest belongs to
-        self.kept: dict[tuple[str, float], Array] = {}  # strengths that are constant
-        self.drive: dict[str, Array] = {}
-        self.gamma: dict[str, Array] = {}
+        self.x = {stage.name: plan.backend.array(start[stage.name]) for stage in plan.stages}
+        self.steps = FusedSteps(plan, noise) if plan.backend.fused else Steps(plan, noise)
+        self.most = _block(plan, self.batch)
+        self.stretch = 1 if noise is None else 4  # nothing is looked for where a noisy window ends
+        self.done = let_go(plan, [group.stages for group in plan.groups])
+        self.needs = plan.circuit.all_needs()
+        self.seen: dict[str, Array] = {}
         self.counts = StepCounts(step_s=step)
         for observer in observers:
             observer.begin(plan, self.x)
@@ -129,193 +83,110 @@ class Stepper:
     def window(self, begin: float, length: float) -> None:
         """March from begin to begin + length in equal steps, none longer than `step`; inputs are smooth inside."""
         count = max(1, math.ceil(length / self.step - 1e-9))
-        h = length / count
-        present = self.x | self._inputs(begin + 1e-9 * h)
-        for stage in self.plan.stages:
-            self.gamma[stage.name], self.drive[stage.name] = _drive(stage, present)
-        for k in range(count):
-            if (
-                self.noise is not None
-                and self.noise.level == "thermal"
-                and (k == 0 or self.counts.steps % REFRESH == 0)
-            ):
-                self._look(self.x | self._inputs(begin + (k + 1e-9) * h))
-            self._advance(begin + k * h, h)
-            self.counts.steps += 1
-        if not all(bool(np.isfinite(v).all()) for v in self.x.values()):
+        h, done = length / count, 0
+        for size in self.sizes(count):
+            times = begin + h * (np.arange(done, done + size + 1) - 1e-9)
+            times[0] += 2e-9 * h if done == 0 else 0.0  # after a jump at the begin
+            done += size
+            self._march(begin + (done - size) * h, h, size, self._inputs(times), ends=done == count)
+        if not self.steps.finite(self.x):
             raise Error(f"the transient diverges before {begin + length:.3g} s: the circuit may be unstable")
         for observer in self.observers:
             observer.window(begin + length)
 
-    @property
-    def drawn(self) -> dict[str, Any]:
-        """Where the streams of noise stand."""
-        return self.noise.drawn if self.noise else {}
+    def sizes(self, count: int) -> Iterator[int]:
+        """Blocks of about equal length; all but the last end where a counter's numbers do."""
+        while count:
+            here = self.counts.steps
+            end = here + math.ceil(count / math.ceil(count / self.most))
+            size = min(count, -(-end // TOGETHER) * TOGETHER - here)
+            yield size
+            count -= size
 
-    @drawn.setter
-    def drawn(self, states: Mapping[str, Any]) -> None:
-        if self.noise:
-            self.noise.drawn = states
+    def _inputs(self, times: Array) -> dict[str, Array]:
+        backend, arrays = self.plan.backend, self.plan.circuit.arrays
+        found = {n: input_at(backend, v, arrays[n].shape, times, self.batch) for n, v in self.inputs.items()}
+        return {name: backend.xp.ascontiguousarray(values) for name, values in found.items()}
 
-    def _inputs(self, time: float) -> dict[str, Array]:
-        times, arrays = np.array([time]), self.plan.circuit.arrays
-        return {
-            name: input_at(self.plan.backend, value, arrays[name].shape, times, self.batch)[0]
-            for name, value in self.inputs.items()
-        }
+    def _march(self, begin: float, h: float, count: int, arrays: dict[str, Array], *, ends: bool) -> None:
+        """All groups through a block. arrays: (1 + count, batch, *shape) of what is known: at the start and after each
+        step; ends: whether the window ends with it."""
+        for number, group in enumerate(self.plan.groups):
+            for stage in group.stages:
+                shape = (1 + count, self.batch, *stage.node.shape)
+                arrays[stage.name] = self.plan.backend.xp.empty(shape, self.plan.backend.dtype)
+                arrays[stage.name][0] = self.x[stage.name]
+            march = self._march_cycle if group.cyclic else self._march_group
+            march(group, h, count, arrays)
+            for stage in group.stages:
+                self.x[stage.name] = arrays[stage.name][-1].copy()  # a view would keep all
+            self._show(group, begin, h, count, arrays, ends)
+            for name in self.done[number]:
+                del arrays[name]
+        self.counts.steps += count
 
-    def _advance(self, begin: float, h: float) -> None:
-        after = self._inputs(begin + h * (1 - 1e-9))
-        before, self.x = self.x, {}
-        for group in self.plan.groups:
-            initial = {stage.name: before[stage.name] for stage in group.stages}
-            normal = {stage.name: self._normal(initial[stage.name], stage) for stage in group.stages}
-            if group.cyclic:
+    def _march_group(self, group: Group, h: float, count: int, arrays: Signals) -> None:
+        first, signals = self.counts.steps, Instants(arrays, 0, 1 + count)
+        for stage in group.stages:
+            drawn = self.steps.drawn(stage, first, count, self.batch)
+            span = Span(h, first, count, drawn, self._moving(stage, arrays, 0, count))
+            own = arrays[stage.name]
+            self.steps.take(stage, span, own[0], signals, own[1:])
+
+    def _march_cycle(self, group: Group, h: float, count: int, arrays: Signals) -> None:
+        first = self.counts.steps
+        drawn = {stage.name: self.steps.drawn(stage, first, count, self.batch) for stage in group.stages}
+        for k in range(count):
+            spans = {}
+            for stage in group.stages:
+                numbers = drawn[stage.name]
+                one = None if numbers is None else numbers[k : k + 1]
+                spans[stage.name] = Span(h, first + k, 1, one, self._moving(stage, arrays, k, 1))
+            for instants in (1, 2):  # predicted, corrected
                 for stage in group.stages:
-                    held = self.gamma[stage.name], self.drive[stage.name]
-                    after[stage.name] = self._move(stage, initial[stage.name], h, held, normal[stage.name])
-            for stage in group.stages:
-                end = _drive(stage, after)
-                after[stage.name] = self._move(stage, initial[stage.name], h, end, normal[stage.name])
-                if not group.cyclic:
-                    self.gamma[stage.name], self.drive[stage.name] = end
-            for stage in group.stages:
-                if group.cyclic:
-                    self.gamma[stage.name], self.drive[stage.name] = _drive(stage, after)
-                self.x[stage.name] = after[stage.name]
-            self._show(group, begin, h, after, initial)
+                    own, signals = arrays[stage.name], Instants(arrays, k, instants)
+                    self.steps.take(stage, spans[stage.name], own[k], signals, own[k + 1 : k + 2])
 
-    def _show(self, group: Group, begin: float, h: float, after: Signals, initial: Signals) -> None:
-        element = Element(group, begin, h, np.array([begin + h]), _Shown(after), initial, self.collocation)
+    def _moving(self, stage: Stage, arrays: Signals, at: int, count: int) -> Array | None:
+        """What moves of an array's conductances in `count` steps from instant `at` on, (looks, batch, *shape): at the
+        last look before, if the first step is not one, and at those inside."""
+        shaken, backend = self.steps.agitated[stage.name], self.plan.backend
+        if shaken is None or not shaken.laws:
+            return None
+        late = (self.counts.steps + at) % REFRESH
+        looks = range(at + (REFRESH - late) % REFRESH, at + count, REFRESH)
+        parts = [backend.array(self.seen[stage.name])[None]] if late else []  # from a file it may be the host's
+        if looks:
+            found = shaken.moving(Instants(arrays, looks.start, len(looks), REFRESH))
+            flat = (len(looks) * self.batch, *stage.node.shape)
+            parts.append(backend.spread(found, flat).reshape(len(looks), self.batch, *stage.node.shape))
+        moving = backend.joined(parts)
+        self.seen[stage.name] = moving[-1].copy()
+        return moving
+
+    def _show(self, group: Group, begin: float, h: float, count: int, arrays: Signals, ends: bool) -> None:
+        if not self.observers:
+            return
+        own = [stage.name for stage in group.stages]
+        read = {name for stage in own for name in self.needs[stage]}
+        values = {name: arrays[name][1:] for name in [*own, *(read - set(own))]}
+        initial = {name: arrays[name][0] for name in own}
+        times = begin + h * np.arange(1, count + 1)
+        element = Element(group, begin, count * h, times, values, initial, self.collocation, count, ends)
         for observer in self.observers:
             observer.element(element)
 
-    def _move(self, stage: Stage, start: Array, h: float, end: tuple[Array, Array], normal: Array | None) -> Array:
-        """One array over one step, its drive going from the present one to that of `end`."""
-        ratio = h / stage.node.time_constants
-        drive = self.drive[stage.name], end[1]
-        if stage.node.is_tail:
-            return _tail_step(start, ratio, *drive)
-        if stage.node.is_root:
-            x, gamma, rate = _root_step(stage, start, ratio, *drive)
-        else:
-            gamma = rate = (self.gamma[stage.name] + end[0]) / 2
-            x = _linear_step(start, ratio, gamma, *drive)
-        return x if normal is None else x + self._strength(stage, h, gamma, rate) * normal
 
-    # --- noise ----------------------------------------------------------------------------------------
-
-    def _normal(self, like: Array, stage: Stage) -> Array | None:
-        if self.noise is None or stage.node.is_tail:
-            return None
-        backend = self.plan.backend
-        drawn = backend.array(self.noise.normal(stage.name, like.shape, backend.dtype))
-        return drawn if stage.node.exists is None else drawn * stage.node.exists
-
-    def _strength(self, stage: Stage, h: float, gamma: Array, rate: Array) -> Array:
-        """s of the module's equation, kept where nothing in it changes."""
-        if stage.constant is None or stage.name in self.moving:
-            return self._fresh_strength(stage, h, gamma, rate)
-        key = stage.name, h
-        if key not in self.kept:
-            self.kept[key] = self._fresh_strength(stage, h, gamma, rate)
-        return self.kept[key]
-
-    def _fresh_strength(self, stage: Stage, h: float, gamma: Array, rate: Array) -> Array:
-        """s; `rate` is the node's own decay: γ, but γ + γ′x for a root."""
-        assert self.noise is not None
-        backend, node = self.plan.backend, stage.node
-        ratio = h / node.time_constants
-        if self.noise.level != "thermal":
-            spread = np.sqrt(-np.expm1(-2 * ratio * rate))
-            return backend.array(float(self.noise.level) / stage.per_full_scale * spread)
-        siemens = node.noise_conductance(stage.own(gamma), stage.load) + self.still[stage.name]
-        if stage.name in self.moving:
-            siemens = siemens + self.moving[stage.name]
-        volts = np.sqrt(2 * BOLTZMANN * self.plan.circuit.temperature * node.time_constants) / node.capacitance
-        return backend.array(volts / node.unit * np.sqrt(ratio * siemens * phi(2 * ratio * rate)[0]))
-
-    def _look(self, x: Signals) -> None:
-        """ΣG of the cells at the present state; the first look finds out which of them change."""
-        circuit, backend = self.plan.circuit, self.plan.backend
-        host = {name: backend.host(value).astype(float) for name, value in x.items()}
-        for stage in self.plan.stages:
-            name = stage.name
-            if name not in self.still:
-                found = {t.name: self._siemens(stage, t, host) for t in circuit.into(name)}
-                moves = {t for t, c in found.items() if np.ndim(c) > len(stage.node.shape)}
-                rest = sum((c for t, c in found.items() if t not in moves), start=np.zeros(()))
-                self.still[name] = backend.array(rest)
-                self.restless[name] = [t for t in circuit.into(name) if t.name in moves]
-            if self.restless[name]:
-                total = sum((self._siemens(stage, t, host) for t in self.restless[name]), start=np.zeros(()))
-                self.moving[name] = backend.array(total)
-
-    def _siemens(self, stage: Stage, term: Term, x: Signals) -> Array:
-        """G [S] of a cell's noise at the capacitor."""
-        return term.conductance(self.plan.circuit, x) * self.plan.backend.host(stage.noise_share(term))
-
-
-def _drive(stage: Stage, x: Signals) -> tuple[Array, Array]:
-    """γ (None for a root, which knows it when solved) and the delivered drive."""
-    gamma = None if stage.node.is_root else stage.gamma(x)
-    return gamma, stage.delivered(x, gamma)
-
-
-def _linear_step(start: Array, ratio: Array, gamma: Array, before: Array, after: Array) -> Array:
-    """x₁ of a node whose γ is known; ratio = h/τ."""
-    first, second = phi(ratio * gamma)
-    return start + ratio * (first * (before - gamma * start) + second * (after - before))
-
-
-def _tail_step(start: Array, ratio: Array, before: Array, after: Array) -> Array:
-    """T₁ of τ dT/dt = e^(d − T) − 1: e^T is a linear lag of e^d, here in the unit of e^d at the end of the step."""
-    first, second = phi(ratio)
-    held, pushed = np.exp(start - after), np.exp(before - after)
-    return after + np.log(held + ratio * (first * (pushed - held) + second * (1 - pushed)))
-
-
-def _root_step(stage: Stage, start: Array, ratio: Array, before: Array, after: Array) -> tuple[Array, Array, Array]:
-    """x₁, γ and decay rate of a node that drives its own feedback; γ is the mean of both ends'.
-
-    x₁ = E(γ)x₀ + (positive weights)·d with 0 < E < 1, so a root whose drive is not negative stays positive whatever
-    the step. Newton on the mean: x₁ falls with γ, so it converges from above.
-    """
-    feedback = stage.node.feedback
-    assert feedback is not None
-    at_start = feedback.ratio(start)
-    x = start
-    for _ in range(30):
-        gamma = (at_start + feedback.ratio(x)) / 2 + stage.standing
-        miss = x - stage.offset - _linear_step(start - stage.offset, ratio, gamma, before, after)
-        pull = ratio * phi(ratio * gamma)[0] * (start + x - 2 * stage.offset) / 4 * feedback.slope(x)
-        step = miss / (1 + np.maximum(pull, 0))
-        x = x - step
-        if float(abs(step).max()) <= 4 * float(np.finfo(x.dtype).eps) * float(abs(x).max()):
-            break
-    middle = (start + x) / 2
-    return x, gamma, gamma + feedback.slope(middle) * np.maximum(middle - stage.offset, 0)
-
-
-class _Shown(Mapping[str, Array]):
-    """One instant's signals as observers see them: (1, batch, *shape)."""
-
-    def __init__(self, signals: Signals) -> None:
-        self.signals = signals
-
-    def __getitem__(self, name: str) -> Array:
-        return self.signals[name][None]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.signals)
-
-    def __len__(self) -> int:
-        return len(self.signals)
+def _block(plan: Plan, batch: int) -> int:
+    """Steps of a block: as many as fit of the largest group."""
+    nodes = [sum(math.prod(stage.node.shape) for stage in group.stages) for group in plan.groups]
+    steps = plan.backend.step_values // (batch * max(nodes, default=1))
+    return max(TOGETHER, min(LONGEST, steps // TOGETHER * TOGETHER))
 
 
 def shortest_time_constant(plan: Plan, x: Signals) -> float:
     """min C/(γ g₀) [s] over all node units at x, for a root C/((γ + γ′x) g₀)."""
-    shortest = math.inf
+    alike, each = [], []
     for stage in plan.stages:
         if stage.node.is_tail:
             continue  # its own step is exact whatever its length
@@ -325,5 +196,9 @@ def shortest_time_constant(plan: Plan, x: Signals) -> float:
             gamma = feedback.ratio(own) + feedback.slope(own) * own + stage.standing
         else:
             gamma = stage.gamma(x)
-        shortest = min(shortest, float(np.min(plan.backend.host(stage.node.time_constants / gamma))))
-    return shortest
+        tau = stage.node.time_constants / gamma
+        if np.ndim(tau):
+            each.append(tau.min().reshape(1))
+        else:
+            alike.append(float(tau))
+    return min([*alike, *(float(least[0]) for least in plan.backend.fetched(each))], default=math.inf)

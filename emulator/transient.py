@@ -26,10 +26,11 @@ from .inputs import input_at
 from .kernels import MOST
 from .observers import Element, Observer
 from .plan import Group, Plan, Stage, let_go
-from .solver import Solver, Squares
+from .solver import Aim, Found, Solver
 
 Array = Any
 log = logging.getLogger(__name__)
+WINDOW = 16.0  # longest window of a large circuit, in its longest time constant
 SMALLEST = 14  # a group may halve its window this often
 MAX_SWEEPS = 60
 
@@ -58,16 +59,17 @@ class Block:
 class Signals(Mapping[str, Array]):
     """Values (K, *shape), K = count·p·batch, at the points of `count` equal elements in a row.
 
-    Own arrays as solved; others are evaluated when first asked for.
+    Own arrays as solved; others are evaluated when first asked for. ends: whether their group's window ends with them.
     """
 
-    def __init__(self, march: March, begin: float, length: float, count: int) -> None:
-        self.march, self.begin, self.length, self.count = march, begin, length, count
+    def __init__(self, march: March, begin: float, length: float, count: int, *, ends: bool) -> None:
+        self.march, self.begin, self.length, self.count, self.ends = march, begin, length, count, ends
         starts = begin + length * np.arange(count)[:, None]
         at = march.collocation.points_at
         self.times = (starts + length * at).reshape(-1)
         self.inside = (starts + length * np.minimum(at, 1 - 1e-9)).reshape(-1)  # before a jump at the end
         self.known: dict[str, Array] = {}
+        self.seen: Array | None = None
 
     def __getitem__(self, name: str) -> Array:
         if name not in self.known:
@@ -84,8 +86,10 @@ class Signals(Mapping[str, Array]):
     def keep(self, count: int) -> None:
         """Forget all but the first `count` elements."""
         points = count * self.march.p
+        self.ends = self.ends and count == self.count
         self.count, self.times = count, self.times[:points]
         self.known = {name: values[:points] for name, values in self.known.items()}
+        self.seen = None if self.seen is None else self.seen[:, :count]
 
     def _evaluate(self, name: str) -> Array:
         march = self.march
@@ -119,9 +123,10 @@ class March:
         points: int,
         tolerance: float | None,
         observers: Sequence[Observer],
+        aims: Mapping[str, Aim] | None = None,
     ) -> None:
         self.plan, self.inputs, self.p, self.tolerance = plan, dict(inputs), points, tolerance
-        self.observers = observers
+        self.observers, self.aims = observers, aims or {}
         self.solver = solver(plan, points)
         self.collocation = self.solver.collocation
         self.batch = max([v.shape[0] for v in start.values()], default=1)
@@ -152,8 +157,7 @@ class March:
         self.taken.append([])
         for number, group in enumerate(self.plan.groups):
             self._march_group(number, group, begin, length)
-            for name in self.done[number]:
-                del self.pieces[name]
+            self._let_go(number)
         for observer in self.observers:
             observer.window(begin + length)
 
@@ -172,7 +176,8 @@ class March:
             span = finest >> level
             count = 1 if level > wanted else min((finest - at) // span, most)  # one brings it nearer to what is wanted
             starts, each = begin + length * at / finest, length * span / finest
-            solved, errors = self._elements(group, starts, each, count, last=level == SMALLEST)
+            ends = at + count * span == finest
+            solved, errors = self._elements(group, starts, each, count, ends=ends, last=level == SMALLEST)
             good = next((k for k, error in enumerate(errors) if error > 1), count)
             if good < count:
                 self.counts.rejected += 1
@@ -184,25 +189,35 @@ class March:
             if good:
                 solved.keep(good)
                 self.taken[-1].append(Block(number, solved.begin, each, good))
-                self._accept(group, solved)
                 at += good * span
+                self._accept(group, solved)
                 if good == count:
                     most = min(2 * most, self.block[number])
                     level = max(0, level - _doublings(max(errors), self.p))
         self.level[number] = level
 
-    def follow(self, taken: Sequence[Sequence[Block]]) -> list[tuple[Group, Signals, list[Squares]]]:
-        """March by elements that another run took, whatever their errors: those are for the caller to look at."""
+    def follow(self, taken: Sequence[Sequence[Block]]) -> list[tuple[Block, Found]]:
+        """March by elements that another run took, whatever their errors: those are for the caller to look at. The
+        observers are told of no window's end but the last."""
         found = []
         for window in taken:
             self.pieces = {stage.name: [] for stage in self.plan.stages}
-            for block in window:
-                group = self.plan.groups[block.group]
-                signals = Signals(self, block.begin, block.length, block.count)
-                squares = [self._solve(stage, signals) for stage in group.stages]
-                found.append((group, signals, squares))
+            for block, after in zip(window, [*window[1:], None], strict=True):
+                group, ends = self.plan.groups[block.group], after is None or after.group != block.group
+                shown = ends and window is taken[-1]
+                signals = Signals(self, block.begin, block.length, block.count, ends=shown)
+                found.append((block, self._found(group, signals)))
+                for stage in group.stages:
+                    self._solve(stage, signals, found[-1][1])
                 self._accept(group, signals)
+                if ends:
+                    self._let_go(block.group)
         return found
+
+    def _let_go(self, number: int) -> None:
+        """Of what no group after this one reads, in the present window."""
+        for name in self.done[number]:
+            del self.pieces[name]
 
     def _accept(self, group: Group, signals: Signals) -> None:
         initial = {s.name: self.x[s.name] for s in group.stages}
@@ -216,46 +231,47 @@ class March:
         if self.observers:
             length = signals.count * signals.length
             shown = Element(
-                group, signals.begin, length, signals.times, _Shown(signals), initial, self.collocation, signals.count
-            )
+                group, signals.begin, length, signals.times, _Shown(signals), initial, self.collocation, signals.count,
+                signals.ends, signals.seen,
+            )  # fmt: skip
             for observer in self.observers:
                 observer.element(shown)
 
     def _elements(
-        self, group: Group, begin: float, length: float, count: int, *, last: bool
+        self, group: Group, begin: float, length: float, count: int, *, ends: bool, last: bool
     ) -> tuple[Signals, list[float]]:
         """Solve elements of one group. Returns their signals and each one's error / tolerance.
 
         A first element that is going to be halved is left half done, unless it is the `last` that can be tried.
         """
-        signals = Signals(self, begin, length, 1 if group.cyclic else count)
+        signals = Signals(self, begin, length, 1 if group.cyclic else count, ends=ends)
         if group.cyclic:
             return signals, [self._sweep_cycle(group, signals)]
-        worst, unseen = np.zeros(count), []
+        found = self._found(group, signals)
         for stage in group.stages:
-            squares = self._solve(stage, signals)
-            if squares is not None:
-                unseen.append((stage, squares))
-            if unseen and (self.solver.prompt or stage is group.stages[-1]):
-                worst = np.maximum(worst, self._errors(unseen, length))
-                unseen = []
-                if worst[0] > 1 and not last:
-                    break
-        return signals, worst.tolist()
+            self._solve(stage, signals, found)
+            if self.solver.prompt and self.tolerance and found.worst[0] > self.tolerance and not last:
+                break
+        return signals, self._look(found, signals).tolist()
 
-    def _solve(self, stage: Stage, signals: Signals) -> Squares | None:
-        """Solve one array into `signals`."""
-        points, squares = self.solver.solve(
-            stage, self.x[stage.name], signals, signals.length, signals.count, estimate=self.tolerance is not None
+    def _found(self, group: Group, signals: Signals) -> Found:
+        estimate = self.tolerance is not None
+        return self.solver.found(
+            group.stages, signals.length, signals.count, self.batch, estimate=estimate, aims=self.aims
         )
-        signals.known[stage.name] = points
-        return squares
 
-    def _errors(self, seen: Sequence[tuple[Stage, Squares]], length: float) -> Array:
-        """Error / tolerance of each element, worst array: (count,)."""
-        assert self.tolerance is not None
-        stages, squares = zip(*seen, strict=True)
-        return self.solver.errors(stages, squares, length, self.batch).max(axis=0) / self.tolerance
+    def _solve(self, stage: Stage, signals: Signals, found: Found) -> None:
+        """Solve one array into `signals`."""
+        signals.known[stage.name] = self.solver.solve(
+            stage, self.x[stage.name], signals, signals.length, signals.count, found,
+            estimate=self.tolerance is not None, aim=self.aims.get(stage.name), ends=signals.ends,
+        )  # fmt: skip
+
+    def _look(self, found: Found, signals: Signals) -> Array:
+        """Error / tolerance of each element, worst array: (count,); what else was seen is noted in `signals`."""
+        found.fetch()
+        signals.seen = found.seen
+        return found.worst / (self.tolerance or math.inf)
 
     def _sweep_cycle(self, group: Group, signals: Signals) -> float:
         """Gauss-Seidel sweeps over a cycle until it changes by less than a hundredth of the tolerance."""
@@ -266,18 +282,16 @@ class March:
             signals.known[stage.name] = self.plan.backend.xp.broadcast_to(start, (self.p, *start.shape))
         for _ in range(MAX_SWEEPS):
             self.counts.sweeps += 1
-            change, seen = 0.0, []
+            change, found = 0.0, self._found(group, signals)
             for stage in group.stages:
                 before = signals.known[stage.name]
-                seen.append((stage, self._solve(stage, signals)))
+                self._solve(stage, signals, found)
                 moved = abs(signals.known[stage.name] - before) * stage.per_full_scale
                 change = max(change, float(moved.max()))
             if not math.isfinite(change) or change > 1e6:
                 break
             if change < aim:
-                if self.tolerance is None:
-                    return 0.0
-                return float(self._errors(seen, signals.length)[0])
+                return float(self._look(found, signals)[0])
         return math.inf
 
 

@@ -24,8 +24,9 @@ from dsmachine.emulator.inputs import checked_inputs
 from dsmachine.emulator.observers import Element
 from dsmachine.emulator.operating_point import solve_operating_point
 from dsmachine.emulator.plan import Plan
-from dsmachine.emulator.run import planned
-from dsmachine.emulator.stochastic import Noise, Stepper, shortest_time_constant
+from dsmachine.emulator.prepare import planned
+from dsmachine.emulator.steps import Noise
+from dsmachine.emulator.stochastic import Stepper, shortest_time_constant
 from dsmachine.emulator.transient import windows
 
 from .bench import Bench, Rows
@@ -56,9 +57,11 @@ def run(bench: Bench) -> None:
 class Scaled(Noise):
     """The same random numbers for all copies, times each one's strength."""
 
-    def normal(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        one = super().normal(name, (1, *shape[1:]), dtype)
-        return np.concatenate([np.asarray(strength, dtype) * one for strength in STRENGTHS])
+    counted = False
+
+    def normals(self, name: str, first: int, count: int, shape: tuple[int, ...], dtype: Any) -> Array:
+        one = super().normals(name, first, count, (1, *shape[1:]), dtype)
+        return np.concatenate([np.asarray(strength, dtype) * one for strength in STRENGTHS], axis=1)
 
 
 class Blocks:
@@ -79,8 +82,8 @@ class Blocks:
     def element(self, element: Element) -> None:
         block = min(BLOCKS - 1, int((element.start + element.length / 2) / WINDOW * BLOCKS))
         for name in element.initial:
-            off = (element.values[name][0] - self.rest[name]) * self._per[name]
-            mean = (off * off).reshape(*off.shape[:2], -1).mean(axis=-1)
+            off = (element.values[name] - self.rest[name]) * self._per[name]
+            mean = (off * off).reshape(*off.shape[:3], -1).mean(axis=(0, -1))
             self.square[name][block] += mean * element.length
             self.seconds[name][block] += element.length
 

@@ -6,6 +6,7 @@ from .node import Feedback, NodeArray
 from .power import Meter, Power, feedback_of, parts
 from .product import Product, product
 from .rectifier import Rectifier
+from .siemens import Siemens
 from .softmax import Softmax
 from .source import Source
 from .tail import TailDrive, TailNode, tails
@@ -22,6 +23,7 @@ __all__ = [
     "Power",
     "Product",
     "Rectifier",
+    "Siemens",
     "Signals",
     "Softmax",
     "Source",

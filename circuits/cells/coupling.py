@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..arrays import matmul
-from .power import Meter, Power, added, scatter
+from .power import Costs, Meter, Power, added, scatter
+from .siemens import Siemens
 from .spice import elements
-from .term import Array, Signals, Term, View, as_view
+from .term import Array, Inline, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -74,6 +75,14 @@ class Coupling(Term):
 
     def drive(self, x: Signals) -> Array:
         return self._apply(self.source.of(x[self.source.array]))
+
+    @property
+    def inline(self) -> Inline | None:
+        if self.elementwise:
+            unit = isinstance(self.weight, float) and self.weight == 1.0
+            return Inline("r0", (self.source,)) if unit else Inline("v0 * r0", (self.source,), (self.weight,))
+        one_driver = self.weight.shape[1] == 1
+        return Inline("v0 * r0", (self.source,), (self.weight[:, 0],)) if one_driver else None
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         moved = dx.get(self.source.array)
@@ -129,8 +138,8 @@ class Coupling(Term):
         total = self._sums(circuit)[0]
         return (0.0, total) if self.passive else (total, 0.0)
 
-    def conductance(self, circuit: Circuit, x: Signals) -> Array:
-        return self._sums(circuit)[0]
+    def noise(self, circuit: Circuit) -> Siemens:
+        return Siemens(self._sums(circuit)[0])
 
     def meter(self, circuit: Circuit) -> Meter:
         u = self._source_units(circuit)
@@ -330,14 +339,22 @@ class Loaded:
         return (self.source.array, self.target)
 
     def __call__(self, x: Signals) -> Power:
-        v = self.source.of(x[self.source.array])
-        held = x[self.target] * self.back
-        cross = held * self.weight if self.elementwise else matmul(held.reshape(-1, len(self.weight)), self.weight)
-        v = v.reshape(len(v), *self.unit.shape)
-        cross = cross.reshape(v.shape)
+        v, cross = self.pair(x)
         shared = (v * cross).reshape(len(v), -1).sum(axis=1)
         supply = abs(v * self.amperes - cross / self.unit).reshape(len(v), -1).sum(axis=1)
         return Power(-2 * shared, -shared, supply)
+
+    def pair(self, x: Signals) -> tuple[Array, Array]:
+        v = self.source.of(x[self.source.array])
+        v = v.reshape(len(v), *self.unit.shape)
+        held = x[self.target] * self.back
+        cross = held * self.weight if self.elementwise else matmul(held.reshape(-1, len(self.weight)), self.weight)
+        return v, cross.reshape(v.shape)
+
+    @property
+    def costs(self) -> Costs:
+        own = self.amperes * self.unit
+        return Costs("amperes = fabs(y * own - c); watts = y * c;", -2.0, 1 / self.unit, share=0.5, own=own)
 
 
 def coupling(

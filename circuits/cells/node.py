@@ -34,7 +34,7 @@ import numpy as np
 from .. import checks
 from ..arrays import module_of
 from ..errors import Error
-from .power import Meter, Power
+from .power import Costs, Meter, Power, driven
 from .smooth import limit, limit_slope, ramp, ramp_slope
 from .spice import elements, knee
 
@@ -169,8 +169,7 @@ class NodeArray:
     @property
     def time_constant(self) -> float:
         """The longest C/g₀ of the array in seconds."""
-        each = self.time_constants
-        return each if isinstance(each, float) else float(np.max(each))
+        return float(np.max(self.time_constants))
 
     @property
     def present(self) -> Array:
@@ -404,10 +403,16 @@ class Controlled:
         return (self.name, self.feedback.control)
 
     def __call__(self, x: Signals) -> Power:
-        gamma = self.feedback.ratio(x[self.feedback.control])
-        current = abs(x[self.name]) * self.amperes
-        current *= gamma
-        supply = current.reshape(len(current), -1).sum(axis=1)
-        current *= abs(x[self.name])
-        heat = (current * self.unit).reshape(len(current), -1).sum(axis=1)
+        y, control = self.pair(x)
+        heat, supply = driven(y, self.feedback.ratio(control), self.amperes * self.unit, self.amperes)
         return Power(heat, 0.0, supply)
+
+    def pair(self, x: Signals) -> tuple[Array, Array]:
+        return x[self.name], x[self.feedback.control]
+
+    @property
+    def costs(self) -> Costs:
+        law = "amperes = feedback_ratio(c, own, least) * fabs(y); watts = amperes * fabs(y);"
+        own = np.asarray(self.feedback.gain, float)
+        own = own if own.size == 1 else np.broadcast_to(own, self.amperes.shape)
+        return Costs(law, self.amperes * self.unit, self.amperes, own=own, least=self.feedback.floor)

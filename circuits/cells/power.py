@@ -38,13 +38,53 @@ class Power(NamedTuple):
 
 
 class Law(Protocol):
-    """Evaluated at every point: a dataclass that maps signals (K, *shape) of the arrays it `reads` to `Power`."""
+    """Evaluated at every point: a dataclass that maps signals (K, *shape) of the arrays it `reads` to `Power`.
+
+    The same law node by node, as a kernel weighs it in one pass: `pair` says what of each node it depends on, `costs`
+    what comes of it.
+    """
 
     @property
     def reads(self) -> tuple[str, ...]:
         """Names of the arrays it needs."""
 
     def __call__(self, x: Signals) -> Power: ...
+
+    def pair(self, x: Signals) -> tuple[Array, Array]:
+        """Signals y (K, …) and c, broadcastable to it."""
+
+    @property
+    def costs(self) -> Costs: ...
+
+
+@dataclass(frozen=True)
+class Costs:
+    """heat = Σ heat·watts, delivered = share · heat, supply = Σ supply·amperes over the nodes of `Law.pair`.
+
+    cuda: statements that set `watts` and `amperes` from y, c, the node's `own` number and `least`. heat, supply, own:
+    one number, or one a node in y's shape without K.
+    """
+
+    cuda: str
+    heat: Array
+    supply: Array
+    share: float = 0.0
+    own: Array = 0.0
+    least: float = 0.0
+
+
+DRIVEN = "amperes = fabs(c * y); watts = amperes * fabs(y);"  # `driven` in CUDA
+
+
+def driven(y: Array, c: Array, heat: Array, supply: Array) -> tuple[Array, Array]:
+    """(Σ H |c| y², Σ A |c y|) over nodes, (K,) each: y (K, …), c broadcastable to it; H, A as `Costs.heat`."""
+    current = np.multiply(y, c, order="C")
+    flat = current.reshape(len(y), -1)
+    np.abs(flat, out=flat)
+    amperes = _weighed(flat, supply)
+    current *= y
+    np.abs(flat, out=flat)
+    return _weighed(flat, heat), amperes
 
 
 @dataclass(frozen=True)
@@ -70,6 +110,11 @@ class Meter:
             return Power(heat, delivered, supply)
         more = self.rest(x)
         return Power(heat + more.heat, delivered + more.delivered, supply + more.supply)
+
+
+def _weighed(flat: Array, weight: Array) -> Array:
+    """Σ over nodes (K,) of values (K, N) by a weight of each, or one for all."""
+    return flat.sum(axis=1) * weight if np.ndim(weight) == 0 else flat @ weight.reshape(-1)
 
 
 def parts(circuit: Circuit) -> dict[str, Term | NodeArray]:

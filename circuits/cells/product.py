@@ -25,9 +25,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from .contract import contract
-from .power import Meter, Power
+from .power import Meter
+from .product_law import product_law
+from .siemens import Siemens
 from .spice import elements
-from .term import Array, Signals, Term, View, as_view
+from .term import Array, Inline, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -75,6 +77,15 @@ class Product(Term):
     def drive(self, x: Signals) -> Array:
         return self._contract(self.a.of(x[self.a.array]), self.b.of(x[self.b.array]))
 
+    @property
+    def inline(self) -> Inline | None:
+        """Of products element by element."""
+        factors, _, result = self.spec.partition("->")
+        if factors != f"{result},{result}":
+            return None
+        gain = self.gain if self.errors is None else self.gain * (1 + self.signs * self.errors)
+        return Inline("v0 * r0 * r1", (self.a, self.b), (gain,))
+
     def jvp(self, x: Signals, dx: Signals) -> Array:
         total: Array = 0.0
         if self.a.array in dx:
@@ -86,13 +97,13 @@ class Product(Term):
     def _unit(self, circuit: Circuit, view: View) -> Array:
         return np.asarray(view.of(circuit.units(view.array)[None])[0], float)[None]
 
-    def conductance(self, circuit: Circuit, x: Signals) -> Array:
+    def noise(self, circuit: Circuit) -> Siemens:
         """Σ |K v_a| at each target node: g U_t |κ| Σ |x_a| / U_b."""
         node = circuit.arrays[self.target]
+        scale = np.asarray(node.conductance * node.unit * np.abs(self.gain))
         inverse = 1 / self._unit(circuit, self.b)
-        a = np.abs(self.a.of(x[self.a.array]))
-        spread = abs(self._contract(a, np.broadcast_to(inverse, (len(a), *inverse.shape[1:]))))
-        return node.conductance * circuit.units(self.target) * spread
+        spoiled = None if self.errors is None else inverse * self.errors
+        return Siemens(moving=ProductSiemens(self.a, self.spec, self.shape, scale, inverse, self.signs, spoiled))
 
     def strongest(self, circuit: Circuit) -> float:
         """max |K v_a| over the devices, v_a at full scale: g U_t |κ| x_a / U_b."""
@@ -125,12 +136,9 @@ class Product(Term):
         scale = node.conductance * circuit.units(self.target) * np.abs(self.gain)
         if node.exists is not None:
             scale = scale * node.exists
-        inputs, out = self.spec.split("->")
-        sizes = self._sizes(circuit)
-        scale = np.broadcast_to(scale, node.shape).reshape(1, *(sizes[i] for i in out))
-        spec = f"{inputs.split(',')[0]},{out}->{inputs.split(',')[1]}"
-        unit = self._unit(circuit, self.b).reshape(-1)
-        return Meter(rest=ProductLaw(self.a, self.b, spec, scale, unit, self.signs, self.errors))
+        scale = np.broadcast_to(scale, node.shape).reshape(self._sizes_of(circuit, self.spec.split("->")[1]))
+        unit = self._unit(circuit, self.b)[0]
+        return Meter(rest=product_law(self.a, self.b, self.spec, scale, unit, self.signs, self.errors))
 
     def drivers(self) -> tuple[View, ...]:
         return (self.b,)
@@ -196,6 +204,10 @@ class Product(Term):
         pairs = contract(self.spec, *here).reshape(self.shape)
         return round(float(np.sum(pairs * _present(circuit, self.target))))
 
+    def _sizes_of(self, circuit: Circuit, letters: str) -> tuple[int, ...]:
+        sizes = self._sizes(circuit)
+        return tuple(sizes[i] for i in letters)
+
     def _sizes(self, circuit: Circuit) -> dict[str, int]:
         """Length of each index of the contraction."""
         sizes: dict[str, int] = {}
@@ -205,37 +217,27 @@ class Product(Term):
 
 
 @dataclass(frozen=True)
-class ProductLaw:
-    """Power law of a product. Σ_t K|v_a| over the targets is what a node of b sees: one contraction gives both
-
-    supply = Σ_b |x_b| Σ_t s_t |x_a|,        heat = delivered = Σ_b U_b x_b² Σ_t s_t |x_a|        s = κ g U_t [A]
-    """
+class ProductSiemens:
+    """ΣG of a product's devices: scale Σ |x_a| (1 + s n) / U_b, scale = g U_t |κ|; inverse 1/U_b, spoiled n/U_b."""
 
     a: View
-    b: View
     spec: str
+    shape: tuple[int, ...]
     scale: Array
-    unit: Array
+    inverse: Array
     signs: Array | None = None
-    errors: Array | None = None
+    spoiled: Array | None = None
 
     @property
     def reads(self) -> tuple[str, ...]:
-        return (self.a.array, self.b.array)
+        return (self.a.array,)
 
-    def __call__(self, x: Signals) -> Power:
+    def __call__(self, x: Signals) -> Array:
         a = abs(self.a.of(x[self.a.array]))
-        b = a if self.a == self.b else abs(self.b.of(x[self.b.array]))
-        current = contract(self.spec, a, self.scale).reshape(len(a), -1)
-        if self.errors is not None:
-            signed = contract(self.spec, a * self.signs, self.scale)
-            current += signed.reshape(len(a), -1) * np.reshape(self.errors, -1)
-        b = b.reshape(len(b), -1)
-        current *= b
-        supply = current.sum(axis=1)
-        current *= b
-        heat = current @ self.unit
-        return Power(heat, heat, supply)
+        total = contract(self.spec, a, self.inverse)
+        if self.signs is not None:
+            total = total + contract(self.spec, a * self.signs, self.spoiled)
+        return self.scale * total.reshape(-1, *self.shape)
 
 
 def _present(circuit: Circuit, name: str) -> Array:

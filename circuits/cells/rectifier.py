@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .power import Meter, Power
+from .power import Costs, Meter, Power
+from .siemens import Siemens
 from .smooth import ramp, ramp_slope
 from .spice import elements, knee
-from .term import Array, Signals, View
+from .term import Array, Inline, Signals, View
 from .transfer import Transfer
 
 if TYPE_CHECKING:
@@ -43,14 +44,17 @@ class Rectifier(Transfer):
     def f(self, x: Array) -> Array:
         return self.gain * ramp(x, self.knee)
 
+    @property
+    def inline(self) -> Inline:
+        return Inline("v0 * ramp(r0, v1)", (self.source,), (self.gain, self.knee))
+
     def slope(self, x: Array) -> Array:
         return self.gain * ramp_slope(x, self.knee)
 
-    def conductance(self, circuit: Circuit, x: Signals) -> Array:
+    def noise(self, circuit: Circuit) -> Siemens:
         node = circuit.arrays[self.target]
         u_in = np.asarray(self.source.of(circuit.units(self.source.array)[None])[0], float)
-        ratio = circuit.units(self.target) / u_in
-        return node.conductance * ratio * abs(self.slope(self.source.of(x[self.source.array])))
+        return self.slope_siemens(node.conductance * node.unit / u_in)
 
     def meter(self, circuit: Circuit) -> Meter:
         rest = Mirrored(self.source, self.knee, 2 * self.full_current(circuit, self.gain))
@@ -90,3 +94,11 @@ class Mirrored:
     def __call__(self, x: Signals) -> Power:
         current = self.amperes * ramp(self.source.of(x[self.source.array]), self.knee)
         return Power(0.0, 0.0, current.reshape(len(current), -1).sum(axis=1))
+
+    def pair(self, x: Signals) -> tuple[Array, Array]:
+        y = self.source.of(x[self.source.array])
+        return y, y
+
+    @property
+    def costs(self) -> Costs:
+        return Costs("amperes = ramp(y, least); watts = 0;", 0.0, self.amperes, least=self.knee)

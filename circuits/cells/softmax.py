@@ -32,8 +32,9 @@ import numpy as np
 
 from ..arrays import module_of
 from .power import Meter
+from .siemens import Siemens
 from .spice import elements
-from .term import Array, Signals, View
+from .term import Array, Inline, Signals, View
 from .transfer import Transfer
 
 if TYPE_CHECKING:
@@ -117,6 +118,15 @@ class Softmax(Transfer):
         current *= xp.exp(top - self.tail.of(x[self.tail.array])) * self.share
         return current
 
+    @property
+    def inline(self) -> Inline | None:
+        """With tails as an array, and branches that do not leak: leakage follows the row's largest."""
+        if self.tail is None or self.floor is not None:
+            return None
+        exists = 1.0 if self.exists is None else self.exists
+        law = "(v0 != 0 ? v1 * exp(v2 * r1 + v3 - r0) : (REAL)0)"
+        return Inline(law, (self.tail, self.source), (exists, self.share, self.gain, self.shift))
+
     def moved(self, x: Signals, dx: Signals) -> Array:
         """Derivative of the branches' currents along the scores, in the unit of `branches` and at a fixed tail."""
         d = self.gain * self.source.of(dx[self.source.array])
@@ -145,11 +155,11 @@ class Softmax(Transfer):
             change = change - self.drive(x) * self.tail.of(dx[self.tail.array])
         return change
 
-    def conductance(self, circuit: Circuit, x: Signals) -> Array:
+    def noise(self, circuit: Circuit) -> Siemens:
         """G = I_T p (1 − p) / (2 kT/q), whose 4kT·G is the branch's shot noise; I_T = g U_t."""
         node = circuit.arrays[self.target]
-        p = self.settled(x)
-        return node.conductance * circuit.units(self.target) * p * (1 - p) / (2 * circuit.thermal_voltage)
+        siemens = np.asarray(node.conductance * node.unit / (2 * circuit.thermal_voltage))
+        return Siemens(moving=BranchSiemens(self, siemens))
 
     def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
         return [(self.source, 1, 0)]
@@ -229,6 +239,22 @@ class Softmax(Transfer):
     def count(self, circuit: Circuit) -> int:
         """One tail for each row."""
         return int(np.prod(circuit.arrays[self.target].shape[:-1]))
+
+
+@dataclass(frozen=True)
+class BranchSiemens:
+    """ΣG = siemens·p(1 − p) of the branches of a pair."""
+
+    pair: Softmax
+    siemens: Array
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.pair.source.array,)
+
+    def __call__(self, x: Signals) -> Array:
+        p = self.pair.settled(x)
+        return self.siemens * p * (1 - p)
 
 
 def _is_zero(value: Array) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from .power import Meter
+from .siemens import Siemens
 from .spice import elements
 from .term import Array, Signals, Term, View
 
@@ -42,8 +43,8 @@ class Source(Term):
     def jvp(self, x: Signals, dx: Signals) -> Array:
         return 0.0
 
-    def conductance(self, circuit: Circuit, x: Signals) -> Array:
-        return np.zeros(circuit.arrays[self.target].shape)
+    def noise(self, circuit: Circuit) -> Siemens:
+        return Siemens()
 
     def meter(self, circuit: Circuit) -> Meter:
         node = circuit.arrays[self.target]

@@ -26,6 +26,7 @@ import numpy as np
 from ..arrays import module_of
 from .node import NodeArray
 from .power import Meter
+from .siemens import Siemens
 from .softmax import Softmax
 from .spice import elements
 from .term import Array, Signals, Term, View
@@ -125,8 +126,8 @@ class TailDrive(Term):
         current, _ = self.pair.branches(x)
         return self.pair.moved(x, dx).sum(axis=-1, keepdims=True) / current.sum(axis=-1, keepdims=True)
 
-    def conductance(self, circuit: Circuit, x: Signals) -> Array:
-        return np.zeros(circuit.arrays[self.target].shape)
+    def noise(self, circuit: Circuit) -> Siemens:
+        return Siemens()
 
     def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
         return []

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..arrays import module_of
 from .power import Meter
+from .siemens import Siemens
 from .spice import elements
-from .term import Array, Signals
+from .term import Array, Inline
 from .transfer import Transfer
 
 if TYPE_CHECKING:
@@ -53,15 +54,18 @@ class TanhPair(Transfer):
         xp = module_of(x)
         return self.gain * xp.tanh(x + self.shift)
 
+    @property
+    def inline(self) -> Inline:
+        return Inline("v0 * tanh(r0 + v1)", (self.source,), (self.gain, self.shift))
+
     def slope(self, x: Array) -> Array:
         xp = module_of(x)
         return self.gain * (1 - xp.tanh(x + self.shift) ** 2)
 
-    def conductance(self, circuit: Circuit, x: Signals) -> Array:
+    def noise(self, circuit: Circuit) -> Siemens:
         """G = I_T sech² / (2 kT/q), whose 4kT·G is the pair's shot noise; I_T f′/gain = I_T sech²."""
         node = circuit.arrays[self.target]
-        falls = abs(self.slope(self.source.of(x[self.source.array])))
-        return node.conductance * circuit.units(self.target) * falls / (2 * circuit.thermal_voltage)
+        return self.slope_siemens(node.conductance * node.unit / (2 * circuit.thermal_voltage))
 
     def meter(self, circuit: Circuit) -> Meter:
         delivered = float(self.full_current(circuit, self.gain).sum())

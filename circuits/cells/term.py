@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .power import Meter
+from .siemens import Siemens
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -56,6 +57,19 @@ def as_view(source: str | View) -> View:
     return source if isinstance(source, View) else View(source)
 
 
+@dataclass(frozen=True)
+class Inline:
+    """A cell whose current into a node follows from one value of each of a few arrays, for a kernel that reads them.
+
+    law: an expression in CUDA of r0, r1, … (of each of `reads`, whose views broadcast to the target) and v0, v1, …
+    (`values`: numbers, or arrays that broadcast to the target), of type REAL; the laws of `smooth.CUDA` may be used.
+    """
+
+    law: str
+    reads: tuple[View, ...]
+    values: tuple[Array, ...] = ()
+
+
 class Term:
     """A cell that pushes current into the nodes of `target`.
 
@@ -76,12 +90,17 @@ class Term:
         """Normalised current into each target node, (K, *target shape), or broadcastable to it."""
         raise NotImplementedError
 
+    @property
+    def inline(self) -> Inline | None:
+        """`drive` node by node; None for cells that sum over nodes."""
+        return None
+
     def jvp(self, x: Signals, dx: Signals) -> Array:
         """Derivative of `drive` along dx (arrays absent from dx do not move)."""
         raise NotImplementedError
 
-    def conductance(self, circuit: Circuit, x: Signals) -> Array:
-        """ΣG [S] that the cell's devices show at each target node: thermal noise and conveyor loading follow."""
+    def noise(self, circuit: Circuit) -> Siemens:
+        """ΣG that the cell's devices show at each target node: thermal noise follows."""
         raise NotImplementedError
 
     def loading(self, circuit: Circuit) -> tuple[Array, Array]:

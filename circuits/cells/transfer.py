@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .siemens import Siemens
 from .term import Array, Signals, Term, View
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class Transfer(Term):
         moved = dx.get(self.source.array)
         return 0.0 if moved is None else self.slope(self.source.of(x[self.source.array])) * self.source.of(moved)
 
+    def slope_siemens(self, siemens: Array) -> Siemens:
+        """ΣG of cells whose devices conduct as the law rises: siemens·|f′|."""
+        return Siemens(moving=SlopeSiemens(self, np.asarray(siemens)))
+
     def full_current(self, circuit: Circuit, gain: Array = 1.0) -> Array:
         """g U |gain| of each target node that exists [A]: what the output mirror delivers for `gain` logical units."""
         node = circuit.arrays[self.target]
@@ -49,3 +54,18 @@ class Transfer(Term):
 
     def count(self, circuit: Circuit) -> int:
         return circuit.arrays[self.target].count
+
+
+@dataclass(frozen=True)
+class SlopeSiemens:
+    """ΣG = siemens·|f′(x)| of a cell."""
+
+    cell: Transfer
+    siemens: Array
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.cell.source.array,)
+
+    def __call__(self, x: Signals) -> Array:
+        return self.siemens * abs(self.cell.slope(self.cell.source.of(x[self.cell.source.array])))

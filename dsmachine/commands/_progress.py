@@ -56,6 +56,7 @@ class SettledShare:
 
     def element(self, element: Element) -> None:
         if self.bits is None:
+            self.stage.reached(element.start, None)
             return
         for name in element.initial:
             off = abs(element.values[name][-1] - self._target[name]) * self._per[name]

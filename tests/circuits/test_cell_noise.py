@@ -28,7 +28,7 @@ def pair(width: int = 3, **node: Any) -> Circuit:
 def density(circuit: Circuit, term: str, **x: Array) -> Array:
     """4kT·G of one term's equivalent conductance."""
     signals = {name: np.asarray(value, float)[None] for name, value in x.items()}
-    found = circuit.terms[term].conductance(circuit, signals)
+    found = circuit.terms[term].noise(circuit)(signals)
     node = circuit.arrays[circuit.terms[term].target]
     return np.broadcast_to(4 * K * T * found, (1, *node.shape))[0]
 

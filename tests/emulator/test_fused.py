@@ -78,17 +78,6 @@ def test_same_model(options: dict[str, Any], fused: Any, tmp_path: Path) -> None
         assert theirs[name] == pytest.approx(values, abs=1e-7), name
 
 
-def test_settling_is_the_same_when_nothing_is_held(fused: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    model = ds.load_model(write_small(tmp_path / "small"))
-    circuit, inputs = ds.map_model(model, 4), {"embed": model.embed(model.encode(PROMPT))}
-    fused()
-    together = ds.transient(circuit, inputs)
-    monkeypatch.setattr(Backend, "hold", 0.0)
-    alone = ds.transient(circuit, inputs)
-    assert alone.by_array == together.by_array and alone.settling_time == together.settling_time
-    assert alone.duration == together.duration
-
-
 def test_errors_are_of_the_batch_they_were_made_with(fused: Any, tmp_path: Path) -> None:
     """A replay looks at its error squares after other runs of the plan, of other batches."""
     model = ds.load_model(write_small(tmp_path / "small"))
@@ -98,11 +87,13 @@ def test_errors_are_of_the_batch_they_were_made_with(fused: Any, tmp_path: Path)
     values = checked_inputs(circuit, plan.backend, {"embed": one})
     march = March(plan, values, starts(plan, 1), points=6, tolerance=1e-3, observers=[])
     march.window(0.0, 8 * TAU)
-    group, signals, squares = march.follow(march.taken)[0]
+    _, found = march.follow(march.taken)[0]
     assert isinstance(march.solver, FusedSolver)
-    before = march.solver.errors(group.stages, squares, signals.length, march.batch)
+    found.fetch()
+    before = found.worst
     ds.transient(plan, {"embed": np.stack([one] * 3)}, duration=4 * TAU, settle_bits=0)
-    assert np.array_equal(march.solver.errors(group.stages, squares, signals.length, march.batch), before)
+    found.fetch()
+    assert np.array_equal(found.worst, before)
 
 
 def starts(plan: Plan, batch: int) -> dict[str, Array]:

@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from host_kernels import HostKernel
 from runs import chain
 from small_models import PROMPT, write_small
 
 import dsmachine as ds
 from dsmachine.circuits.cells import Transfer
 from dsmachine.commands import main
-from dsmachine.emulator import memory, run
+from dsmachine.emulator import kernels, memory, run
+from dsmachine.emulator.backend import Backend
 from dsmachine.emulator.ledger import Ledger
-from dsmachine.emulator.shadow import Functions, Shadow
+from dsmachine.emulator.shadow import Functions, Shadow, Unpredicted
 
 Array = Any
 
@@ -71,9 +73,7 @@ def test_elements(
         marches.append(march)
         return float(true_march(plan, march, *rest))
 
-    monkeypatch.setattr(
-        run, "_march", lambda plan, march, *rest: marches.append(march) or true_march(plan, march, *rest)
-    )
+    monkeypatch.setattr(run, "_march", march_of)
     plan, found, peak = measured(circuit, prompts(model, batch), precision, **options)
     before = found.statistics["predicted_bytes"]
     assert 0.9 * peak < before < 1.5 * peak
@@ -92,6 +92,26 @@ def test_elements(
 def test_stepper(samples: int, noise: Any, model: Any, circuit: ds.Circuit) -> None:
     _, found, peak = measured(circuit, prompts(model, 1), noise=noise, samples=samples, read_window=10e-9)
     assert found.statistics["predicted_bytes"] == pytest.approx(peak, rel=0.15)
+
+
+ONE_ELEMENT: dict[str, Any] = {"elements": [1e-9], "settle_bits": 8}
+NOISY: dict[str, Any] = {"noise": "thermal", "samples": 4, "read_window": 10e-9}
+
+
+@pytest.mark.parametrize(
+    ("batch", "options", "most"),
+    [(1, ONE_ELEMENT, 1.1), (6, ONE_ELEMENT, 1.1), (1, NOISY, 1.1), (1, {"tolerance": 1e-3}, 1.5)],
+)
+def test_kernels(
+    batch: int, options: Any, most: float, model: Any, circuit: ds.Circuit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU's way through a run, its kernels compiled for the processor."""
+    monkeypatch.setattr(Backend, "fused", property(lambda self: True))
+    monkeypatch.setattr(kernels, "compiled", HostKernel)
+    embed = prompts(model, batch)
+    ds.transient(circuit, {"embed": embed}, **options)  # compiles
+    _, found, peak = measured(circuit, embed, **options)
+    assert 0.9 * peak < found.statistics["predicted_bytes"] < most * peak
 
 
 def test_a_gpu_need_not_be_there(circuit: ds.Circuit) -> None:
@@ -142,6 +162,18 @@ def test_arrays_without_numbers_behave_like_arrays(law: Callable[[Array, Array],
     assert ledger.peak - held == pytest.approx(peak, rel=0.02, abs=20_000)
     del found
     assert ledger.total == held
+
+
+def test_nothing_is_read_of_arrays_without_numbers() -> None:
+    """Of more bytes than there are anywhere."""
+    ledger = Ledger("all")
+    large = Functions(ledger).empty((1 << 20, 1 << 20), np.float32)
+    assert large.T.reshape(-1).shape == (1 << 40,)
+    assert large[:, np.array([1, 2])].shape == (1 << 20, 2)
+    assert ledger.peak == 1 << 43
+    for index in ((np.array([1]), np.array([1])), [1, 2], np.zeros(1 << 20, bool)):
+        with pytest.raises(Unpredicted):
+            large[index]
 
 
 class Odd(Transfer):

@@ -116,7 +116,7 @@ def test_balanced_pairs_conduct_more_and_compute_the_same() -> None:
     logits = [settled(c, model, tokens).logical("logits")[0] for c in (one_sided, balanced)]
     assert worst(logits[1], logits[0]) <= 1e-12
     name = "h.0.mlp.c_fc"
-    sums = [np.median(c.terms[name].conductance(c, {})) for c in (one_sided, balanced)]
+    sums = [np.median(c.terms[name].noise(c)({})) for c in (one_sided, balanced)]
     assert sums[1] > 2 * sums[0]
 
 

@@ -58,7 +58,7 @@ def numbers(model: Model, technology: Technology) -> list[Any]:
         transient(circuit, inputs, duration=3e-9, settle_bits=0, tolerance=1e-2, observers=[meter])
         text = write_netlist(circuit, inputs=inputs, duration=3e-9).text
         x = {name: np.full((1, *node.shape), 0.1) for name, node in circuit.arrays.items()}
-        noise = [float(np.sum(term.conductance(circuit, x))) for term in circuit.terms.values()]
+        noise = [float(np.mean(term.noise(circuit)(x))) for term in circuit.terms.values()]
         report = meter.report()
         found += [text, noise, report.to_json(), str(report), area(circuit, technology)]
     return found

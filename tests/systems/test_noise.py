@@ -22,7 +22,8 @@ from dsmachine.emulator.observers import Probe
 from dsmachine.emulator.operating_point import solve_operating_point
 from dsmachine.emulator.plan import Plan, make_plan
 from dsmachine.emulator.run import Run, transient
-from dsmachine.emulator.stochastic import Noise, Stepper, shortest_time_constant
+from dsmachine.emulator.steps import Noise
+from dsmachine.emulator.stochastic import Stepper, shortest_time_constant
 
 KTC = BOLTZMANN * 300 / 49e-15  # V²
 
@@ -38,11 +39,13 @@ class Pushes(Noise):
             self.at[stage.name] = start
             start += int(np.prod(stage.node.shape))
 
-    def normal(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
+    counted = False
+
+    def normals(self, name: str, first: int, count: int, shape: tuple[int, ...], dtype: Any) -> Array:
         count = int(np.prod(shape[1:]))
         rows = np.zeros((shape[0], count))
         rows[self.at[name] + np.arange(count), np.arange(count)] = self.size
-        return rows.reshape(shape).astype(dtype)
+        return rows.reshape(1, *shape).astype(dtype)
 
 
 def step_covariance(circuit: Circuit, inputs: dict[str, Any], step: float, level: str | float = "thermal") -> Array:

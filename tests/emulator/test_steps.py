@@ -1,0 +1,118 @@
+"""The noise engine's blocks: as long as they please, and on a GPU's kernels, compiled for the processor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from host_kernels import HostKernel
+from small_models import PROMPT, write_small
+from systems.known import SYSTEMS
+from systems.system import TAU, System
+
+import dsmachine as ds
+from dsmachine.circuits.chip import Chip
+from dsmachine.circuits.circuit import Circuit
+from dsmachine.emulator import kernels
+from dsmachine.emulator.backend import Backend
+from dsmachine.emulator.errors_by_layer import ErrorByLayer
+from dsmachine.emulator.observers import Probe
+from dsmachine.emulator.recorder import Recorder
+from dsmachine.emulator.stochastic import Stepper
+
+Array = Any
+MODELS: list[dict[str, Any]] = [
+    {}, {"softmax": "taylor", "allow_unstable": True}, {"coupling": "passive"}, {"input_resistance": 18.0},
+]  # fmt: skip
+
+
+def stepped(machine: Circuit | Chip, inputs: Mapping[str, Any], noise: Any, **options: Any) -> dict[str, Array]:
+    """Full scales of every array at some times, and the meter's rms."""
+    circuit = machine.circuit if isinstance(machine, Chip) else machine
+    probe = Probe([n for n, node in circuit.arrays.items() if not node.clamped], times=np.linspace(0, 20 * TAU, 33))
+    if noise == "off":
+        options |= {"method": "stepper", "duration": 20 * TAU}
+    else:
+        options |= {"noise": noise, "noise_seed": 5, "samples": 3, "read_window": 20 * TAU}
+    run = ds.transient(machine, inputs, precision="float64", observers=[probe], **options)
+    found = {name: probe.volts(name) / circuit.arrays[name].full_scale for name in probe.index}
+    return found | {f"rms of {name}": np.array(rms) for name, rms in run.noise_rms.items()}
+
+
+def same(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, values in ours.items():
+        assert theirs[name] == pytest.approx(values, abs=1e-9, nan_ok=True), name
+
+
+@contextmanager
+def single_steps() -> Iterator[None]:
+    """Blocks of one step."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stepper, "sizes", lambda self, count: [1] * count)
+        yield
+
+
+@pytest.fixture
+def fused(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Switches to the GPU's kernels, on the processor."""
+
+    def switch() -> None:
+        monkeypatch.setattr(Backend, "fused", property(lambda self: True))
+        monkeypatch.setattr(kernels, "compiled", HostKernel)
+
+    return switch
+
+
+def small_chip(folder: Path, options: dict[str, Any]) -> tuple[Chip, dict[str, Any]]:
+    model = ds.load_model(write_small(folder / "small"))
+    machine = ds.fabricate(ds.map_model(model, 4, **options), seed=0, offset=0.01, mismatch=0.02)
+    return machine, {"embed": model.embed(model.encode(PROMPT))}
+
+
+@pytest.mark.parametrize("noise", ["thermal", 0.01, "off"])
+@pytest.mark.parametrize("system", SYSTEMS, ids=str)
+def test_systems(system: System, noise: Any, fused: Any) -> None:
+    """Roots, rails, cycles, passive load, pace: blocks of many steps, of one, and by the kernels."""
+    options = {"initial": system.initial}
+    many = stepped(system.circuit, system.inputs, noise, **options)
+    with single_steps():
+        same(many, stepped(system.circuit, system.inputs, noise, **options))
+    fused()
+    same(many, stepped(system.circuit, system.inputs, noise, **options))
+
+
+@pytest.mark.parametrize("options", MODELS, ids=["translinear", "taylor", "passive", "loaded"])
+@pytest.mark.parametrize("noise", ["thermal", 0.01])
+def test_models(options: dict[str, Any], noise: Any, tmp_path: Path, fused: Any) -> None:
+    """Offsets, masks, tails, division, a time constant of each node's own, conductances that move."""
+    machine, inputs = small_chip(tmp_path, options)
+    many = stepped(machine, inputs, noise)
+    with single_steps():
+        same(many, stepped(machine, inputs, noise))
+    fused()
+    same(many, stepped(machine, inputs, noise))
+
+
+@pytest.mark.parametrize("noise", ["thermal", "off"])
+def test_observers_see_the_same_in_blocks(noise: Any, tmp_path: Path) -> None:
+    """Joules, errors by layer, waveforms and settling times do not depend on how many steps are shown together."""
+    machine, inputs = small_chip(tmp_path, {})
+    many = observed(machine, inputs, noise)
+    with single_steps():
+        same(many, observed(machine, inputs, noise))
+
+
+def observed(machine: Chip, inputs: Mapping[str, Any], noise: Any) -> dict[str, Array]:
+    meter, errors, recorder = ds.EnergyMeter(), ErrorByLayer(), Recorder({"logits": ...})
+    options: dict[str, Any] = {"method": "stepper"} if noise == "off" else {"noise": noise, "read_window": 30 * TAU}
+    seen = [meter, errors, recorder]
+    run = ds.transient(machine, inputs, precision="float64", observers=seen, **options)
+    times = np.linspace(0, run.duration, 50)
+    found = {name: trace.values for name, trace in errors.traces().items()}
+    found |= {"joules": np.array(meter.report().total * 1e9), "logits": recorder.waveform("logits").at(times)}
+    return found if noise != "off" else found | {"settled": np.asarray(run.settling_time) * 1e9}
