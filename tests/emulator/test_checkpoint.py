@@ -12,11 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from host_kernels import HostKernel
 from runs import chain
 from systems.system import TAU
 
 import dsmachine as ds
+from dsmachine.emulator import kernels
+from dsmachine.emulator.backend import Backend
 from dsmachine.emulator.checkpoint import Stopped
+from dsmachine.emulator.recorder import Recorder
 
 Array = Any
 INPUTS = {"u": np.array([[1.0, -1.0, 0.5, 0.2], [0.3, 0.3, -0.7, 0.0]])}
@@ -45,7 +49,7 @@ class Stops:
 
 
 def watchers() -> list[Any]:
-    return [ds.Probe(["a.0", "a.2"]), ds.ErrorByLayer(), ds.EnergyMeter()]
+    return [ds.Probe(["a.0", "a.2"]), ds.ErrorByLayer(), ds.EnergyMeter(), Recorder({"a.1": ...})]
 
 
 def same(found: Any, known: Any) -> None:
@@ -63,6 +67,9 @@ def same(found: Any, known: Any) -> None:
             for name, trace in observer.traces().items():
                 again = found.observed[key].traces()[name]
                 assert np.array_equal(again.times, trace.times) and np.array_equal(again.values, trace.values)
+        if isinstance(observer, Recorder):
+            again, before = found.observed[key].waveform("a.1"), observer.waveform("a.1")
+            assert all(np.array_equal(getattr(again, part), value) for part, value in vars(before).items())
         if hasattr(observer, "report"):
             assert found.observed[key].report().to_json() == observer.report().to_json()
 
@@ -77,6 +84,15 @@ def ring() -> ds.Circuit:
     return circuit
 
 
+def moving() -> ds.Circuit:
+    """With devices whose noise moves with the state."""
+    circuit = chain(2)
+    circuit.nodes("b", (4,), unit=0.1)
+    circuit.tanh("t", "a.0", "b")
+    circuit.multiply("m", "a.0", "a.1", "b", "i,i->i")
+    return circuit
+
+
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("machine", "options", "watched"),
@@ -88,8 +104,10 @@ def ring() -> ds.Circuit:
         (chain, NOISY, False),
         (chain, {"method": "stepper", "duration": 100 * TAU}, False),
         (ring, LONG, False),
+        (ring, NOISY, False),
+        (moving, NOISY | {"step": 0.3}, False),  # windows end between two looks
     ],
-    ids=["long", "settling", "elements", "initial", "noise", "stepper", "cycle"],
+    ids=["long", "settling", "elements", "initial", "noise", "stepper", "cycle", "noise on a cycle", "moving noise"],
 )
 def test_going_on_gives_the_uninterrupted_run(
     machine: Callable[[], Any], options: dict[str, Any], watched: bool, precision: str, tmp_path: Path
@@ -112,6 +130,16 @@ def test_going_on_gives_the_uninterrupted_run(
         assert "unfinished" in repr(kept)
         same(run(None, resume=path, checkpoint=path), known)
         assert not ds.load_run(path).unfinished
+
+
+@pytest.mark.parametrize(("machine", "options"), [(chain, LONG), (moving, NOISY | {"step": 0.3})])
+def test_going_on_by_kernels(
+    machine: Callable[[], Any], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A GPU's way, its kernels compiled for the processor."""
+    monkeypatch.setattr(Backend, "fused", property(lambda self: True))
+    monkeypatch.setattr(kernels, "compiled", HostKernel)
+    test_going_on_gives_the_uninterrupted_run(machine, options, machine is chain, "float32", tmp_path)
 
 
 def test_stopped_twice(tmp_path: Path) -> None:
