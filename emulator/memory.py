@@ -9,13 +9,13 @@ polynomials  values at points, p numbers a node, sample and element, of the arra
              ones still read in the window
 temporaries  what is pushed into an array, the factors of products, whatever a law needs on the way
 
-Nothing of this is a formula of ours: the operating point and two windows of the march are walked through by the
+Nothing of this is a formula of ours: the operating point and one window, or two blocks of steps, are walked through by the
 engine's own code on arrays without numbers (`shadow.py`).
 
 How many elements a window takes is not known before. `assumed` takes the most that was seen in trained and random
 models: the mean length h of elements in the busiest window is at least 8.5 τ ε^(1/6), τ the median time constant, so
-that a run takes what is predicted or up to a third less. A tolerance that the precision hardly resolves takes elements
-of 0.4 τ. What observers keep is not counted.
+that a run takes what is predicted or up to two fifths less. A tolerance
+that the precision hardly resolves takes elements of 0.4 τ. What observers keep is not counted.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from .backend import Backend
 from .collocation import Piece
+from .fused import fused_stages
 from .ledger import Ledger
 from .noise_meter import NoiseMeter
 from .operating_point import settle
@@ -139,6 +140,9 @@ def _run(plan: Plan, request: Request, batch: int, longest: float, stop: float) 
     with ledger.of("state"):
         inputs = {node.name: xp.zeros((batch, *node.shape), backend.dtype) for node in plan.circuit.inputs()}
         start = {stage.name: xp.zeros((whole, *stage.node.shape), backend.dtype) for stage in plan.stages}
+    if backend.fused:
+        with ledger.of("constants"):
+            fused_stages(plan)
     target = dict(inputs)
     if request.needs_rest:
         settle(plan, target)

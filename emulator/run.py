@@ -179,16 +179,15 @@ def _transient(
 ) -> Run:
     checkpoint = checked(checkpoint, resume, seen)
     values = checked_inputs(plan.circuit, plan.backend, inputs)
-    given = starting_values(plan.circuit, plan.backend, initial, initial_seed) if isinstance(initial, Mapping) else {}
-    predicted = check_memory(plan, request, batch_size(values, given))
     recorded = [observer for observer in seen if isinstance(observer, Recordable)]
     uninterrupted = not checkpoint and not resume
     recordable = initial is None and recorded == seen and uninterrupted and replayable(plan, request, values)
     if recordable:
         replayed = _replayed(plan, request, values, recorded, begun)
         if replayed:
-            replayed.statistics |= predicted
             return replayed
+    given = starting_values(plan.circuit, plan.backend, initial, initial_seed) if isinstance(initial, Mapping) else {}
+    predicted = check_memory(plan, request, batch_size(values, given))
     aimed = [observer for observer in seen if isinstance(observer, Aimed)]
     saturated: dict[str, int] = {}
     target = solve_operating_point(plan, values, saturated=saturated) if aimed or request.needs_rest else {}

@@ -249,9 +249,11 @@ def test_observers_that_do_not_say_what_they_keep_are_refused(tmp_path: Path) ->
 # --- processes --------------------------------------------------------------------------------------------
 
 PROGRAM = """
-import sys, time
+import signal, sys, time
 import dsmachine as ds
 from test_checkpoint import INPUTS, LONG, Stops, chain
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
 class Slow(Stops):
     def window(self, time_reached):
