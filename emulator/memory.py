@@ -9,13 +9,13 @@ polynomials  values at points, p numbers a node, sample and element, of the arra
              ones still read in the window
 temporaries  what is pushed into an array, the factors of products, whatever a law needs on the way
 
-Nothing of this is a formula of ours: the operating point and one window, or two blocks of steps, are walked through by the
-engine's own code on arrays without numbers (`shadow.py`).
+Nothing of this is a formula of ours: the operating point and one window, or two blocks of steps, are walked through
+by the engine's own code on arrays without numbers (`shadow.py`).
 
 How many elements a window takes is not known before. `assumed` takes the most that was seen in trained and random
 models: the mean length h of elements in the busiest window is at least 8.5 τ ε^(1/6), τ the median time constant, so
-that a run takes what is predicted or up to two fifths less. A tolerance
-that the precision hardly resolves takes elements of 0.4 τ. What observers keep is not counted.
+that a run takes what is predicted or up to two fifths less. A tolerance that the precision hardly resolves takes
+elements of 0.4 τ. What observers keep is not counted.
 """
 
 from __future__ import annotations

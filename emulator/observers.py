@@ -135,7 +135,7 @@ class Probe:
     After the run: `times(name)` (T,), `volts(name)` (T, batch, …).
     """
 
-    keeps = ("_times", "_fetched", "_next")
+    keeps = ("_times", "_values", "_next")
 
     def __init__(self, nodes: Mapping[str, Any] | list[str], times: Array | None = None, density: int = 8) -> None:
         self.index = dict(nodes) if isinstance(nodes, Mapping) else dict.fromkeys(nodes, ...)
@@ -143,15 +143,14 @@ class Probe:
         self._next: dict[str, int] = {}
         self.density = density
         self._times: dict[str, list[Array]] = {name: [] for name in self.index}
-        self._values: dict[str, list[Array]] = {name: [] for name in self.index}  # logical
-        self._held = Held()
+        self._values = Held()  # logical
         self._nodes: dict[str, Any] = {}  # `index` where the values are
         self._unit: dict[str, Array] = {}
         self._picked: dict[str, Array] = {}
         self._shape: dict[str, tuple[int, ...]] = {}
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
-        self._held.begin(plan.backend)
+        self._values.begin(plan.backend)
         for name, index in self.index.items():
             if name not in plan.circuit.arrays:
                 raise Error(f"probe of {name!r}: {plan.circuit.name!r} has no such array; {_nearest(name, plan)}")
@@ -167,7 +166,7 @@ class Probe:
 
     def _keep(self, name: str, times: Array, picked: Array) -> None:
         self._times[name].append(times)
-        self._held.keep(self._values[name], picked)
+        self._values.keep(name, picked)
 
     def element(self, element: Element) -> None:
         for name in self.index:
@@ -189,23 +188,13 @@ class Probe:
     def window(self, time: float) -> None:
         pass
 
-    @property
-    def _fetched(self) -> dict[str, list[Array]]:
-        """`_values`, on the host."""
-        self._held.fetch()
-        return self._values
-
-    @_fetched.setter
-    def _fetched(self, values: dict[str, list[Array]]) -> None:
-        self._values = values
-
     def times(self, name: str) -> Array:
         """Sample times [s]."""
         return np.concatenate(self._times[name])
 
     def volts(self, name: str) -> Array:
         """Samples in volts, (T, batch, …)."""
-        return np.concatenate(self._fetched[name]) * self._unit[name]
+        return np.concatenate(self._values.lists[name]) * self._unit[name]
 
     def traces(self) -> dict[str, Trace]:
         """Everything recorded, by array."""
