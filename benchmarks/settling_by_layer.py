@@ -113,13 +113,18 @@ class RandomText(Model):
         return [int(i) for i in np.random.default_rng(0).integers(0, self.config.vocabulary, 2048)]
 
 
-def random_machine(shape: Shape, tokens: int = TOKENS, vocabulary: int = VOCABULARY) -> tuple[Circuit, Array]:
-    """(circuit, its input); weights in float32, as the solver wants them, so that it makes no copy."""
+def random_machine(
+    shape: Shape, tokens: int = TOKENS, vocabulary: int = VOCABULARY, **options: Any
+) -> tuple[Circuit, Array]:
+    """(circuit, its input); weights in float32, as the solver wants them, so that it makes no copy.
+
+    options: as `map_model` takes them.
+    """
     config = shape.config(vocabulary)
     tensors: Any = RandomTensors(config, shape.layers)
     model = RandomText(shape.label, config, tensors, "random")
     ranges = Ranges(calibrate_ranges(model, positions=tokens, windows=max(2, 256 // tokens), dtype=np.float32))
-    circuit = ds.map_model(model, tokens, ranges=ranges)
+    circuit = ds.map_model(model, tokens, ranges=ranges, **options)
     for name, term in circuit.terms.items():
         if isinstance(term, Coupling) and np.ndim(term.weight) == 2:
             circuit.terms[name] = replace(term, weight=np.asarray(term.weight, np.float32))
