@@ -19,7 +19,7 @@ def module_of(x: Array) -> Any:
 
 def matmul(a: Array, b: Array) -> Array:
     """a @ b: (…, m, k) and (…, k, n) or (k, n)."""
-    if isinstance(a, np.ndarray):
+    if module_of(a) is np:
         return a @ b
     from .cublas import product
 

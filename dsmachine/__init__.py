@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from .circuits.circuit import Circuit
     from .circuits.mapping.model import map_model
     from .circuits.technology import load_technology
+    from .emulator.checkpoint import Checkpoint
     from .emulator.errors_by_layer import ErrorByLayer
     from .emulator.hamiltonian import hamiltonian
     from .emulator.noise import noise
     from .emulator.observers import Probe
-    from .emulator.run import operating_point, prepare, transient
+    from .emulator.prepare import memory_needed, prepare
+    from .emulator.run import operating_point, transient
     from .emulator.runfile import load_run
     from .energy.meter import EnergyMeter
     from .netlists.crosscheck import crosscheck
@@ -51,9 +53,11 @@ __all__ = [
     "calibration_report",
     "fabricate",
     "prepare",
+    "memory_needed",
     "operating_point",
     "transient",
     "noise",
+    "Checkpoint",
     "Probe",
     "ErrorByLayer",
     "EnergyMeter",
@@ -75,9 +79,11 @@ _HOME = {
     "calibration_report": ".range_report",
     "fabricate": ".circuits.chip",
     "operating_point": ".emulator.run",
-    "prepare": ".emulator.run",
+    "prepare": ".emulator.prepare",
+    "memory_needed": ".emulator.prepare",
     "transient": ".emulator.run",
     "noise": ".emulator.noise",
+    "Checkpoint": ".emulator.checkpoint",
     "Probe": ".emulator.observers",
     "ErrorByLayer": ".emulator.errors_by_layer",
     "EnergyMeter": ".energy.meter",

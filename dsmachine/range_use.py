@@ -23,8 +23,9 @@ from .circuits.technology import Technology
 from .emulator.noise import noise
 from .emulator.operating_point import solve_operating_point
 from .emulator.plan import Plan, Stage
+from .emulator.prepare import planned
 from .emulator.rails import RailWatch
-from .emulator.run import planned, transient
+from .emulator.run import transient
 
 Array = Any
 QUIET = 10.0  # a node whose rms is below so many σ says less than its noise allows it to

@@ -7,7 +7,7 @@ import math
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ from .circuits.mapping.model import calibrate, map_model
 from .circuits.reference import forward
 from .circuits.technology import Technology, load_technology
 from .emulator.backend import Backend
+from .emulator.checkpoint import Checkpoint, checked
 from .emulator.errors_by_layer import ErrorByLayer
 from .emulator.observers import Observer, Probe
 from .emulator.plan import Plan
-from .emulator.request import checked_bits, chosen_method
-from .emulator.run import Run, operating_point, prepare, transient
+from .emulator.prepare import check_memory, prepare
+from .emulator.request import Request, checked_bits, chosen_method
+from .emulator.run import Run, operating_point, transient
 from .emulator.steps import Noise
 from .energy.meter import EnergyMeter, EnergyReport
 
@@ -108,6 +110,7 @@ class Annealed:
             "bits": {"weight": self.machine.weight_bits, "dac": self.dac_bits, "adc": self.adc_bits},
             "noise": self._noise(),
             "wall_s": self.wall_s,
+            "predicted_bytes": self.run.statistics.get("predicted_bytes"),
             "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
 
@@ -187,6 +190,8 @@ def anneal(
     allow_saturation: bool = False,
     allow_unstable: bool = False,
     timer_prompts: int = 4,
+    checkpoint: str | Path | Checkpoint | None = None,
+    resume: str | Path | None = None,
     observers: Sequence[Observer] = (),
     read_observers: Sequence[Observer] = (),
     stage: Callable[[str], None] = lambda name: None,
@@ -204,9 +209,13 @@ def anneal(
     an Error.
     allow_unstable: as for `map_model`.
     timer_prompts: N calibration prompts; the timer is the p99 of their N settling times (0: none, timer is nan).
+    checkpoint, resume: as for `transient`, of the noiseless run until it has settled; the file stays unfinished until
+    `Annealed.save` replaces it.
     stage: told the name of each stage as it begins (for progress bars).
     """
     _check(noise, noise_seed, method, settle_bits, timer_prompts)
+    kept = checked(checkpoint, resume, observers)
+    kept = replace(kept, stays_open=True) if kept else None
     _ = Backend(device, precision).xp  # before anything long begins
     if tokens == "serial":
         raise Error("tokens 'serial' is read token by token: use generate, or tokens 'parallel'")
@@ -230,6 +239,8 @@ def anneal(
     )  # fmt: skip
     inputs = {"embed": _converted(dac, circuit, "embed", loaded.embed(ids))}
     plan = prepare(chip, precision=precision, device=device)
+    for prompts in {1, max(timer_prompts, 1)}:  # the timer's are side by side
+        check_memory(plan, Request(tolerance=TOLERANCE), prompts)
     check_saturation(chip, operating_point(plan, inputs), allow_saturation)
     watch("solve", "anneal")
     meter = EnergyMeter(tech, dac_bits=dac_bits, adc_bits=adc_bits)
@@ -237,6 +248,7 @@ def anneal(
     run = transient(
         plan, inputs, settle_bits=settle_bits, method="stepper" if stepped else "elements", accuracy=accuracy,
         tolerance=tolerance if stepped or tolerance is not None else TOLERANCE, observers=[meter, *observers],
+        checkpoint=kept, resume=resume,
     )  # fmt: skip
     read = None
     if noise != "off":

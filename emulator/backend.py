@@ -13,6 +13,7 @@ import numpy as np
 
 from ..circuits.cublas import TF32
 from ..circuits.errors import Error
+from . import kernels
 
 Array = Any
 KEPT = 4096  # small arrays
@@ -137,6 +138,10 @@ class Backend:
     def fused(self) -> bool:
         """Whether arrays are solved by kernels of our own (`fused.py`)."""
         return self.device == "cupy"
+
+    def kernel(self, source: str, name: str) -> Any:
+        """A kernel of ours, ready to be launched on a GPU."""
+        return kernels.compiled(source, name)
 
     def address(self, value: Array) -> int:
         """Where an array begins in the device's memory."""

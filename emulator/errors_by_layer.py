@@ -26,24 +26,26 @@ class ErrorByLayer:
     layers: layer of each array, in feed-forward order. A few numbers an element, no waveform is kept.
     """
 
+    keeps = ("_times", "_errors")
+
     def __init__(self) -> None:
         self.layers: dict[str, str] = {}
         self._target: Mapping[str, Array] = {}
         self._per: dict[str, Array] = {}
         self._times: dict[str, list[Array]] = {}
-        self._errors: dict[str, list[Array]] = {}
-        self._held = Held()
+        self._errors = Held()
 
     def aim(self, target: Mapping[str, Array]) -> None:
         """Called by the run before `begin`: logical values (batch, *shape) of the operating point."""
         self._target = target
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
-        self._held.begin(plan.backend)
+        self._errors = Held()
+        self._errors.begin(plan.backend)
         for stage in plan.stages:
             self.layers[stage.name] = stage.node.layer
             self._per[stage.name] = stage.per_full_scale
-            self._times[stage.name], self._errors[stage.name] = [], []
+            self._times[stage.name] = []
             self._keep(stage.name, np.zeros(1), start[stage.name][None])
 
     def _keep(self, name: str, times: Array, values: Array) -> None:
@@ -51,7 +53,7 @@ class ErrorByLayer:
         off *= self._per[name]
         worst = off.reshape(len(off), -1).max(axis=1)
         self._times[name].append(np.asarray(times, float))
-        self._held.keep(self._errors[name], worst)
+        self._errors.keep(name, worst)
 
     def element(self, element: Element) -> None:
         for name in element.initial:
@@ -62,8 +64,7 @@ class ErrorByLayer:
 
     def traces(self) -> dict[str, Trace]:
         """Error against time of each array, share of full scale."""
-        self._held.fetch()
-        errors = {name: np.concatenate(parts).astype(float) for name, parts in self._errors.items()}
+        errors = {name: np.concatenate(parts).astype(float) for name, parts in self._errors.lists.items()}
         return {name: Trace(np.concatenate(times), errors[name], "1") for name, times in self._times.items()}
 
     def by_layer(self) -> dict[str, Trace]:

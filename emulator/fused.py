@@ -68,7 +68,7 @@ class FusedStage:
         self.values = [self._spread(value, node.shape) for value in values]
         rows = [(backend.address(value), int(value.size > 1)) for value in self.values]
         self.table, self.scale = struct(rows), self.values[list(kernels.ABSENT).index("scale")]
-        self.rest = kernels.compiled(kernels.rest_source(backend.dtype, self.law, self.cells), "rest")
+        self.rest = backend.kernel(kernels.rest_source(backend.dtype, self.law, self.cells), "rest")
 
     def _inlined(self, terms: Sequence[Term], way: str, values: list[Array]) -> tuple[Term, ...]:
         """Take in the cells that a kernel can evaluate; their values are added. Returns the others that change."""
@@ -189,7 +189,7 @@ class FusedSolver(Solver):
         self.stages = fused_stages(plan)
         dtype = self.backend.dtype
         self.kernels = {
-            name: kernels.compiled(kernels.element_source(dtype, self.p, s.law, s.cells, s.pull, s.guess), "element")
+            name: self.backend.kernel(kernels.element_source(dtype, self.p, s.law, s.cells, s.pull, s.guess), "element")
             for name, s in self.stages.items()
         }
         self._smalls: dict[tuple[float | None, float | None], Array] = {}

@@ -24,7 +24,7 @@ class FusedSteps(Steps):
         super().__init__(plan, noise)
         self.backend, self.stages = plan.backend, fused_stages(plan)
         self._kernels = {
-            name: kernels.compiled(steps_source(self.backend.dtype, fused.law, fused.cells), "steps")
+            name: self.backend.kernel(steps_source(self.backend.dtype, fused.law, fused.cells), "steps")
             for name, fused in self.stages.items()
         }
         self._tables: dict[str, tuple[Any, ...]] = {}

@@ -107,6 +107,27 @@ def put_each(parent: h5py.Group, name: str, arrays: Mapping[str, Any], unit: str
         put(inside, key, values, unit)
 
 
+def put_tree(parent: h5py.Group, name: str, value: Any) -> None:
+    """Dicts and lists, one in another, of arrays and of what JSON can say; arrays as datasets of their own."""
+    inside = group(parent, name)
+    arrays: list[Array] = []
+    put_json(inside, "tree", _pruned(value, arrays))
+    for k, each in enumerate(arrays):
+        put(inside, str(k), each, "1")
+
+
+def _pruned(value: Any, arrays: list[Array]) -> Any:
+    """A tree with [number, shape] of its arrays instead of them; lists and dicts say what they are."""
+    if isinstance(value, np.ndarray | np.generic):
+        arrays.append(np.asarray(value))
+        return {"array": len(arrays) - 1, "shape": np.shape(value)}
+    if isinstance(value, Mapping):
+        return {"dict": {key: _pruned(each, arrays) for key, each in value.items()}}
+    if isinstance(value, list | tuple):
+        return {"list": [_pruned(each, arrays) for each in value]}
+    return {"is": value}
+
+
 # --- reading --------------------------------------------------------------------------------------
 
 
@@ -162,3 +183,17 @@ def get_table(parent: h5py.Group, name: str) -> dict[str, Any]:
 def get_each(parent: h5py.Group, name: str) -> dict[str, Array]:
     """What `put_each` was given."""
     return {key: numbers(d) for key, d in members(member(parent, name, h5py.Group), h5py.Dataset)}
+
+
+def get_tree(parent: h5py.Group, name: str) -> Any:
+    """What `put_tree` was given, tuples as lists."""
+    inside = member(parent, name, h5py.Group)
+    return _grown(get_json(inside, "tree"), inside)
+
+
+def _grown(value: Any, inside: h5py.Group) -> Any:
+    if "array" in value:
+        return get(inside, str(value["array"])).reshape(value["shape"])
+    if "dict" in value:
+        return {key: _grown(each, inside) for key, each in value["dict"].items()}
+    return [_grown(each, inside) for each in value["list"]] if "list" in value else value["is"]

@@ -11,9 +11,12 @@ MOST = 256e6  # bytes on the device
 
 
 class Held:
-    """Arrays in lists of an observer's, which are on the host after `fetch`."""
+    """Lists of arrays, by name."""
+
+    keeps = ("lists",)
 
     def __init__(self) -> None:
+        self._lists: dict[str, list[Array]] = {}
         self._waiting: list[tuple[list[Array], int]] = []
         self._bytes = 0
         self._backend = Backend()
@@ -22,15 +25,26 @@ class Held:
         """Where the arrays will be."""
         self._backend = backend
 
-    def keep(self, into: list[Array], value: Array) -> None:
-        """Append an array that nobody else writes to or needs to have freed."""
+    def keep(self, name: str, value: Array) -> None:
+        """Append to a list an array that nobody else writes to or needs to have freed."""
+        into = self._lists.setdefault(name, [])
         self._waiting.append((into, len(into)))
         into.append(value)
         self._bytes += value.nbytes
         if self._bytes > MOST:
-            self.fetch()
+            self._fetch()
 
-    def fetch(self) -> None:
+    @property
+    def lists(self) -> dict[str, list[Array]]:
+        """All that was kept, on the host."""
+        self._fetch()
+        return self._lists
+
+    @lists.setter
+    def lists(self, lists: dict[str, list[Array]]) -> None:
+        self._lists = lists
+
+    def _fetch(self) -> None:
         """Bring what is on the device to the host, in one transfer."""
         arrays = [into[k] for into, k in self._waiting]
         for (into, k), value in zip(self._waiting, self._backend.fetched(arrays), strict=True):
@@ -39,5 +53,4 @@ class Held:
 
     def __getstate__(self) -> dict[str, Any]:
         """Sent to another process, all is on the host."""
-        self.fetch()
-        return {"_waiting": [], "_bytes": 0, "_backend": Backend()}
+        return {"_lists": self.lists, "_waiting": [], "_bytes": 0, "_backend": Backend()}

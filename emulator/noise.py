@@ -18,8 +18,8 @@ from ..circuits.errors import Error
 from .fluctuation import Fluctuation
 from .operating_point import solve_operating_point
 from .plan import Plan, Stage
+from .prepare import planned
 from .request import checked_noise
-from .run import planned
 from .volts import Volts
 
 Array = Any

@@ -42,6 +42,8 @@ class NoiseMeter:
     Of steps of the noise engine, which are elements of one point.
     """
 
+    keeps = ("_sums", "_seconds")
+
     def __init__(self, target: Mapping[str, Array], since: float) -> None:
         self.target, self.since = target, since
 
@@ -74,6 +76,8 @@ class NoiseMeter:
 class Sums:
     """∫ Σ ((x − target) / full scale)² dt over all nodes, by array."""
 
+    keeps = ("totals",)
+
     def __init__(self, plan: Plan) -> None:
         self.totals = {stage.name: 0.0 for stage in plan.stages}
         self._per = {stage.name: stage.per_full_scale for stage in plan.stages}
@@ -89,11 +93,13 @@ class Sums:
 class FusedSums:
     """The same on a GPU, where the sums stay."""
 
+    keeps = ("_sums",)
+
     def __init__(self, plan: Plan) -> None:
         self.backend, self.stages = plan.backend, fused_stages(plan)
         self._sums = plan.backend.xp.zeros(len(self.stages), np.float64)
         self._place = {name: k for k, name in enumerate(self.stages)}
-        self._kernel = kernels.compiled(kernels.defines(plan.backend.dtype) + SQUARES, "squares")
+        self._kernel = plan.backend.kernel(kernels.defines(plan.backend.dtype) + SQUARES, "squares")
 
     def add(self, name: str, values: Array, target: Array, seconds: float) -> None:
         size, place, scale = target.size, self._place[name], self.stages[name].scale

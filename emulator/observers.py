@@ -87,7 +87,11 @@ class _Flat(Mapping[str, Array]):
 
 
 class Observer(Protocol):
-    """Anything that wants to see a run."""
+    """Anything that wants to see a run.
+
+    One with `keeps`, the names of the attributes that hold what it has seen (numbers, arrays, dicts and lists of them),
+    can see a run that is stopped and gone on with: they are set after `begin`.
+    """
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
         """Called once; `start`: logical values (batch, *shape) of the free arrays at the start."""
@@ -131,21 +135,22 @@ class Probe:
     After the run: `times(name)` (T,), `volts(name)` (T, batch, …).
     """
 
+    keeps = ("_times", "_values", "_next")
+
     def __init__(self, nodes: Mapping[str, Any] | list[str], times: Array | None = None, density: int = 8) -> None:
         self.index = dict(nodes) if isinstance(nodes, Mapping) else dict.fromkeys(nodes, ...)
         self.sample_times = None if times is None else np.sort(np.asarray(times, float))
         self._next: dict[str, int] = {}
         self.density = density
         self._times: dict[str, list[Array]] = {name: [] for name in self.index}
-        self._values: dict[str, list[Array]] = {name: [] for name in self.index}  # logical
-        self._held = Held()
+        self._values = Held()  # logical
         self._nodes: dict[str, Any] = {}  # `index` where the values are
         self._unit: dict[str, Array] = {}
         self._picked: dict[str, Array] = {}
         self._shape: dict[str, tuple[int, ...]] = {}
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
-        self._held.begin(plan.backend)
+        self._values.begin(plan.backend)
         for name, index in self.index.items():
             if name not in plan.circuit.arrays:
                 raise Error(f"probe of {name!r}: {plan.circuit.name!r} has no such array; {_nearest(name, plan)}")
@@ -161,7 +166,7 @@ class Probe:
 
     def _keep(self, name: str, times: Array, picked: Array) -> None:
         self._times[name].append(times)
-        self._held.keep(self._values[name], picked)
+        self._values.keep(name, picked)
 
     def element(self, element: Element) -> None:
         for name in self.index:
@@ -189,8 +194,7 @@ class Probe:
 
     def volts(self, name: str) -> Array:
         """Samples in volts, (T, batch, …)."""
-        self._held.fetch()
-        return np.concatenate(self._values[name]) * self._unit[name]
+        return np.concatenate(self._values.lists[name]) * self._unit[name]
 
     def traces(self) -> dict[str, Trace]:
         """Everything recorded, by array."""

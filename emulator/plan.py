@@ -134,7 +134,8 @@ class Plan:
     """A circuit on a backend, in order. fabrication: seed and spreads of a chip.
 
     What is made of it once, when it is first wanted: solvers, by points of an element; kernels, by array
-    (`fused.py`); noise, by array and kind (`agitation.py`); taken and graphs, by case (`graphs.py`).
+    (`fused.py`); noise, by array and kind (`agitation.py`); taken and graphs, by case (`graphs.py`); needs: memory, by
+    request (`memory.py`).
     """
 
     circuit: Circuit
@@ -146,6 +147,7 @@ class Plan:
     noise: dict[tuple[str, bool], Any] = field(default_factory=dict, compare=False, repr=False)
     taken: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     graphs: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    needs: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def stages(self) -> list[Stage]:

@@ -29,6 +29,8 @@ class RailWatch:
     Nodes that are meant to rest on their rail, and such as have none, are not looked at.
     """
 
+    keeps = ("_beyond",)
+
     def __init__(self) -> None:
         self._stages: dict[str, Stage] = {}
         self._beyond: dict[str, Array] = {}

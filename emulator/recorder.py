@@ -55,16 +55,17 @@ class Replay:
 class Recorder:
     """Observer that keeps arrays' polynomials. nodes: array name -> index into its shape (... for all of it)."""
 
+    keeps = ("_times", "_starts", "_points")
+
     def __init__(self, nodes: Mapping[str, Any]) -> None:
         self.index = dict(nodes)
         self._times: dict[str, list[tuple[float, float, int]]] = {name: [] for name in nodes}  # begin, length, count
-        self._starts: dict[str, list[Array]] = {name: [] for name in nodes}
-        self._points: dict[str, list[Array]] = {name: [] for name in nodes}
-        self._held = Held()
+        self._starts, self._points = Held(), Held()
         self._nodes: dict[str, Any] = {}  # `index` where the values are
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
-        self._held.begin(plan.backend)
+        for held in (self._starts, self._points):
+            held.begin(plan.backend)
         self._array = plan.backend.xp.array
         self._nodes = {name: plan.backend.index(index) for name, index in self.index.items()}
 
@@ -72,8 +73,8 @@ class Recorder:
         for name in self.index:
             if name in element.initial:
                 self._times[name].append((element.start, element.length / element.count, element.count))
-                self._held.keep(self._starts[name], self._picked(name, element.initial[name]))
-                self._held.keep(self._points[name], self._picked(name, element.values[name]))
+                self._starts.keep(name, self._picked(name, element.initial[name]))
+                self._points.keep(name, self._picked(name, element.values[name]))
 
     def _picked(self, name: str, values: Array) -> Array:
         index = self._nodes[name]
@@ -85,10 +86,9 @@ class Recorder:
 
     def waveform(self, name: str) -> Replay:
         """What was recorded of an array."""
-        self._held.fetch()
         begins, lengths, values = [], [], []
         for (begin, length, count), before, points in zip(
-            self._times[name], self._starts[name], self._points[name], strict=True
+            self._times[name], self._starts.lists[name], self._points.lists[name], strict=True
         ):
             for k, element in enumerate(np.split(points, count)):
                 begins.append(begin + k * length)

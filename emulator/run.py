@@ -5,35 +5,35 @@ from __future__ import annotations
 import copy
 import logging
 import time as clock
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..circuits.chip import Chip, circuit_of
+from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
-from ..circuits.errors import Error
-from .backend import Backend
+from .checkpoint import Checkpoint, Keeper, case_of, checked
 from .graphs import graph_of, remember, replayable
 from .inputs import batch_size, checked_inputs, starting_values
 from .noise_meter import NoiseMeter
 from .observers import Aimed, Observer, Recordable
 from .operating_point import solve_operating_point
-from .plan import Plan, Stage, make_plan
+from .plan import Plan, Stage
+from .prepare import check_memory, planned
 from .request import TOLERANCE, Request, checked_bits
 from .result import Result
 from .runfile import save_run
 from .settling import SettlingWatch
 from .steps import Noise
 from .stochastic import Stepper, shortest_time_constant
-from .transient import March, windows
+from .transient import WINDOW, March, windows
 from .volts import Volts
 
 Array = Any
 log = logging.getLogger(__name__)
-WINDOW = 16.0  # longest window of a large circuit, in its longest time constant
 
 
 @dataclass(repr=False)
@@ -70,42 +70,6 @@ class Run(Result):
     def save(self, path: str | Path, *, overwrite: bool = False, extra: Mapping[str, Any] | None = None) -> None:
         """Write a run file that `load_run` reopens; see `save_run`."""
         save_run(self, path, overwrite=overwrite, extra=extra)
-
-
-def prepare(machine: Circuit | Chip, *, precision: str = "float32", device: str = "numpy") -> Plan:
-    """A machine made ready to be run many times: in order, and its weights on the device.
-
-    device: "numpy" or "cupy"; precision: "float32", "float64" or, on the GPU, "tf32".
-    Raises Error for what is no machine, has no free nodes, or no such place to solve it.
-    """
-    if isinstance(machine, Plan):
-        raise Error(f"{machine.circuit.name!r} is prepared already: run it, or prepare its circuit or chip again")
-    circuit = circuit_of(machine)
-    if len(circuit.inputs()) == len(circuit.arrays):
-        raise Error(f"circuit {circuit.name!r} has no free nodes: add some, such as circuit.nodes('s', (3,))")
-    return make_plan(circuit, Backend(device, precision), fabrication(machine))
-
-
-def planned(machine: Circuit | Chip | Plan, precision: str | None, device: str | None, usual: str = "float32") -> Plan:
-    """The machine made ready; as it is, if it is already: then there is nothing to choose."""
-    if not isinstance(machine, Plan):
-        return prepare(
-            machine,
-            precision=usual if precision is None else precision,
-            device="numpy" if device is None else device,
-        )
-    backend = machine.backend
-    for what, asked, made in (("precision", precision, backend.precision), ("device", device, backend.device)):
-        if asked not in (None, made):
-            raise Error(f"{what} {asked!r} is not what the machine was prepared for, {made!r}: prepare it again")
-    return machine
-
-
-def fabrication(machine: Circuit | Chip) -> dict[str, Any]:
-    """Seed, spreads and trim of a chip; nothing of an ideal circuit."""
-    if not isinstance(machine, Chip):
-        return {}
-    return {"chip_seed": machine.seed, **vars(machine.spread), "trim": machine.trim, "weight_bits": machine.weight_bits}
 
 
 def operating_point(
@@ -157,6 +121,8 @@ def transient(
     observers: Sequence[Observer] | None = None,
     precision: str | None = None,
     device: str | None = None,
+    checkpoint: Checkpoint | str | Path | None = None,
+    resume: str | Path | None = None,
 ) -> Run:
     """C dv/dt = Σ I − g(v) v + noise, from a starting state.
 
@@ -181,7 +147,12 @@ def transient(
     elements: element ends [s], used by all groups as they are, without error control.
     step (stepper): in units of the shortest time constant C/(γ g₀); default 1/4.
 
-    Raises Error for an option that the engine would ignore.
+    checkpoint: a run file, or a `Checkpoint`: the run as far as it got is written there every 60 s of wall time, when
+        Ctrl-C stops it (Stopped, a KeyboardInterrupt) and when memory runs out (Error); at its end the finished run.
+    resume: such a file of the same run, to go on from; the result is that of the uninterrupted run.
+
+    Raises Error for an option that the engine would ignore, for a run that does not fit into memory (see
+    `memory_needed`), and for a file to resume that is of another run or a finished one.
     """
     begun = clock.perf_counter()
     request = Request(
@@ -190,7 +161,9 @@ def transient(
     )  # fmt: skip
     plan = planned(machine, precision, device)
     with plan.backend.arithmetic():
-        return _transient(plan, request, inputs or {}, initial, initial_seed, list(observers or []), begun)
+        return _transient(
+            plan, request, inputs or {}, initial, initial_seed, list(observers or []), begun, checkpoint, resume
+        )
 
 
 def _transient(
@@ -201,14 +174,20 @@ def _transient(
     initial_seed: int,
     seen: list[Observer],
     begun: float,
+    checkpoint: Checkpoint | str | Path | None,
+    resume: str | Path | None,
 ) -> Run:
+    checkpoint = checked(checkpoint, resume, seen)
     values = checked_inputs(plan.circuit, plan.backend, inputs)
     recorded = [observer for observer in seen if isinstance(observer, Recordable)]
-    recordable = initial is None and recorded == seen and replayable(plan, request, values)
+    uninterrupted = not checkpoint and not resume
+    recordable = initial is None and recorded == seen and uninterrupted and replayable(plan, request, values)
     if recordable:
         replayed = _replayed(plan, request, values, recorded, begun)
         if replayed:
             return replayed
+    given = starting_values(plan.circuit, plan.backend, initial, initial_seed) if isinstance(initial, Mapping) else {}
+    predicted = check_memory(plan, request, batch_size(values, given))
     aimed = [observer for observer in seen if isinstance(observer, Aimed)]
     saturated: dict[str, int] = {}
     target = solve_operating_point(plan, values, saturated=saturated) if aimed or request.needs_rest else {}
@@ -225,14 +204,22 @@ def _transient(
     meter = NoiseMeter(target, stop / 2) if request.noisy else None
     seen += [meter] if meter else []
     march = _engine(plan, values, start, target, seen, watch, request)
-    run.duration = _march(plan, march, watch, values, stop, request)
+    run.statistics = _said(plan, request, stop) | plan.fabrication
+    case = case_of(plan, request, values, (initial, initial_seed), stop) if checkpoint or resume else {}
+    parts = {"engine": march, "settling": watch, "noise": meter} | run.observed
+    keeper = Keeper(checkpoint, run, {name: part for name, part in parts.items() if part}, case)
+    if resume:
+        keeper.resume(resume, plan.backend.xp)
+    run.duration = _march(plan, march, watch, values, stop, request, keeper)
     run.outputs = Volts(plan, march.x)
     if watch:
         run.settling_time, run.by_array = watch.time, watch.by_array
     if meter:
         run.noise_rms = meter.rms
     run.statistics |= _said(plan, request, stop) | vars(march.counts) | plan.fabrication | _wall(begun)
+    run.statistics |= predicted
     _log(run, march)
+    keeper.close()
     if recordable and run.settled and isinstance(march, March):
         remember(plan, request, values, recorded, march, run.duration)
     return run
@@ -327,6 +314,8 @@ def _said(plan: Plan, request: Request, stop: float) -> dict[str, Any]:
 
 def _stop(plan: Plan, request: Request) -> float:
     """When a run ends at the latest [s]: as asked; with noise, when it has come through; else when patience ends."""
+    if request.elements is not None:
+        return float(np.asarray(request.elements, float)[-1])
     asked = request.read_window if request.noisy else request.duration
     if asked:
         return asked
@@ -364,21 +353,31 @@ def _march(
     values: Mapping[str, Any],
     stop: float,
     request: Request,
+    keeper: Keeper,
 ) -> float:
-    """Run the windows; returns the time reached."""
-    if request.elements is not None:
-        ends = np.asarray(request.elements, float)
-        for begin, end in zip([0.0, *ends[:-1]], ends, strict=True):
-            march.window(float(begin), float(end) - float(begin))
-        return float(ends[-1])
-    breaks = [np.asarray(v.breakpoints, float) for v in values.values() if hasattr(v, "breakpoints")]
-    marks = np.concatenate([np.zeros(1), *breaks])
-    until_settled = watch if request.duration is None else None
-    for begin, length in windows(stop, WINDOW * march.stretch * _longest(plan), marks):
-        march.window(begin, length)
-        if until_settled and begin + length >= marks.max() * (1 - 1e-9) and until_settled.settled:
-            return begin + length
-    return stop
+    """Run the windows that have not been; returns the time reached."""
+    marks = [np.asarray(v.breakpoints, float) for v in values.values() if hasattr(v, "breakpoints")]
+    last = max((float(mark.max()) for mark in marks if mark.size), default=0.0)
+    until_settled = watch if request.duration is None and request.elements is None else None
+    with keeper.guard():
+        for begin, length in islice(_windows(plan, march, marks, stop, request), keeper.windows, None):
+            if keeper.ended:
+                break
+            march.window(begin, length)
+            reached = begin + length
+            ended = bool(until_settled and reached >= last * (1 - 1e-9) and until_settled.settled)
+            keeper.window(reached, ended=ended)
+    return keeper.time if keeper.ended else stop
+
+
+def _windows(
+    plan: Plan, march: March | Stepper, marks: list[Array], stop: float, request: Request
+) -> Iterator[tuple[float, float]]:
+    """(begin, length) of all windows of a run, the same whenever they are asked for."""
+    if request.elements is None:
+        return windows(stop, WINDOW * march.stretch * _longest(plan), np.concatenate([np.zeros(1), *marks]))
+    ends = np.asarray(request.elements, float).tolist()
+    return ((begin, end - begin) for begin, end in zip([0.0, *ends[:-1]], ends, strict=True))
 
 
 def _least_gamma(stage: Stage) -> float:

@@ -5,6 +5,7 @@
     settling_time           s      of each sample;           by_array, saturated, noise_rms   tables
     observed/KEY/NAME/      times [s], values [unit], nodes of each trace an observer recorded
     about, statistics       json   circuit, versions, time of writing; engine, precision, seeds
+    state                          of a run that is not finished: what `resume` goes on from (`checkpoint.py`)
     extra/NAME                     what the caller saved beside it: prompt, logits, energy, technology …
 
 Attributes of the file: format, format_version, written (ISO 8601). Written whole (`files.py`).
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 Array = Any
 log = logging.getLogger(__name__)
 FORMAT = "dsmachine run"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: with a state
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -66,6 +67,7 @@ class LoadedRun(Result):
     """A Run as its file has it: the same fields, with the circuit's weights left out. Volts and seconds.
 
     name: the circuit's; layers, units, full_scale: of its arrays; notes: how it was mapped.
+    unfinished: the run was stopped after `duration`; `transient(…, resume=path)` goes on with it.
     versions: of dsmachine, numpy, h5py, python; written: ISO 8601; extra: what was saved beside the run.
     """
 
@@ -86,6 +88,7 @@ class LoadedRun(Result):
     full_scale: dict[str, Array]
     versions: dict[str, str]
     written: str
+    unfinished: bool
     extra: dict[str, Any]
 
     def _name(self) -> str:
@@ -94,25 +97,36 @@ class LoadedRun(Result):
     def _unit(self, name: str) -> Array:
         return self.units[name]
 
+    def __repr__(self) -> str:
+        return super().__repr__()[:-1] + (", unfinished)" if self.unfinished else ")")
+
 
 # --- writing --------------------------------------------------------------------------------------
 
 
-def save_run(run: Run, path: str | Path, *, overwrite: bool = False, extra: Mapping[str, Any] | None = None) -> None:
+def save_run(
+    run: Run,
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    extra: Mapping[str, Any] | None = None,
+    state: Mapping[str, Any] | None = None,
+) -> None:
     """Write a run and `extra` to an HDF5 file: a killed process leaves the old file or a whole new one.
 
     extra: saved beside the run, by name: arrays, (array, unit) pairs, or anything that JSON can say.
+    state: of a run that is not finished.
     Raises Error for an existing file without `overwrite`, a folder that takes no file, and values without a form.
     """
     with written_whole(path, overwrite=overwrite) as part:
         try:
-            whole = hdf5.image(lambda file: _write(file, run, extra or {}))
+            whole = hdf5.image(lambda file: _write(file, run, extra or {}, state))
         except (TypeError, ValueError) as problem:
             raise Error(f"run file {path}: {problem}") from problem
         part.write_bytes(whole)
 
 
-def _write(file: h5py.File, run: Run, extra: Mapping[str, Any]) -> None:
+def _write(file: h5py.File, run: Run, extra: Mapping[str, Any], state: Mapping[str, Any] | None) -> None:
     circuit = run.circuit
     file.attrs["format"], file.attrs["format_version"] = np.bytes_(FORMAT), FORMAT_VERSION
     file.attrs["written"] = np.bytes_(datetime.now(UTC).isoformat(timespec="seconds"))
@@ -143,6 +157,8 @@ def _write(file: h5py.File, run: Run, extra: Mapping[str, Any]) -> None:
         if isinstance(observer, Traced):
             _write_traces(hdf5.group(observed, key), observer.traces())
     _write_extra(hdf5.group(file, "extra"), extra)
+    if state is not None:
+        hdf5.put_tree(file, "state", state)
 
 
 def _write_traces(parent: h5py.Group, traces: Mapping[str, Trace]) -> None:
@@ -181,11 +197,25 @@ def load_run(path: str | Path) -> LoadedRun:
 
     Raises Error for a file that is missing, not HDF5, not a run, newer than this dsmachine, truncated or damaged.
     """
+    found: LoadedRun = _opened(path, _read)
+    return found
+
+
+def load_state(path: str | Path) -> dict[str, Any]:
+    """The state of an unfinished run file. Raises Error as `load_run` does, and for a run that is finished."""
+    state = _opened(path, lambda file: hdf5.get_tree(file, "state") if "state" in file else None)
+    if state is None:
+        raise Error(f"run file {path} is of a finished run: there is nothing to go on with")
+    return dict(state)
+
+
+def _opened(path: str | Path, read: Callable[[h5py.File], Any]) -> Any:
+    """What `read` finds in a run file."""
     _check_signature(path)
     try:
         with hdf5.open_to_read(Path(path)) as file:
             _check_format(file, path)
-            return _read(file)
+            return read(file)
     except Error:
         raise
     except Exception as problem:  # a damaged file may raise anything: h5py has no exception of its own
@@ -240,6 +270,7 @@ def _read(file: h5py.File) -> LoadedRun:
         full_scale=hdf5.get_each(file, "full_scale"),
         versions=dict(about["versions"]),
         written=bytes(file.attrs["written"]).decode(),
+        unfinished="state" in file,
         extra=_read_extra(hdf5.member(file, "extra", h5py.Group)),
     )
 
@@ -261,4 +292,4 @@ def _read_extra(parent: h5py.Group) -> dict[str, Any]:
     return found
 
 
-__all__ = ["FORMAT_VERSION", "LoadedRun", "Record", "load_run", "save_run"]
+__all__ = ["FORMAT_VERSION", "LoadedRun", "Record", "load_run", "load_state", "save_run"]

@@ -28,6 +28,8 @@ class SettlingWatch:
     where it did not settle) and `by_array` gives it array by array.
     """
 
+    keeps = ("_last", "_speed", "_time", "_at_rest")
+
     def __init__(self, plan: Plan, target: Mapping[str, Array], bits: float) -> None:
         self.target, self.bands = target, 2.0**bits
         self._backend, self._gauge = plan.backend, Gauge(plan.backend)

@@ -94,7 +94,7 @@ class Solver:
 
     def _points(self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int) -> Array:
         node, at = stage.node, self.collocation
-        ratio = float(length / node.time_constant)  # a plain number leaves float32 what it is
+        ratio = length / node.time_constant
         shape = (count, self.p, *start.shape)
         if node.bends:
             drive = _shaped(stage.delivered(signals, None), shape)
@@ -163,5 +163,5 @@ def _shaped(drive: Array, shape: tuple[int, ...]) -> Array:
     xp = module_of(drive)
     flat = (shape[0] * shape[1] * shape[2], *shape[3:])
     if np.shape(drive) != flat:
-        drive = xp.ascontiguousarray(xp.broadcast_to(drive, flat))
+        drive = xp.broadcast_to(drive, flat).copy()
     return drive.reshape(shape)

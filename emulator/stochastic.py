@@ -53,6 +53,8 @@ class StepCounts:
 class Stepper:
     """State of a stochastic transient: every array's value, and what its moving conductances were at the last look."""
 
+    keeps = ("x", "seen", "counts")
+
     def __init__(
         self,
         plan: Plan,
@@ -153,7 +155,7 @@ class Stepper:
             return None
         late = (self.counts.steps + at) % REFRESH
         looks = range(at + (REFRESH - late) % REFRESH, at + count, REFRESH)
-        parts = [self.seen[stage.name][None]] if late else []
+        parts = [backend.array(self.seen[stage.name])[None]] if late else []  # from a file it may be the host's
         if looks:
             found = shaken.moving(Instants(arrays, looks.start, len(looks), REFRESH))
             flat = (len(looks) * self.batch, *stage.node.shape)

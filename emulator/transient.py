@@ -30,6 +30,7 @@ from .solver import Aim, Found, Solver
 
 Array = Any
 log = logging.getLogger(__name__)
+WINDOW = 16.0  # longest window of a large circuit, in its longest time constant
 SMALLEST = 14  # a group may halve its window this often
 MAX_SWEEPS = 60
 
@@ -110,6 +111,8 @@ class Signals(Mapping[str, Array]):
 
 class March:
     """State of a transient: where every group stands and the polynomials of the present window."""
+
+    keeps = ("x", "level", "counts")
 
     def __init__(
         self,
@@ -334,9 +337,9 @@ def windows(stop: float, longest: float, breakpoints: Array) -> Iterator[tuple[f
     """(begin, length) of windows up to `stop`, none longer than `longest`, none across a breakpoint."""
     marks = np.unique(np.concatenate([np.asarray(breakpoints, float), [stop]]))
     begin = 0.0
-    for mark in marks[(marks > 0) & (marks <= stop)]:
+    for mark in marks[(marks > 0) & (marks <= stop)].tolist():  # a NumPy number would make float32 arrays float64
         count = max(1, math.ceil((mark - begin) / longest - 1e-9))
         length = (mark - begin) / count
         for k in range(count):
             yield begin + k * length, length
-        begin = float(mark)
+        begin = mark

@@ -55,7 +55,7 @@ class FusedLaw:
         """The kernel for elements of so many points."""
         if points not in self._kernels:
             source = weigh_source(self.backend.dtype, points, self.costs.cuda)
-            self._kernels[points] = kernels.compiled(source, "weigh")
+            self._kernels[points] = self.backend.kernel(source, "weigh")
         return self._kernels[points]
 
 
@@ -98,7 +98,7 @@ class FusedTally(Tally):
 
     def _kernel(self, points: int) -> Any:
         if points not in self._kernels:
-            self._kernels[points] = kernels.compiled(integrate_source(self.backend.dtype, points), "integrate")
+            self._kernels[points] = self.backend.kernel(integrate_source(self.backend.dtype, points), "integrate")
         return self._kernels[points]
 
     def _joules(self) -> dict[str, Array]:

@@ -41,6 +41,8 @@ class Tally:
     laws: power law of each part.
     """
 
+    keeps = ("weighed",)
+
     def __init__(self, plan: Plan, batch: int) -> None:
         self.plan, self.backend, self.batch = plan, plan.backend, batch
         circuit, xp = plan.circuit, plan.backend.xp
@@ -71,6 +73,16 @@ class Tally:
                 own.append((stage.name, [name for name in names if name in self.rest]))
             found[first] = own
         return found
+
+    @property
+    def weighed(self) -> list[Array]:
+        """All that is written to."""
+        return [self.joules, self._block]
+
+    @weighed.setter
+    def weighed(self, values: list[Array]) -> None:
+        for own, value in zip(self.weighed, values, strict=True):
+            own[...] = self.backend.xp.asarray(value)  # in place: kernels and `of` look at it
 
     def ready(self) -> None:
         """Called before a run: whatever can be made for it is."""

@@ -41,6 +41,8 @@ class EnergyMeter:
     dac_bits, adc_bits: of the converters that write inputs and read outputs; None: the technology's own.
     """
 
+    keeps = ("state", "duration")
+
     def __init__(
         self, technology: Technology | str = "cmos45", *, dac_bits: int | None = None, adc_bits: int | None = None
     ) -> None:

@@ -12,7 +12,7 @@ import pytest
 import dsmachine as ds
 from dsmachine.circuits.calibration import Ranges
 from dsmachine.circuits.mapping.model import calibrate
-from dsmachine.emulator.run import planned
+from dsmachine.emulator.prepare import planned
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PROMPT = "To be, or not to be: that is the question:"

@@ -287,7 +287,7 @@ def test_a_newer_file(valid: bytes, tmp_path: Path) -> None:
     path.write_bytes(valid)
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = 3
-    assert refused(path).endswith("is format 3, this dsmachine reads up to 1: upgrade dsmachine")
+    assert refused(path).endswith(f"is format 3, this dsmachine reads up to {FORMAT_VERSION}: upgrade dsmachine")
 
 
 def test_a_file_may_hold_more_than_we_know(valid: bytes, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from dsmachine.emulator.fluctuation import Fluctuation
 from dsmachine.emulator.operating_point import solve_operating_point
 from dsmachine.emulator.plan import Plan
-from dsmachine.emulator.run import planned
+from dsmachine.emulator.prepare import planned
 
 from .bench import Bench, Rows
 from .stepper import LEAST_NODES, NEAR, TOKENS, WINDOW

@@ -24,7 +24,7 @@ from dsmachine.emulator.inputs import checked_inputs
 from dsmachine.emulator.observers import Element
 from dsmachine.emulator.operating_point import solve_operating_point
 from dsmachine.emulator.plan import Plan
-from dsmachine.emulator.run import planned
+from dsmachine.emulator.prepare import planned
 from dsmachine.emulator.steps import Noise
 from dsmachine.emulator.stochastic import Stepper, shortest_time_constant
 from dsmachine.emulator.transient import windows

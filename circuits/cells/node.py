@@ -169,8 +169,7 @@ class NodeArray:
     @property
     def time_constant(self) -> float:
         """The longest C/g₀ of the array in seconds."""
-        each = self.time_constants
-        return each if isinstance(each, float) else float(np.max(each))
+        return float(np.max(self.time_constants))
 
     @property
     def present(self) -> Array:

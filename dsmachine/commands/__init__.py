@@ -17,7 +17,7 @@ import typer
 
 from .. import Error, __version__
 from . import anneal, calibrate, crosscheck, demo, doctor, fetch, generate, info, netlist
-from ._common import LogHandler, error_line
+from ._common import Interrupted, LogHandler, error_line
 
 COMMANDS: list[Callable[..., None]] = [
     demo.demo,
@@ -102,6 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except _ClickError as error:
         return _fail(_usage_line(error, args))
+    except Interrupted as interrupted:
+        return _interrupted(str(interrupted))
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except OSError as error:
@@ -147,6 +149,6 @@ def _let_all_text_through() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _interrupted() -> int:
-    sys.stderr.write("interrupted\n")
+def _interrupted(kept: str = "") -> int:
+    sys.stderr.write(f"interrupted: {kept}\n" if kept else "interrupted\n")
     return INTERRUPTED

@@ -57,6 +57,29 @@ def error_line(message: str) -> str:
     return "error: " + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) + "\n"
 
 
+class Interrupted(Exception):
+    """Ctrl-C, in words: what is kept."""
+
+
+@contextlib.contextmanager
+def said_how_to_go_on(output: Path | None) -> Iterator[None]:
+    """Ctrl-C in here says what is kept in a run file."""
+    from ..emulator.runfile import load_run
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = None
+        with contextlib.suppress(Error):
+            kept = None if output is None else load_run(output)
+        if kept is None or not kept.unfinished:
+            raise
+        reached = f"{kept.duration * 1e9:.4g} ns"
+        raise Interrupted(
+            f"{output} has the run up to {reached}: the same command with --resume {output} goes on"
+        ) from None
+
+
 # --- results ---------------------------------------------------------------------------------
 
 

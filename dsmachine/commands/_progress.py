@@ -38,6 +38,8 @@ class SettledShare:
     """Observer: tells `stage` the time reached and, unless noisy, the share of arrays within 2⁻ᵇ of their full scale
     of the operating point."""
 
+    keeps = ("_time",)
+
     def __init__(self, stage: StageProgress, bits: float | None) -> None:
         self.stage, self.bits = stage, bits
         self._target: Mapping[str, Array] = {}

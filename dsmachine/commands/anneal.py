@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from ..emulator.files import check_target
-from ._common import JsonOption, OverwriteOption, results_console, stdout_kept_for_json, write_json
+from ._common import JsonOption, OverwriteOption, results_console, said_how_to_go_on, stdout_kept_for_json, write_json
 from ._options import (
     ActivationOption,
     AllowUnstableOption,
@@ -79,16 +79,23 @@ def anneal(
     timer_prompts: Annotated[int, typer.Option(help="N: the timer is the p99 of N calibration prompts; 0: none.")] = 4,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a run file (HDF5).")] = None,
     overwrite: OverwriteOption = False,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with what this command left in FILE, and write there.", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Anneal a model on a prompt.
 
     Says the prediction beside the digital reference's, settling time, joules by part and the logits' error. Ideal and
-    noiseless by default.
+    noiseless by default. With -o the run is kept every minute, when it is interrupted and when memory runs out.
     """
+    from ..emulator.checkpoint import Checkpoint, same_file
+
+    output = resume if output is None else output
+    overwrite = overwrite or (output is not None and same_file(output, resume))
     if output is not None:
         check_target(output, overwrite=overwrite)
-    options = {
+    options: dict[str, Any] = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
         "coupling": coupling, "input_resistance": input_resistance, "leakage": leakage,
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain,
@@ -101,10 +108,12 @@ def anneal(
     }  # fmt: skip
     from ..circuits.checkpoints import load_model
 
-    with stdout_kept_for_json(as_json):
+    if output is not None:
+        options |= {"checkpoint": Checkpoint(output, overwrite=overwrite), "resume": resume}
+    with stdout_kept_for_json(as_json), said_how_to_go_on(output):
         found = _run(load_model(model, calibration=calibration), prompt, options, recorded=output is not None)
         if output is not None:
-            found.save(output, overwrite=overwrite, command=["dsmachine", *sys.argv[1:]])
+            found.save(output, overwrite=True, command=["dsmachine", *sys.argv[1:]])
     if as_json:
         write_json(found.summary())
     else:

@@ -51,8 +51,10 @@ def info(
     Arrays, nodes and devices by layer, volts per logical unit, time constants, score range, lost bits, depth in stages;
     --json has every array and term. Of a run file (.h5), show what was run and what came out.
     """
-    from .. import load_model, map_model
+    from .. import load_model, map_model, memory_needed
     from ..describe import describe
+    from ..emulator.memory import written
+    from ..tasks import TOLERANCE
 
     if model.endswith(RUN_SUFFIXES):
         _show_run(model, as_json)
@@ -72,11 +74,14 @@ def info(
             tokens=tokens,
             allow_unstable=allow_unstable,
         )
-        found = {"parameters": loaded.parameters, **describe(circuit)}
+        memory = memory_needed(circuit, tolerance=TOLERANCE)
+        found = {"parameters": loaded.parameters, **describe(circuit), "memory_bytes": vars(memory)}
     if as_json:
         write_json(found)
     else:
         _show(results_console(), circuit, found)
+        most = f"{written(getattr(memory, memory.largest))} of it {memory.largest}"
+        results_console().print(f"memory          {written(memory.total)} to anneal one prompt, {most}", soft_wrap=True)
 
 
 def _show_run(path: str, as_json: bool) -> None:
@@ -88,12 +93,15 @@ def _show_run(path: str, as_json: bool) -> None:
     summary = run.extra.get("summary", {})
     if as_json:
         about = {"circuit": run.name, "analysis": run.analysis, "written": run.written, "versions": run.versions}
-        write_json({**about, "notes": run.notes, "statistics": run.statistics, "summary": summary})
+        reached = {"unfinished": run.unfinished, "duration_s": run.duration}
+        write_json({**about, **reached, "notes": run.notes, "statistics": run.statistics, "summary": summary})
         return
     console = results_console()
     versions = ", ".join(f"{name} {number}" for name, number in run.versions.items())
     rows = {"run": f"{run.name}, {run.analysis}, written {run.written}", "versions": versions}
     rows["simulated"] = f"{engineering(run.duration, 's')}, {len(run.outputs)} arrays, {run.statistics['engine']}"
+    if run.unfinished:
+        rows["unfinished"] = "stopped there; the command that made it goes on with --resume"
     if run.settled and run.settling_time is not None:
         rows["settled"] = engineering(float(run.settling_time.max()), "s")
     if summary:

@@ -142,3 +142,85 @@ def test_api_takes_a_loaded_model(small: str) -> None:
     assert np.isnan(found.timer_time)
     assert found.text == found.expected
     assert found.logits.shape == found.reference.shape == (4, 12)
+
+
+# --- interrupted -------------------------------------------------------------------------------------------
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, after: int) -> list[int]:
+    """Ctrl-C once the meter has been shown elements so often; returns where that is counted."""
+    seen, element = [0], ds.EnergyMeter.element
+
+    def pressed(self: Any, shown: Any) -> None:
+        seen[0] += 1
+        if seen[0] == after:
+            raise KeyboardInterrupt
+        element(self, shown)
+
+    monkeypatch.setattr(ds.EnergyMeter, "element", pressed)
+    return seen
+
+
+def test_an_interrupted_run_goes_on(
+    small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.h5"
+    options = ["--timer-prompts", "0"]
+    monkeypatch.setattr("dsmachine.emulator.run.WINDOW", 1.0)  # several windows of so small a machine
+    with monkeypatch.context() as patch:
+        shown = interrupted(patch, -1)
+        known = as_json(capfd, small, *options)
+    with monkeypatch.context() as patch:
+        interrupted(patch, shown[0] - 1)
+        assert main(["anneal", small, "--prompt", PROMPT, *options, "-o", str(path)]) == 130
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert err.startswith(f"interrupted: {path} has the run up to ") and f"--resume {path} goes on" in err
+    kept = ds.load_run(path)
+    assert kept.unfinished and kept.duration > 0
+    assert main(["info", str(path)]) == 0
+    assert "unfinished" in capfd.readouterr().out
+    assert main(["anneal", small, "--prompt", "dcba", *options, "--resume", str(path)]) == 2
+    assert re.fullmatch(r"error: .*\(inputs\).*\n", capfd.readouterr().err)
+    assert main(["anneal", small, "--prompt", PROMPT, *options, "--offset", "0.01", "--resume", str(path)]) == 2
+    assert re.fullmatch(r"error: .*\(circuit\).*\n", capfd.readouterr().err)
+    again = as_json(capfd, small, *options, "--resume", str(path))
+    for what in ("settling_time_s", "energy_j", "logit_error"):
+        assert again[what] == known[what]
+    assert not ds.load_run(path).unfinished and ds.load_run(path).extra["summary"]["prompt"] == PROMPT
+    assert main(["anneal", small, "--prompt", PROMPT, *options, "--resume", str(path)]) == 2
+    assert "finished run" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_interrupted_after_it_settled(
+    small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timer's prompts are done again, the run itself is not."""
+    path = tmp_path / "run.h5"
+
+    def pressed(*_: Any) -> float:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dsmachine.tasks._timer", pressed)
+        assert main(["anneal", small, "--prompt", PROMPT, "-o", str(path)]) == 130
+    assert "goes on" in capfd.readouterr().err
+    assert as_json(capfd, small, "--resume", str(path))["settled"]
+
+
+def test_memory_that_runs_out_is_one_line(
+    small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.h5"
+
+    def full(*_: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ds.EnergyMeter, "element", full)
+        assert main(["anneal", small, "--prompt", PROMPT, "-o", str(path)]) == 2
+    err = capfd.readouterr().err
+    assert err.startswith("error: memory ran out") and err.count("\n") == 1
+    assert ds.load_run(path).unfinished
+    assert as_json(capfd, small, "--resume", str(path))["settled"]

@@ -29,16 +29,16 @@ def test_one_transfer_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     backend, kept = Fetches(), Held()
     Fetches.counts.clear()
     kept.begin(backend)
-    rows: dict[str, list[Array]] = {"a": [], "b": []}
     for k in range(4):
-        for name in rows:
-            kept.keep(rows[name], np.full((2, 3), k, np.float32))
+        for name in ("a", "b"):
+            kept.keep(name, np.full((2, 3), k, np.float32))
     assert not Fetches.counts
-    kept.fetch()
+    assert [len(rows) for rows in kept.lists.values()] == [4, 4]
     assert Fetches.counts == [8]
     monkeypatch.setattr(held, "MOST", 100.0)  # bytes: four arrays of 24 are under it
     for _ in range(12):
-        kept.keep(rows["a"], np.zeros((2, 3), np.float32))
+        kept.keep("a", np.zeros((2, 3), np.float32))
     assert Fetches.counts == [8, 5, 5]
-    assert len(rows["a"]) == 16 and [int(r[0, 0]) for r in rows["b"]] == [0, 1, 2, 3]
-    assert pickle.loads(pickle.dumps(kept))._waiting == [] and Fetches.counts == [8, 5, 5, 2]
+    again = pickle.loads(pickle.dumps(kept))
+    assert Fetches.counts == [8, 5, 5, 2] and again._waiting == []
+    assert len(again.lists["a"]) == 16 and [int(r[0, 0]) for r in again.lists["b"]] == [0, 1, 2, 3]

@@ -1,0 +1,265 @@
+"""How many bytes a run needs at most, before it begins.
+
+    bytes = weights + constants + state + polynomials + temporaries      at the moment when their sum is largest
+
+weights      what `Backend.place` puts on the device: couplings, gains, masks, parameters of nodes
+constants    matrices of the elements, what kernels read of each node, pools of error squares
+state        inputs, operating point, where every array starts and stands, bands of the settling watch
+polynomials  values at points, p numbers a node, sample and element, of the arrays that the group in work and later
+             ones still read in the window
+temporaries  what is pushed into an array, the factors of products, whatever a law needs on the way
+
+Nothing of this is a formula of ours: the operating point and one window, or two blocks of steps, are walked through
+by the engine's own code on arrays without numbers (`shadow.py`).
+
+How many elements a window takes is not known before. `assumed` takes the most that was seen in trained and random
+models: the mean length h of elements in the busiest window is at least 8.5 τ ε^(1/6), τ the median time constant, so
+that a run takes what is predicted or up to two fifths less. A tolerance that the precision hardly resolves takes
+elements of 0.4 τ. What observers keep is not counted.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..circuits.circuit import Circuit
+from ..circuits.errors import Error
+from .backend import Backend
+from .collocation import Piece
+from .fused import fused_stages
+from .ledger import Ledger
+from .noise_meter import NoiseMeter
+from .operating_point import settle
+from .plan import Group, Plan
+from .request import Request, checked_bits
+from .settling import SettlingWatch
+from .shadow import Shadow, Weightless, weightless
+from .steps import Noise
+from .stochastic import Stepper
+from .transient import March, solver
+
+Array = Any
+MEAN, ORDER = 8.5, 6  # mean length of elements, in time constants: at least MEAN ε^(1/ORDER)
+ROUNDING, SHORTEST = 512, 0.4  # a tolerance of so many roundings or less sees rounding, and elements are so short
+PARTS = ("weights", "constants", "state", "polynomials", "temporaries")
+
+FEWER = "use fewer tokens, inputs or samples at once, "
+FIXES = {
+    "weights": "use precision float32, fewer tokens, a smaller model or another device",
+    "constants": "use precision float32, fewer tokens, a smaller model or another device",
+    "state": FEWER + "precision float32 or another device",
+    "polynomials": FEWER + "a looser tolerance, accuracy 'settling', precision float32 or another device",
+    "temporaries": FEWER + "precision float32 or another device",
+}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of a run on its device when they are most, by part. device: numpy (the host) or cupy."""
+
+    device: str
+    weights: int
+    constants: int
+    state: int
+    polynomials: int
+    temporaries: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(int(getattr(self, part)) for part in PARTS)
+
+    @property
+    def largest(self) -> str:
+        """The part that takes most."""
+        return max(PARTS, key=lambda part: getattr(self, part))
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{part} {written(getattr(self, part))}" for part in PARTS if getattr(self, part))
+        return f"{written(self.total)} ({parts})"
+
+
+class _Walk(March):
+    """A march over shadows in which every group takes the `assumed` elements of a window, the last block of them by the
+    engine's code. Every other group takes one more: values of elders are interpolated, as they are where groups choose
+    their own elements. Without a tolerance all take one."""
+
+    def _march_group(self, number: int, group: Group, begin: float, length: float) -> None:
+        wanted = 1 if self.tolerance is None else assumed(self.plan, self.tolerance, length) + number % 2
+        each, most = length / wanted, min(wanted, self.block[number])
+        before = wanted - most
+        for stage in group.stages:
+            start = self.x[stage.name]
+            points = start.new((before * self.p, *start.shape))
+            points.owned.move("polynomials")
+            self.pieces[stage.name] = [Piece(begin, each, before, start, points)] if before else []
+        solved, _ = self._elements(group, begin + before * each, each, most, ends=True, last=True)
+        _move(solved.known.values(), "polynomials")
+        self._accept(group, solved)
+
+
+def _move(arrays: Iterable[Array], part: str) -> None:
+    for array in arrays:
+        if isinstance(array, Shadow) and array.owned.part == "temporaries":
+            array.owned.move(part)
+
+
+class _Silent(Noise):
+    """Noise of shadows."""
+
+    def __init__(self, noise: str | float, seed: int, ledger: Ledger) -> None:
+        super().__init__(noise, seed)
+        self._ledger = ledger
+
+    def normals(self, name: str, first: int, count: int, shape: tuple[int, ...], dtype: Any) -> Array:
+        return Shadow.fresh(self._ledger, (count, *shape), dtype)
+
+
+def needed(plan: Plan, request: Request, batch: int, longest: float, stop: float) -> Memory:
+    """Bytes of a run of a plan, prepared or weightless. batch: of its inputs; longest: windows are no longer, unless
+    they are stretched; stop: when the run ends at the latest [s]."""
+    shadow = plan if isinstance(plan.backend, Weightless) else _shadowed(plan)
+    backend = shadow.backend
+    assert isinstance(backend, Weightless)
+    with backend.ledger.of("temporaries"):
+        _run(shadow, request, batch, longest, stop)
+    return Memory(backend.device, *(backend.ledger.most[part] for part in PARTS))
+
+
+def _run(plan: Plan, request: Request, batch: int, longest: float, stop: float) -> None:
+    """What `run.py` does, as far as memory goes."""
+    backend: Any = plan.backend
+    ledger, xp, whole = backend.ledger, backend.xp, batch * (request.samples or 1)
+    with ledger.of("state"):
+        inputs = {node.name: xp.zeros((batch, *node.shape), backend.dtype) for node in plan.circuit.inputs()}
+        start = {stage.name: xp.zeros((whole, *stage.node.shape), backend.dtype) for stage in plan.stages}
+    if backend.fused:
+        with ledger.of("constants"):
+            fused_stages(plan)
+    target = dict(inputs)
+    if request.needs_rest:
+        settle(plan, target)
+        if whole > batch:
+            target = {name: xp.concatenate([value] * (whole // batch)) for name, value in target.items()}
+        _move(target.values(), "state")
+    with ledger.of("state"):
+        settles = request.settle_bits != 0 and not request.noisy
+        watch = SettlingWatch(plan, target, checked_bits(request.settle_bits)) if settles else None
+        meter = NoiseMeter(target, 0.0) if request.noisy else None
+        elements = request.engine == "elements"
+        march: Any = (
+            _march(plan, request, inputs, start, watch)
+            if elements
+            else _stepper(plan, request, inputs, start, [own for own in (watch, meter) if own])
+        )
+    if elements:
+        march.window(0.0, min(stop, longest * march.stretch))
+        return
+    march.step = 1.0 / march.most
+    for block in range(2):  # of the longest, after which all that it keeps is there
+        march.window(float(block), 1.0)
+
+
+def _march(plan: Plan, request: Request, inputs: Any, start: Any, watch: SettlingWatch | None) -> _Walk:
+    """A march at its start."""
+    with plan.backend.ledger.of("constants"):  # type: ignore[attr-defined]
+        _ = solver(plan, request.collocation_points)
+    tolerance = None if request.elements is not None else request.local_tolerance
+    points, aims = request.collocation_points, watch.aims if watch else {}
+    observers = [watch] if watch else []
+    march = _Walk(plan, inputs, start, points=points, tolerance=tolerance, observers=observers, aims=aims)
+    march.x = {name: value.copy() for name, value in start.items()}
+    return march
+
+
+def _stepper(plan: Plan, request: Request, inputs: Any, start: Any, observers: list[Any]) -> Stepper:
+    noise = _Silent(request.noise, request.noise_seed, plan.backend.ledger) if request.noisy else None  # type: ignore[attr-defined]
+    return Stepper(plan, inputs, start, step=math.inf, noise=noise, observers=observers)
+
+
+def assumed(plan: Plan, tolerance: float, length: float) -> int:
+    """Elements of a group in a window of `length` seconds, by the shortest mean length seen."""
+    tau: float = float(np.median([node.time_constant for node in plan.circuit.arrays.values() if not node.clamped]))
+    each = MEAN * float(tolerance ** (1 / ORDER))
+    if tolerance < ROUNDING * float(np.finfo(plan.backend.dtype).eps):
+        each = min(each, SHORTEST)
+    return math.ceil(length / (each * tau))
+
+
+def _shadowed(plan: Plan) -> Plan:
+    """A prepared plan without its numbers."""
+    backend = weightless(plan.backend, "weights")
+    groups = tuple(
+        replace(group, stages=tuple(_shadow(stage, backend.ledger) for stage in group.stages)) for group in plan.groups
+    )
+    return Plan(plan.circuit, backend, groups, plan.fabrication)
+
+
+def _shadow(value: Any, ledger: Ledger) -> Any:
+    """A stage or cell whose arrays have no numbers; those of the host that say which node is where stay."""
+    if isinstance(value, tuple):
+        return tuple(_shadow(part, ledger) for part in value)
+    if hasattr(value, "__dataclass_fields__"):
+        copied = copy.copy(value)
+        vars(copied).update({name: _shadow(part, ledger) for name, part in vars(value).items()})
+        return copied
+    return Shadow.fresh(ledger, value.shape, value.dtype) if hasattr(value, "nbytes") and np.ndim(value) else value
+
+
+# --- what is there ----------------------------------------------------------------------------------------
+
+
+def placed(circuit: Circuit, backend: Backend) -> Memory:
+    """What `prepare` puts on the device: the weights."""
+    shadow = weightless(backend, "weights")
+    _kept = [shadow.place(part) for part in (*circuit.arrays.values(), *circuit.terms.values())]
+    return Memory(backend.device, shadow.ledger.total, 0, 0, 0, 0)
+
+
+def check_room(name: str, memory: Memory, plan: Plan | None, backend: Backend) -> None:
+    """Raises Error for what does not fit beside what the device already holds, a prepared plan's weights included."""
+    there, new = room(backend), memory.total - (memory.weights if plan else 0)
+    if there is None or new <= there:
+        return
+    where = "the GPU" if backend.device == "cupy" else "this machine"
+    most = getattr(memory, memory.largest)
+    raise Error(
+        f"{name!r} needs {written(memory.total)} of memory, {written(new)} more than is taken, and {where} has "
+        f"{written(there)} left; most of it are {memory.largest} ({written(most)}): {FIXES[memory.largest]}"
+    )
+
+
+def room(backend: Backend) -> int | None:
+    """Bytes that a run may still take on a device; None where nobody says."""
+    if backend.device == "numpy":
+        return host_room()
+    free = int(backend.xp.cuda.runtime.memGetInfo()[0])
+    return free + int(backend.xp.get_default_memory_pool().free_bytes())
+
+
+def host_room(path: str = "/proc/meminfo") -> int | None:
+    """Bytes that Linux says are available; None elsewhere."""
+    try:
+        lines = Path(path).read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
+def written(size: int) -> str:
+    """Bytes for people.
+
+    >>> written(61_234_567_890), written(900)
+    ('61.2 GB', '900 B')
+    """
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.3g} {name}"
+    return f"{size} B"

@@ -1,0 +1,112 @@
+"""A machine made ready to be run, and whether what is asked of it fits into the memory."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+from ..circuits import checks
+from ..circuits.chip import Chip, circuit_of
+from ..circuits.circuit import Circuit
+from ..circuits.errors import Error
+from .backend import Backend
+from .memory import Memory, check_room, needed, placed
+from .plan import Plan, make_plan
+from .request import Request
+from .shadow import Unpredicted, weightless
+from .transient import WINDOW
+
+log = logging.getLogger(__name__)
+
+
+def prepare(machine: Circuit | Chip, *, precision: str = "float32", device: str = "numpy") -> Plan:
+    """A machine made ready to be run many times: in order, and its weights on the device.
+
+    device: "numpy" or "cupy"; precision: "float32", "float64" or, on the GPU, "tf32".
+    Raises Error for what is no machine, has no free nodes, or no such place to solve it.
+    """
+    if isinstance(machine, Plan):
+        raise Error(f"{machine.circuit.name!r} is prepared already: run it, or prepare its circuit or chip again")
+    circuit = circuit_of(machine)
+    if len(circuit.inputs()) == len(circuit.arrays):
+        raise Error(f"circuit {circuit.name!r} has no free nodes: add some, such as circuit.nodes('s', (3,))")
+    backend = Backend(device, precision)
+    _ = backend.xp  # it is there
+    check_room(circuit.name, placed(circuit, backend), None, backend)
+    return make_plan(circuit, backend, fabrication(machine))
+
+
+def planned(machine: Circuit | Chip | Plan, precision: str | None, device: str | None, usual: str = "float32") -> Plan:
+    """The machine made ready; as it is, if it is already: then there is nothing to choose."""
+    if not isinstance(machine, Plan):
+        return prepare(
+            machine,
+            precision=usual if precision is None else precision,
+            device="numpy" if device is None else device,
+        )
+    backend = machine.backend
+    for what, asked, made in (("precision", precision, backend.precision), ("device", device, backend.device)):
+        if asked not in (None, made):
+            raise Error(f"{what} {asked!r} is not what the machine was prepared for, {made!r}: prepare it again")
+    return machine
+
+
+def fabrication(machine: Circuit | Chip) -> dict[str, Any]:
+    """Seed, spreads and trim of a chip; nothing of an ideal circuit."""
+    if not isinstance(machine, Chip):
+        return {}
+    return {"chip_seed": machine.seed, **vars(machine.spread), "trim": machine.trim, "weight_bits": machine.weight_bits}
+
+
+def memory_needed(
+    machine: Circuit | Chip | Plan,
+    *,
+    batch: int = 1,
+    precision: str | None = None,
+    device: str | None = None,
+    **options: Any,
+) -> Memory:
+    """Bytes that `transient(machine, inputs, **options)` holds on its device when they are most, part by part.
+
+    batch: of the inputs. The device need not be there. What observers keep is not counted, nor, on a GPU, the CUDA
+    context and cuBLAS' workspace. How many elements a window takes is only known afterwards: the assumption errs on the
+    large side, see `memory.assumed`.
+    Raises Error as `transient` does for options that do not fit together, and for a cell that cannot be followed.
+    """
+    request, size = Request(**options), checks.whole("batch", batch, 1, 10**6)
+    if isinstance(machine, Plan):
+        plan = planned(machine, precision, device)
+    else:
+        backend = Backend(device or "numpy", precision or "float32")
+        plan = make_plan(circuit_of(machine), weightless(backend, "weights"))
+    try:
+        return _needed(plan, request, size)
+    except Unpredicted as problem:
+        raise Error(f"memory of {plan.circuit.name!r} cannot be predicted: {problem}") from problem
+
+
+def _needed(plan: Plan, request: Request, batch: int) -> Memory:
+    """The same of a request, found once for all that are alike."""
+    longest = max((n.time_constant for n in plan.circuit.arrays.values() if not n.clamped), default=1.0)
+    key = (
+        batch, request.samples, request.engine, request.noise, request.settle_bits, request.local_tolerance,
+        request.collocation_points, request.elements is None, request.duration, request.read_window,
+    )  # fmt: skip
+    if key not in plan.needs:
+        stop = float(request.read_window or request.duration or math.inf)
+        plan.needs[key] = needed(plan, request, batch, WINDOW * longest, stop)
+    found: Memory = plan.needs[key]
+    return found
+
+
+def check_memory(plan: Plan, request: Request, batch: int) -> dict[str, int]:
+    """Raises Error for a run that does not fit. Returns what its statistics say of it: nothing where a cell does what
+    `shadow.py` does not know."""
+    try:
+        memory = _needed(plan, request, batch)
+    except Unpredicted as problem:
+        log.info("memory of %r not predicted: %s", plan.circuit.name, problem)
+        return {}
+    check_room(plan.circuit.name, memory, plan, plan.backend)
+    return {"predicted_bytes": memory.total}
