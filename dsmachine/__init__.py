@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .circuits.circuit import Circuit
     from .circuits.mapping.model import map_model
     from .circuits.technology import load_technology
+    from .emulator.each import each
     from .emulator.errors_by_layer import ErrorByLayer
     from .emulator.hamiltonian import hamiltonian
     from .emulator.noise import noise
@@ -53,6 +54,7 @@ __all__ = [
     "prepare",
     "operating_point",
     "transient",
+    "each",
     "noise",
     "Probe",
     "ErrorByLayer",
@@ -77,6 +79,7 @@ _HOME = {
     "operating_point": ".emulator.run",
     "prepare": ".emulator.run",
     "transient": ".emulator.run",
+    "each": ".emulator.each",
     "noise": ".emulator.noise",
     "Probe": ".emulator.observers",
     "ErrorByLayer": ".emulator.errors_by_layer",

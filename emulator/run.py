@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import time as clock
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ from .inputs import batch_size, checked_inputs, starting_values
 from .noise_meter import NoiseMeter
 from .observers import Aimed, Observer, Recordable
 from .operating_point import solve_operating_point
+from .pipeline import Pipeline, SharedWatch
 from .plan import Plan, Stage, make_plan
 from .request import TOLERANCE, Request, checked_bits
 from .result import Result
 from .runfile import save_run
 from .settling import SettlingWatch
+from .share import shared_plan
 from .steps import Noise
 from .stochastic import Stepper, shortest_time_constant
 from .transient import March, windows
@@ -72,10 +75,19 @@ class Run(Result):
         save_run(self, path, overwrite=overwrite, extra=extra)
 
 
-def prepare(machine: Circuit | Chip, *, precision: str = "float32", device: str = "numpy") -> Plan:
+def prepare(
+    machine: Circuit | Chip,
+    *,
+    precision: str = "float32",
+    device: str | Sequence[str] = "numpy",
+    stream: bool = False,
+) -> Plan:
     """A machine made ready to be run many times: in order, and its weights on the device.
 
-    device: "numpy" or "cupy"; precision: "float32", "float64" or, on the GPU, "tf32".
+    device: "numpy", "cupy" or "cupy:1", a GPU by its number; several, ["cupy:0", "cupy:1"], share the machine, some
+    layers each (see `pipeline.py`). precision: "float32", "float64" or, on the GPU, "tf32".
+    stream: weights that do not fit into the device's memory stay on the host and pass by layer by layer, once for each
+    window of time (see `store.py`).
     Raises Error for what is no machine, has no free nodes, or no such place to solve it.
     """
     if isinstance(machine, Plan):
@@ -83,10 +95,17 @@ def prepare(machine: Circuit | Chip, *, precision: str = "float32", device: str 
     circuit = circuit_of(machine)
     if len(circuit.inputs()) == len(circuit.arrays):
         raise Error(f"circuit {circuit.name!r} has no free nodes: add some, such as circuit.nodes('s', (3,))")
-    return make_plan(circuit, Backend(device, precision), fabrication(machine))
+    backends = [Backend(name, precision) for name in ([device] if isinstance(device, str) else device)]
+    if not backends:
+        raise Error("device is an empty list: give one device, such as 'numpy', or several")
+    if len(backends) > 1:
+        return shared_plan(circuit, backends, fabrication(machine), stream=stream)
+    return make_plan(circuit, backends[0], fabrication(machine), stream=stream)
 
 
-def planned(machine: Circuit | Chip | Plan, precision: str | None, device: str | None, usual: str = "float32") -> Plan:
+def planned(
+    machine: Circuit | Chip | Plan, precision: str | None, device: str | Sequence[str] | None, usual: str = "float32"
+) -> Plan:
     """The machine made ready; as it is, if it is already: then there is nothing to choose."""
     if not isinstance(machine, Plan):
         return prepare(
@@ -94,10 +113,11 @@ def planned(machine: Circuit | Chip | Plan, precision: str | None, device: str |
             precision=usual if precision is None else precision,
             device="numpy" if device is None else device,
         )
-    backend = machine.backend
-    for what, asked, made in (("precision", precision, backend.precision), ("device", device, backend.device)):
-        if asked not in (None, made):
-            raise Error(f"{what} {asked!r} is not what the machine was prepared for, {made!r}: prepare it again")
+    made = machine.devices if machine.split else machine.backend.device
+    asked = device if device is None or isinstance(device, str) else list(device)
+    for what, wanted, found in (("precision", precision, machine.backend.precision), ("device", asked, made)):
+        if wanted not in (None, found):
+            raise Error(f"{what} {wanted!r} is not what the machine was prepared for, {found!r}: prepare it again")
     return machine
 
 
@@ -113,7 +133,7 @@ def operating_point(
     inputs: Mapping[str, Any] | None = None,
     *,
     precision: str | None = None,
-    device: str | None = None,
+    device: str | Sequence[str] | None = None,
 ) -> Run:
     """Where the machine rests: γ·v = delivered current at every node. One sweep; Newton where there are cycles.
 
@@ -130,7 +150,7 @@ def operating_point(
         analysis="op",
         outputs=Volts(plan, x),
         saturated=saturated,
-        statistics={"engine": f"{plan.backend.device} operating point", "precision": plan.backend.precision}
+        statistics={"engine": f"{_where(plan)} operating point", "precision": plan.backend.precision}
         | plan.fabrication
         | _wall(begun),
     )
@@ -156,7 +176,7 @@ def transient(
     initial_seed: int = 0,
     observers: Sequence[Observer] | None = None,
     precision: str | None = None,
-    device: str | None = None,
+    device: str | Sequence[str] | None = None,
 ) -> Run:
     """C dv/dt = Σ I − g(v) v + noise, from a starting state.
 
@@ -189,6 +209,8 @@ def transient(
         step,
     )  # fmt: skip
     plan = planned(machine, precision, device)
+    if plan.split and request.engine == "stepper":
+        raise Error(f"{plan.circuit.name!r} is prepared for {plan.devices}: the noise engine runs on one device")
     with plan.backend.arithmetic():
         return _transient(plan, request, inputs or {}, initial, initial_seed, list(observers or []), begun)
 
@@ -257,7 +279,7 @@ def _replayed(
     return run
 
 
-def _log(run: Run, march: March | Stepper) -> None:
+def _log(run: Run, march: March | Pipeline | Stepper) -> None:
     """What the run cost: totals, and layer by layer."""
     counts = vars(march.counts)
     totals = ", ".join(f"{name} {value:.4g}" for name, value in counts.items() if not isinstance(value, dict))
@@ -279,10 +301,11 @@ def _start(plan: Plan, inputs: Mapping[str, Any], request: Request, initial: Any
     return starting_values(plan.circuit, plan.backend, initial, seed)
 
 
-def _watch(plan: Plan, target: Mapping[str, Array], request: Request) -> SettlingWatch | None:
+def _watch(plan: Plan, target: Mapping[str, Array], request: Request) -> SettlingWatch | SharedWatch | None:
     if request.noisy or request.settle_bits == 0:
         return None
-    return SettlingWatch(plan, target, checked_bits(request.settle_bits))
+    kind = SharedWatch if plan.split else SettlingWatch
+    return kind(plan, target, checked_bits(request.settle_bits))
 
 
 def _engine(
@@ -291,15 +314,19 @@ def _engine(
     start: Mapping[str, Array],
     target: Mapping[str, Array],
     seen: list[Observer],
-    watch: SettlingWatch | None,
+    watch: SettlingWatch | SharedWatch | None,
     request: Request,
-) -> March | Stepper:
+) -> March | Pipeline | Stepper:
     """The engine that the request needs, at the start."""
+    tolerance = None if request.elements is not None else request.local_tolerance
+    points = request.collocation_points
+    if plan.split:
+        assert not isinstance(watch, SettlingWatch)
+        return Pipeline(plan, values, start, points=points, tolerance=tolerance, observers=seen, watch=watch)
+    assert not isinstance(watch, SharedWatch)
     seen = [*seen, watch] if watch else seen
     if request.engine == "elements":
         aims = watch.aims if watch else {}
-        tolerance = None if request.elements is not None else request.local_tolerance
-        points = request.collocation_points
         return March(plan, values, start, points=points, tolerance=tolerance, observers=seen, aims=aims)
     noise = Noise(request.noise, request.noise_seed) if request.noisy else None
     step = (request.step or 0.25) * shortest_time_constant(plan, target)
@@ -311,10 +338,10 @@ def _said(plan: Plan, request: Request, stop: float) -> dict[str, Any]:
     backend = plan.backend
     said: dict[str, Any] = {"precision": backend.precision}
     if request.engine == "stepper":
-        said["engine"] = f"{backend.device} stepper"
+        said["engine"] = f"{_where(plan)} stepper"
     else:
         said |= {
-            "engine": f"{backend.device} finite elements",
+            "engine": f"{_where(plan)} finite elements",
             "points_per_element": request.collocation_points,
             "tolerance": request.tolerance or TOLERANCE,
             "accuracy": request.accuracy or "waveform",
@@ -325,6 +352,11 @@ def _said(plan: Plan, request: Request, stop: float) -> dict[str, Any]:
     return said if request.settle_bits == 0 else said | {"settle_bits": checked_bits(request.settle_bits)}
 
 
+def _where(plan: Plan) -> str:
+    """The devices, and how weights get there."""
+    return " + ".join(plan.devices) + (" streamed" if plan.streamed else "")
+
+
 def _stop(plan: Plan, request: Request) -> float:
     """When a run ends at the latest [s]: as asked; with noise, when it has come through; else when patience ends."""
     asked = request.read_window if request.noisy else request.duration
@@ -333,7 +365,8 @@ def _stop(plan: Plan, request: Request) -> float:
     longest, depth = _longest(plan), len(plan.stages)
     if request.noisy:
         return (20 + 2 * depth) * longest
-    slowest = longest / min((_least_gamma(s) for s in plan.stages), default=1.0)
+    with plan.backend.here():
+        slowest = longest / min((_least_gamma(s) for s in plan.stages), default=1.0)
     return (40 + 5 * depth) * longest + 20 * slowest
 
 
@@ -359,26 +392,38 @@ def _longest(plan: Plan) -> float:
 
 def _march(
     plan: Plan,
-    march: March | Stepper,
-    watch: SettlingWatch | None,
+    march: March | Pipeline | Stepper,
+    watch: SettlingWatch | SharedWatch | None,
     values: Mapping[str, Any],
     stop: float,
     request: Request,
 ) -> float:
     """Run the windows; returns the time reached."""
-    if request.elements is not None:
-        ends = np.asarray(request.elements, float)
-        for begin, end in zip([0.0, *ends[:-1]], ends, strict=True):
-            march.window(float(begin), float(end) - float(begin))
-        return float(ends[-1])
-    breaks = [np.asarray(v.breakpoints, float) for v in values.values() if hasattr(v, "breakpoints")]
-    marks = np.concatenate([np.zeros(1), *breaks])
-    until_settled = watch if request.duration is None else None
-    for begin, length in windows(stop, WINDOW * march.stretch * _longest(plan), marks):
-        march.window(begin, length)
-        if until_settled and begin + length >= marks.max() * (1 - 1e-9) and until_settled.settled:
-            return begin + length
-    return stop
+    marks = [np.asarray(v.breakpoints, float) for v in values.values() if hasattr(v, "breakpoints")]
+    last = max((float(mark.max()) for mark in marks if mark.size), default=0.0)
+    until_settled = watch if request.duration is None and request.elements is None else None
+    reached = stop
+    with closing(_windows(plan, march, marks, stop, request)) as asked:
+        for begin, length in asked:
+            march.window(begin, length)
+            reached = begin + length
+            if until_settled and reached >= last * (1 - 1e-9) and until_settled.settled:
+                return reached
+    return stop if request.elements is None else reached
+
+
+def _windows(
+    plan: Plan, march: March | Pipeline | Stepper, marks: list[Array], stop: float, request: Request
+) -> Generator[tuple[float, float], None, None]:
+    """(begin, length) of all windows of a run; several devices look ahead."""
+    if request.elements is None:
+        found = windows(stop, WINDOW * march.stretch * _longest(plan), np.concatenate([np.zeros(1), *marks]))
+    else:
+        ends = np.asarray(request.elements, float).tolist()
+        found = ((begin, end - begin) for begin, end in zip([0.0, *ends[:-1]], ends, strict=True))
+    if isinstance(march, Pipeline):
+        found = march.ahead(found)
+    yield from found
 
 
 def _least_gamma(stage: Stage) -> float:

@@ -30,6 +30,7 @@ from .solver import Aim, Found, Solver
 
 Array = Any
 log = logging.getLogger(__name__)
+STREAMED = 8  # windows of a plan whose weights pass by once a window are at least so many times as long
 SMALLEST = 14  # a group may halve its window this often
 MAX_SWEEPS = 60
 
@@ -43,6 +44,12 @@ class Counts:
     rejected: int = 0
     sweeps: int = 0
     by_layer: dict[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Counts) -> Counts:
+        """Of two shares of a machine."""
+        layers = {name: self.by_layer.get(name, 0) + count for name, count in other.by_layer.items()}
+        sums = {n: getattr(self, n) + getattr(other, n) for n in ("elements", "points", "rejected", "sweeps")}
+        return Counts(**sums, by_layer=self.by_layer | layers)
 
 
 @dataclass(frozen=True)
@@ -131,12 +138,16 @@ class March:
         self.pieces: dict[str, list[Piece]] = {}
         self.done = let_go(plan, [group.stages for group in plan.groups])
         self.block = [self._block(group) for group in plan.groups]
-        self.stretch = 1 << min(plan.backend.longer, max(0, min(self.block, default=1).bit_length() - 2))
-        self.level = [1 + self.stretch.bit_length() - (self.stretch > 1)] * len(plan.groups)
+        self.stretch_to(1 << min(plan.backend.longer, max(0, min(self.block, default=1).bit_length() - 2)))
         self.counts = Counts()
         self.taken: list[list[Block]] = []
         for observer in observers:
             observer.begin(plan, self.x)
+
+    def stretch_to(self, stretch: int) -> None:
+        """Windows are so many times as long as usual: a power of two. A streamed plan's (`store.py`) are longer yet."""
+        self.stretch = max(stretch, STREAMED) if self.plan.streamed else stretch
+        self.level = [1 + self.stretch.bit_length() - (self.stretch > 1)] * len(self.plan.groups)
 
     def input_at(self, name: str, times: Array) -> Array:
         """A clamped array at times, (len(times), batch, *shape)."""
@@ -148,11 +159,11 @@ class March:
         nodes = self.batch * sum(math.prod(stage.node.shape) for stage in group.stages)
         return 1 if group.cyclic else min(MOST, max(1, self.plan.backend.block_values // (self.p * nodes)))
 
-    def window(self, begin: float, length: float) -> None:
-        """March every group from begin to begin + length."""
-        self.pieces = {}
+    def window(self, begin: float, length: float, given: Mapping[str, list[Piece]] | None = None) -> None:
+        """March every group from begin to begin + length; given: polynomials in it that an earlier share has found."""
+        self.pieces = dict(given or {})
         self.taken.append([])
-        for number, group in enumerate(self.plan.groups):
+        for number, group in self.plan.visited():
             self._march_group(number, group, begin, length)
             self._let_go(number)
         for observer in self.observers:
