@@ -90,7 +90,7 @@ class Backend:
     def brought(self, value: Array) -> Array:
         """An array of another device as one of this one's, inside `here`; what is no GPU's array stays what it is.
 
-        Both devices have finished what the copy needs and made when it returns: neither's queue knows the other's.
+        Neither device's queue knows the other's, so both are waited for.
         """
         if self.kind == "numpy" or not hasattr(value, "get"):
             return value
@@ -98,10 +98,15 @@ class Backend:
             return value
         with value.device:
             whole = self.xp.ascontiguousarray(value)
-            self.xp.cuda.get_current_stream().synchronize()
+            self.finish()
         found = whole.copy()  # CuPy: onto the present device
-        self.xp.cuda.get_current_stream().synchronize()
+        self.finish()
         return found
+
+    def finish(self) -> None:
+        """Wait until the present device has done what this thread asked it."""
+        if self.kind != "numpy":
+            self.xp.cuda.get_current_stream().synchronize()
 
     def shelf(self, size: int) -> Array:
         """Host memory for numbers (size,) that go to the device again and again: on a GPU pinned, for its copier."""

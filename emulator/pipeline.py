@@ -158,6 +158,7 @@ class Pipeline:
         given = before.result().pieces if before else {}
         with part.backend.arithmetic():
             march.window(*window, {name: [_moved(part, piece) for piece in pieces] for name, pieces in given.items()})
+            part.backend.finish()  # other threads read what is passed on
         sent = {name: march.pieces[name] for name in part.sends}
         return Passed(sent, self._kept[place].taken(), dict(march.x), copy.deepcopy(march.counts))
 

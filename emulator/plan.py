@@ -19,6 +19,7 @@ from .backend import Backend
 from .store import Store
 
 Array = Any
+STREAMED = 8  # how many times as long windows are where all weights pass by in each
 MOST_PACES = 16  # distinct time constants of an array that get a propagator each
 
 
@@ -140,7 +141,7 @@ class Plan:
 
     store: where weights are that come to the device group by group; None: they are there. split: on several devices,
     the plan of each one's share (`share.py`), whose groups these are, seen from this plan's own device. sends: arrays
-    that later shares read. thread: that marches a share.
+    that later shares read. thread: that marches a share. stretch: windows are at least so many times as long as usual.
     """
 
     circuit: Circuit
@@ -156,6 +157,7 @@ class Plan:
     split: tuple[Plan, ...] = ()
     sends: frozenset[str] = frozenset()
     thread: Any = field(default=None, compare=False, repr=False)
+    stretch: int = 1
 
     @property
     def parts(self) -> tuple[Plan, ...]:
@@ -220,7 +222,8 @@ def make_plan(
             Group(label, tuple(_stage(circuit, backend, place, circuit.arrays[n], drives[n]) for n in names), cyclic)
             for label, names, cyclic in grouped
         )
-    return Plan(circuit, backend, groups, fabrication or {}, store=store, sends=sends, thread=thread)
+    stretch = STREAMED if stream else 1
+    return Plan(circuit, backend, groups, fabrication or {}, store=store, sends=sends, thread=thread, stretch=stretch)
 
 
 def driven(circuit: Circuit) -> dict[str, list[Term]]:

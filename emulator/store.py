@@ -43,6 +43,11 @@ class Store:
                 self._views.setdefault(term.name, {})[name] = view
 
     @property
+    def blocks(self) -> int:
+        """How many groups have any: two stay where they are."""
+        return len(self._turns)
+
+    @property
     def nbytes(self) -> tuple[int, int]:
         """(on the host, on the device)."""
         return sum(block.nbytes for block in self._blocks), sum(room.numbers.nbytes for room in self._rooms)

@@ -30,7 +30,6 @@ from .solver import Aim, Found, Solver
 
 Array = Any
 log = logging.getLogger(__name__)
-STREAMED = 8  # windows of a plan whose weights pass by once a window are at least so many times as long
 SMALLEST = 14  # a group may halve its window this often
 MAX_SWEEPS = 60
 
@@ -145,8 +144,8 @@ class March:
             observer.begin(plan, self.x)
 
     def stretch_to(self, stretch: int) -> None:
-        """Windows are so many times as long as usual: a power of two. A streamed plan's (`store.py`) are longer yet."""
-        self.stretch = max(stretch, STREAMED) if self.plan.streamed else stretch
+        """Windows are so many times as long as usual, or as many as the plan asks for: a power of two."""
+        self.stretch = max(stretch, self.plan.stretch)
         self.level = [1 + self.stretch.bit_length() - (self.stretch > 1)] * len(self.plan.groups)
 
     def input_at(self, name: str, times: Array) -> Array:

@@ -15,7 +15,8 @@ from systems.system import TAU
 
 import dsmachine as ds
 from dsmachine.circuits.chip import Chip
-from dsmachine.emulator import kernels, transient
+from dsmachine.emulator import kernels
+from dsmachine.emulator import plan as plans
 from dsmachine.emulator.backend import Backend
 from dsmachine.emulator.observers import Element, Probe
 from dsmachine.emulator.plan import Plan
@@ -30,7 +31,7 @@ Given = tuple[Chip, dict[str, Array]]
 def chip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Given:
     """A chip of four layers and a head, and windows so short that it takes several to settle."""
     monkeypatch.setattr(Backend, "longer", 0)
-    monkeypatch.setattr(transient, "STREAMED", 2)
+    monkeypatch.setattr(plans, "STREAMED", 2)
     model = ds.load_model(write_small(tmp_path / "deep", config=DEEP))
     chip = ds.fabricate(ds.map_model(model, 4), seed=0, mismatch=0.01, offset=0.001)
     return chip, {"embed": model.embed(model.encode(PROMPT))}

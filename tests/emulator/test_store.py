@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,10 @@ from systems.system import TAU
 
 import dsmachine as ds
 from dsmachine.circuits.chip import Chip
+from dsmachine.emulator import store
 from dsmachine.emulator.inputs import checked_inputs
 from dsmachine.emulator.plan import Plan
-from dsmachine.emulator.store import Room
+from dsmachine.emulator.store import DeviceRoom, Room
 from dsmachine.emulator.transient import March
 
 Array = Any
@@ -64,7 +67,7 @@ def test_two_at_a_time(chip: tuple[Chip, dict[str, Array]], monkeypatch: pytest.
         monkeypatch.setattr(Room, what, noted)
     plan = ds.prepare(machine, stream=True)
     assert plan.store
-    blocks = len(plan.store._turns)
+    blocks = plan.store.blocks
     assert blocks > 2  # or all of them would stay
     marched(plan, inputs, 5)
     assert len(rooms) == 2
@@ -76,6 +79,80 @@ def test_two_at_a_time(chip: tuple[Chip, dict[str, Array]], monkeypatch: pytest.
     weights = sum(np.size(term.weight) for term in machine.circuit.terms.values() if hasattr(term, "weight"))
     assert host > 0.9 * 4 * weights
     assert device < 0.8 * host
+
+
+class Copier:
+    """A GPU's stream that copies: at once, or as late as it may."""
+
+    prompt = True
+
+    def __init__(self, **options: Any) -> None:
+        self.waiting: list[Any] = []
+
+    def wait_event(self, event: Event) -> None:
+        assert event.recorded, "nothing to wait for"
+        self.ask(lambda: None)
+
+    def ask(self, task: Any) -> None:
+        self.waiting.append(task)
+        if self.prompt:
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        for task in self.waiting:
+            task()
+        self.waiting.clear()
+
+
+class Present:
+    """The stream that computes: at once."""
+
+    def wait_event(self, event: Event) -> None:
+        event.of.catch_up()
+
+
+class Event:
+    def __init__(self, **options: Any) -> None:
+        self.recorded = 0
+
+    def record(self, stream: Any) -> None:
+        self.of, self.recorded = stream, self.recorded + 1
+
+
+class Memory(np.ndarray[Any, Any]):
+    """A GPU's array, as far as its memory is written to."""
+
+    @property
+    def data(self) -> Any:
+        return SimpleNamespace(copy_from_host_async=self.copy_in)
+
+    def copy_in(self, source: int, size: int, stream: Copier) -> None:
+        stream.ask(lambda: ctypes.memmove(self.ctypes.data, source, size))
+
+
+class Elsewhere(DeviceRoom):
+    """The room of a GPU, whose streams are these."""
+
+    def __init__(self, backend: Any, size: int) -> None:
+        cuda = SimpleNamespace(Stream=Copier, Event=Event, get_current_stream=lambda: PRESENT)
+        xp = SimpleNamespace(cuda=cuda, empty=lambda *shape: np.empty(*shape).view(Memory))
+        super().__init__(SimpleNamespace(xp=xp, dtype=backend.dtype), size)  # type: ignore[arg-type]
+
+
+PRESENT = Present()
+
+
+@pytest.mark.parametrize("prompt", [True, False])
+def test_copies_as_early_and_as_late_as_they_may_be(
+    chip: tuple[Chip, dict[str, Array]], prompt: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that comes at once spoils nothing that is still at work; one that dawdles is waited for."""
+    machine, inputs = chip
+    ours, _ = marched(ds.prepare(machine), inputs, 3)
+    monkeypatch.setattr(Copier, "prompt", prompt)
+    monkeypatch.setattr(store, "Room", Elsewhere)
+    theirs, _ = marched(ds.prepare(machine, stream=True), inputs, 3)
+    assert all(np.array_equal(theirs[name], ours[name]) for name in ours)
 
 
 def test_whole_runs(chip: tuple[Chip, dict[str, Array]]) -> None:
