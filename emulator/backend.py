@@ -33,7 +33,7 @@ class Backend:
         if self.precision not in tuple(DTYPES):
             raise Error(f"precision {self.precision!r} is unknown: choose one of {', '.join(DTYPES)}")
         if not re.fullmatch(r"numpy|cupy(:\d+)?", str(self.device)):
-            raise Error(f"device {self.device!r} is unknown: choose numpy, cupy, or cupy:1, a GPU by its number")
+            raise Error(f"device {self.device!r} is unknown: choose numpy or cupy (cupy:1 is a GPU by its number)")
         if self.precision == "tf32" and self.kind != "cupy":
             raise Error("precision 'tf32' is a GPU's: use device='cupy', or float32")
 

@@ -180,5 +180,5 @@ def test_what_cannot_be_shared(chip: Given) -> None:
         ds.transient(plan, inputs, device="numpy")
     with pytest.raises(ds.Error, match="empty list"):
         ds.prepare(machine, device=[])
-    with pytest.raises(ds.Error, match="cupy:1, a GPU by its number"):
+    with pytest.raises(ds.Error, match="cupy:1 is a GPU by its number"):
         ds.prepare(machine, device=["numpy", "gpu"])
