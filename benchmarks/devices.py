@@ -6,9 +6,9 @@
 stream: seconds of an adaptive run (accuracy="settling", tolerance 1e-3, until settled to 8 bits) with resident weights
 and with streamed ones, by the length of a window in usual ones (16 of the longest time constant); passes: how often all
 weights were copied, the operating point included; copy_s: what one pass takes by itself. pipeline: the same run, the
-machine's layers over 1, 2 and 4 GPUs. chips: seconds that so many chips take over 1, 2 and 4 GPUs, each prepared, run
-adaptively once and with three more inputs, the first of which records it. Weights are random, of the family's shape
-(see settling_by_layer.py).
+machine's layers over 1, 2 and 4 GPUs, whose windows grow. chips: seconds that so many chips take over 1, 2 and 4 GPUs,
+each prepared, run adaptively once and with three more inputs, the first of which records it. Weights are random, of the
+family's shape (see settling_by_layer.py).
 """
 
 from __future__ import annotations

@@ -48,8 +48,11 @@ def each(
                     line.stop()
 
     with ThreadPoolExecutor(len(backends), thread_name_prefix="dsmachine") as threads:
-        for future in [threads.submit(work, backend) for backend in backends]:
-            future.result()
+        try:
+            for future in [threads.submit(work, backend) for backend in backends]:
+                future.result()
+        finally:
+            line.stop()
     if failures:
         number = min(failures)
         raise Error(f"machine {number} of the batch: {failures[number]}") from failures[number]

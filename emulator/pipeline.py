@@ -50,7 +50,8 @@ class SharedWatch:
     def _of(self, part: Plan, target: Mapping[str, Array], bits: float) -> SettlingWatch:
         with part.backend.here():
             own = {stage.name: part.backend.brought(target[stage.name]) for stage in part.stages}
-            return SettlingWatch(part, own, bits)
+            apart = replace(part, backend=replace(part.backend))  # its constants are the calling thread's
+            return SettlingWatch(apart, own, bits)
 
     @property
     def settled(self) -> bool:

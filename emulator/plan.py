@@ -141,7 +141,8 @@ class Plan:
 
     store: where weights are that come to the device group by group; None: they are there. split: on several devices,
     the plan of each one's share (`share.py`), whose groups these are, seen from this plan's own device. sends: arrays
-    that later shares read. thread: that marches a share. stretch: windows are at least so many times as long as usual.
+    that later shares read. thread: that marches a share. stretch, first: windows are at least so many times as long as
+    usual, the first ones a share of that.
     """
 
     circuit: Circuit
@@ -158,6 +159,7 @@ class Plan:
     sends: frozenset[str] = frozenset()
     thread: Any = field(default=None, compare=False, repr=False)
     stretch: int = 1
+    first: float = 1.0
 
     @property
     def parts(self) -> tuple[Plan, ...]:
@@ -209,11 +211,10 @@ def make_plan(
     *,
     stream: bool = False,
     share: slice = slice(None),
-    sends: frozenset[str] = frozenset(),
-    thread: Any = None,
+    **more: Any,
 ) -> Plan:
     """Stages of a circuit in feed-forward order, grouped by layer and cycle; share: which of the groups; stream:
-    whether their weights come to the device group by group."""
+    whether their weights come to the device group by group; more: of the plan."""
     drives, grouped = driven(circuit), groups_of(circuit)[share]
     with backend.here():
         store = Store(backend, [[t for n in names for t in drives[n]] for _, names, _ in grouped]) if stream else None
@@ -223,7 +224,7 @@ def make_plan(
             for label, names, cyclic in grouped
         )
     stretch = STREAMED if stream else 1
-    return Plan(circuit, backend, groups, fabrication or {}, store=store, sends=sends, thread=thread, stretch=stretch)
+    return Plan(circuit, backend, groups, fabrication or {}, store=store, stretch=stretch, **more)
 
 
 def driven(circuit: Circuit) -> dict[str, list[Term]]:

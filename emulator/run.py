@@ -417,7 +417,8 @@ def _windows(
 ) -> Generator[tuple[float, float], None, None]:
     """(begin, length) of all windows of a run; several devices look ahead."""
     if request.elements is None:
-        found = windows(stop, WINDOW * march.stretch * _longest(plan), np.concatenate([np.zeros(1), *marks]))
+        longest, breaks = WINDOW * march.stretch * _longest(plan), np.concatenate([np.zeros(1), *marks])
+        found = windows(stop, longest, breaks, plan.first)
     else:
         ends = np.asarray(request.elements, float).tolist()
         found = ((begin, end - begin) for begin, end in zip([0.0, *ends[:-1]], ends, strict=True))

@@ -16,6 +16,8 @@ from ..circuits.circuit import Circuit
 from .backend import Backend
 from .plan import Group, Plan, driven, groups_of, make_plan
 
+FIRST = 0.25  # share of a window's length with which windows begin: in the first, later devices wait for earlier ones
+
 
 def shared_plan(
     circuit: Circuit, backends: Sequence[Backend], fabrication: dict[str, Any] | None = None, *, stream: bool = False
@@ -29,11 +31,12 @@ def shared_plan(
         later = {need for _, names, _ in grouped[share.stop :] for name in names for need in needs[name]}
         thread = ThreadPoolExecutor(1, thread_name_prefix=f"dsmachine {backend.device}")
         sends = frozenset(known & later)
-        parts.append(make_plan(circuit, backend, stream=stream, share=share, sends=sends, thread=thread))
+        plan = make_plan(circuit, backend, stream=stream, share=share, sends=sends, thread=thread, first=FIRST)
+        parts.append(plan)
     own = replace(backends[0])  # its constants are this thread's
     with own.here():
         groups = tuple(_seen_from(own, group) for part in parts for group in part.groups)
-    return Plan(circuit, own, groups, fabrication or {}, split=tuple(parts))
+    return Plan(circuit, own, groups, fabrication or {}, split=tuple(parts), first=FIRST)
 
 
 def dealt(costs: Sequence[float], count: int) -> list[slice]:

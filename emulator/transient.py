@@ -146,7 +146,8 @@ class March:
     def stretch_to(self, stretch: int) -> None:
         """Windows are so many times as long as usual, or as many as the plan asks for: a power of two."""
         self.stretch = max(stretch, self.plan.stretch)
-        self.level = [1 + self.stretch.bit_length() - (self.stretch > 1)] * len(self.plan.groups)
+        level = 1 + self.stretch.bit_length() - (self.stretch > 1) + round(math.log2(self.plan.first))
+        self.level = [max(0, level)] * len(self.plan.groups)
 
     def input_at(self, name: str, times: Array) -> Array:
         """A clamped array at times, (len(times), batch, *shape)."""
@@ -340,11 +341,16 @@ def _unstable(group: Group, begin: float) -> Error:
     )
 
 
-def windows(stop: float, longest: float, breakpoints: Array) -> Iterator[tuple[float, float]]:
-    """(begin, length) of windows up to `stop`, none longer than `longest`, none across a breakpoint."""
+def windows(stop: float, longest: float, breakpoints: Array, first: float = 1.0) -> Iterator[tuple[float, float]]:
+    """(begin, length) of windows up to `stop`, none longer than `longest`, none across a breakpoint; after each, and at
+    the start, the first are shorter by this factor, then half as long as the time since."""
     marks = np.unique(np.concatenate([np.asarray(breakpoints, float), [stop]]))
     begin = 0.0
     for mark in marks[(marks > 0) & (marks <= stop)]:
+        since = begin
+        while (length := max(first * longest, (begin - since) / 2)) < longest and begin + length < mark:
+            yield begin, length
+            begin += length
         count = max(1, math.ceil((mark - begin) / longest - 1e-9))
         length = (mark - begin) / count
         for k in range(count):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ def chip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Given:
     return chip, {"embed": model.embed(model.encode(PROMPT))}
 
 
+def pair(machine: Any, count: int, **options: Any) -> tuple[Plan, Plan]:
+    """A machine on one device, with the windows of several; on several."""
+    several = ds.prepare(machine, device=["numpy"] * count, **options)
+    return replace(ds.prepare(machine, **options), first=several.first), several
+
+
 class Witness:
     """Notes what an observer is told, and by whom."""
 
@@ -59,10 +66,10 @@ class Witness:
         self.told.append(("window", time))
 
 
-def observed(machine: Any, inputs: Mapping[str, Array], **options: Any) -> tuple[ds.Run, Probe, Any, Witness]:
+def observed(plan: Plan, inputs: Mapping[str, Array], **options: Any) -> tuple[ds.Run, Probe, Any, Witness]:
     meter, witness = ds.EnergyMeter(), Witness()
-    probe = Probe([n for n, node in machine.circuit.arrays.items() if not node.clamped])
-    run = ds.transient(machine, inputs, observers=[probe, meter, witness], **options)
+    probe = Probe([n for n, node in plan.circuit.arrays.items() if not node.clamped])
+    run = ds.transient(plan, inputs, observers=[probe, meter, witness], **options)
     return run, probe, meter, witness
 
 
@@ -71,7 +78,7 @@ def observed(machine: Any, inputs: Mapping[str, Array], **options: Any) -> tuple
 def test_same_numbers(chip: Given, count: int, stream: bool) -> None:
     """Outputs, settling, costs, waveforms and joules; windows beyond the one at which it settles leave no trace."""
     machine, inputs = chip
-    one, several = (ds.prepare(machine, device=device, stream=stream) for device in ("numpy", ["numpy"] * count))
+    one, several = pair(machine, count, stream=stream)
     ours, theirs = observed(one, inputs), observed(several, inputs)
     assert 2 <= len(several.parts) <= count
     for name, volts in ours[0].outputs.items():
@@ -87,9 +94,7 @@ def test_same_numbers(chip: Given, count: int, stream: bool) -> None:
 
 def test_observers_are_told_in_order_by_one_thread(chip: Given) -> None:
     machine, inputs = chip
-    ours, theirs = (
-        observed(ds.prepare(machine, device=device), inputs)[3] for device in ("numpy", ["numpy", "numpy", "numpy"])
-    )
+    ours, theirs = (observed(plan, inputs)[3] for plan in pair(machine, 3))
     assert len(theirs.threads) == 1
     assert theirs.told == ours.told
 
@@ -99,8 +104,7 @@ def test_other_runs(chip: Given, options: dict[str, Any]) -> None:
     machine, inputs = chip
     batch = {"embed": np.stack([inputs["embed"], np.roll(inputs["embed"], 1, axis=0)])}
     ours, theirs = (
-        observed(ds.prepare(machine, device=device, precision="float64"), batch, settle_bits=0, **options)[0]
-        for device in ("numpy", ["numpy", "numpy"])
+        observed(plan, batch, settle_bits=0, **options)[0] for plan in pair(machine, 2, precision="float64")
     )
     assert theirs.duration == ours.duration
     assert all(np.array_equal(theirs.outputs[name], volts) for name, volts in ours.outputs.items())
@@ -153,8 +157,7 @@ def test_same_kernels(chip: Given, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Backend, "fused", property(lambda self: True))
     monkeypatch.setattr(kernels, "compiled", HostKernel)
     ours, theirs, streamed = (
-        ds.transient(ds.prepare(machine, device=device, stream=stream), inputs, tolerance=1e-3)
-        for device, stream in (("numpy", False), (["numpy", "numpy"], False), ("numpy", True))
+        ds.transient(plan, inputs, tolerance=1e-3) for plan in (*pair(machine, 2), ds.prepare(machine, stream=True))
     )
     assert np.array_equal(theirs.settling_time, ours.settling_time)
     assert streamed.settling_time == pytest.approx(ours.settling_time, rel=0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,8 @@ def test_copies_are_in_time() -> None:
 def test_several_devices_are_one(chip: Given, count: int, stream: bool) -> None:
     machine, inputs = chip
     runs, probes, joules = [], [], []
-    for device in ("cupy:0", gpus(count)):
-        plan = ds.prepare(machine, device=device, stream=stream)
+    several = ds.prepare(machine, device=gpus(count), stream=stream)
+    for plan in (replace(ds.prepare(machine, device="cupy:0", stream=stream), first=several.first), several):
         probe, meter = Probe(["h.0.mlp.act", "logits"]), ds.EnergyMeter()
         runs.append(ds.transient(plan, inputs, observers=[probe, meter]))
         probes.append(probe)
