@@ -206,7 +206,10 @@ class Backend:
 
     def host(self, value: Array) -> Array:
         """The value as a NumPy array."""
-        return value.get() if hasattr(value, "get") else np.asarray(value)
+        if not hasattr(value, "get"):
+            return np.asarray(value)
+        with self.here():  # whose queue is waited for
+            return value.get()
 
     def place(self, cell: Cell) -> Cell:
         """A copy of a cell (dataclass) whose floating-point arrays are on this device, in this precision; in `here`."""
