@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,8 @@ def nrmse(circuit: Circuit, probe: Probe, reference: Probe, until: float) -> tup
         error = (probe.volts(name) - reference.volts(name))[times <= until]
         error = error / np.broadcast_to(node.full_scale, node.shape)[nodes]
         error = error[:, :, node.present[nodes]]
-        worst = max(worst, (float(np.sqrt((error**2).mean())), name))
+        found = float(np.sqrt((error**2).mean()))
+        worst = max(worst, (found if math.isfinite(found) else math.inf, name))  # what is no number is no match
     return worst
 
 
@@ -49,6 +52,51 @@ def timed(task: Callable[[], Any], repeats: int) -> tuple[float, Any]:
         result = task()
         seconds.append(time.perf_counter() - begun)
     return statistics.median(seconds), result
+
+
+def waiting(device: str) -> Callable[[], None]:
+    """Waits until a device is done."""
+    if device == "numpy":
+        return lambda: None
+    import cupy
+
+    return lambda: cupy.cuda.Device().synchronize()
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """By the clock on the wall, and of this process on its processors, which others on shared cores hardly stretch."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def now(cls) -> Seconds:
+        return cls(time.perf_counter(), time.process_time())
+
+    def since(self, begun: Seconds) -> Seconds:
+        return Seconds(self.wall - begun.wall, self.cpu - begun.cpu)
+
+    def times(self, factor: float) -> Seconds:
+        return Seconds(self.wall * factor, self.cpu * factor)
+
+    @classmethod
+    def median(cls, taken: Sequence[Seconds]) -> Seconds:
+        return cls(statistics.median(t.wall for t in taken), statistics.median(t.cpu for t in taken))
+
+
+def seconds_of(
+    task: Callable[[], Any], wait: Callable[[], Any], repeats: int, warm: int = 0
+) -> tuple[Seconds, Seconds, Any]:
+    """(median of the latest, the first, last result) of warm + repeats calls; wait: until the device is done."""
+    taken, result = [], None
+    for _ in range(warm + repeats):
+        wait()
+        begun = Seconds.now()
+        result = task()
+        wait()
+        taken.append(Seconds.now().since(begun))
+    return Seconds.median(taken[warm:]), taken[0], result
 
 
 def origin() -> dict[str, Any]:

@@ -38,6 +38,8 @@ SIGMA, VOCABULARY, TOKENS = 0.02, 512, 8
 RESIDUAL = ("attn.c_proj.weight", "mlp.c_proj.weight")
 TRAINED = {"tiny-shakespeare": 64, "smollm2": 11}
 
+KEPT = 3 << 30
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -64,13 +66,24 @@ SHAPES = {
 
 
 class RandomTensors(Mapping[str, Array]):
-    """Weights drawn whenever they are asked for, always the same, so that none is kept beside the circuit's."""
+    """Weights drawn when they are asked for, always the same; the first KEPT bytes of them stay."""
 
     def __init__(self, config: Config, layers: int) -> None:
         self.shapes, self.layers = dict(FAMILIES[config.family].shapes(config)), layers
+        self._kept: dict[str, Array] = {}
+        self._room = KEPT
 
     def __getitem__(self, name: str) -> Array:
         name = name if name in self.shapes else f"{name}.weight"
+        if name in self._kept:
+            return self._kept[name]
+        drawn = self._drawn(name)
+        if drawn.nbytes <= self._room:
+            self._kept[name] = drawn
+            self._room -= drawn.nbytes
+        return drawn
+
+    def _drawn(self, name: str) -> Array:
         shape = self.shapes[name]
         if name.endswith(".bias"):
             return np.zeros(shape, np.float32)
@@ -100,13 +113,18 @@ class RandomText(Model):
         return [int(i) for i in np.random.default_rng(0).integers(0, self.config.vocabulary, 2048)]
 
 
-def random_machine(shape: Shape, tokens: int = TOKENS, vocabulary: int = VOCABULARY) -> tuple[Circuit, Array]:
-    """(circuit, its input); weights in float32, as the solver wants them, so that it makes no copy."""
+def random_machine(
+    shape: Shape, tokens: int = TOKENS, vocabulary: int = VOCABULARY, **options: Any
+) -> tuple[Circuit, Array]:
+    """(circuit, its input); weights in float32, as the solver wants them, so that it makes no copy.
+
+    options: as `map_model` takes them.
+    """
     config = shape.config(vocabulary)
     tensors: Any = RandomTensors(config, shape.layers)
     model = RandomText(shape.label, config, tensors, "random")
     ranges = Ranges(calibrate_ranges(model, positions=tokens, windows=max(2, 256 // tokens), dtype=np.float32))
-    circuit = ds.map_model(model, tokens, ranges=ranges)
+    circuit = ds.map_model(model, tokens, ranges=ranges, **options)
     for name, term in circuit.terms.items():
         if isinstance(term, Coupling) and np.ndim(term.weight) == 2:
             circuit.terms[name] = replace(term, weight=np.asarray(term.weight, np.float32))

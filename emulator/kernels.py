@@ -99,7 +99,7 @@ struct Currents {
         }
     }
     __device__ __forceinline__ REAL read(int n, long long point) const {
-        return from.of[n].at[point * from.of[n].step + where[n]];
+        return __ldg(from.of[n].at + point * from.of[n].step + where[n]);
     }
 #define R(n) read(3 + n, point)
 #define V(n) node.v[n]

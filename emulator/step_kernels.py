@@ -62,10 +62,10 @@ extern "C" __global__ void steps(
     const REAL quiet = shaken == 1 ? still[i * still_step] : (REAL)0;
     const int late = (int)(begin % REFRESH);
     Normals drawn(seed, name, j);
-    Instant before(node, from, 0);
+    Instant before(node, from, 0), after(node, from, held ? 0 : 1);
     REAL x = start[j], gamma = 0, first = 0, second = 0, heat = 0;
     for (int k = 0; k < count; ++k) {
-        const Instant after(node, from, held ? 0 : k + 1);
+        const Instant next(node, from, held ? 0 : k + 1 < count ? k + 2 : count);  // on its way meanwhile
 #if LAW == 3
         if (k == 0) first = first_phi(each), second = second_phi(each, first);
         const REAL left = exp(x - after.push), pushed = exp(before.push - after.push);
@@ -102,7 +102,7 @@ extern "C" __global__ void steps(
         }
 #endif
         out[(long long)k * size + j] = x;
-        before = after;
+        before = after, after = next;
     }
     if (!(fabs(x) <= (REAL)1e30)) *broken = 1;
 }

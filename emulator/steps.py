@@ -19,7 +19,7 @@ from .plan import Plan, Stage
 from .request import checked_noise
 
 Array = Any
-REFRESH = 4  # steps between two looks at conductances that depend on the state (products, transfer cells)
+REFRESH = 8  # steps between two looks at conductances that depend on the state (products, transfer cells)
 
 
 @dataclass

@@ -26,6 +26,7 @@ using std::log; using std::min; using std::sqrt;
 struct Index { unsigned x, y; };
 static Index blockIdx, threadIdx, blockDim = {1, 1};
 static inline void __syncthreads() {}
+template <class T> static inline T __ldg(const T* at) { return *at; }
 static inline double __shfl_down_sync(unsigned, double, int) { return 0; }
 static inline void atomicAdd(double* into, double value) { *into += value; }
 static inline void atomicAdd(unsigned long long* into, unsigned long long value) { *into += value; }
