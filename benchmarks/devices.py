@@ -65,7 +65,7 @@ def about(run: ds.Run) -> dict[str, Any]:
     return {
         **{key: run.statistics[key] for key in ("elements", "rejected")},
         "settled_ns": float(run.settling_time.max()) * 1e9,
-        "end_ns": run.duration * 1e9,
+        "end_ns": float(run.duration) * 1e9,
     }
 
 
