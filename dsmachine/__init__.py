@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .circuits.mapping.model import map_model
     from .circuits.technology import load_technology
     from .emulator.checkpoint import Checkpoint
+    from .emulator.each import each
     from .emulator.errors_by_layer import ErrorByLayer
     from .emulator.hamiltonian import hamiltonian
     from .emulator.noise import noise
@@ -56,6 +57,7 @@ __all__ = [
     "memory_needed",
     "operating_point",
     "transient",
+    "each",
     "noise",
     "Checkpoint",
     "Probe",
@@ -82,6 +84,7 @@ _HOME = {
     "prepare": ".emulator.prepare",
     "memory_needed": ".emulator.prepare",
     "transient": ".emulator.run",
+    "each": ".emulator.each",
     "noise": ".emulator.noise",
     "Checkpoint": ".emulator.checkpoint",
     "Probe": ".emulator.observers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ DTYPES = {"float32": np.float32, "float64": np.float64, "tf32": np.float32}
 
 @dataclass(frozen=True)
 class Backend:
-    """`device` "numpy" or "cupy"; `precision` "float32", "float64" or, on the GPU, "tf32": float32 whose matrix
-    products round their factors to 11 bits."""
+    """`device` "numpy", "cupy" or "cupy:1", a GPU by its number; `precision` "float32", "float64" or, on a GPU, "tf32":
+    float32 whose matrix products round their factors to 11 bits."""
 
     device: str = "numpy"
     precision: str = "float32"
@@ -32,35 +33,89 @@ class Backend:
     def __post_init__(self) -> None:
         if self.precision not in tuple(DTYPES):
             raise Error(f"precision {self.precision!r} is unknown: choose one of {', '.join(DTYPES)}")
-        if self.device not in ("numpy", "cupy"):
-            raise Error(f"device {self.device!r} is unknown: choose numpy or cupy")
-        if self.precision == "tf32" and self.device != "cupy":
+        if not re.fullmatch(r"numpy|cupy(:\d+)?", str(self.device)):
+            raise Error(f"device {self.device!r} is unknown: choose numpy or cupy (cupy:1 is a GPU by its number)")
+        if self.precision == "tf32" and self.kind != "cupy":
             raise Error("precision 'tf32' is a GPU's: use device='cupy', or float32")
+
+    @property
+    def kind(self) -> str:
+        """The array module's name, "numpy" or "cupy"."""
+        return self.device.partition(":")[0]
+
+    @property
+    def number(self) -> int | None:
+        """Which GPU; None: the thread's present one."""
+        number = self.device.partition(":")[2]
+        return int(number) if number else None
 
     @cached_property
     def xp(self) -> Any:
         """The array module."""
-        if self.device == "numpy":
+        if self.kind == "numpy":
             return np
         try:
             import cupy
-
-            if cupy.cuda.is_available():
-                return cupy
         except ImportError:
-            pass
+            found = 0
+        else:
+            found = cupy.cuda.runtime.getDeviceCount() if cupy.cuda.is_available() else 0
+        if found > (self.number or 0):
+            return cupy
+        if found:
+            raise Error(f"device {self.device!r} is not here: there are {found} GPUs, counted from cupy:0")
         raise Error(
-            "device 'cupy' needs CuPy and a GPU, which are not here: pip install 'dsmachine[cuda13]' or use numpy"
+            f"device {self.device!r} needs CuPy and a GPU, which are not here: pip install 'dsmachine[cuda13]' or use "
+            "numpy"
         )
 
     @contextmanager
+    def here(self) -> Iterator[None]:
+        """New arrays of this thread are made on this device in here."""
+        if self.kind == "numpy":
+            yield
+            return
+        with self.xp.cuda.Device(self.number):
+            yield
+
+    @contextmanager
     def arithmetic(self) -> Iterator[None]:
-        """Matrix products in here are of this precision."""
+        """Work in here is this device's, its matrix products of this precision."""
         before = TF32.set(self.precision == "tf32")
         try:
-            yield
+            with self.here():
+                yield
         finally:
             TF32.reset(before)
+
+    def brought(self, value: Array) -> Array:
+        """An array of another device as one of this one's, inside `here`; what is no GPU's array stays what it is.
+
+        Neither device's queue knows the other's, so both are waited for.
+        """
+        if self.kind == "numpy" or not hasattr(value, "get"):
+            return value
+        if value.device == self.xp.cuda.Device():
+            return value
+        with value.device:
+            whole = self.xp.ascontiguousarray(value)
+            self.finish()
+        found = whole.copy()  # CuPy: onto the present device
+        self.finish()
+        return found
+
+    def finish(self) -> None:
+        """Wait until the present device has done what this thread asked it."""
+        if self.kind != "numpy":
+            self.xp.cuda.get_current_stream().synchronize()
+
+    def shelf(self, size: int) -> Array:
+        """Host memory for numbers (size,) that go to the device again and again: on a GPU pinned, for its copier."""
+        if self.kind == "numpy":
+            return np.empty(size, self.dtype)
+        import cupyx
+
+        return cupyx.empty_pinned(size, self.dtype)
 
     @cached_property
     def _constants(self) -> dict[Any, Array]:
@@ -88,10 +143,11 @@ class Backend:
         return self.xp.ascontiguousarray(self.xp.asarray(value, dtype=self.dtype))
 
     def fetched(self, arrays: Sequence[Array]) -> list[Array]:
-        """Some arrays on the host, in one transfer."""
+        """Some arrays of this device on the host, in one transfer."""
         if len(arrays) < 2 or all(isinstance(array, np.ndarray) for array in arrays):
             return [self.host(array) for array in arrays]
-        together = self.host(self.xp.concatenate([array.reshape(-1) for array in arrays]))
+        with self.here():
+            together = self.host(self.xp.concatenate([array.reshape(-1) for array in arrays]))
         ends = np.cumsum([array.size for array in arrays])
         parts = np.split(together, ends[:-1])
         return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
@@ -108,7 +164,7 @@ class Backend:
 
     def joined(self, parts: Sequence[Array]) -> Array:
         """Arrays one after another along their first axis, without a word to the host."""
-        if self.device == "numpy" or len(parts) == 1:
+        if self.kind == "numpy" or len(parts) == 1:
             return np.concatenate(parts) if len(parts) > 1 else parts[0]
         out = self.xp.empty((sum(len(part) for part in parts), *parts[0].shape[1:]), parts[0].dtype)
         done = 0
@@ -120,24 +176,24 @@ class Backend:
     @property
     def block_values(self) -> int:
         """Node values that a block of elements may hold: what stays in a cache, or what keeps a GPU busy."""
-        return 1 << (17 if self.device == "numpy" else 28)
+        return 1 << (17 if self.kind == "numpy" else 28)
 
     @property
     def step_values(self) -> int:
         """Node values that a block of steps may hold: what stays in a cache, or in a tenth of the GPU's memory."""
-        if self.device == "numpy":
+        if self.kind == "numpy":
             return self.block_values
         return int(0.1 * self.xp.cuda.runtime.memGetInfo()[1] / np.dtype(self.dtype).itemsize)
 
     @property
     def longer(self) -> int:
         """How often a window may double where elements are solved in rows: elements beyond the end cost a GPU more."""
-        return 3 if self.device == "numpy" else 1
+        return 3 if self.kind == "numpy" else 1
 
     @property
     def fused(self) -> bool:
         """Whether arrays are solved by kernels of our own (`fused.py`)."""
-        return self.device == "cupy"
+        return self.kind == "cupy"
 
     def kernel(self, source: str, name: str) -> Any:
         """A kernel of ours, ready to be launched on a GPU."""
@@ -149,14 +205,19 @@ class Backend:
 
     def host(self, value: Array) -> Array:
         """The value as a NumPy array."""
-        return value.get() if hasattr(value, "get") else np.asarray(value)
+        if not hasattr(value, "get"):
+            return np.asarray(value)
+        with self.here():  # whose queue is waited for
+            return value.get()
 
     def place(self, cell: Cell) -> Cell:
-        """A copy of a cell (dataclass) whose floating-point arrays are on the device in this precision."""
+        """A copy of a cell (dataclass) whose floating-point arrays are on this device, in this precision; in `here`."""
         changes: dict[str, Any] = {}
         for name, value in vars(cell).items():
             if isinstance(value, np.ndarray):
                 changes[name] = self.array(value) if value.dtype.kind == "f" else self.xp.asarray(value)
+            elif hasattr(value, "get") and hasattr(value, "dtype"):  # a GPU's array
+                changes[name] = self.brought(value)
             elif hasattr(value, "__dataclass_fields__"):
                 placed = self.place(value)
                 if placed is not value:

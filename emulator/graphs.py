@@ -149,9 +149,11 @@ class _Again:
 
 
 def replayable(plan: Plan, request: Request, values: Mapping[str, Any]) -> bool:
-    """Whether a run can be recorded: it just relaxes, on a GPU, its inputs are constant and nothing is on a cycle."""
+    """Whether a run can be recorded: it just relaxes, on one GPU that holds the machine, its inputs are constant and
+    nothing is on a cycle."""
     still = not any(hasattr(value, "at") for value in values.values())
-    return plan.backend.device == "cupy" and request.relaxes and still and not any(g.cyclic for g in plan.groups)
+    one = plan.backend.kind == "cupy" and plan.resident
+    return one and request.relaxes and still and not any(g.cyclic for g in plan.groups)
 
 
 def remember(

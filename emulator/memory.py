@@ -228,7 +228,7 @@ def check_room(name: str, memory: Memory, plan: Plan | None, backend: Backend) -
     there, new = room(backend), memory.total - (memory.weights if plan else 0)
     if there is None or new <= there:
         return
-    where = "the GPU" if backend.device == "cupy" else "this machine"
+    where = "the GPU" if backend.kind == "cupy" else "this machine"
     most = getattr(memory, memory.largest)
     raise Error(
         f"{name!r} needs {written(memory.total)} of memory, {written(new)} more than is taken, and {where} has "
@@ -238,7 +238,7 @@ def check_room(name: str, memory: Memory, plan: Plan | None, backend: Backend) -
 
 def room(backend: Backend) -> int | None:
     """Bytes that a run may still take on a device; None where nobody says."""
-    if backend.device == "numpy":
+    if backend.kind == "numpy":
         return host_room()
     free = int(backend.xp.cuda.runtime.memGetInfo()[0])
     return free + int(backend.xp.get_default_memory_pool().free_bytes())

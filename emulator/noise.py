@@ -96,6 +96,8 @@ def noise(
     """
     _checked(noise, noise_seed, frequencies, samples)
     plan = planned(machine, precision, device)
+    if not plan.resident:
+        raise Error(f"{plan.circuit.name!r} is prepared for several devices or to stream: noise wants it all on one")
     with plan.backend.arithmetic():
         return _analysed(plan, inputs or {}, noise, noise_seed, frequencies, samples, record)
 

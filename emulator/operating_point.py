@@ -35,9 +35,14 @@ def solve_operating_point(
     x: dict[str, Array] = {}
     for name, value in checked_inputs(plan.circuit, backend, inputs).items():
         x[name] = backend.array(value.at(np.array([time]))[0]) if hasattr(value, "at") else value
-    rest = settle(plan, x)
-    if saturated is not None:
-        saturated |= _saturation(plan, x, rest)
+    for part in plan.parts:
+        with part.backend.arithmetic():
+            own = {name: part.backend.brought(value) for name, value in x.items()}
+            rest = settle(part, own)
+            if saturated is not None:
+                saturated |= _saturation(part, own, rest)
+            found = {name: value for name, value in own.items() if part is plan or name not in x}
+        x |= {name: backend.brought(value) for name, value in found.items()}
     return x
 
 
@@ -48,7 +53,7 @@ def settle(plan: Plan, x: dict[str, Array]) -> Any:
     batch = batch_size(x, {})
     for name, value in x.items():
         x[name] = backend.xp.broadcast_to(value, (batch, *value.shape[1:]))
-    for group in plan.groups:
+    for _, group in plan.visited():
         if group.cyclic:
             _settle_cycle(plan, group, x, batch)
         else:
@@ -59,10 +64,12 @@ def settle(plan: Plan, x: dict[str, Array]) -> Any:
 
 def _saturation(plan: Plan, x: Mapping[str, Array], rest: Any) -> dict[str, int]:
     """Nodes of each array beyond the linear part of their rail at x (only arrays that have any)."""
-    if isinstance(rest, FusedRest):
-        cycles = [stage for group in plan.groups if group.cyclic for stage in group.stages]
-        return rest.beyond() | saturation(cycles, x)
-    return saturation(plan.stages, x)
+    fused = isinstance(rest, FusedRest)
+    found: dict[str, int] = rest.beyond() if fused else {}
+    if not fused or any(group.cyclic for group in plan.groups):
+        for _, group in plan.visited():
+            found |= saturation(group.stages, x) if group.cyclic or not fused else {}
+    return found
 
 
 def settled_stage(stage: Stage, x: Mapping[str, Array], batch: int) -> Array:

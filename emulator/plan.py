@@ -6,7 +6,8 @@ of one layer, or of one cycle. The order of groups is feed-forward: a group need
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +16,10 @@ import numpy as np
 from ..circuits.cells import NodeArray, Signals, Source, Term
 from ..circuits.circuit import Circuit, sorted_components
 from .backend import Backend
+from .store import Store
 
 Array = Any
+STREAMED = 8  # how many times as long windows are where all weights pass by in each
 MOST_PACES = 16  # distinct time constants of an array that get a propagator each
 
 
@@ -136,6 +139,11 @@ class Plan:
     What is made of it once, when it is first wanted: solvers, by points of an element; kernels, by array
     (`fused.py`); noise, by array and kind (`agitation.py`); taken and graphs, by case (`graphs.py`); needs: memory, by
     request (`memory.py`).
+
+    store: where weights are that come to the device group by group; None: they are there. split: on several devices,
+    the plan of each one's share (`share.py`), whose groups these are, seen from this plan's own device. sends: arrays
+    that later shares read. thread: that marches a share. stretch, first: windows are at least so many times as long as
+    usual, the first ones a share of that.
     """
 
     circuit: Circuit
@@ -148,6 +156,36 @@ class Plan:
     taken: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     graphs: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     needs: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    store: Store | None = field(default=None, compare=False, repr=False)
+    split: tuple[Plan, ...] = ()
+    sends: frozenset[str] = frozenset()
+    thread: Any = field(default=None, compare=False, repr=False)
+    stretch: int = 1
+    first: float = 1.0
+
+    @property
+    def parts(self) -> tuple[Plan, ...]:
+        """What is solved on a device each: the shares, or all of it."""
+        return self.split or (self,)
+
+    @property
+    def devices(self) -> list[str]:
+        return [part.backend.device for part in self.parts]
+
+    @property
+    def streamed(self) -> bool:
+        return any(part.store for part in self.parts)
+
+    @property
+    def resident(self) -> bool:
+        """Whether one device holds all of it."""
+        return not self.split and not self.store
+
+    def visited(self) -> Iterator[tuple[int, Group]]:
+        """(number, group) in order, each with its weights on the device until the next is asked for."""
+        for number, group in enumerate(self.groups):
+            with self.store.at_hand(number) if self.store else nullcontext():
+                yield number, group
 
     @property
     def stages(self) -> list[Stage]:
@@ -155,7 +193,7 @@ class Plan:
 
 
 def let_go(plan: Plan, steps: Sequence[Sequence[Stage]]) -> list[list[str]]:
-    """For each step, stages that are done together, the free arrays that no later step reads."""
+    """For each step, stages that are done together, the free arrays that no later step, or share, reads."""
     needs = plan.circuit.all_needs()
     last = {stage.name: number for number, stages in enumerate(steps) for stage in stages}
     for number, stages in enumerate(steps):
@@ -163,23 +201,45 @@ def let_go(plan: Plan, steps: Sequence[Sequence[Stage]]) -> list[list[str]]:
             last |= {name: number for name in needs[stage.name] if name in last}
     found: list[list[str]] = [[] for _ in steps]
     for name, number in last.items():
-        found[number].append(name)
+        if name not in plan.sends:
+            found[number].append(name)
     return found
 
 
-def make_plan(circuit: Circuit, backend: Backend, fabrication: dict[str, Any] | None = None) -> Plan:
-    """Stages of a circuit in feed-forward order, grouped by layer and cycle."""
-    by_target: dict[str, list[Term]] = {name: [] for name in circuit.arrays}
+def make_plan(
+    circuit: Circuit,
+    backend: Backend,
+    fabrication: dict[str, Any] | None = None,
+    *,
+    stream: bool = False,
+    share: slice = slice(None),
+    **more: Any,
+) -> Plan:
+    """Stages of a circuit in feed-forward order, grouped by layer and cycle; share: which of the groups; stream:
+    whether their weights come to the device group by group; more: of the plan."""
+    drives, grouped = driven(circuit), groups_of(circuit)[share]
+    with backend.here():
+        store = Store(backend, [[t for n in names for t in drives[n]] for _, names, _ in grouped]) if stream else None
+        place = store.placed if store else backend.place
+        groups = tuple(
+            Group(label, tuple(_stage(circuit, backend, place, circuit.arrays[n], drives[n]) for n in names), cyclic)
+            for label, names, cyclic in grouped
+        )
+    stretch = STREAMED if stream else 1
+    return Plan(circuit, backend, groups, fabrication or {}, store=store, stretch=stretch, **more)
+
+
+def driven(circuit: Circuit) -> dict[str, list[Term]]:
+    """The terms that drive each array."""
+    found: dict[str, list[Term]] = {name: [] for name in circuit.arrays}
     for term in circuit.terms.values():
-        by_target[term.target].append(term)
-    groups = []
-    for label, names, cyclic in _grouped(circuit):
-        stages = tuple(_stage(circuit, backend, circuit.arrays[name], by_target[name]) for name in names)
-        groups.append(Group(label, stages, cyclic))
-    return Plan(circuit, backend, tuple(groups), fabrication or {})
+        found[term.target].append(term)
+    return found
 
 
-def _stage(circuit: Circuit, backend: Backend, node: NodeArray, terms: list[Term]) -> Stage:
+def _stage(
+    circuit: Circuit, backend: Backend, place: Callable[[Term], Term], node: NodeArray, terms: list[Term]
+) -> Stage:
     heavy = [t for t in terms if t.conveyed and node.input_resistance > 0]  # cells whose load the node feels
     load = sum((t.loading(circuit)[0] for t in heavy), start=0.0)
     standing = sum((t.loading(circuit)[1] for t in terms if not t.conveyed), start=0.0) / node.conductance
@@ -189,8 +249,8 @@ def _stage(circuit: Circuit, backend: Backend, node: NodeArray, terms: list[Term
     pace, sets = _paces(node)
     return Stage(
         node=backend.place(node),
-        conveyed=tuple(backend.place(t) for t in ordered if t.conveyed),
-        direct=tuple(backend.place(t) for t in ordered if not t.conveyed),
+        conveyed=tuple(place(t) for t in ordered if t.conveyed),
+        direct=tuple(place(t) for t in ordered if not t.conveyed),
         load=backend.array(load) if loaded else 0.0,
         attenuation=backend.array(node.attenuation(load)) if loaded else 1.0,
         standing=backend.array(standing) if _any(standing) else 0.0,
@@ -233,7 +293,7 @@ def _constant(node: NodeArray, standing: Array) -> float | None:
     return mean if float(np.ptp(gamma)) <= 1e-12 * mean else None
 
 
-def _grouped(circuit: Circuit) -> list[tuple[str, list[str], bool]]:
+def groups_of(circuit: Circuit) -> list[tuple[str, list[str], bool]]:
     """(layer, names in order, cyclic) of each group: cycles on their own, else consecutive arrays of a layer."""
     found: list[tuple[str, list[str], bool]] = []
     needs = circuit.all_needs()

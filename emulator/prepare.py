@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ..circuits import checks
@@ -15,15 +16,25 @@ from .memory import Memory, check_room, needed, placed
 from .plan import Plan, make_plan
 from .request import Request
 from .shadow import Unpredicted, weightless
+from .share import shared_plan
 from .transient import WINDOW
 
 log = logging.getLogger(__name__)
 
 
-def prepare(machine: Circuit | Chip, *, precision: str = "float32", device: str = "numpy") -> Plan:
+def prepare(
+    machine: Circuit | Chip,
+    *,
+    precision: str = "float32",
+    device: str | Sequence[str] = "numpy",
+    stream: bool = False,
+) -> Plan:
     """A machine made ready to be run many times: in order, and its weights on the device.
 
-    device: "numpy" or "cupy"; precision: "float32", "float64" or, on the GPU, "tf32".
+    device: "numpy", "cupy" or "cupy:1", a GPU by its number; several, ["cupy:0", "cupy:1"], share the machine, some
+    layers each (see `pipeline.py`). precision: "float32", "float64" or, on the GPU, "tf32".
+    stream: weights that do not fit into the device's memory stay on the host and pass by layer by layer, once for each
+    window of time (see `store.py`).
     Raises Error for what is no machine, has no free nodes, or no such place to solve it.
     """
     if isinstance(machine, Plan):
@@ -31,13 +42,20 @@ def prepare(machine: Circuit | Chip, *, precision: str = "float32", device: str 
     circuit = circuit_of(machine)
     if len(circuit.inputs()) == len(circuit.arrays):
         raise Error(f"circuit {circuit.name!r} has no free nodes: add some, such as circuit.nodes('s', (3,))")
-    backend = Backend(device, precision)
-    _ = backend.xp  # it is there
-    check_room(circuit.name, placed(circuit, backend), None, backend)
-    return make_plan(circuit, backend, fabrication(machine))
+    backends = [Backend(name, precision) for name in ([device] if isinstance(device, str) else device)]
+    if not backends:
+        raise Error("device is an empty list: give one device, such as 'numpy', or several")
+    if len(backends) > 1:
+        return shared_plan(circuit, backends, fabrication(machine), stream=stream)
+    _ = backends[0].xp  # it is there
+    if not stream:
+        check_room(circuit.name, placed(circuit, backends[0]), None, backends[0])
+    return make_plan(circuit, backends[0], fabrication(machine), stream=stream)
 
 
-def planned(machine: Circuit | Chip | Plan, precision: str | None, device: str | None, usual: str = "float32") -> Plan:
+def planned(
+    machine: Circuit | Chip | Plan, precision: str | None, device: str | Sequence[str] | None, usual: str = "float32"
+) -> Plan:
     """The machine made ready; as it is, if it is already: then there is nothing to choose."""
     if not isinstance(machine, Plan):
         return prepare(
@@ -45,10 +63,11 @@ def planned(machine: Circuit | Chip | Plan, precision: str | None, device: str |
             precision=usual if precision is None else precision,
             device="numpy" if device is None else device,
         )
-    backend = machine.backend
-    for what, asked, made in (("precision", precision, backend.precision), ("device", device, backend.device)):
-        if asked not in (None, made):
-            raise Error(f"{what} {asked!r} is not what the machine was prepared for, {made!r}: prepare it again")
+    made = machine.devices if machine.split else machine.backend.device
+    asked = device if device is None or isinstance(device, str) else list(device)
+    for what, wanted, found in (("precision", precision, machine.backend.precision), ("device", asked, made)):
+        if wanted not in (None, found):
+            raise Error(f"{what} {wanted!r} is not what the machine was prepared for, {found!r}: prepare it again")
     return machine
 
 
@@ -102,11 +121,19 @@ def _needed(plan: Plan, request: Request, batch: int) -> Memory:
 
 def check_memory(plan: Plan, request: Request, batch: int) -> dict[str, int]:
     """Raises Error for a run that does not fit. Returns what its statistics say of it: nothing where a cell does what
-    `shadow.py` does not know."""
+    `shadow.py` does not know, or where weights pass by or several devices share them."""
+    if not plan.resident:
+        return {}
     try:
         memory = _needed(plan, request, batch)
     except Unpredicted as problem:
         log.info("memory of %r not predicted: %s", plan.circuit.name, problem)
         return {}
-    check_room(plan.circuit.name, memory, plan, plan.backend)
+    try:
+        check_room(plan.circuit.name, memory, plan, plan.backend)
+    except Error:
+        if not plan.graphs:
+            raise
+        plan.graphs.clear()  # a recorded run has memory of its own
+        check_room(plan.circuit.name, memory, plan, plan.backend)
     return {"predicted_bytes": memory.total}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import time as clock
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -15,12 +16,14 @@ import numpy as np
 
 from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
+from ..circuits.errors import Error
 from .checkpoint import Checkpoint, Keeper, case_of, checked
 from .graphs import graph_of, remember, replayable
 from .inputs import batch_size, checked_inputs, starting_values
 from .noise_meter import NoiseMeter
 from .observers import Aimed, Observer, Recordable
 from .operating_point import solve_operating_point
+from .pipeline import Pipeline, SharedWatch
 from .plan import Plan, Stage
 from .prepare import check_memory, planned
 from .request import TOLERANCE, Request, checked_bits
@@ -77,7 +80,7 @@ def operating_point(
     inputs: Mapping[str, Any] | None = None,
     *,
     precision: str | None = None,
-    device: str | None = None,
+    device: str | Sequence[str] | None = None,
 ) -> Run:
     """Where the machine rests: γ·v = delivered current at every node. One sweep; Newton where there are cycles.
 
@@ -94,7 +97,7 @@ def operating_point(
         analysis="op",
         outputs=Volts(plan, x),
         saturated=saturated,
-        statistics={"engine": f"{plan.backend.device} operating point", "precision": plan.backend.precision}
+        statistics={"engine": f"{_where(plan)} operating point", "precision": plan.backend.precision}
         | plan.fabrication
         | _wall(begun),
     )
@@ -120,7 +123,7 @@ def transient(
     initial_seed: int = 0,
     observers: Sequence[Observer] | None = None,
     precision: str | None = None,
-    device: str | None = None,
+    device: str | Sequence[str] | None = None,
     checkpoint: Checkpoint | str | Path | None = None,
     resume: str | Path | None = None,
 ) -> Run:
@@ -160,6 +163,10 @@ def transient(
         step,
     )  # fmt: skip
     plan = planned(machine, precision, device)
+    if plan.split and request.engine == "stepper":
+        raise Error(f"{plan.circuit.name!r} is prepared for {plan.devices}: the noise engine runs on one device")
+    if plan.split and (checkpoint or resume):
+        raise Error(f"{plan.circuit.name!r} is prepared for {plan.devices}: a run is kept on one device only")
     with plan.backend.arithmetic():
         return _transient(
             plan, request, inputs or {}, initial, initial_seed, list(observers or []), begun, checkpoint, resume
@@ -244,7 +251,7 @@ def _replayed(
     return run
 
 
-def _log(run: Run, march: March | Stepper) -> None:
+def _log(run: Run, march: March | Pipeline | Stepper) -> None:
     """What the run cost: totals, and layer by layer."""
     counts = vars(march.counts)
     totals = ", ".join(f"{name} {value:.4g}" for name, value in counts.items() if not isinstance(value, dict))
@@ -266,10 +273,11 @@ def _start(plan: Plan, inputs: Mapping[str, Any], request: Request, initial: Any
     return starting_values(plan.circuit, plan.backend, initial, seed)
 
 
-def _watch(plan: Plan, target: Mapping[str, Array], request: Request) -> SettlingWatch | None:
+def _watch(plan: Plan, target: Mapping[str, Array], request: Request) -> SettlingWatch | SharedWatch | None:
     if request.noisy or request.settle_bits == 0:
         return None
-    return SettlingWatch(plan, target, checked_bits(request.settle_bits))
+    kind = SharedWatch if plan.split else SettlingWatch
+    return kind(plan, target, checked_bits(request.settle_bits))
 
 
 def _engine(
@@ -278,15 +286,19 @@ def _engine(
     start: Mapping[str, Array],
     target: Mapping[str, Array],
     seen: list[Observer],
-    watch: SettlingWatch | None,
+    watch: SettlingWatch | SharedWatch | None,
     request: Request,
-) -> March | Stepper:
+) -> March | Pipeline | Stepper:
     """The engine that the request needs, at the start."""
+    tolerance = None if request.elements is not None else request.local_tolerance
+    points = request.collocation_points
+    if plan.split:
+        assert not isinstance(watch, SettlingWatch)
+        return Pipeline(plan, values, start, points=points, tolerance=tolerance, observers=seen, watch=watch)
+    assert not isinstance(watch, SharedWatch)
     seen = [*seen, watch] if watch else seen
     if request.engine == "elements":
         aims = watch.aims if watch else {}
-        tolerance = None if request.elements is not None else request.local_tolerance
-        points = request.collocation_points
         return March(plan, values, start, points=points, tolerance=tolerance, observers=seen, aims=aims)
     noise = Noise(request.noise, request.noise_seed) if request.noisy else None
     step = (request.step or 0.25) * shortest_time_constant(plan, target)
@@ -298,10 +310,10 @@ def _said(plan: Plan, request: Request, stop: float) -> dict[str, Any]:
     backend = plan.backend
     said: dict[str, Any] = {"precision": backend.precision}
     if request.engine == "stepper":
-        said["engine"] = f"{backend.device} stepper"
+        said["engine"] = f"{_where(plan)} stepper"
     else:
         said |= {
-            "engine": f"{backend.device} finite elements",
+            "engine": f"{_where(plan)} finite elements",
             "points_per_element": request.collocation_points,
             "tolerance": request.tolerance or TOLERANCE,
             "accuracy": request.accuracy or "waveform",
@@ -310,6 +322,11 @@ def _said(plan: Plan, request: Request, stop: float) -> dict[str, Any]:
         window = {"samples": request.samples or 1, "read_window_s": stop}
         return said | {"noise": request.noise, "noise_seed": request.noise_seed} | window
     return said if request.settle_bits == 0 else said | {"settle_bits": checked_bits(request.settle_bits)}
+
+
+def _where(plan: Plan) -> str:
+    """The devices, and how weights get there."""
+    return " + ".join(plan.devices) + (" streamed" if plan.streamed else "")
 
 
 def _stop(plan: Plan, request: Request) -> float:
@@ -322,7 +339,8 @@ def _stop(plan: Plan, request: Request) -> float:
     longest, depth = _longest(plan), len(plan.stages)
     if request.noisy:
         return (20 + 2 * depth) * longest
-    slowest = longest / min((_least_gamma(s) for s in plan.stages), default=1.0)
+    with plan.backend.here():
+        slowest = longest / min((_least_gamma(s) for s in plan.stages), default=1.0)
     return (40 + 5 * depth) * longest + 20 * slowest
 
 
@@ -348,8 +366,8 @@ def _longest(plan: Plan) -> float:
 
 def _march(
     plan: Plan,
-    march: March | Stepper,
-    watch: SettlingWatch | None,
+    march: March | Pipeline | Stepper,
+    watch: SettlingWatch | SharedWatch | None,
     values: Mapping[str, Any],
     stop: float,
     request: Request,
@@ -359,25 +377,31 @@ def _march(
     marks = [np.asarray(v.breakpoints, float) for v in values.values() if hasattr(v, "breakpoints")]
     last = max((float(mark.max()) for mark in marks if mark.size), default=0.0)
     until_settled = watch if request.duration is None and request.elements is None else None
-    with keeper.guard():
-        for begin, length in islice(_windows(plan, march, marks, stop, request), keeper.windows, None):
-            if keeper.ended:
-                break
+    with keeper.guard(), closing(_windows(plan, march, marks, stop, request, keeper.windows)) as asked:
+        for begin, length in asked if not keeper.ended else ():
             march.window(begin, length)
             reached = begin + length
             ended = bool(until_settled and reached >= last * (1 - 1e-9) and until_settled.settled)
             keeper.window(reached, ended=ended)
+            if ended:
+                break
     return keeper.time if keeper.ended else stop
 
 
 def _windows(
-    plan: Plan, march: March | Stepper, marks: list[Array], stop: float, request: Request
-) -> Iterator[tuple[float, float]]:
-    """(begin, length) of all windows of a run, the same whenever they are asked for."""
+    plan: Plan, march: March | Pipeline | Stepper, marks: list[Array], stop: float, request: Request, done: int
+) -> Generator[tuple[float, float], None, None]:
+    """(begin, length) of the windows of a run but the first that are done, the same whenever they are asked for;
+    several devices look ahead."""
+    found: Iterator[tuple[float, float]]
     if request.elements is None:
-        return windows(stop, WINDOW * march.stretch * _longest(plan), np.concatenate([np.zeros(1), *marks]))
-    ends = np.asarray(request.elements, float).tolist()
-    return ((begin, end - begin) for begin, end in zip([0.0, *ends[:-1]], ends, strict=True))
+        longest, breaks = WINDOW * march.stretch * _longest(plan), np.concatenate([np.zeros(1), *marks])
+        found = windows(stop, longest, breaks, plan.first)
+    else:
+        ends = np.asarray(request.elements, float).tolist()
+        found = ((begin, end - begin) for begin, end in zip([0.0, *ends[:-1]], ends, strict=True))
+    found = islice(found, done, None)
+    yield from march.ahead(found) if isinstance(march, Pipeline) else found
 
 
 def _least_gamma(stage: Stage) -> float:

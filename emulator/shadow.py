@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -363,9 +364,13 @@ class Weightless(Backend):
     def xp(self) -> Any:
         return Functions(self.ledger)
 
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        yield
+
     def array(self, value: Any) -> Any:
         given = isinstance(value, np.ndarray) and value.dtype == self.dtype and value.flags.c_contiguous
-        if given and self.device == "numpy":  # shared, not copied
+        if given and self.kind == "numpy":  # shared, not copied
             return Shadow(self.ledger, _laid_out(value.shape, value.dtype, None), Owned(self.ledger, 0))
         return self.xp.ascontiguousarray(value, dtype=self.dtype)
 
@@ -396,5 +401,5 @@ class Weightless(Backend):
 
 def weightless(backend: Backend, part: str) -> Weightless:
     """The like of a backend; CuPy hands out memory by 512 bytes."""
-    gpu = backend.device == "cupy"
+    gpu = backend.kind == "cupy"
     return Weightless(backend.device, backend.precision, Ledger(part, grain=512 if gpu else 1, reuses=not gpu))

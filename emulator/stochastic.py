@@ -111,7 +111,7 @@ class Stepper:
     def _march(self, begin: float, h: float, count: int, arrays: dict[str, Array], *, ends: bool) -> None:
         """All groups through a block. arrays: (1 + count, batch, *shape) of what is known: at the start and after each
         step; ends: whether the window ends with it."""
-        for number, group in enumerate(self.plan.groups):
+        for number, group in self.plan.visited():
             for stage in group.stages:
                 shape = (1 + count, self.batch, *stage.node.shape)
                 arrays[stage.name] = self.plan.backend.xp.empty(shape, self.plan.backend.dtype)

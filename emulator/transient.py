@@ -45,6 +45,12 @@ class Counts:
     sweeps: int = 0
     by_layer: dict[str, int] = field(default_factory=dict)
 
+    def __add__(self, other: Counts) -> Counts:
+        """Of two shares of a machine."""
+        layers = {name: self.by_layer.get(name, 0) + count for name, count in other.by_layer.items()}
+        sums = {n: getattr(self, n) + getattr(other, n) for n in ("elements", "points", "rejected", "sweeps")}
+        return Counts(**sums, by_layer=self.by_layer | layers)
+
 
 @dataclass(frozen=True)
 class Block:
@@ -134,12 +140,17 @@ class March:
         self.pieces: dict[str, list[Piece]] = {}
         self.done = let_go(plan, [group.stages for group in plan.groups])
         self.block = [self._block(group) for group in plan.groups]
-        self.stretch = 1 << min(plan.backend.longer, max(0, min(self.block, default=1).bit_length() - 2))
-        self.level = [1 + self.stretch.bit_length() - (self.stretch > 1)] * len(plan.groups)
+        self.stretch_to(1 << min(plan.backend.longer, max(0, min(self.block, default=1).bit_length() - 2)))
         self.counts = Counts()
         self.taken: list[list[Block]] = []
         for observer in observers:
             observer.begin(plan, self.x)
+
+    def stretch_to(self, stretch: int) -> None:
+        """Windows are so many times as long as usual, or as many as the plan asks for: a power of two."""
+        self.stretch = max(stretch, self.plan.stretch)
+        level = 1 + self.stretch.bit_length() - (self.stretch > 1) + round(math.log2(self.plan.first))
+        self.level = [max(0, level)] * len(self.plan.groups)
 
     def input_at(self, name: str, times: Array) -> Array:
         """A clamped array at times, (len(times), batch, *shape)."""
@@ -151,11 +162,11 @@ class March:
         nodes = self.batch * sum(math.prod(stage.node.shape) for stage in group.stages)
         return 1 if group.cyclic else min(MOST, max(1, self.plan.backend.block_values // (self.p * nodes)))
 
-    def window(self, begin: float, length: float) -> None:
-        """March every group from begin to begin + length."""
-        self.pieces = {}
+    def window(self, begin: float, length: float, given: Mapping[str, list[Piece]] | None = None) -> None:
+        """March every group from begin to begin + length; given: polynomials in it that an earlier share has found."""
+        self.pieces = dict(given or {})
         self.taken.append([])
-        for number, group in enumerate(self.plan.groups):
+        for number, group in self.plan.visited():
             self._march_group(number, group, begin, length)
             self._let_go(number)
         for observer in self.observers:
@@ -333,11 +344,16 @@ def _unstable(group: Group, begin: float) -> Error:
     )
 
 
-def windows(stop: float, longest: float, breakpoints: Array) -> Iterator[tuple[float, float]]:
-    """(begin, length) of windows up to `stop`, none longer than `longest`, none across a breakpoint."""
+def windows(stop: float, longest: float, breakpoints: Array, first: float = 1.0) -> Iterator[tuple[float, float]]:
+    """(begin, length) of windows up to `stop`, none longer than `longest`, none across a breakpoint; after each, and at
+    the start, the first are shorter by this factor, then half as long as the time since."""
     marks = np.unique(np.concatenate([np.asarray(breakpoints, float), [stop]]))
     begin = 0.0
     for mark in marks[(marks > 0) & (marks <= stop)].tolist():  # a NumPy number would make float32 arrays float64
+        since = begin
+        while (length := max(first * longest, (begin - since) / 2)) < longest and begin + length < mark:
+            yield begin, length
+            begin += length
         count = max(1, math.ceil((mark - begin) / longest - 1e-9))
         length = (mark - begin) / count
         for k in range(count):

@@ -6,6 +6,7 @@ import ctypes
 import shutil
 import subprocess
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ extern "C" void launch(unsigned blocks, unsigned lines, {parameters}) {{
 """
 
 
+ALONE = threading.Lock()  # a kernel's indices are static
+
+
 class HostKernel:
     """Called as a `cupy.RawKernel` is, on NumPy arrays; every thread is a block of its own."""
 
@@ -58,7 +62,8 @@ class HostKernel:
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
         blocks, lines = (*grid, 1)[:2]
-        self._launch(ctypes.c_uint(blocks * block[0]), ctypes.c_uint(lines), *map(_passed, arguments, self._kinds))
+        with ALONE:
+            self._launch(ctypes.c_uint(blocks * block[0]), ctypes.c_uint(lines), *map(_passed, arguments, self._kinds))
 
 
 def _passed(value: Any, kind: str) -> Any:

@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 from gpt2_folders import SHAPES, characters, write_folder
 
+from dsmachine.circuits.config import Config
+
 CONFIG = SHAPES[0]
+DEEP = SHAPES[2]  # four layers
 PROMPT = "abcd"
 
 
-def write_small(folder: Path, *, calibration: str | None = None) -> Path:
+def write_small(folder: Path, *, calibration: str | None = None, config: Config = CONFIG) -> Path:
     """The folder of a model with a calibration text of its own letters."""
-    write_folder(folder, CONFIG)
-    letters = np.random.default_rng(0).choice(list(characters(CONFIG.vocabulary)), 400)
+    write_folder(folder, config)
+    letters = np.random.default_rng(0).choice(list(characters(config.vocabulary)), 400)
     (folder / "calibration.txt").write_text("".join(letters) if calibration is None else calibration)
     return folder

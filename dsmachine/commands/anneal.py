@@ -71,7 +71,7 @@ def anneal(
         str | None, typer.Option(help="elements or stepper [default: elements; the stepper for noise].")
     ] = None,
     precision: Annotated[str, typer.Option(help="float32, float64 or, on a GPU, tf32.")] = "float32",
-    device: Annotated[str, typer.Option(help="numpy, or cupy: a GPU.")] = "numpy",
+    device: Annotated[str, typer.Option(help="numpy, cupy: a GPU, or cupy:1, by its number.")] = "numpy",
     allow_saturation: Annotated[
         bool, typer.Option("--allow-saturation", help="Read a machine that has nodes on their rails.")
     ] = False,
