@@ -240,8 +240,9 @@ def room(backend: Backend) -> int | None:
     """Bytes that a run may still take on a device; None where nobody says."""
     if backend.kind == "numpy":
         return host_room()
-    free = int(backend.xp.cuda.runtime.memGetInfo()[0])
-    return free + int(backend.xp.get_default_memory_pool().free_bytes())
+    with backend.here():
+        free = int(backend.xp.cuda.runtime.memGetInfo()[0])
+        return free + int(backend.xp.get_default_memory_pool().free_bytes())
 
 
 def host_room(path: str = "/proc/meminfo") -> int | None:

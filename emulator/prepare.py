@@ -45,9 +45,10 @@ def prepare(
     backends = [Backend(name, precision) for name in ([device] if isinstance(device, str) else device)]
     if not backends:
         raise Error("device is an empty list: give one device, such as 'numpy', or several")
+    for backend in backends:
+        _ = backend.xp  # it is there
     if len(backends) > 1:
         return shared_plan(circuit, backends, fabrication(machine), stream=stream)
-    _ = backends[0].xp  # it is there
     if not stream:
         check_room(circuit.name, placed(circuit, backends[0]), None, backends[0])
     return make_plan(circuit, backends[0], fabrication(machine), stream=stream)

@@ -166,7 +166,7 @@ def transient(
     if plan.split and request.engine == "stepper":
         raise Error(f"{plan.circuit.name!r} is prepared for {plan.devices}: the noise engine runs on one device")
     if plan.split and (checkpoint or resume):
-        raise Error(f"{plan.circuit.name!r} is prepared for {plan.devices}: a run is kept on one device only")
+        raise Error(f"{plan.circuit.name!r} is prepared for {plan.devices}: checkpoints are of runs on one device")
     with plan.backend.arithmetic():
         return _transient(
             plan, request, inputs or {}, initial, initial_seed, list(observers or []), begun, checkpoint, resume

@@ -179,6 +179,8 @@ def test_what_cannot_be_shared(chip: Given) -> None:
     plan = ds.prepare(machine, device=["numpy", "numpy"])
     with pytest.raises(ds.Error, match="noise engine runs on one device"):
         ds.transient(plan, inputs, noise="thermal")
+    with pytest.raises(ds.Error, match="checkpoints are of runs on one device"):
+        ds.transient(plan, inputs, checkpoint="run.h5")
     with pytest.raises(ds.Error, match="prepare it again"):
         ds.transient(plan, inputs, device="numpy")
     with pytest.raises(ds.Error, match="empty list"):
