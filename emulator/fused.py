@@ -11,6 +11,7 @@ from ..circuits.cells.term import Term, View
 from ..circuits.circuit import Circuit
 from . import kernels
 from .collocation import Collocation
+from .element_kernel import PLACES, element_source
 from .plan import Plan, Stage, summed
 from .pool import Pool
 from .radau import between, knots, propagator, radau, steps, tail
@@ -23,7 +24,7 @@ NOTHING = np.uint64(0)
 class FusedStage:
     """An array as the kernels want it: what they read of it, on the device, and which law it follows.
 
-    law: see `kernels.element_source`. cells: those that the kernels evaluate themselves; conveyed, direct: the others
+    law: see `element_source`. cells: those that the kernels evaluate themselves; conveyed, direct: the others
     that change; those that do not are the bias. table: see `kernels.ABSENT`.
     """
 
@@ -158,8 +159,7 @@ class FusedFound(Found):
         super().__init__(solver.p, length, count)
         self.numbers = solver.pool.take(len(stages) * (squares + seen)).reshape(len(stages), squares + seen)
         self.squares, self._host, self._row = squares, solver.backend.host, 0
-        fused = [solver.stages[stage.name] for stage in stages]
-        self._nodes, self._tau = np.array([(batch * each.nodes, each.tau) for each in fused]).T[:, :, None, None]
+        self._nodes, self._tau = solver.sizes(stages, batch)
 
     def place(self, address: int) -> tuple[int, int]:
         """Where the next array's squares and what is seen of it go, 0 where nothing is asked for."""
@@ -189,11 +189,21 @@ class FusedSolver(Solver):
         self.stages = fused_stages(plan)
         dtype = self.backend.dtype
         self.kernels = {
-            name: self.backend.kernel(kernels.element_source(dtype, self.p, s.law, s.cells, s.pull, s.guess), "element")
+            name: self.backend.kernel(element_source(dtype, self.p, s.law, s.cells, s.pull, s.guess), "element")
             for name, s in self.stages.items()
         }
         self._smalls: dict[tuple[float | None, float | None], Array] = {}
+        self._sizes: dict[tuple[str, int], Any] = {}
         self.pool = Pool(self.backend, np.float64)
+
+    def sizes(self, stages: Sequence[Stage], batch: int) -> tuple[Array, Array]:
+        """(nodes of all samples, longest time constant) of each array of a group, (arrays, 1, 1); made once."""
+        key = stages[0].name, batch
+        if key not in self._sizes:
+            fused = [self.stages[stage.name] for stage in stages]
+            self._sizes[key] = np.array([(batch * each.nodes, each.tau) for each in fused]).T[:, :, None, None]
+        nodes, tau = self._sizes[key]
+        return nodes, tau
 
     def found(
         self, stages: Sequence[Stage], length: float, count: int, batch: int, *, estimate: bool, aims: Aims
@@ -226,7 +236,7 @@ class FusedSolver(Solver):
         if aim is None:
             return struct([0] * 9)
         address, bands = self.backend.address, np.float64(aim.bands).view(np.int64)
-        where = (self.backend.kept(knots, self.p), self.backend.kept(steps, self.p, kernels.PLACES))
+        where = (self.backend.kept(knots, self.p), self.backend.kept(steps, self.p, PLACES))
         return struct([address(aim.target), address(aim.per), *aim.steps, bands, ends, *map(address, where), found])
 
     def _small(self, ratio: float | None, gamma: float | None) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .backend import Backend
-from .kernels import PLACES
+from .element_kernel import PLACES
 from .observers import Element
 from .plan import Stage
 from .radau import knots, steps
@@ -20,7 +20,7 @@ Array = Any
 
 
 class Gauge:
-    """On any array module; the GPU's kernels look while they solve (`kernels.WATCH`)."""
+    """On any array module; the GPU's kernels look while they solve (`element_kernel.WATCH`)."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend

@@ -40,10 +40,11 @@ from .operating_point import settle
 from .plan import Group, Plan
 from .request import Request, checked_bits
 from .settling import SettlingWatch
-from .shadow import Shadow, Weightless, weightless
+from .shadow import Shadow
 from .steps import Noise
 from .stochastic import Stepper
 from .transient import March, solver
+from .weightless import Weightless, weightless
 
 Array = Any
 MEAN, ORDER = 8.5, 6  # mean length of elements, in time constants: at least MEAN ε^(1/ORDER)

@@ -15,9 +15,10 @@ from .backend import Backend
 from .memory import Memory, check_room, needed, placed
 from .plan import Plan, make_plan
 from .request import Request
-from .shadow import Unpredicted, weightless
+from .shadow import Unpredicted
 from .share import shared_plan
 from .transient import WINDOW
+from .weightless import weightless
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import logging
 import time as clock
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,14 @@ from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from .checkpoint import Checkpoint, Keeper, case_of, checked
+from .duration import latest_end, run_windows
 from .graphs import graph_of, remember, replayable
 from .inputs import batch_size, checked_inputs, starting_values
 from .noise_meter import NoiseMeter
 from .observers import Aimed, Observer, Recordable
 from .operating_point import solve_operating_point
 from .pipeline import Pipeline, SharedWatch
-from .plan import Plan, Stage
+from .plan import Plan
 from .prepare import check_memory, planned
 from .request import TOLERANCE, Request, checked_bits
 from .result import Result
@@ -32,7 +32,7 @@ from .runfile import save_run
 from .settling import SettlingWatch
 from .steps import Noise
 from .stochastic import Stepper, shortest_time_constant
-from .transient import WINDOW, March, windows
+from .transient import March
 from .volts import Volts
 
 Array = Any
@@ -164,9 +164,9 @@ def transient(
     )  # fmt: skip
     plan = planned(machine, precision, device)
     if plan.split and request.engine == "stepper":
-        raise Error(f"{plan.circuit.name!r} is prepared for {plan.devices}: the noise engine runs on one device")
+        raise Error(f"{_shared(plan)}: the noise engine runs on one device; prepare it for one")
     if plan.split and (checkpoint or resume):
-        raise Error(f"{plan.circuit.name!r} is prepared for {plan.devices}: checkpoints are of runs on one device")
+        raise Error(f"{_shared(plan)}: checkpoints are of runs on one device; prepare it for one, or leave them out")
     with plan.backend.arithmetic():
         return _transient(
             plan, request, inputs or {}, initial, initial_seed, list(observers or []), begun, checkpoint, resume
@@ -206,7 +206,7 @@ def _transient(
     run.observed = _named(seen)
     for observer in aimed:
         observer.aim(target)
-    stop = _stop(plan, request)
+    stop = latest_end(plan, request)
     watch = _watch(plan, target, request)
     meter = NoiseMeter(target, stop / 2) if request.noisy else None
     seen += [meter] if meter else []
@@ -324,24 +324,13 @@ def _said(plan: Plan, request: Request, stop: float) -> dict[str, Any]:
     return said if request.settle_bits == 0 else said | {"settle_bits": checked_bits(request.settle_bits)}
 
 
+def _shared(plan: Plan) -> str:
+    return f"{plan.circuit.name!r} is prepared for {plan.devices}"
+
+
 def _where(plan: Plan) -> str:
     """The devices, and how weights get there."""
     return " + ".join(plan.devices) + (" streamed" if plan.streamed else "")
-
-
-def _stop(plan: Plan, request: Request) -> float:
-    """When a run ends at the latest [s]: as asked; with noise, when it has come through; else when patience ends."""
-    if request.elements is not None:
-        return float(np.asarray(request.elements, float)[-1])
-    asked = request.read_window if request.noisy else request.duration
-    if asked:
-        return asked
-    longest, depth = _longest(plan), len(plan.stages)
-    if request.noisy:
-        return (20 + 2 * depth) * longest
-    with plan.backend.here():
-        slowest = longest / min((_least_gamma(s) for s in plan.stages), default=1.0)
-    return (40 + 5 * depth) * longest + 20 * slowest
 
 
 def _repeated(plan: Plan, values: Mapping[str, Array], batch: int) -> dict[str, Array]:
@@ -360,10 +349,6 @@ def _named(observers: Sequence[Observer]) -> dict[str, Observer]:
     return named
 
 
-def _longest(plan: Plan) -> float:
-    return max((s.node.time_constant for s in plan.stages), default=1.0)
-
-
 def _march(
     plan: Plan,
     march: March | Pipeline | Stepper,
@@ -377,7 +362,7 @@ def _march(
     marks = [np.asarray(v.breakpoints, float) for v in values.values() if hasattr(v, "breakpoints")]
     last = max((float(mark.max()) for mark in marks if mark.size), default=0.0)
     until_settled = watch if request.duration is None and request.elements is None else None
-    with keeper.guard(), closing(_windows(plan, march, marks, stop, request, keeper.windows)) as asked:
+    with keeper.guard(), closing(run_windows(plan, march, marks, stop, request, keeper.windows)) as asked:
         for begin, length in asked if not keeper.ended else ():
             march.window(begin, length)
             reached = begin + length
@@ -386,29 +371,6 @@ def _march(
             if ended:
                 break
     return keeper.time if keeper.ended else stop
-
-
-def _windows(
-    plan: Plan, march: March | Pipeline | Stepper, marks: list[Array], stop: float, request: Request, done: int
-) -> Generator[tuple[float, float], None, None]:
-    """(begin, length) of the windows of a run but the first that are done, the same whenever they are asked for;
-    several devices look ahead."""
-    found: Iterator[tuple[float, float]]
-    if request.elements is None:
-        longest, breaks = WINDOW * march.stretch * _longest(plan), np.concatenate([np.zeros(1), *marks])
-        found = windows(stop, longest, breaks, plan.first)
-    else:
-        ends = np.asarray(request.elements, float).tolist()
-        found = ((begin, end - begin) for begin, end in zip([0.0, *ends[:-1]], ends, strict=True))
-    found = islice(found, done, None)
-    yield from march.ahead(found) if isinstance(march, Pipeline) else found
-
-
-def _least_gamma(stage: Stage) -> float:
-    """Smallest γ of an array, plain resistors on it included; a node without any counts as 1e-3."""
-    node = stage.node
-    own = node.feedback.floor if node.feedback is not None else np.min(node.ratio)
-    return max(float(own + np.min(stage.standing)), 1e-3)
 
 
 def _wall(begun: float) -> dict[str, float]:

@@ -9,21 +9,16 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ..circuits.errors import Error
-from .backend import Backend
 from .ledger import Ledger, Owned
 
 Array = Any
-GPU = 80 << 30  # bytes of a GPU that is not there
 REUSED = 256 << 10  # bytes from which NumPy writes a result into a temporary that nobody else refers to
 PLAIN = int, np.integer, slice, type(None), type(...)  # what picks a part of an array that lies in it
 
@@ -33,7 +28,7 @@ class Unpredicted(AttributeError, TypeError):
 
 
 @lru_cache(maxsize=4096)
-def _laid_out(shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...] | None) -> Array:
+def laid_out(shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...] | None) -> Array:
     """What NumPy knows of a contiguous array, in the order of `strides`; its numbers are not to be read."""
     order = sorted(range(len(shape)), key=lambda axis: -abs(strides[axis])) if strides else range(len(shape))
     own, step = [0] * len(shape), dtype.itemsize
@@ -57,7 +52,7 @@ class Shadow(np.lib.mixins.NDArrayOperatorsMixin):
     def fresh(cls, ledger: Ledger, shape: Sequence[int], dtype: Any, *, like: Array = None) -> Shadow:
         """New memory, its axes in the order in which they lie in `like`."""
         same = like is not None and like.shape == shape and not like.flags.c_contiguous
-        meta = _laid_out(tuple(shape), np.dtype(dtype), like.strides if same else None)
+        meta = laid_out(tuple(shape), np.dtype(dtype), like.strides if same else None)
         return cls(ledger, meta, Owned(ledger, meta.nbytes))
 
     def view(self, meta: Array) -> Shadow:
@@ -352,54 +347,3 @@ HANDED = {
 
 
 # --- a backend of them ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Weightless(Backend):
-    """As the backend of this device and precision, but nothing is computed: see `ledger`."""
-
-    ledger: Ledger = field(default_factory=lambda: Ledger(""), compare=False)
-
-    @property
-    def xp(self) -> Any:
-        return Functions(self.ledger)
-
-    @contextmanager
-    def here(self) -> Iterator[None]:
-        yield
-
-    def array(self, value: Any) -> Any:
-        given = isinstance(value, np.ndarray) and value.dtype == self.dtype and value.flags.c_contiguous
-        if given and self.kind == "numpy":  # shared, not copied
-            return Shadow(self.ledger, _laid_out(value.shape, value.dtype, None), Owned(self.ledger, 0))
-        return self.xp.ascontiguousarray(value, dtype=self.dtype)
-
-    def kept(self, make: Callable[..., Any], *args: Any) -> Any:
-        with self.ledger.of("constants"):
-            return super().kept(make, *args)
-
-    def host(self, value: Any) -> Any:
-        return np.zeros(value.shape, value.dtype) if isinstance(value, Shadow) else value
-
-    def fetched(self, arrays: Sequence[Any]) -> list[Any]:
-        return [self.host(array) for array in arrays]
-
-    def address(self, value: Any) -> int:
-        return 0
-
-    def kernel(self, source: str, name: str) -> Any:
-        return lambda *launch: None
-
-    @property
-    def step_values(self) -> int:
-        try:
-            there: int = Backend(self.device, self.precision).step_values
-        except Error:
-            return int(0.1 * GPU / np.dtype(self.dtype).itemsize)
-        return there
-
-
-def weightless(backend: Backend, part: str) -> Weightless:
-    """The like of a backend; CuPy hands out memory by 512 bytes."""
-    gpu = backend.kind == "cupy"
-    return Weightless(backend.device, backend.precision, Ledger(part, grain=512 if gpu else 1, reuses=not gpu))

@@ -112,5 +112,5 @@ extern "C" __global__ void steps(
 
 @lru_cache(maxsize=8)
 def steps_source(dtype: Any, law: int, cells: Cells) -> str:
-    """Source of `steps`. law: as in `kernels.element_source`; 3 is a tail."""
+    """Source of `steps`. law: as in `element_source`; 3 is a tail."""
     return head(dtype, law, cells) + NORMALS + STEPS

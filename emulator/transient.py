@@ -21,9 +21,9 @@ import numpy as np
 
 from ..circuits.errors import Error
 from .collocation import Collocation, Piece
+from .element_kernel import MOST
 from .fused import FusedSolver
 from .inputs import input_at
-from .kernels import MOST
 from .observers import Element, Observer
 from .plan import Group, Plan, Stage, let_go
 from .solver import Aim, Found, Solver

@@ -2,7 +2,8 @@
 
 from .converter import Converter, converter
 from .coupling import Coupling, coupling
-from .node import Feedback, NodeArray
+from .feedback import Feedback
+from .node import NodeArray
 from .power import Meter, Power, feedback_of, parts
 from .product import Product, product
 from .rectifier import Rectifier

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..arrays import matmul
-from .power import Costs, Meter, Power, added, scatter
+from .coupling_law import Loaded
+from .power import Meter, added, scatter
 from .siemens import Siemens
 from .spice import elements
 from .term import Array, Inline, Signals, Term, View, as_view
@@ -317,44 +318,6 @@ class Coupling(Term):
         if self.elementwise:
             return node.count
         return int(np.count_nonzero(self.weight)) * _positions(node.shape)
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What passive couplings cost beyond Σ|G| v² at both ends: the cross term, B_j = Σ_i G_ij v_i at each driver.
-
-    heat −2 Σ_j v_j B_j,   delivered −Σ_j v_j B_j,   supply Σ_j |v_j Σ_i|G_ij| − B_j|
-    """
-
-    source: View
-    target: str
-    weight: Array
-    elementwise: bool
-    back: Array
-    amperes: Array
-    unit: Array
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.source.array, self.target)
-
-    def __call__(self, x: Signals) -> Power:
-        v, cross = self.pair(x)
-        shared = (v * cross).reshape(len(v), -1).sum(axis=1)
-        supply = abs(v * self.amperes - cross / self.unit).reshape(len(v), -1).sum(axis=1)
-        return Power(-2 * shared, -shared, supply)
-
-    def pair(self, x: Signals) -> tuple[Array, Array]:
-        v = self.source.of(x[self.source.array])
-        v = v.reshape(len(v), *self.unit.shape)
-        held = x[self.target] * self.back
-        cross = held * self.weight if self.elementwise else matmul(held.reshape(-1, len(self.weight)), self.weight)
-        return v, cross.reshape(v.shape)
-
-    @property
-    def costs(self) -> Costs:
-        own = self.amperes * self.unit
-        return Costs("amperes = fabs(y * own - c); watts = y * c;", -2.0, 1 / self.unit, share=0.5, own=own)
 
 
 def coupling(

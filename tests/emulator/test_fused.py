@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from host_kernels import HostKernel
 from small_models import PROMPT, write_small
 from systems.known import SYSTEMS
 from systems.system import TAU, System
@@ -17,8 +16,6 @@ from systems.system import TAU, System
 import dsmachine as ds
 from dsmachine.circuits.chip import Chip
 from dsmachine.circuits.circuit import Circuit
-from dsmachine.emulator import kernels
-from dsmachine.emulator.backend import Backend
 from dsmachine.emulator.fused import FusedSolver
 from dsmachine.emulator.inputs import checked_inputs
 from dsmachine.emulator.observers import Probe
@@ -26,17 +23,6 @@ from dsmachine.emulator.plan import Plan
 from dsmachine.emulator.transient import March
 
 Array = Any
-
-
-@pytest.fixture
-def fused(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Switches to the GPU's solver, on the processor."""
-
-    def switch() -> None:
-        monkeypatch.setattr(Backend, "fused", property(lambda self: True))
-        monkeypatch.setattr(kernels, "compiled", HostKernel)
-
-    return switch
 
 
 def marched(machine: Circuit | Chip, inputs: Mapping[str, Any], **options: Any) -> tuple[dict[str, Array], ds.Run]:

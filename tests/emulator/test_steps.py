@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from host_kernels import HostKernel
 from small_models import PROMPT, write_small
 from systems.known import SYSTEMS
 from systems.system import TAU, System
@@ -17,8 +16,6 @@ from systems.system import TAU, System
 import dsmachine as ds
 from dsmachine.circuits.chip import Chip
 from dsmachine.circuits.circuit import Circuit
-from dsmachine.emulator import kernels
-from dsmachine.emulator.backend import Backend
 from dsmachine.emulator.errors_by_layer import ErrorByLayer
 from dsmachine.emulator.observers import Probe
 from dsmachine.emulator.recorder import Recorder
@@ -55,17 +52,6 @@ def single_steps() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stepper, "sizes", lambda self, count: [1] * count)
         yield
-
-
-@pytest.fixture
-def fused(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Switches to the GPU's kernels, on the processor."""
-
-    def switch() -> None:
-        monkeypatch.setattr(Backend, "fused", property(lambda self: True))
-        monkeypatch.setattr(kernels, "compiled", HostKernel)
-
-    return switch
 
 
 def small_chip(folder: Path, options: dict[str, Any]) -> tuple[Chip, dict[str, Any]]:

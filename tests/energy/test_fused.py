@@ -9,12 +9,9 @@ import cell_circuits
 import numpy as np
 import pytest
 from energy_circuits import TAU, tile
-from host_kernels import HostKernel
 from small_models import PROMPT, write_small
 
 import dsmachine as ds
-from dsmachine.emulator import kernels
-from dsmachine.emulator.backend import Backend
 from dsmachine.emulator.collocation import Collocation
 from dsmachine.emulator.observers import Element
 from dsmachine.energy.fused import FusedTally
@@ -22,17 +19,6 @@ from dsmachine.energy.integrals import Tally
 from dsmachine.energy.report import EnergyReport
 
 Array = Any
-
-
-@pytest.fixture
-def fused(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Switches to the GPU's meter and solver, on the processor."""
-
-    def switch() -> None:
-        monkeypatch.setattr(Backend, "fused", property(lambda self: True))
-        monkeypatch.setattr(kernels, "compiled", HostKernel)
-
-    return switch
 
 
 def weighed(machine: Any, inputs: dict[str, Array], **options: Any) -> EnergyReport:

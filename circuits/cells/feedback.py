@@ -1,0 +1,85 @@
+"""Feedback of a node that another node, or the node itself, drives (`node.py` has the equations)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arrays import module_of
+from .power import Costs, Power, driven
+from .smooth import ramp, ramp_slope
+from .spice import knee
+
+if TYPE_CHECKING:
+    from .term import Signals
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """Feedback driven by the array `control` (its own name: a root node). gain K per logical unit of the control.
+
+    control's shape and gain broadcast to the node's shape from the left: (P, 1) for (P, d), (P, H, 1) for (P, H, d).
+    """
+
+    control: str
+    gain: Array = 1.0
+    floor: float = 0.02
+
+    def ratio(self, control: Array) -> Array:
+        """γ of the control's logical value."""
+        return self.floor + ramp(self.gain * control - self.floor, self.floor / 2)
+
+    def slope(self, control: Array) -> Array:
+        """dγ/dx_c."""
+        return self.gain * ramp_slope(self.gain * control - self.floor, self.floor / 2)
+
+    def spice(self, control: str, k: float) -> str:
+        """Text of `ratio` for the voltage of the node `control`; k = gain / U [1/V]."""
+        kv, f = f"{k:.11g}*V({control})", self.floor
+        bend = knee(f"{k / f:.11g}*V({control})-0.5")
+        return f"({kv}<{0.5 * f:.11g} ? {f:.11g} : ({kv}>{1.5 * f:.11g} ? {kv} : {f:.11g}*(1+{bend})))"
+
+    def settled_root(self, drive: Array, standing: Array = 0.0, offset: Array = 0.0) -> Array:
+        """x with (γ(x) + standing)(x − offset) = drive, for a node that drives its own feedback: sqrt(d/K), or d/floor
+        under the knee."""
+        xp = module_of(drive)
+        least = self.floor + standing
+        x = offset + xp.where(drive > 0, xp.sqrt(xp.maximum(drive, 0) / self.gain), drive / least)
+        for _ in range(8):
+            gamma = self.ratio(x) + standing
+            away = x - offset
+            x = x - (gamma * away - drive) / (gamma + self.slope(x) * away)
+        return x
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """Power law of feedback that a node drives: heat Σ γ A U x², supply Σ γ A |x|, γ of the control."""
+
+    name: str
+    feedback: Feedback
+    amperes: Array
+    unit: Array
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.name, self.feedback.control)
+
+    def __call__(self, x: Signals) -> Power:
+        y, control = self.pair(x)
+        heat, supply = driven(y, self.feedback.ratio(control), self.amperes * self.unit, self.amperes)
+        return Power(heat, 0.0, supply)
+
+    def pair(self, x: Signals) -> tuple[Array, Array]:
+        return x[self.name], x[self.feedback.control]
+
+    @property
+    def costs(self) -> Costs:
+        law = "amperes = feedback_ratio(c, own, least) * fabs(y); watts = amperes * fabs(y);"
+        own = np.asarray(self.feedback.gain, float)
+        own = own if own.size == 1 else np.broadcast_to(own, self.amperes.shape)
+        return Costs(law, self.amperes * self.unit, self.amperes, own=own, least=self.feedback.floor)

@@ -1,0 +1,59 @@
+"""How long a run goes on, and in which windows."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from .pipeline import Pipeline
+from .plan import Plan, Stage
+from .request import Request
+from .stochastic import Stepper
+from .transient import WINDOW, March, windows
+
+Array = Any
+
+
+def latest_end(plan: Plan, request: Request) -> float:
+    """When a run ends at the latest [s]: as asked; with noise, when it has come through; else when patience ends."""
+    if request.elements is not None:
+        return float(np.asarray(request.elements, float)[-1])
+    asked = request.read_window if request.noisy else request.duration
+    if asked:
+        return asked
+    longest, depth = longest_time_constant(plan), len(plan.stages)
+    if request.noisy:
+        return (20 + 2 * depth) * longest
+    with plan.backend.here():
+        slowest = longest / min((_least_gamma(s) for s in plan.stages), default=1.0)
+    return (40 + 5 * depth) * longest + 20 * slowest
+
+
+def longest_time_constant(plan: Plan) -> float:
+    return max((s.node.time_constant for s in plan.stages), default=1.0)
+
+
+def run_windows(
+    plan: Plan, march: March | Pipeline | Stepper, marks: list[Array], stop: float, request: Request, done: int
+) -> Generator[tuple[float, float], None, None]:
+    """(begin, length) of the windows of a run but the first that are done, the same whenever they are asked for;
+    several devices look ahead."""
+    found: Iterator[tuple[float, float]]
+    if request.elements is None:
+        longest, breaks = WINDOW * march.stretch * longest_time_constant(plan), np.concatenate([np.zeros(1), *marks])
+        found = windows(stop, longest, breaks, plan.first)
+    else:
+        ends = np.asarray(request.elements, float).tolist()
+        found = ((begin, end - begin) for begin, end in zip([0.0, *ends[:-1]], ends, strict=True))
+    found = islice(found, done, None)
+    yield from march.ahead(found) if isinstance(march, Pipeline) else found
+
+
+def _least_gamma(stage: Stage) -> float:
+    """Smallest γ of an array, plain resistors on it included; a node without any counts as 1e-3."""
+    node = stage.node
+    own = node.feedback.floor if node.feedback is not None else np.min(node.ratio)
+    return max(float(own + np.min(stage.standing)), 1e-3)
