@@ -166,7 +166,7 @@ def test_an_interrupted_run_goes_on(
 ) -> None:
     path = tmp_path / "run.h5"
     options = ["--timer-prompts", "0"]
-    monkeypatch.setattr("dsmachine.emulator.run.WINDOW", 1.0)  # several windows of so small a machine
+    monkeypatch.setattr("dsmachine.emulator.duration.WINDOW", 1.0)  # several windows of so small a machine
     with monkeypatch.context() as patch:
         shown = interrupted(patch, -1)
         known = as_json(capfd, small, *options)

@@ -238,7 +238,7 @@ def test_joules_are_the_machines_not_the_solvers(monkeypatch: pytest.MonkeyPatch
     circuit, inputs = map_model(model, len(tokens)), {"embed": model.embed(tokens)}
     ends, found = set(), []
     for window, bits in ((16.0, 8), (16.0, 10), (7.0, 8), (40.0, 8)):
-        monkeypatch.setattr("dsmachine.emulator.run.WINDOW", window)
+        monkeypatch.setattr("dsmachine.emulator.duration.WINDOW", window)
         meter = EnergyMeter()
         run = transient(circuit, inputs, settle_bits=bits, tolerance=1e-4, observers=[meter])
         if not found:
