@@ -20,6 +20,7 @@ from ..circuits.circuit import BOLTZMANN
 from .plan import Plan, Stage
 
 Array = Any
+Laws = tuple[tuple[Array, MovingSiemens], ...]
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,12 @@ class Agitation:
     scale: Array
     still: Array | None = None
     power: float = 1.0
-    laws: tuple[tuple[Array, MovingSiemens], ...] = ()
+    laws: Laws = ()
 
-    def moving(self, x: Signals) -> Array:
-        """What changes of S, (K, *shape) or broadcastable."""
-        total: Array = 0.0
-        for share, law in self.laws:
-            total = total + share * law(x)
-        return total
+
+def moving(laws: Laws, x: Signals) -> Array:
+    """What changes of S by some laws, (K, *shape) or broadcastable."""
+    return sum(share * law(x) for share, law in laws)
 
 
 def agitation(plan: Plan, stage: Stage, level: str | float) -> Agitation | None:

@@ -128,14 +128,10 @@ extern "C" __global__ void element(
 #endif
 #pragma unroll
         for (int q = 0; q < P; ++q) {
-            const long long point = (long long)k * P + q;
-#if LAW == 0
-            const REAL feedback = node.own;
-#else
-            const REAL feedback = from.feedback(point);
-#endif
-            REAL push = from.pushed(point);
-            push = delivered(push, node.bound(push, feedback)) + from.past(point);
+            const Reads read = from.reads((long long)k * P + q);
+            const REAL feedback = from.feedback(read);
+            REAL push = from.pushed(read);
+            push = delivered(push, node.bound(push, feedback)) + from.past(read);
 #if LAW < 2
             push += (feedback + standing) * offset;
 #endif

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from .radau import between, knots, propagator, radau, steps, tail
 from .solver import Aim, Aims, Found, Solver, estimated
 
 Array = Any
+Read = tuple[str, tuple[int, int, int]]  # an array, and where in it: see `FusedStage._place`
 NOTHING = np.uint64(0)
 
 
@@ -40,7 +42,7 @@ class FusedStage:
         self.nodes = int(np.prod(node.shape))
         self.least = 0.0 if feedback is None else feedback.floor
         self._indices: list[Array] = []
-        self.control: tuple[str, tuple[int, int, int]] | None = None
+        self.control: Read | None = None
         if feedback is not None and self.law == 1:
             shape = circuit.arrays[feedback.control].shape
             lined_up = shape + (1,) * (len(node.shape) - len(shape))
@@ -63,12 +65,13 @@ class FusedStage:
         }
         values = [absent if given[name] is None else given[name] for name, absent in kernels.ABSENT.items()]
         self.cells = kernels.Cells()
-        self.reads: list[tuple[str, tuple[int, int, int]]] = []
+        self.reads: list[Read] = []
         self.conveyed = self._inlined(stage.conveyed, "conveyed", values)
         self.direct = self._inlined(stage.direct, "direct", values)
-        self.values = [self._spread(value, node.shape) for value in values]
-        rows = [(backend.address(value), int(value.size > 1)) for value in self.values]
-        self.table, self.scale = struct(rows), self.values[list(kernels.ABSENT).index("scale")]
+        sums = {"summed": bool(self.conveyed), "passing": bool(self.direct), "controlled": self.control is not None}
+        self.cells = replace(self.cells, **sums)
+        self.values = [self.spread(value) for value in values]
+        self.table, self.scale = self.tabled(self.values), self.values[list(kernels.ABSENT).index("scale")]
         self.rest = backend.kernel(kernels.rest_source(backend.dtype, self.law, self.cells), "rest")
 
     def _inlined(self, terms: Sequence[Term], way: str, values: list[Array]) -> tuple[Term, ...]:
@@ -82,9 +85,13 @@ class FusedStage:
                 others.append(term)
                 continue
             self.cells = self.cells.and_also(way, inline)
-            self.reads += [(view.array, self._place(view.array, self._index(view))) for view in inline.reads]
+            self.reads += [self.source(view) for view in inline.reads]
             values += inline.values
         return tuple(others)
+
+    def source(self, view: View) -> Read:
+        """Which array a view is of, and where in it."""
+        return view.array, self._place(view.array, self._index(view))
 
     def _index(self, view: View) -> Array:
         """Which node of its array a view's nodes are, counted within a sample."""
@@ -101,15 +108,21 @@ class FusedStage:
         self._indices.append(self.xp.asarray(each.astype(np.int32)))
         return self.backend.address(self._indices[-1]), 1, size
 
-    def _spread(self, value: Array, shape: tuple[int, ...]) -> Array:
+    def spread(self, value: Array) -> Array:
         """One number, or one a node."""
         array = self.backend.array(value)
         if array.size == 1:
             return array.reshape(1)
-        return self.backend.spread(array, shape).reshape(-1)
+        return self.backend.spread(array, self.stage.node.shape).reshape(-1)
 
-    def drives(self, signals: Mapping[str, Array], batch: int) -> tuple[Array, list[Array]]:
-        """(`kernels.Drives`; the arrays in it, to be kept until the kernel is launched)."""
+    def tabled(self, values: Sequence[Array]) -> Array:
+        """`kernels.Table` of such numbers."""
+        return struct([(self.backend.address(value), int(value.size > 1)) for value in values])
+
+    def drives(
+        self, signals: Mapping[str, Array], batch: int, looked: Sequence[Read] = ()
+    ) -> tuple[Array, list[Array]]:
+        """(`kernels.Drives`; the arrays in it, to be kept until the kernel is launched). looked: what is read beside."""
         shape = (batch, *self.stage.node.shape)
         rows, held = [], []
         for terms in (self.conveyed, self.direct):
@@ -122,7 +135,7 @@ class FusedStage:
             rows.append((self.backend.address(whole), 0 if len(total) == 1 else batch * self.nodes, 0, 1, 0))
         if self.control is None:
             rows.append((0, 0, 0, 1, 0))
-        for name, (index, inner, row) in ([self.control] if self.control else []) + self.reads:
+        for name, (index, inner, row) in ([self.control] if self.control else []) + self.reads + list(looked):
             values = self.xp.ascontiguousarray(signals[name])
             held.append(values)
             rows.append((self.backend.address(values), values[0].size * batch, index, inner, row))

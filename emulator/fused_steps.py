@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits.cells.term import Inline
 from . import kernels
-from .fused import NOTHING, blocks, fused_stages
+from .agitation import Agitation, Laws
+from .fused import NOTHING, FusedStage, Read, blocks, fused_stages
 from .normals import array_key
 from .plan import Plan, Stage
 from .step_kernels import steps_source
@@ -17,17 +19,46 @@ from .steps import Instants, Noise, Span, Steps
 Array = Any
 
 
+class ShakenStage:
+    """An array with its noise as the kernel wants it. looked, table: what it reads and which numbers it has, those of
+    conductances that it works out itself included; laws: the others that move."""
+
+    def __init__(self, fused: FusedStage, shaken: Agitation | None) -> None:
+        backend, cells, values = fused.backend, fused.cells, list(fused.values)
+        self.fused, self.looked = fused, list[Read]()
+        self.laws: Laws = ()
+        for share, law in shaken.laws if shaken else ():
+            inline = law.inline
+            if inline is None:
+                self.laws += ((share, law),)
+                continue
+            shared = Inline(f"v{len(inline.values)} * ({inline.law})", inline.reads, (*inline.values, share))
+            cells = cells.and_also("moving", shared)
+            self.looked += [fused.source(view) for view in shared.reads]
+            values += [fused.spread(value) for value in shared.values]
+        self.table, self._values = fused.tabled(values), values
+        self.kernel = backend.kernel(steps_source(backend.dtype, fused.law, cells), "steps")
+        scale, still = (None, None) if shaken is None else (shaken.scale, shaken.still)
+        how = 0 if shaken is None else 2 if still is None else 1
+        power = backend.dtype(0.0 if shaken is None else shaken.power)
+        self.strength = np.int32(how), power, *self._stepped(scale), *self._stepped(still)
+
+    def _stepped(self, value: Array | None) -> tuple[Any, Any]:
+        """(one number or one a node, step from node to node)."""
+        if value is None:
+            return NOTHING, np.int64(0)
+        spread = self.fused.spread(value)
+        return spread, np.int64(spread.size > 1)
+
+
 class FusedSteps(Steps):
-    """As `Steps`; whether all went well is known on the device."""
+    """As `Steps`; whether all went well is known on the device. laws: those that no kernel works out."""
 
     def __init__(self, plan: Plan, noise: Noise | None) -> None:
         super().__init__(plan, noise)
-        self.backend, self.stages = plan.backend, fused_stages(plan)
-        self._kernels = {
-            name: self.backend.kernel(steps_source(self.backend.dtype, fused.law, fused.cells), "steps")
-            for name, fused in self.stages.items()
-        }
-        self._tables: dict[str, tuple[Any, ...]] = {}
+        self.backend = plan.backend
+        self.stages = {name: ShakenStage(each, self.agitated[name]) for name, each in fused_stages(plan).items()}
+        self.laws = {name: each.laws for name, each in self.stages.items()}
         self._broken = self.backend.xp.zeros(1, np.int32)
 
     def drawn(self, stage: Stage, first: int, count: int, batch: int) -> Array | None:
@@ -37,37 +68,20 @@ class FusedSteps(Steps):
         return None if numbers is None else self.backend.array(numbers)
 
     def take(self, stage: Stage, span: Span, start: Array, signals: Instants, out: Array) -> None:
-        fused, batch, real = self.stages[stage.name], len(start), out.dtype.type
-        drives, held = fused.drives(signals, batch)
+        shaken, batch, real = self.stages[stage.name], len(start), out.dtype.type
+        fused = shaken.fused
+        drives, held = fused.drives(signals, batch, shaken.looked)
         arguments = (
             np.int32(start.size), np.int32(start.size // batch), np.int32(span.count), np.int32(signals.count == 1),
-            real(span.h / fused.tau), real(fused.least), start, drives, fused.table,
-            *self._shaken(stage), _or_nothing(span.moving), _or_nothing(span.drawn), *self._key(stage),
+            real(span.h / fused.tau), real(fused.least), start, drives, shaken.table, *shaken.strength,
+            _or_nothing(span.moving), _or_nothing(span.seen), _or_nothing(span.drawn), *self._key(stage),
             np.int64(span.first), out, self._broken,
         )  # fmt: skip
-        self._kernels[stage.name](blocks(start.size), (kernels.THREADS,), arguments)
+        shaken.kernel(blocks(start.size), (kernels.THREADS,), arguments)
         del held
 
     def finite(self, x: Mapping[str, Array]) -> bool:
         return not int(self.backend.host(self._broken)[0])
-
-    def _shaken(self, stage: Stage) -> tuple[Any, ...]:
-        """What the kernel wants of the array's agitation: how, power, scale and its step, still and its step."""
-        if stage.name not in self._tables:
-            shaken, shape = self.agitated[stage.name], stage.node.shape
-            scale, still = (None, None) if shaken is None else (shaken.scale, shaken.still)
-            how = 0 if shaken is None else 2 if still is None else 1
-            power = self.backend.dtype(0.0 if shaken is None else shaken.power)
-            self._tables[stage.name] = np.int32(how), power, *self._spread(scale, shape), *self._spread(still, shape)
-        return self._tables[stage.name]
-
-    def _spread(self, value: Array | None, shape: tuple[int, ...]) -> tuple[Any, Any]:
-        """(one number or one a node, step from node to node)."""
-        if value is None:
-            return NOTHING, np.int64(0)
-        if value.size == 1:
-            return value, np.int64(0)
-        return self.backend.spread(value, shape), np.int64(1)
 
     def _key(self, stage: Stage) -> tuple[Any, Any]:
         seed, name = array_key(0 if self.noise is None else self.noise.seed, stage.name)

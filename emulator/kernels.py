@@ -24,24 +24,36 @@ THREADS = 256
 # stands for what is not there, then the values of cells that are evaluated in the kernel:
 ABSENT = {"bias": 0.0, "attenuation": 1.0, "exists": 1.0, "reach": 1e30, "offset": 0.0, "standing": 0.0, "pace": 1.0,
           "own": 1.0, "gain": 1.0, "scale": 1.0}  # fmt: skip
-DRIVE, DIRECT, CONTROL, FIRST = range(4)  # sources: sums of currents, a control, and from FIRST on what cells read
+SUMS = ("SUMMED", "PASSING", "CONTROLLED")  # what a node may read besides: sums of currents, a control
+FIRST = len(SUMS)  # from here on sources are what cells read
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells that are evaluated in the kernel: expressions of their currents through the conveyor and past it, in
-    R(n), number n of what they read, and V(n), number n of their values; how many there are of either."""
+    """Cells that are evaluated in the kernel: expressions of their currents through the conveyor and past it, and of
+    what moves of the conductances that make noise, in R(n), number n of what they read, and V(n), number n of their
+    values. How many numbers the currents read, the conductances read after those, and values there are; whether sums of
+    other cells' currents are read too, through the conveyor and past it, and a control."""
 
     conveyed: str = "0"
     direct: str = "0"
+    moving: str = "0"
     reads: int = 0
+    looked: int = 0
     values: int = 0
+    summed: bool = False
+    passing: bool = False
+    controlled: bool = False
 
     def and_also(self, way: str, inline: Inline) -> Cells:
-        """With one more; way: "conveyed" or "direct"."""
-        law = re.sub(r"\br(\d)\b", lambda found: f"R({self.reads + int(found[1])})", inline.law)
+        """With one more; way: "conveyed", "direct" or, after all of those, "moving"."""
+        first, count = self.reads + self.looked, len(inline.reads)
+        law = re.sub(r"\br(\d)\b", lambda found: f"R({first + int(found[1])})", inline.law)
         law = re.sub(r"\bv(\d)\b", lambda found: f"V({self.values + int(found[1])})", law)
-        more = replace(self, reads=self.reads + len(inline.reads), values=self.values + len(inline.values))
+        values = self.values + len(inline.values)
+        if way == "moving":
+            return replace(self, moving=f"{self.moving} + {law}", looked=self.looked + count, values=values)
+        more = replace(self, reads=self.reads + count, values=values)
         if way == "conveyed":
             return replace(more, conveyed=f"{self.conveyed} + {law}")
         return replace(more, direct=f"{self.direct} + {law}")
@@ -49,17 +61,19 @@ class Cells:
     @property
     def defines(self) -> str:
         """Macros of a kernel."""
+        there = (self.summed, self.passing, self.controlled)
         return (
-            f"#define CONVEYED ({self.conveyed})\n#define PAST ({self.direct})\n"
-            f"#define SOURCES {FIRST + self.reads}\n#define VALUES {self.values}\n"
+            f"#define CONVEYED ({self.conveyed})\n#define PAST ({self.direct})\n#define MOVING ({self.moving})\n"
+            f"#define SOURCES {FIRST + self.reads}\n#define LOOKED {self.looked}\n#define VALUES {self.values}\n"
+            + "".join(f"#define {name} {int(is_there)}\n" for name, is_there in zip(SUMS, there, strict=True))
         )
 
 
 NODE = r"""
-// Where numbers are read, by value: null, or at a point `step` numbers after the one before it. index: which of a
+// Where numbers are read, by value: at a point `step` numbers after the one before it. index: which of a
 // sample's `row` numbers each node reads; null: `inner` nodes in a row share one
 struct Source { const REAL* at; long long step; const int* index; long long inner, row; };
-struct Drives { Source of[SOURCES]; };
+struct Drives { Source of[SOURCES + LOOKED]; };
 struct Table { long long at[2 * (10 + VALUES)]; };
 
 // What one node is: numbers of its own from the table of (address, stride)
@@ -82,33 +96,56 @@ struct Node {
     }
 };
 
+// Whether a source is there
+#define READ(n) ((n) == 0 ? SUMMED : (n) == 1 ? PASSING : (n) == 2 ? CONTROLLED : 1)
+
+// What the currents into a node read at one point: sums of currents, a control, then of cells
+struct Reads { REAL of[SOURCES]; };
+
 // The currents into node i of a sample, number j of all
 struct Currents {
-    const Drives& from;
     const Node& node;
-    unsigned where[SOURCES];
+    const REAL* at[SOURCES + LOOKED];
+    long long step[SOURCES + LOOKED];
     __device__ __forceinline__ Currents(const Drives& drives, const Node& its, unsigned i, unsigned j, unsigned sample)
-        : from(drives), node(its) {
+        : node(its) {
 #pragma unroll
-        for (int n = 0; n < SOURCES; ++n) {
-            const Source& s = from.of[n];
+        for (int n = 0; n < SOURCES + LOOKED; ++n) {
+            if (!READ(n)) continue;
+            const Source& s = drives.of[n];
             const unsigned apart = s.inner == 1 ? j : j / (unsigned)s.inner;
-            where[n] = s.index ? sample * (unsigned)s.row + s.index[i] : apart;
+            at[n] = s.at + (s.index ? sample * (unsigned)s.row + s.index[i] : apart), step[n] = s.step;
         }
     }
-    __device__ __forceinline__ REAL read(int n, long long point) const {
-        return __ldg(from.of[n].at + point * from.of[n].step + where[n]);
+    __device__ __forceinline__ REAL read(int n, long long point) const { return __ldg(at[n] + point * step[n]); }
+    __device__ __forceinline__ Reads reads(long long point) const {
+        Reads all;
+#pragma unroll
+        for (int n = 0; n < SOURCES; ++n) all.of[n] = READ(n) ? read(n, point) : (REAL)0;
+        return all;
     }
-#define R(n) read(3 + n, point)
 #define V(n) node.v[n]
-    __device__ __forceinline__ REAL pushed(long long point) const {
-        return (node.bias + (from.of[0].at ? read(0, point) : (REAL)0) + CONVEYED) * node.share;
+#define R(n) all.of[3 + n]
+    __device__ __forceinline__ REAL pushed(const Reads& all) const {
+        return (node.bias + all.of[0] + CONVEYED) * node.share;
     }
-    __device__ __forceinline__ REAL past(long long point) const {
-        return node.exists * ((from.of[1].at ? read(1, point) : (REAL)0) + PAST);
+    __device__ __forceinline__ REAL past(const Reads& all) const { return node.exists * (all.of[1] + PAST); }
+    __device__ __forceinline__ REAL feedback(const Reads& all) const {
+        return CONTROLLED ? node.ratio(all.of[2]) : node.own;
     }
-    __device__ __forceinline__ REAL feedback(long long point) const {
-        return from.of[2].at ? node.ratio(read(2, point)) : node.own;
+#undef R
+#define R(n) read(3 + n, point)
+    __device__ __forceinline__ REAL moving(long long point) const { return MOVING; }
+    // the currents' point number `points` becomes point 0; what moves stays where it was
+    __device__ __forceinline__ void advance(int points) {
+#pragma unroll
+        for (int n = 0; n < SOURCES; ++n)
+            if (READ(n)) at[n] += points * step[n];
+    }
+    // one point is that of all
+    __device__ __forceinline__ void stay() {
+#pragma unroll
+        for (int n = 0; n < SOURCES; ++n) step[n] = 0;
     }
 };
 """
@@ -124,9 +161,10 @@ extern "C" __global__ void rest(
     const unsigned j = here ? at : 0, sample = j / (unsigned)row, i = j - sample * row;
     const Node node(table, i, least);
     const Currents from(drives, node, i, j, sample);
-    const REAL feedback = from.feedback(0), asked = from.pushed(0);
+    const Reads read = from.reads(0);
+    const REAL feedback = from.feedback(read), asked = from.pushed(read);
     const REAL bound = node.bound(asked, feedback);
-    const REAL push = delivered(asked, bound) + from.past(0);
+    const REAL push = delivered(asked, bound) + from.past(read);
 #if LAW == 2
     const REAL x = settled_root(push, node.gain, least, node.standing, node.offset);
 #else

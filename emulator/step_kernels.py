@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from .kernels import Cells, head
+from .kernels import THREADS, Cells, head
 from .normals import CUDA as NORMALS
-from .steps import REFRESH
 
 STEPS = (
-    f"#define REFRESH {REFRESH}\n"
+    f"#define THREADS {THREADS}\n"
     + r"""
 // φ₁ = (1 − e⁻ᵃ)/a and φ₂ = (1 − φ₁)/a for a ≥ 0; by their series where the difference would cancel
 __device__ __forceinline__ REAL first_phi(REAL a) {
@@ -19,92 +18,160 @@ __device__ __forceinline__ REAL first_phi(REAL a) {
 __device__ __forceinline__ REAL second_phi(REAL a, REAL first) {
     return a < (REAL)0.02 ? (REAL)(1 / 2.) - a * ((REAL)(1 / 6.) - a * ((REAL)(1 / 24.) - a / 120)) : (1 - first) / a;
 }
-__device__ __forceinline__ REAL stepped(REAL x, REAL ratio, REAL gamma, REAL before, REAL after) {
-    const REAL first = first_phi(ratio * gamma);
-    return x + ratio * (first * (before - gamma * x) + second_phi(ratio * gamma, first) * (after - before));
-}
 
 // What is delivered at an instant, and the feedback there
 struct Instant {
     REAL feedback, push;
-    __device__ __forceinline__ Instant(const Node& node, const Currents& from, long long point) {
-#if LAW == 2
-        feedback = 0;
-#else
-        feedback = from.feedback(point);
-#endif
-        push = from.pushed(point);
-        push = delivered(push, node.bound(push, feedback)) + from.past(point);
+    __device__ __forceinline__ Instant(const Node& node, const Currents& from, const Reads& read) {
+        feedback = LAW == 2 ? (REAL)0 : from.feedback(read);
+        push = from.pushed(read);
+        push = delivered(push, node.bound(push, feedback)) + from.past(read);
 #if LAW < 2
         push += (feedback + node.standing) * node.offset;
 #endif
     }
 };
 
-// x after each of `count` steps, out (count, nodes). held: the drive of one instant is that of all. shaken: 0, 1 by
-// devices, 2 by a given σ; power, scale, still: see `agitation.py`, steps from node to node; moving (looks, nodes), the
-// first of them the look before where `begin` is not one; given: normals (count, nodes), null to draw them here
-extern "C" __global__ void steps(
-    const int size, const int row, const int count, const int held, const REAL ratio, const REAL least,
-    const REAL* __restrict__ start, const Drives drives, const Table table, const int shaken, const REAL power,
-    const REAL* __restrict__ scale, const long long scale_step, const REAL* __restrict__ still,
-    const long long still_step, const REAL* __restrict__ moving, const REAL* __restrict__ given,
-    const unsigned long long seed, const unsigned long long name, const long long begin, REAL* __restrict__ out,
-    int* broken)
-{
-    const unsigned j = blockIdx.x * blockDim.x + threadIdx.x;
-    if (j >= (unsigned)size) return;
-    const unsigned sample = j / (unsigned)row, i = j - sample * row;
-    const Node node(table, i, least);
-    const Currents from(drives, node, i, j, sample);
-    const REAL gain = node.gain, standing = node.standing, offset = node.offset, each = ratio * node.pace;
-    const REAL strength = shaken ? power * each * scale[i * scale_step] : (REAL)0;
-    const REAL quiet = shaken == 1 ? still[i * still_step] : (REAL)0;
-    const int late = (int)(begin % REFRESH);
-    Normals drawn(seed, name, j);
-    Instant before(node, from, 0), after(node, from, held ? 0 : 1);
-    REAL x = start[j], gamma = 0, first = 0, second = 0, heat = 0;
-    for (int k = 0; k < count; ++k) {
-        const Instant next(node, from, held ? 0 : k + 1 < count ? k + 2 : count);  // on its way meanwhile
-#if LAW == 3
-        if (k == 0) first = first_phi(each), second = second_phi(each, first);
-        const REAL left = exp(x - after.push), pushed = exp(before.push - after.push);
-        x = after.push + log(left + each * (first * (pushed - left) + second * (1 - pushed)));
-#else
-#if LAW == 2
-        const REAL at_start = node.ratio(x), x0 = x;
+#if LAW < 2
+// x₁ = decay x₀ + early d₀ + late d₁ + √(heat S) ξ at one γ; ratio: h/τ
+struct Way {
+    REAL decay, early, late, heat;
+    __device__ __forceinline__ Way(REAL ratio, REAL gamma, REAL strength) {
+        const REAL a = ratio * gamma, first = first_phi(a), second = second_phi(a, first);
+        decay = 1 - a * first, early = ratio * (first - second), late = ratio * second;
+        heat = strength * first_phi(2 * a);
+    }
+};
+#elif LAW == 2
+// A root's step: x₁, its γ, and the rate at which it decays
+struct Rooted {
+    REAL x, gamma, rate;
+    __device__ __forceinline__ Rooted(const Node& node, REAL start, REAL ratio, REAL before, REAL after) : x(start) {
+        const REAL at_start = node.ratio(start), offset = node.offset, away = start - offset;
         for (int turn = 0; turn < 30; ++turn) {
-            gamma = (at_start + node.ratio(x)) / 2 + standing;
-            const REAL miss = x - offset - stepped(x0 - offset, each, gamma, before.push, after.push);
-            const REAL slope = feedback_slope(x, gain, least);
-            const REAL pull = each * first_phi(each * gamma) * (x0 + x - 2 * offset) / 4 * slope;
+            gamma = (at_start + node.ratio(x)) / 2 + node.standing;
+            const REAL a = ratio * gamma, first = first_phi(a), second = second_phi(a, first);
+            const REAL miss = x - start - ratio * (first * (before - gamma * away) + second * (after - before));
+            const REAL pull = ratio * first * (start + x - 2 * offset) / 4 * feedback_slope(x, node.gain, node.least);
             const REAL moved = miss / (1 + fmax(pull, (REAL)0));
             x -= moved;
             if (fabs(moved) <= 4 * EPSILON * fabs(x)) break;
         }
-        const REAL middle = (x0 + x) / 2;
-        const REAL rate = gamma + feedback_slope(middle, gain, least) * fmax(middle - offset, (REAL)0);
-        heat = strength * first_phi(2 * each * rate);
-#else
-        if (k == 0 || drives.of[2].at) {
-            gamma = (before.feedback + after.feedback) / 2 + standing;
-            first = first_phi(each * gamma), second = second_phi(each * gamma, first);
-            heat = strength * first_phi(2 * each * gamma);
-        }
-        const REAL rate = gamma;
-        x += each * (first * (before.push - gamma * x) + second * (after.push - before.push));
-#endif
-        if (shaken) {
-            const REAL quiver = shaken == 2 ? rate : gamma - standing + quiet;
-            const REAL more = moving ? moving[(long long)((late + k) / REFRESH) * size + j] : (REAL)0;
-            const REAL normal = given ? given[(long long)k * size + j] : (REAL)drawn.at(begin + k);
-            x += sqrt(heat * (quiver + more)) * normal;
-        }
-#endif
-        out[(long long)k * size + j] = x;
-        before = after, after = next;
+        const REAL middle = (start + x) / 2;
+        rate = gamma + feedback_slope(middle, node.gain, node.least) * fmax(middle - offset, (REAL)0);
     }
-    if (!(fabs(x) <= (REAL)1e30)) *broken = 1;
+};
+#else
+// A tail's: e^T is a linear lag of e^d
+__device__ __forceinline__ REAL tail(REAL x, REAL first, REAL second, REAL ratio, REAL before, REAL after) {
+    const REAL left = exp(x - after), pushed = exp(before - after);
+    return after + log(left + ratio * (first * (pushed - left) + second * (1 - pushed)));
+}
+#endif
+
+// One node on its way. quiet: what stands of S beside the node's own γ, or λ; more: what moves of it; null where there
+// is none: moving (looks, nodes), given (count, nodes); moves: whether there is any look
+struct Walk {
+    const Node& node;
+    const Normals drawn;
+    const int size, shaken;
+    const bool moves;
+    const REAL each, strength, quiet;
+    Currents from;
+    const REAL *moving, *given;
+    REAL *out, x, more;
+    Instant before;
+#if LAW < 2
+    Way way;
+#elif LAW == 3
+    REAL first, second;
+#endif
+    // Steps `skip` to `stop` of those that share a counter, which begins with a look. Their reads are on the way while
+    // their normals are worked out, and nothing of both waits for x
+    __device__ __forceinline__ void take(long long octet, int done, int skip, int stop) {
+        Reads ahead[TOGETHER];
+#pragma unroll
+        for (int q = 0; q < TOGETHER; ++q, from.advance(1))
+            if (q >= skip && q < stop) ahead[q] = from.reads(0);
+        if (moves && !skip) {
+            more = from.moving(done);
+            if (moving) more += *moving, moving += size;
+        }
+        REAL normal[TOGETHER] = {};
+        if (given) {
+#pragma unroll
+            for (int q = 0; q < TOGETHER; ++q, given += size)
+                if (q >= skip && q < stop) normal[q] = *given;
+        } else if (shaken) {
+            drawn.draw((unsigned long long)octet, normal);
+        }
+#if LAW < 2
+        REAL shake = sqrt(way.heat * (before.feedback + quiet + more));
+#endif
+#pragma unroll
+        for (int q = 0; q < TOGETHER; ++q, out += size) {
+            if (q < skip || q >= stop) continue;
+            const Instant after(node, from, ahead[q]);
+#if LAW == 3
+            x = tail(x, first, second, each, before.push, after.push);
+#elif LAW == 2
+            const Rooted next(node, x, each, before.push, after.push);
+            const REAL own = (shaken == 2 ? next.rate : next.gamma) - node.standing;
+            x = next.x + sqrt(strength * first_phi(2 * each * next.rate) * (own + quiet + more)) * normal[q];
+#else
+#if CONTROLLED
+            const REAL feedback = (before.feedback + after.feedback) / 2;
+            way = Way(each, feedback + node.standing, strength);
+            shake = sqrt(way.heat * (feedback + quiet + more));
+#endif
+            x = way.decay * x + (way.early * before.push + way.late * after.push + shake * normal[q]);
+#endif
+            *out = x;
+            before = after;
+        }
+    }
+};
+
+// x after each of `count` steps, out (count, nodes). held: the drive of one instant is that of all. shaken: 0, 1 by
+// devices, 2 by a given σ; power, scale, still: see `agitation.py`, steps from node to node. What moves is the sum of
+// MOVING and of `moving` (looks, nodes), a row for each look in these steps, and stays in `seen` (nodes) from look to
+// look; null where nothing does. given: normals (count, nodes), null to draw them here
+extern "C" __global__ __launch_bounds__(THREADS, SINGLE ? 3 : 1) void steps(
+    const int size, const int row, const int count, const int held, const REAL ratio, const REAL least,
+    const REAL* __restrict__ start, const Drives drives, const Table table, const int shaken, const REAL power,
+    const REAL* __restrict__ scale, const long long scale_step, const REAL* __restrict__ still,
+    const long long still_step, const REAL* __restrict__ moving, REAL* __restrict__ seen,
+    const REAL* __restrict__ given, const unsigned long long seed, const unsigned long long name,
+    const long long begin, REAL* __restrict__ out, int* broken)
+{
+    const unsigned j = blockIdx.x * blockDim.x + threadIdx.x;
+    if (j >= (unsigned)size) return;
+    const unsigned sample = j / (unsigned)row, i = j - sample * row;
+    const int late = (int)(begin % TOGETHER);
+    const long long back = j - (long long)late * size;  // to where the counter begins; nothing is read or written there
+    const Node node(table, i, least);
+    Currents from(drives, node, i, j, sample);
+    if (held) from.stay();
+    const REAL each = ratio * node.pace, strength = shaken ? power * each * scale[i * scale_step] : (REAL)0;
+    const Instant at_start(node, from, from.reads(0));
+    from.advance(1 - late);
+    Walk walk = {
+        node, Normals(seed, name, j), size, shaken, seen != 0, each, strength,
+        shaken == 1 ? still[i * still_step] : node.standing, from, moving ? moving + j : moving,
+        given ? given + back : given, out + back, start[j], seen && late ? seen[j] : (REAL)0, at_start,
+#if LAW < 2
+        Way(each, at_start.feedback + node.standing, strength),
+#elif LAW == 3
+        first_phi(each), second_phi(each, first_phi(each)),
+#endif
+    };
+    long long octet = begin / TOGETHER;
+    for (int done = -late; done < count; done += TOGETHER, ++octet) {
+        if (done >= 0 && count - done >= TOGETHER) walk.take(octet, done, 0, TOGETHER);
+        else walk.take(octet, done, done < 0 ? late : 0, count - done);
+    }
+    if (seen) seen[j] = walk.more;
+    if (!(fabs(walk.x) <= (REAL)1e30)) *broken = 1;
 }
 """
 )

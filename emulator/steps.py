@@ -13,13 +13,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .agitation import Agitation, agitation
-from .normals import array_key, normals
+from .agitation import Agitation, Laws, agitation
+from .normals import TOGETHER, array_key, normals
 from .plan import Plan, Stage
 from .request import checked_noise
 
 Array = Any
-REFRESH = 8  # steps between two looks at conductances that depend on the state (products, transfer cells)
+REFRESH = TOGETHER  # steps between two looks at conductances that depend on the state (products, transfer cells)
 
 
 @dataclass
@@ -63,27 +63,29 @@ class Instants(Mapping[str, Array]):
 class Span:
     """`count` steps of h seconds in a row, number `first` of the run the first of them.
 
-    drawn: their random numbers (count, batch, *shape), None where there are none or a kernel draws them; moving: what
-    moves of the conductances, rows (looks, batch, *shape), the first of them the look before where the first step is
-    none.
+    drawn: their random numbers (count, batch, *shape), None where there are none or a kernel draws them. What moves of
+    the conductances: seen (batch, *shape), at the last look before these steps, to be made that at their last one, and
+    None where nothing moves; moving (looks, batch, *shape), by the `laws` of the steps at the looks inside, if any.
     """
 
     h: float
     first: int
     count: int
     drawn: Array | None = None
+    seen: Array | None = None
     moving: Array | None = None
 
     def looks(self) -> Iterator[tuple[slice, Array | None]]:
         """Steps that share one look, and what was seen."""
-        if self.moving is None:
+        if self.seen is None:
             yield slice(0, self.count), None
             return
-        begin = 0
-        for seen in self.moving:
-            end = min(self.count, begin + REFRESH - (self.first + begin) % REFRESH)
-            yield slice(begin, end), seen
-            begin = end
+        begin = min(self.count, -self.first % REFRESH)
+        if begin:
+            yield slice(0, begin), self.seen
+        for row, at in enumerate(range(begin, self.count, REFRESH)):
+            self.seen[...] = self.moving[row]
+            yield slice(at, min(self.count, at + REFRESH)), self.seen
 
 
 class Steps:
@@ -94,6 +96,7 @@ class Steps:
         self.agitated: dict[str, Agitation | None] = {
             stage.name: None if noise is None else agitation(plan, stage, noise.level) for stage in plan.stages
         }
+        self.laws: dict[str, Laws] = {name: found.laws if found else () for name, found in self.agitated.items()}
         self._ways: dict[str, tuple[float, _Way]] = {}  # of constant γ, for the latest h
 
     def drawn(self, stage: Stage, first: int, count: int, batch: int) -> Array | None:

@@ -30,6 +30,7 @@ import numpy as np
 
 from ..circuits.cells import Signals
 from ..circuits.errors import Error
+from .agitation import moving
 from .collocation import Collocation
 from .fused_steps import FusedSteps
 from .inputs import input_at
@@ -75,7 +76,11 @@ class Stepper:
         self.stretch = 1 if noise is None else 4  # nothing is looked for where a noisy window ends
         self.done = let_go(plan, [group.stages for group in plan.groups])
         self.needs = plan.circuit.all_needs()
-        self.seen: dict[str, Array] = {}
+        self.seen = {
+            stage.name: plan.backend.xp.zeros((self.batch, *stage.node.shape), plan.backend.dtype)
+            for stage in plan.stages
+            if (found := self.steps.agitated[stage.name]) and found.laws
+        }
         self.counts = StepCounts(step_s=step)
         for observer in observers:
             observer.begin(plan, self.x)
@@ -129,7 +134,7 @@ class Stepper:
         first, signals = self.counts.steps, Instants(arrays, 0, 1 + count)
         for stage in group.stages:
             drawn = self.steps.drawn(stage, first, count, self.batch)
-            span = Span(h, first, count, drawn, self._moving(stage, arrays, 0, count))
+            span = Span(h, first, count, drawn, *self._moving(stage, arrays, 0, count))
             own = arrays[stage.name]
             self.steps.take(stage, span, own[0], signals, own[1:])
 
@@ -141,28 +146,22 @@ class Stepper:
             for stage in group.stages:
                 numbers = drawn[stage.name]
                 one = None if numbers is None else numbers[k : k + 1]
-                spans[stage.name] = Span(h, first + k, 1, one, self._moving(stage, arrays, k, 1))
+                spans[stage.name] = Span(h, first + k, 1, one, *self._moving(stage, arrays, k, 1))
             for instants in (1, 2):  # predicted, corrected
                 for stage in group.stages:
                     own, signals = arrays[stage.name], Instants(arrays, k, instants)
                     self.steps.take(stage, spans[stage.name], own[k], signals, own[k + 1 : k + 2])
 
-    def _moving(self, stage: Stage, arrays: Signals, at: int, count: int) -> Array | None:
-        """What moves of an array's conductances in `count` steps from instant `at` on, (looks, batch, *shape): at the
-        last look before, if the first step is not one, and at those inside."""
-        shaken, backend = self.steps.agitated[stage.name], self.plan.backend
-        if shaken is None or not shaken.laws:
-            return None
-        late = (self.counts.steps + at) % REFRESH
-        looks = range(at + (REFRESH - late) % REFRESH, at + count, REFRESH)
-        parts = [backend.array(self.seen[stage.name])[None]] if late else []  # from a file it may be the host's
-        if looks:
-            found = shaken.moving(Instants(arrays, looks.start, len(looks), REFRESH))
-            flat = (len(looks) * self.batch, *stage.node.shape)
-            parts.append(backend.spread(found, flat).reshape(len(looks), self.batch, *stage.node.shape))
-        moving = backend.joined(parts)
-        self.seen[stage.name] = moving[-1].copy()
-        return moving
+    def _moving(self, stage: Stage, arrays: Signals, at: int, count: int) -> tuple[Array | None, Array | None]:
+        """`seen` and `moving` of a span of `count` steps from instant `at` on."""
+        seen, laws, backend = self.seen.get(stage.name), self.steps.laws[stage.name], self.plan.backend
+        begin = at + -(self.counts.steps + at) % REFRESH
+        looks = range(begin, at + count, REFRESH)
+        if not laws or not looks:
+            return seen, None
+        found = moving(laws, Instants(arrays, begin, len(looks), REFRESH))
+        flat = (len(looks) * self.batch, *stage.node.shape)
+        return seen, backend.spread(found, flat).reshape(len(looks), self.batch, *stage.node.shape)
 
     def _show(self, group: Group, begin: float, h: float, count: int, arrays: Signals, ends: bool) -> None:
         if not self.observers:

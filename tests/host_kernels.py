@@ -23,6 +23,7 @@ using std::log; using std::min; using std::sqrt;
 #define __device__
 #define __forceinline__ inline
 #define __shared__ static
+#define __launch_bounds__(...)
 struct Index { unsigned x, y; };
 static Index blockIdx, threadIdx, blockDim = {1, 1};
 static inline void __syncthreads() {}
@@ -37,6 +38,9 @@ static inline unsigned long long __umul64hi(unsigned long long a, unsigned long 
 }
 static inline int __float_as_int(float x) { int bits; __builtin_memcpy(&bits, &x, 4); return bits; }
 static inline float __int_as_float(int bits) { float x; __builtin_memcpy(&x, &bits, 4); return x; }
+static inline float __fdividef(float x, float y) { return x / y; }
+static inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
+static inline double __longlong_as_double(long long bits) { double x; __builtin_memcpy(&x, &bits, 8); return x; }
 static inline long long __double_as_longlong(double x) { long long bits; __builtin_memcpy(&bits, &x, 8); return bits; }
 """
 LAUNCH = """

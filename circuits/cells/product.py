@@ -80,8 +80,7 @@ class Product(Term):
     @property
     def inline(self) -> Inline | None:
         """Of products element by element."""
-        factors, _, result = self.spec.partition("->")
-        if factors != f"{result},{result}":
+        if not _by_element(self.spec):
             return None
         gain = self.gain if self.errors is None else self.gain * (1 + self.signs * self.errors)
         return Inline("v0 * r0 * r1", (self.a, self.b), (gain,))
@@ -232,12 +231,25 @@ class ProductSiemens:
     def reads(self) -> tuple[str, ...]:
         return (self.a.array,)
 
+    @property
+    def inline(self) -> Inline | None:
+        """Of products element by element."""
+        if not _by_element(self.spec):
+            return None
+        inverse = self.inverse if self.signs is None else self.inverse + self.signs * self.spoiled
+        return Inline("v0 * fabs(r0)", (self.a,), (self.scale * inverse[0],))
+
     def __call__(self, x: Signals) -> Array:
         a = abs(self.a.of(x[self.a.array]))
         total = contract(self.spec, a, self.inverse)
         if self.signs is not None:
             total = total + contract(self.spec, a * self.signs, self.spoiled)
         return self.scale * total.reshape(-1, *self.shape)
+
+
+def _by_element(spec: str) -> bool:
+    factors, _, result = spec.partition("->")
+    return factors == f"{result},{result}"
 
 
 def _present(circuit: Circuit, name: str) -> Array:

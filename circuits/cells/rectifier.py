@@ -51,6 +51,10 @@ class Rectifier(Transfer):
     def slope(self, x: Array) -> Array:
         return self.gain * ramp_slope(x, self.knee)
 
+    @property
+    def inline_slope(self) -> Inline:
+        return Inline("v0 * ramp_slope(r0, v1)", (self.source,), (self.gain, self.knee))
+
     def noise(self, circuit: Circuit) -> Siemens:
         node = circuit.arrays[self.target]
         u_in = np.asarray(self.source.of(circuit.units(self.source.array)[None])[0], float)

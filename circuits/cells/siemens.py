@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from .term import Inline
 
 Array = Any
 Signals = Mapping[str, Array]
@@ -22,6 +25,10 @@ class MovingSiemens(Protocol):
     @property
     def reads(self) -> tuple[str, ...]:
         """Names of the arrays it needs."""
+
+    @property
+    def inline(self) -> Inline | None:
+        """The same node by node, for a kernel; None where it sums over nodes."""
 
     def __call__(self, x: Signals) -> Array: ...
 

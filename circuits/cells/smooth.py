@@ -33,7 +33,7 @@ __device__ __forceinline__ REAL ramp_slope(REAL z, REAL width) {
 __device__ __forceinline__ REAL limit(REAL z, REAL bound, REAL knee) {
     if (!(fabs(z) > (1 - knee) * bound)) return z;
     const REAL ratio = fabs(z) / bound;
-    const REAL u = share_of_knee((ratio - (1 - knee)) / (2 * knee));
+    const REAL u = share_of_knee((ratio - (1 - knee)) * (1 / (2 * knee)));
     return copysign((fmin(ratio, 1 + knee) - 2 * knee * u * u * u * (1 - u / 2)) * bound, z);
 }
 """
@@ -63,7 +63,7 @@ def limit(z: Array, bound: Array, knee: float) -> Array:
     ratio = xp.abs(z) / bound
     if isinstance(z, np.ndarray) and not bool((ratio > 1 - knee).any()):
         return z
-    u = xp.clip((ratio - (1 - knee)) / (2 * knee), 0, 1)
+    u = xp.clip((ratio - (1 - knee)) * (1 / (2 * knee)), 0, 1)
     held = xp.minimum(ratio, 1 + knee) - 2 * knee * u**3 * (1 - u / 2)
     return xp.copysign(held * bound, z)
 

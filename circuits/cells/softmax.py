@@ -252,6 +252,10 @@ class BranchSiemens:
     def reads(self) -> tuple[str, ...]:
         return (self.pair.source.array,)
 
+    @property
+    def inline(self) -> None:
+        return None  # p is a share of the row's
+
     def __call__(self, x: Signals) -> Array:
         p = self.pair.settled(x)
         return self.siemens * p * (1 - p)

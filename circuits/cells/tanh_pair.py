@@ -62,6 +62,11 @@ class TanhPair(Transfer):
         xp = module_of(x)
         return self.gain * (1 - xp.tanh(x + self.shift) ** 2)
 
+    @property
+    def inline_slope(self) -> Inline:
+        law = "v0 * (1 - tanh(r0 + v1) * tanh(r0 + v1))"
+        return Inline(law, (self.source,), (self.gain, self.shift))
+
     def noise(self, circuit: Circuit) -> Siemens:
         """G = I_T sech² / (2 kT/q), whose 4kT·G is the pair's shot noise; I_T f′/gain = I_T sech²."""
         node = circuit.arrays[self.target]

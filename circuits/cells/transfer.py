@@ -6,13 +6,13 @@ from what it delivers, cell by cell.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .siemens import Siemens
-from .term import Array, Signals, Term, View
+from .term import Array, Inline, Signals, Term, View
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -35,6 +35,11 @@ class Transfer(Term):
 
     def slope(self, x: Array) -> Array:
         raise NotImplementedError
+
+    @property
+    def inline_slope(self) -> Inline | None:
+        """`slope` as `inline` has the law; None for cells that have no law by element."""
+        return None
 
     def drive(self, x: Signals) -> Array:
         return self.f(self.source.of(x[self.source.array]))
@@ -66,6 +71,13 @@ class SlopeSiemens:
     @property
     def reads(self) -> tuple[str, ...]:
         return (self.cell.source.array,)
+
+    @property
+    def inline(self) -> Inline | None:
+        slope = self.cell.inline_slope
+        if slope is None:
+            return None
+        return replace(slope, law=f"v{len(slope.values)} * fabs({slope.law})", values=(*slope.values, self.siemens))
 
     def __call__(self, x: Signals) -> Array:
         return self.siemens * abs(self.cell.slope(self.cell.source.of(x[self.cell.source.array])))
