@@ -186,6 +186,11 @@ class Backend:
         return int(0.1 * self.xp.cuda.runtime.memGetInfo()[1] / np.dtype(self.dtype).itemsize)
 
     @property
+    def most_steps(self) -> int:
+        """Steps of a block at most: a GPU's products gain from more rows, its processor from fewer launches."""
+        return 128 if self.kind == "numpy" else 512
+
+    @property
     def longer(self) -> int:
         """How often a window may double where elements are solved in rows: elements beyond the end cost a GPU more."""
         return 3 if self.kind == "numpy" else 1

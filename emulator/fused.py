@@ -13,6 +13,8 @@ from ..circuits.circuit import Circuit
 from . import kernels
 from .collocation import Collocation
 from .element_kernel import PLACES, element_source
+from .kernels import blocks, spread, struct, tabled
+from .log_sum import FusedLogSum
 from .plan import Plan, Stage, summed
 from .pool import Pool
 from .radau import between, knots, propagator, radau, steps, tail
@@ -20,7 +22,6 @@ from .solver import Aim, Aims, Found, Solver, estimated
 
 Array = Any
 Read = tuple[str, tuple[int, int, int]]  # an array, and where in it: see `FusedStage._place`
-NOTHING = np.uint64(0)
 
 
 class FusedStage:
@@ -68,21 +69,21 @@ class FusedStage:
         self.reads: list[Read] = []
         self.conveyed = self._inlined(stage.conveyed, "conveyed", values)
         self.direct = self._inlined(stage.direct, "direct", values)
-        sums = {"summed": bool(self.conveyed), "passing": bool(self.direct), "controlled": self.control is not None}
-        self.cells = replace(self.cells, **sums)
-        self.values = [self.spread(value) for value in values]
-        self.table, self.scale = self.tabled(self.values), self.values[list(kernels.ABSENT).index("scale")]
+        through, past, controlled = bool(self.conveyed), bool(self.direct), self.control is not None
+        self.cells = replace(self.cells, summed=through, passing=past, controlled=controlled)
+        self.values = [spread(backend, value, node.shape) for value in values]
+        self.table, self.scale = tabled(backend, self.values), self.values[list(kernels.ABSENT).index("scale")]
         self.rest = backend.kernel(kernels.rest_source(backend.dtype, self.law, self.cells), "rest")
 
-    def _inlined(self, terms: Sequence[Term], way: str, values: list[Array]) -> tuple[Term, ...]:
+    def _inlined(self, terms: Sequence[Term], way: str, values: list[Array]) -> tuple[Any, ...]:
         """Take in the cells that a kernel can evaluate; their values are added. Returns the others that change."""
-        others = []
+        others: list[Term | FusedLogSum] = []
         for term in terms:
             if not term.sources:
                 continue
-            inline = term.inline
+            inline, log_sum = term.inline, term.log_sum
             if inline is None:
-                others.append(term)
+                others.append(FusedLogSum(log_sum, self.circuit, self.backend) if log_sum else term)
                 continue
             self.cells = self.cells.and_also(way, inline)
             self.reads += [self.source(view) for view in inline.reads]
@@ -108,21 +109,10 @@ class FusedStage:
         self._indices.append(self.xp.asarray(each.astype(np.int32)))
         return self.backend.address(self._indices[-1]), 1, size
 
-    def spread(self, value: Array) -> Array:
-        """One number, or one a node."""
-        array = self.backend.array(value)
-        if array.size == 1:
-            return array.reshape(1)
-        return self.backend.spread(array, self.stage.node.shape).reshape(-1)
-
-    def tabled(self, values: Sequence[Array]) -> Array:
-        """`kernels.Table` of such numbers."""
-        return struct([(self.backend.address(value), int(value.size > 1)) for value in values])
-
     def drives(
         self, signals: Mapping[str, Array], batch: int, looked: Sequence[Read] = ()
     ) -> tuple[Array, list[Array]]:
-        """(`kernels.Drives`; the arrays in it, to be kept until the kernel is launched). looked: what is read beside."""
+        """(`kernels.Drives`; arrays to be kept until the kernel is launched). looked: what is read besides."""
         shape = (batch, *self.stage.node.shape)
         rows, held = [], []
         for terms in (self.conveyed, self.direct):
@@ -140,12 +130,6 @@ class FusedStage:
             held.append(values)
             rows.append((self.backend.address(values), values[0].size * batch, index, inner, row))
         return struct(rows), held
-
-
-def struct(rows: Any) -> Array:
-    """Whole numbers in a row, to be handed over by value."""
-    values = np.array(rows, np.int64).reshape(-1)
-    return values.view(np.dtype([("at", np.int64, len(values))]))
 
 
 def fused_stages(plan: Plan) -> dict[str, FusedStage]:
@@ -287,11 +271,6 @@ class FusedRest:
         """Only arrays that have any."""
         counts = self.backend.host(self._counts)
         return {name: int(counts[k]) for name, k in self._place.items() if counts[k]}
-
-
-def blocks(size: int) -> tuple[int, ...]:
-    """Grid of one thread a node."""
-    return (-(-size // kernels.THREADS),)
 
 
 def _matrices(p: int, ratio: float | None, gamma: float | None) -> Array:

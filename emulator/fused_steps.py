@@ -10,7 +10,8 @@ import numpy as np
 from ..circuits.cells.term import Inline
 from . import kernels
 from .agitation import Agitation, Laws
-from .fused import NOTHING, FusedStage, Read, blocks, fused_stages
+from .fused import FusedStage, Read, fused_stages
+from .kernels import NOTHING, blocks, spread, tabled
 from .normals import array_key
 from .plan import Plan, Stage
 from .step_kernels import steps_source
@@ -35,8 +36,8 @@ class ShakenStage:
             shared = Inline(f"v{len(inline.values)} * ({inline.law})", inline.reads, (*inline.values, share))
             cells = cells.and_also("moving", shared)
             self.looked += [fused.source(view) for view in shared.reads]
-            values += [fused.spread(value) for value in shared.values]
-        self.table, self._values = fused.tabled(values), values
+            values += [spread(backend, value, fused.stage.node.shape) for value in shared.values]
+        self.table, self._values = tabled(backend, values), values
         self.kernel = backend.kernel(steps_source(backend.dtype, fused.law, cells), "steps")
         scale, still = (None, None) if shaken is None else (shaken.scale, shaken.still)
         how = 0 if shaken is None else 2 if still is None else 1
@@ -47,8 +48,8 @@ class ShakenStage:
         """(one number or one a node, step from node to node)."""
         if value is None:
             return NOTHING, np.int64(0)
-        spread = self.fused.spread(value)
-        return spread, np.int64(spread.size > 1)
+        each = spread(self.fused.backend, value, self.fused.stage.node.shape)
+        return each, np.int64(each.size > 1)
 
 
 class FusedSteps(Steps):

@@ -7,6 +7,7 @@ one thread a node. Sources are compiled for a type, a number of points and a law
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,7 @@ from ..circuits.cells.term import Inline
 
 Array = Any
 THREADS = 256
+NOTHING = np.uint64(0)  # a null pointer
 
 # What is one number, or one a node, is handed over as (address, stride) pairs in a table; rows in this order, with what
 # stands for what is not there, then the values of cells that are evaluated in the kernel:
@@ -175,6 +177,30 @@ extern "C" __global__ void rest(
     if (limited && here && saturated(asked, bound)) atomicAdd(beyond, 1ull);
 }
 """
+
+
+def struct(rows: Any) -> Array:
+    """Whole numbers in a row, to be handed over by value."""
+    values = np.array(rows, np.int64).reshape(-1)
+    return values.view(np.dtype([("at", np.int64, len(values))]))
+
+
+def spread(backend: Any, value: Array, shape: tuple[int, ...]) -> Array:
+    """One number, or one a node of an array of this shape."""
+    array = backend.array(value)
+    if array.size == 1:
+        return array.reshape(1)
+    return backend.spread(array, shape).reshape(-1)
+
+
+def tabled(backend: Any, values: Sequence[Array]) -> Array:
+    """The (address, stride) pairs of such numbers."""
+    return struct([(backend.address(value), int(value.size > 1)) for value in values])
+
+
+def blocks(size: int) -> tuple[int, ...]:
+    """Grid of so many threads."""
+    return (-(-size // THREADS),)
 
 
 @lru_cache(maxsize=4)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from . import kernels
-from .fused import blocks, fused_stages
+from .fused import fused_stages
+from .kernels import blocks
 from .observers import Element
 from .plan import Plan
 

@@ -7,7 +7,7 @@
 
 which is the transform of Box and Muller, its angle counted from the middles of four quarters. `node` is the flat index,
 batch included. The words are those of `np.random.Philox`, which counts up before it draws. All is worked out in float64
-and rounded at the end: devices agree in every bit of the words, within one unit in the last place in float32, and within
+and rounded at the end: devices agree in every bit of the words, within one unit in the last place in float32, within
 1e-12 in float64. With 32 bits no normal is larger than 6.8.
 
 A GPU's kernel draws the eight normals of a counter at once, free of branches, so that its four pairs overlap. It takes
@@ -15,7 +15,7 @@ roots and quotients from float32, followed by one step of Newton's method, and w
 
     −2 ln u = −2 e ln 2 − 4 artanh z,       z = (f − 1)/(f + 1),  z² < 0.0295,
 
-which keeps its relative accuracy where u is close to 1. artanh z/z in z², and sine/t and cosine in t², are polynomials of
+which keeps its relative accuracy where u is close to 1. artanh z/z in z², sine/t and cosine in t² are polynomials of
 degree 5 through Chebyshev's points, within 1e-13.
 """
 

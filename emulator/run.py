@@ -198,7 +198,7 @@ def _transient(
     aimed = [observer for observer in seen if isinstance(observer, Aimed)]
     saturated: dict[str, int] = {}
     target = solve_operating_point(plan, values, saturated=saturated) if aimed or request.needs_rest else {}
-    start = _start(plan, values, request, initial, initial_seed)
+    start = _start(plan, values, request, initial, initial_seed, target)
     batch = batch_size(values, start) * (request.samples or 1)
     start, target = _repeated(plan, start, batch), _repeated(plan, target, batch)
     run = Run(plan.circuit, "noise" if request.noisy else "tran", {})
@@ -265,10 +265,14 @@ def _log(run: Run, march: March | Pipeline | Stepper) -> None:
         log.info("%d nodes of %r saturate at the operating point", count, name)
 
 
-def _start(plan: Plan, inputs: Mapping[str, Any], request: Request, initial: Any, seed: int) -> dict[str, Array]:
-    """Free arrays at t = 0: as given; the operating point for a noisy run that says nothing."""
+def _start(
+    plan: Plan, inputs: Mapping[str, Any], request: Request, initial: Any, seed: int, target: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Free arrays at t = 0: as given; the operating point for a noisy run that says nothing, which is the target where
+    inputs stand still."""
     if request.noisy and initial is None:
-        rest = solve_operating_point(plan, inputs, time=0.0)
+        still = not any(hasattr(value, "at") for value in inputs.values())
+        rest = target if still else solve_operating_point(plan, inputs, time=0.0)
         return {stage.name: rest[stage.name] for stage in plan.stages}
     return starting_values(plan.circuit, plan.backend, initial, seed)
 

@@ -13,10 +13,11 @@ STEPS = (
     + r"""
 // φ₁ = (1 − e⁻ᵃ)/a and φ₂ = (1 − φ₁)/a for a ≥ 0; by their series where the difference would cancel
 __device__ __forceinline__ REAL first_phi(REAL a) {
-    return a < (REAL)0.02 ? 1 - a * ((REAL)(1 / 2.) - a * ((REAL)(1 / 6.) - a / 24)) : -expm1(-a) / a;
+    return a < (REAL)0.02 ? 1 - a * ((REAL)(1 / 2.) - a * ((REAL)(1 / 6.) - a * (REAL)(1 / 24.))) : -expm1(-a) / a;
 }
 __device__ __forceinline__ REAL second_phi(REAL a, REAL first) {
-    return a < (REAL)0.02 ? (REAL)(1 / 2.) - a * ((REAL)(1 / 6.) - a * ((REAL)(1 / 24.) - a / 120)) : (1 - first) / a;
+    if (!(a < (REAL)0.02)) return (1 - first) / a;
+    return (REAL)(1 / 2.) - a * ((REAL)(1 / 6.) - a * ((REAL)(1 / 24.) - a * (REAL)(1 / 120.)));
 }
 
 // What is delivered at an instant, and the feedback there
@@ -167,8 +168,13 @@ extern "C" __global__ __launch_bounds__(THREADS, SINGLE ? 3 : 1) void steps(
     };
     long long octet = begin / TOGETHER;
     for (int done = -late; done < count; done += TOGETHER, ++octet) {
-        if (done >= 0 && count - done >= TOGETHER) walk.take(octet, done, 0, TOGETHER);
-        else walk.take(octet, done, done < 0 ? late : 0, count - done);
+#if LAW < 2 && !CONTROLLED  // where it pays to have the common case without conditions
+        if (done >= 0 && count - done >= TOGETHER) {
+            walk.take(octet, done, 0, TOGETHER);
+            continue;
+        }
+#endif
+        walk.take(octet, done, done < 0 ? late : 0, count - done);
     }
     if (seen) seen[j] = walk.more;
     if (!(fabs(walk.x) <= (REAL)1e30)) *broken = 1;

@@ -84,6 +84,7 @@ class Span:
         if begin:
             yield slice(0, begin), self.seen
         for row, at in enumerate(range(begin, self.count, REFRESH)):
+            assert self.moving is not None
             self.seen[...] = self.moving[row]
             yield slice(at, min(self.count, at + REFRESH)), self.seen
 

@@ -40,7 +40,6 @@ from .plan import Group, Plan, Stage, let_go
 from .steps import REFRESH, Instants, Noise, Span, Steps
 
 Array = Any
-LONGEST = 128  # steps of a block
 
 
 @dataclass
@@ -73,7 +72,8 @@ class Stepper:
         self.x = {stage.name: plan.backend.array(start[stage.name]) for stage in plan.stages}
         self.steps = FusedSteps(plan, noise) if plan.backend.fused else Steps(plan, noise)
         self.most = _block(plan, self.batch)
-        self.stretch = 1 if noise is None else 4  # nothing is looked for where a noisy window ends
+        # nothing is looked for where a noisy window ends: at steps of τ/4 it is two blocks
+        self.stretch = 1 if noise is None else plan.backend.most_steps // 32
         self.done = let_go(plan, [group.stages for group in plan.groups])
         self.needs = plan.circuit.all_needs()
         self.seen = {
@@ -180,7 +180,7 @@ def _block(plan: Plan, batch: int) -> int:
     """Steps of a block: as many as fit of the largest group."""
     nodes = [sum(math.prod(stage.node.shape) for stage in group.stages) for group in plan.groups]
     steps = plan.backend.step_values // (batch * max(nodes, default=1))
-    return max(TOGETHER, min(LONGEST, steps // TOGETHER * TOGETHER))
+    return max(TOGETHER, min(plan.backend.most_steps, steps // TOGETHER * TOGETHER))
 
 
 def shortest_time_constant(plan: Plan, x: Signals) -> float:

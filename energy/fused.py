@@ -15,7 +15,7 @@ import numpy as np
 from ..circuits.cells.power import Law
 from ..emulator import kernels
 from ..emulator.backend import Backend
-from ..emulator.fused import blocks
+from ..emulator.kernels import blocks
 from ..emulator.observers import Element
 from ..emulator.plan import Plan
 from ..emulator.radau import quadrature

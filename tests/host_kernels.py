@@ -29,6 +29,7 @@ static Index blockIdx, threadIdx, blockDim = {1, 1};
 static inline void __syncthreads() {}
 template <class T> static inline T __ldg(const T* at) { return *at; }
 static inline double __shfl_down_sync(unsigned, double, int) { return 0; }
+template <class T> static inline T __shfl_xor_sync(unsigned, T value, int) { return value; }
 static inline void atomicAdd(double* into, double value) { *into += value; }
 static inline void atomicAdd(unsigned long long* into, unsigned long long value) { *into += value; }
 static inline void atomicMax(long long* into, long long value) { if (value > *into) *into = value; }

@@ -23,11 +23,11 @@ CUDA = """
 // the laws of smooth.py
 __device__ __forceinline__ REAL share_of_knee(REAL u) { return u < 0 ? (REAL)0 : u > 1 ? (REAL)1 : u; }
 __device__ __forceinline__ REAL ramp(REAL z, REAL width) {
-    const REAL u = share_of_knee((z + width) / (2 * width));
+    const REAL u = share_of_knee((z + width) * ((REAL)0.5 / width));
     return 2 * width * u * u * u * (1 - u / 2) + fmax(z - width, (REAL)0);
 }
 __device__ __forceinline__ REAL ramp_slope(REAL z, REAL width) {
-    const REAL u = share_of_knee((z + width) / (2 * width));
+    const REAL u = share_of_knee((z + width) * ((REAL)0.5 / width));
     return u * u * (3 - 2 * u);
 }
 __device__ __forceinline__ REAL limit(REAL z, REAL bound, REAL knee) {

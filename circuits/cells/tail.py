@@ -27,9 +27,9 @@ from ..arrays import module_of
 from .node import NodeArray
 from .power import Meter
 from .siemens import Siemens
-from .softmax import Softmax
+from .softmax import ABSENT, Softmax
 from .spice import elements
-from .term import Array, Signals, Term, View
+from .term import Array, LogSum, Signals, Term, View
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -119,6 +119,16 @@ class TailDrive(Term):
         xp = module_of(x[self.pair.source.array])
         current, top = self.pair.branches(x)
         return xp.log((current * self.pair.share).sum(axis=-1, keepdims=True)) + top
+
+    @property
+    def log_sum(self) -> LogSum | None:
+        """Of branches that do not leak."""
+        pair = self.pair
+        if pair.floor is not None:
+            return None
+        exists = 1.0 if pair.exists is None else pair.exists
+        law = f"(v0 != 0 ? v1 * r0 + v2 : (REAL){ABSENT!r})"
+        return LogSum(law, pair.source, (exists, pair.gain, pair.shift), pair.share)
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         if self.pair.source.array not in dx:

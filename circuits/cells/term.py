@@ -70,6 +70,18 @@ class Inline:
     values: tuple[Array, ...] = ()
 
 
+@dataclass(frozen=True)
+class LogSum:
+    """A cell that pushes ln share Σ_j e^law_j into each node of a target (…, 1), for a kernel: j along the last axis of
+    what `read` views, law an expression as in `Inline`, of r0 and v0, v1, … (`values`, which broadcast to the view);
+    share broadcasts to the target."""
+
+    law: str
+    read: View
+    values: tuple[Array, ...] = ()
+    share: Array = 1.0
+
+
 class Term:
     """A cell that pushes current into the nodes of `target`.
 
@@ -93,6 +105,11 @@ class Term:
     @property
     def inline(self) -> Inline | None:
         """`drive` node by node; None for cells that sum over nodes."""
+        return None
+
+    @property
+    def log_sum(self) -> LogSum | None:
+        """`drive` of cells that push the logarithm of a sum of exponentials; None for all others."""
         return None
 
     def jvp(self, x: Signals, dx: Signals) -> Array:

@@ -47,10 +47,10 @@ def same(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> None:
 
 
 @contextmanager
-def single_steps() -> Iterator[None]:
-    """Blocks of one step."""
+def blocks_of(size: int) -> Iterator[None]:
+    """Blocks of so many steps, wherever looks and counters begin."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Stepper, "sizes", lambda self, count: [1] * count)
+        patch.setattr(Stepper, "sizes", lambda self, count: [min(size, count - k) for k in range(0, count, size)])
         yield
 
 
@@ -66,7 +66,7 @@ def test_systems(system: System, noise: Any, fused: Any) -> None:
     """Roots, rails, cycles, passive load, pace: blocks of many steps, of one, and by the kernels."""
     options = {"initial": system.initial}
     many = stepped(system.circuit, system.inputs, noise, **options)
-    with single_steps():
+    with blocks_of(1):
         same(many, stepped(system.circuit, system.inputs, noise, **options))
     fused()
     same(many, stepped(system.circuit, system.inputs, noise, **options))
@@ -78,10 +78,12 @@ def test_models(options: dict[str, Any], noise: Any, tmp_path: Path, fused: Any)
     """Offsets, masks, tails, division, a time constant of each node's own, conductances that move."""
     machine, inputs = small_chip(tmp_path, options)
     many = stepped(machine, inputs, noise)
-    with single_steps():
+    with blocks_of(1):
         same(many, stepped(machine, inputs, noise))
     fused()
     same(many, stepped(machine, inputs, noise))
+    with blocks_of(11):
+        same(many, stepped(machine, inputs, noise))
 
 
 @pytest.mark.parametrize("noise", ["thermal", "off"])
@@ -89,7 +91,7 @@ def test_observers_see_the_same_in_blocks(noise: Any, tmp_path: Path) -> None:
     """Joules, errors by layer, waveforms and settling times do not depend on how many steps are shown together."""
     machine, inputs = small_chip(tmp_path, {})
     many = observed(machine, inputs, noise)
-    with single_steps():
+    with blocks_of(1):
         same(many, observed(machine, inputs, noise))
 
 
