@@ -40,9 +40,8 @@ class ShakenStage:
         self.table, self._values = tabled(backend, values), values
         self.kernel = backend.kernel(steps_source(backend.dtype, fused.law, cells), "steps")
         scale, still = (None, None) if shaken is None else (shaken.scale, shaken.still)
-        how = 0 if shaken is None else 2 if still is None else 1
-        power = backend.dtype(0.0 if shaken is None else shaken.power)
-        self.strength = np.int32(how), power, *self._stepped(scale), *self._stepped(still)
+        self.how = np.int32(0 if shaken is None else 2 if still is None else 1)
+        self.strength = *self._stepped(scale), *self._stepped(still)
 
     def _stepped(self, value: Array | None) -> tuple[Any, Any]:
         """(one number or one a node, step from node to node)."""
@@ -52,13 +51,24 @@ class ShakenStage:
         return each, np.int64(each.size > 1)
 
 
+def shaken_stages(plan: Plan, agitated: Mapping[str, Agitation | None], kind: str) -> dict[str, ShakenStage]:
+    """The arrays of a plan for the kernels, made once for each kind of noise: its power is none of their business."""
+    if kind not in plan.steps:
+        stages = fused_stages(plan)
+        plan.steps[kind] = {name: ShakenStage(fused, agitated[name]) for name, fused in stages.items()}
+    found: dict[str, ShakenStage] = plan.steps[kind]
+    return found
+
+
 class FusedSteps(Steps):
     """As `Steps`; whether all went well is known on the device. laws: those that no kernel works out."""
 
     def __init__(self, plan: Plan, noise: Noise | None) -> None:
         super().__init__(plan, noise)
         self.backend = plan.backend
-        self.stages = {name: ShakenStage(each, self.agitated[name]) for name, each in fused_stages(plan).items()}
+        kind = "off" if noise is None else "thermal" if noise.level == "thermal" else "given"
+        self.stages = shaken_stages(plan, self.agitated, kind)
+        self.power = {name: plan.backend.dtype(found.power if found else 0) for name, found in self.agitated.items()}
         self.laws = {name: each.laws for name, each in self.stages.items()}
         self._broken = self.backend.xp.zeros(1, np.int32)
 
@@ -74,9 +84,9 @@ class FusedSteps(Steps):
         drives, held = fused.drives(signals, batch, shaken.looked)
         arguments = (
             np.int32(start.size), np.int32(start.size // batch), np.int32(span.count), np.int32(signals.count == 1),
-            real(span.h / fused.tau), real(fused.least), start, drives, shaken.table, *shaken.strength,
-            _or_nothing(span.moving), _or_nothing(span.seen), _or_nothing(span.drawn), *self._key(stage),
-            np.int64(span.first), out, self._broken,
+            real(span.h / fused.tau), real(fused.least), start, drives, shaken.table, shaken.how,
+            self.power[stage.name], *shaken.strength, _or_nothing(span.moving), _or_nothing(span.seen),
+            _or_nothing(span.drawn), *self._key(stage), np.int64(span.first), out, self._broken,
         )  # fmt: skip
         shaken.kernel(blocks(start.size), (kernels.THREADS,), arguments)
         del held
