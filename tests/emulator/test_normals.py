@@ -10,7 +10,8 @@ import pytest
 from host_kernels import HostKernel
 from scipy import stats
 
-from dsmachine.emulator.normals import array_key, fill_source, normals, words
+from dsmachine.emulator.kernels import defines
+from dsmachine.emulator.normals import CUDA, array_key, fill_source, normals, words
 
 Array = Any
 KEYS = [(0, "a"), (1, "h.0.mlp.act"), (2**63 - 1, "logits"), (123456789, "π")]
@@ -66,6 +67,25 @@ def test_normals_of_any_steps(first: int, count: int, dtype: Any) -> None:
         for values in (found, kernels):
             assert (np.abs(values - known) <= np.spacing(np.abs(known).astype(np.float32))).all()
         assert (np.abs(found - kernels) <= np.spacing(np.abs(found))).all()
+
+
+LOGS = """
+extern "C" __global__ void logs(const int size, const unsigned* n, double* out) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < size) out[i] = Normals::twice_log(n[i]);
+}
+"""
+
+
+def test_logarithm_at_its_ends() -> None:
+    """−2 ln u relative to itself, where u is smallest, closest to 1 and about to change its power of two."""
+    near = np.arange(-1000, 1000)
+    places = [(2.0 ** (e - 0.5) + near) % 2**32 for e in range(12, 33)] + [near % 2**32, 2.0**31 + near]
+    n = np.concatenate(places).astype(np.uint32)
+    found = np.zeros(len(n))
+    HostKernel(defines(np.float64) + CUDA + LOGS, "logs")((len(n),), (1,), (np.int32(len(n)), n, found))
+    known = -2 * np.log1p((n.astype(np.longdouble) + 0.5 - 2**32) / 2**32)
+    assert found == pytest.approx(known.astype(float), rel=1e-12)
 
 
 def test_any_node_does_not_depend_on_how_many() -> None:
