@@ -24,7 +24,7 @@ class Builder:
     `keys` rows; softmax, order, activation: as `map_model` resolved them; coupling: "buffered", "balanced" or
     "passive"; input_resistance [Ω] of every node's conveyor; leakage: softmax branches leak; softmax_clamp [nats]:
     their scores are held there (None: at the swing); softmax_gain: nats per nat of score; all_ranges: with the first
-    position apart; layer: label of new arrays.
+    position apart; layer: label of new arrays; dtype: of the matrices of couplings.
     """
 
     circuit: Circuit
@@ -42,6 +42,7 @@ class Builder:
     place: int = 0
     rows: int = 0
     layer: str = ""
+    dtype: Any = np.float64
 
     @property
     def serial(self) -> bool:
@@ -105,6 +106,7 @@ class Builder:
 
     def dense(self, name: str, source: str | View, target: str, weight: Array, bias: Array | None = None) -> None:
         """A weight matrix (out, in) of the checkpoint and its bias source, named as there: programmable."""
+        weight = np.asarray(weight, self.dtype, order="C")
         self.circuit.couple(name, source, target, weight, **self._variant(target))
         if bias is not None:
             self.circuit.bias(f"{name}.bias", target, bias)
