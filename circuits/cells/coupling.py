@@ -295,7 +295,7 @@ class Coupling(Term):
             w = w * (1 + spread.mismatch * draw(self.name, "beta", w.shape))
         if spread.vt_mismatch:
             w = w + spread.vt_mismatch * self._row_peak(circuit, w) * draw(self.name, "vt", w.shape)
-        return replace(self, weight=w)
+        return replace(self, weight=np.asarray(w, np.result_type(self.weight)))
 
     def _drawn_pairs(self, circuit: Circuit, w: Array, spread: Spread, draw: Draw) -> Array:
         """Weights of balanced pairs, two devices drawn apart; G_max as a weight by units of the last position."""

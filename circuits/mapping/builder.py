@@ -86,11 +86,12 @@ class Builder:
         if spread is None:
             spread = self.ranges.spread(name, shape, position_axis=position_axis)
         each = unit_for(spread, self.technology) if unit is None else unit
+        full = np.multiply(each, spread)
         self.circuit.nodes(
             name,
             shape,
             unit=each,
-            full_scale=np.broadcast_to(each * spread, shape).copy(),
+            full_scale=full if full.shape == tuple(shape) else np.broadcast_to(full, shape).copy(),
             rail=supply.swing if rail is None else rail,
             held=rail is not None,
             capacitance=node.capacitance,
