@@ -7,13 +7,15 @@
 
 A run's first time is adaptive; later ones are replayed as one CUDA graph (`emulator/graphs.py`), and it is those that
 are timed, by their median, with the operating point, the error estimates and the settling time in it, but without
-mapping and without moving the weights. Where a recorded run has no room all are adaptive ("replayed" is false). S: accuracy="settling"; W: accuracy="waveform"; N: thermal noise by the stepper
-for as long as the machine takes to settle, in steps of a quarter of the shortest time constant, and of a bare node's.
+mapping and without moving the weights. Where a recorded run has no room all are adaptive ("replayed" is false). S:
+accuracy="settling"; W: accuracy="waveform"; N: thermal noise by the stepper for as long as the machine takes to settle,
+in steps of a quarter of the shortest time constant, and of a bare node's.
 
 Errors are against the same circuit in the finest precision asked for but TF32, at tolerance 1e-5, 8 points an element,
 on 121 common times, over up to 4096 nodes of each array (--reference-tolerance, --sampled). Weights are random, of the
-family's shape (see settling_by_layer.py) with all of its layers, but for smollm2. The floor is the larger of the couplings' FLOP, over the rate of a large matrix
-product measured beside it, and of one write and one read of every polynomial, over the rate of a copy.
+family's shape with all of its layers (see settling_by_layer.py), but for smollm2. The floor is the larger of the
+couplings' FLOP, over the rate of a large matrix product measured beside it, and of one write and one read of every
+polynomial, over the rate of a copy.
 """
 
 from __future__ import annotations
