@@ -2,16 +2,20 @@
 
     python benchmarks/gpu.py                                   # all cases, one after another
     python benchmarks/gpu.py --cases gpt2 --precisions float32 tf32 --vocabulary 50257
+    python benchmarks/gpu.py --cases llama2-7b --kinds S --precisions float32 tf32 --vocabulary 32000 \
+        --reference-tolerance 1e-4 --sampled 512 --repeats 2 --unmetered
 
 A run's first time is adaptive; later ones are replayed as one CUDA graph (`emulator/graphs.py`), and it is those that
 are timed, by their median, with the operating point, the error estimates and the settling time in it, but without
-mapping and without moving the weights. S: accuracy="settling"; W: accuracy="waveform"; N: thermal noise by the stepper
-for as long as the machine takes to settle, in steps of a quarter of the shortest time constant, and of a bare node's.
+mapping and without moving the weights. Where a recorded run has no room all are adaptive ("replayed" is false). S:
+accuracy="settling"; W: accuracy="waveform"; N: thermal noise by the stepper for as long as the machine takes to settle,
+in steps of a quarter of the shortest time constant, and of a bare node's.
 
 Errors are against the same circuit in the finest precision asked for but TF32, at tolerance 1e-5, 8 points an element,
-on 121 common times, over up to 4096 nodes of each array. Weights are random, of the family's shape (see
-settling_by_layer.py), but for smollm2. The floor is the larger of the couplings' FLOP, over the rate of a large matrix
-product measured beside it, and of one write and one read of every polynomial, over the rate of a copy.
+on 121 common times, over up to 4096 nodes of each array (--reference-tolerance, --sampled). Weights are random, of the
+family's shape with all of its layers (see settling_by_layer.py), but for smollm2. The floor is the larger of the
+couplings' FLOP, over the rate of a large matrix product measured beside it, and of one write and one read of every
+polynomial, over the rate of a copy.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import argparse
 import fcntl
 import gc
 import math
+import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -40,7 +45,7 @@ from dsmachine.emulator.plan import Plan
 Array = Any
 LOCK = Path("/tmp/dsmachine-gpu-benchmark.lock")
 TOLERANCES = {"S": ("settling", (1e-3,)), "W": ("waveform", (2e-3, 1e-3, 7e-4, 5e-4, 4.2e-4, 3.5e-4, 2.5e-4))}
-SAMPLED, TIMES = 4096, 121
+TIMES = 121
 
 
 @contextmanager
@@ -62,20 +67,28 @@ def finished(task: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - begun, result
 
 
-def machine(name: str, tokens: int, vocabulary: int) -> tuple[Circuit, Array]:
-    if name != "smollm2":
-        return random_machine(SHAPES[name], tokens, vocabulary)
-    model = ds.load_model(name)
-    return ds.map_model(model, tokens), model.embed(model.tokenize(model.calibration_text)[:tokens])
+def machine(name: str, options: argparse.Namespace) -> tuple[Circuit, Array]:
+    """(circuit, its input); says how long it took and how much memory."""
+    begun, tokens = time.perf_counter(), options.tokens
+    if name == "smollm2":
+        model = ds.load_model(name)
+        ids = model.tokenize(model.calibration_text)[:tokens]
+        circuit, embedded = ds.map_model(model, tokens, precision="float32"), model.embed(ids)
+    else:
+        layers = options.layers or SHAPES[name].layers
+        circuit, embedded = random_machine(SHAPES[name], tokens, options.vocabulary, layers=layers)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # Linux counts in kB
+    print(f"{name}: mapped in {time.perf_counter() - begun:.0f} s, {peak:.1f} GB at most", flush=True)
+    return circuit, embedded
 
 
-def some_nodes(circuit: Circuit) -> dict[str, Any]:
-    """Up to SAMPLED nodes of each free array, spread over it; of masked arrays those that exist."""
+def some_nodes(circuit: Circuit, sampled: int) -> dict[str, Any]:
+    """Up to `sampled` nodes of each free array, spread over it; of masked arrays those that exist."""
     picks = {}
     for name in free_arrays(circuit):
         node = circuit.arrays[name]
         here = np.flatnonzero(node.present.reshape(-1))
-        chosen = here[:: max(1, len(here) // SAMPLED)]
+        chosen = here[:: max(1, len(here) // sampled)]
         picks[name] = np.unravel_index(chosen, node.shape)
     return picks
 
@@ -87,10 +100,14 @@ def error(circuit: Circuit, plan: Plan, inputs: dict[str, Array], tight: Probe, 
     return nrmse(circuit, probe, tight, end)
 
 
-def converged(circuit: Circuit, plan: Plan, inputs: dict[str, Array], end: float) -> tuple[Probe, float]:
+def converged(
+    circuit: Circuit, plan: Plan, inputs: dict[str, Array], end: float, options: argparse.Namespace
+) -> tuple[Probe, float]:
     """(what the nodes do, settling time)."""
-    probe = Probe(some_nodes(circuit), times=np.linspace(0, end, TIMES))
-    run = ds.transient(plan, inputs, tolerance=1e-5, points=8, duration=end * 1.01, observers=[probe])
+    probe = Probe(some_nodes(circuit, options.sampled), times=np.linspace(0, end, TIMES))
+    tolerance = options.reference_tolerance
+    run = ds.transient(plan, inputs, tolerance=tolerance, points=8, duration=end * 1.01, observers=[probe])
+    print(f"reference: {run.statistics['points']} points, {run.statistics['wall_s']:.1f} s", flush=True)
     assert run.settling_time is not None
     return probe, float(run.settling_time.max())
 
@@ -124,8 +141,8 @@ def floor(circuit: Circuit, run: ds.Run, tokens: int, flops: float, copies: floa
 
 
 def timed_case(name: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Rows of one model: S and W in each precision."""
-    circuit, embedded = machine(name, options.tokens, options.vocabulary)
+    """Rows of one model, precision by precision."""
+    circuit, embedded = machine(name, options)
     inputs = {"embed": np.stack([np.roll(embedded, k, axis=0) for k in range(options.batch)])}
     with alone():
         flops, copies = rates()
@@ -133,33 +150,36 @@ def timed_case(name: str, options: argparse.Namespace) -> Iterator[dict[str, Any
         plan = ds.prepare(circuit, device="cupy", precision=finest)
         first = ds.transient(plan, inputs, accuracy="settling", tolerance=1e-3)
         assert first.settling_time is not None
+        print(f"first run: {first.statistics['wall_s']:.1f} s, {taken(plan)}", flush=True)
         end = float(first.settling_time.max())
-        tight, settled = converged(circuit, plan, inputs, end)
+        tight, settled = converged(circuit, plan, inputs, end, options)
         for precision in options.precisions:
-            plan = ds.prepare(circuit, device="cupy", precision=precision)
+            if precision != plan.backend.precision:
+                del plan  # two would not fit where one is large
+                gc.collect()
+                plan = ds.prepare(circuit, device="cupy", precision=precision)
             about = {
                 "case": name,
+                "layers": len({node.layer for node in circuit.arrays.values()} - {"head", ""}),
                 "tokens": f"{options.batch} x {options.tokens}",
                 "vocabulary": circuit.arrays["logits"].shape[-1],
                 "precision": precision,
                 "converged_ns": settled * 1e9,
+                "device": device(),
             }
             if "N" in options.kinds:
                 row = noisy(plan, inputs, end, 0.25)
-                yield about | {"kind": "N"} | row | {"device": device()}
+                yield about | {"kind": "N"} | row
                 node = ds.load_technology("cmos45").node
                 bare = 0.25 * node.capacitance / node.conductance / (4 * row["step_s"])
-                yield about | {"kind": "N, τ/4"} | noisy(plan, inputs, end, bare) | {"device": device()}
+                yield about | {"kind": "N, τ/4"} | noisy(plan, inputs, end, bare)
             for kind in (kind for kind in TOLERANCES if kind in options.kinds):
                 choices, found = chosen(kind, circuit, plan, inputs, tight, end)
-                row, run = measured(plan, inputs, options.repeats, **choices)
+                row, run = measured(plan, inputs, options, **choices)
                 row |= floor(circuit, run, options.batch * options.tokens, flops, copies)
-                settled_ns = float(run.settling_time.max()) * 1e9
-                yield about | {"kind": kind} | row | found | {"settled_ns": settled_ns, "device": device()}
+                yield about | {"kind": kind} | row | found | {"settled_ns": float(run.settling_time.max()) * 1e9}
                 plan.graphs.clear()
                 gc.collect()
-            del plan
-            gc.collect()
 
 
 def chosen(kind: str, circuit: Circuit, plan: Plan, inputs: dict[str, Array], tight: Probe, end: float) -> Any:
@@ -173,19 +193,25 @@ def chosen(kind: str, circuit: Circuit, plan: Plan, inputs: dict[str, Array], ti
     return choices, {"nrmse": off, "worst": worst}
 
 
-def measured(plan: Plan, inputs: dict[str, Array], repeats: int, **choices: Any) -> tuple[dict[str, Any], Any]:
-    """Median seconds of replayed runs, without and with the energy meter, and the better of two adaptive ones."""
-    seconds, run = repeated(plan, inputs, repeats, [], choices)
-    metered, weighed = repeated(plan, inputs, repeats, [ds.EnergyMeter()], choices)
-    return {
+def measured(
+    plan: Plan, inputs: dict[str, Array], options: argparse.Namespace, **choices: Any
+) -> tuple[dict[str, Any], Any]:
+    """Median seconds of replayed runs, without and with the energy meter, and those of an adaptive one."""
+    seconds, run = repeated(plan, inputs, options.repeats, [], choices)
+    row = {
         **choices,
         "wall_s": statistics.median(seconds[2:]),
         "replayed": bool(run.statistics.get("replayed")),
         "adaptive_s": seconds[0],
-        "metered_s": statistics.median(metered[2:]),
-        "metered replayed": bool(weighed.statistics.get("replayed")),
         **{key: run.statistics[key] for key in ("elements", "points", "rejected")},
-    }, run
+    }
+    if not options.unmetered:
+        metered, weighed = repeated(plan, inputs, options.repeats, [ds.EnergyMeter()], choices)
+        row |= {
+            "metered_s": statistics.median(metered[2:]),
+            "metered replayed": bool(weighed.statistics.get("replayed")),
+        }
+    return row, run
 
 
 def repeated(
@@ -212,6 +238,14 @@ def noisy(plan: Plan, inputs: dict[str, Array], window: float, step: float) -> d
     }
 
 
+def taken(plan: Plan) -> str:
+    """The memory of settling runs: predicted and, so far, taken."""
+    import cupy
+
+    needed = ds.memory_needed(plan, accuracy="settling", tolerance=1e-3).total
+    return f"{needed / 1e9:.1f} GB predicted, {cupy.get_default_memory_pool().total_bytes() / 1e9:.1f} GB taken"
+
+
 def device() -> str:
     import cupy
 
@@ -226,7 +260,11 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--vocabulary", type=int, default=512, help="of random models")
+    parser.add_argument("--layers", type=int, help="of random models (default: all of the shape)")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--reference-tolerance", type=float, default=1e-5)
+    parser.add_argument("--sampled", type=int, default=4096, help="nodes of each array that errors are taken over")
+    parser.add_argument("--unmetered", action="store_true", help="do not time the energy meter's runs")
     parser.add_argument("--name", default="gpu", help="of the result files")
     options = parser.parse_args()
     rows = []

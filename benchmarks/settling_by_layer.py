@@ -16,7 +16,7 @@ import math
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,13 @@ from common import RESULTS, save
 
 import dsmachine as ds
 from dsmachine.circuits.calibration import Ranges
-from dsmachine.circuits.cells import Coupling
 from dsmachine.circuits.checkpoints import Model
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.config import Config
 from dsmachine.circuits.families import FAMILIES
 from dsmachine.circuits.reference import calibrate_ranges
+from dsmachine.circuits.rows import by_rows
+from dsmachine.emulator.memory import host_room
 from dsmachine.emulator.plotting import COLOURS, drawn, new_figure
 
 Array = Any
@@ -38,20 +39,20 @@ SIGMA, VOCABULARY, TOKENS = 0.02, 512, 8
 RESIDUAL = ("attn.c_proj.weight", "mlp.c_proj.weight")
 TRAINED = {"tiny-shakespeare": 64, "smollm2": 11}
 
-KEPT = 3 << 30
+TEXT = 512  # random tokens that set the ranges
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A model's published sizes, and how many of its layers are built here."""
+    """A model's published sizes, and how many of its layers are built where two cores and 6 GB have to do."""
 
     label: str
     layers: int
     built: int
     sizes: dict[str, Any]
 
-    def config(self, vocabulary: int) -> Config:
-        return Config(layers=self.built, vocabulary=vocabulary, context=1024, **self.sizes)
+    def config(self, layers: int, vocabulary: int) -> Config:
+        return Config(layers=layers, vocabulary=vocabulary, context=1024, **self.sizes)
 
 
 SHAPES = {
@@ -66,12 +67,13 @@ SHAPES = {
 
 
 class RandomTensors(Mapping[str, Array]):
-    """Weights drawn when they are asked for, always the same; the first KEPT bytes of them stay."""
+    """Weights drawn when they are asked for, always the same; of them stay as many as a third of the free memory
+    holds."""
 
     def __init__(self, config: Config, layers: int) -> None:
         self.shapes, self.layers = dict(FAMILIES[config.family].shapes(config)), layers
         self._kept: dict[str, Array] = {}
-        self._room = KEPT
+        self._room = (host_room() or 0) // 3
 
     def __getitem__(self, name: str) -> Array:
         name = name if name in self.shapes else f"{name}.weight"
@@ -90,8 +92,15 @@ class RandomTensors(Mapping[str, Array]):
         if len(shape) == 1:
             return np.ones(shape, np.float32)
         sigma = SIGMA / math.sqrt(2 * self.layers) if name.endswith(RESIDUAL) else SIGMA
-        rng = np.random.default_rng(zlib.crc32(name.encode()))
-        return sigma * rng.standard_normal(shape, np.float32)
+        drawn, seed = np.empty(shape, np.float32), zlib.crc32(name.encode())
+
+        def draw(rows: slice) -> None:
+            part = drawn[rows]
+            np.random.default_rng((seed, rows.start)).standard_normal(out=part, dtype=np.float32)
+            part *= np.float32(sigma)
+
+        by_rows(draw, shape)
+        return drawn
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
@@ -107,29 +116,29 @@ class RandomTensors(Mapping[str, Array]):
 
 
 class RandomText(Model):
-    """A model whose text is random tokens."""
+    """A model whose text is random tokens, as many as `calibration_text` has letters."""
 
     def tokenize(self, text: str, what: str = "prompt") -> list[int]:
-        return [int(i) for i in np.random.default_rng(0).integers(0, self.config.vocabulary, 2048)]
+        return [int(i) for i in np.random.default_rng(0).integers(0, self.config.vocabulary, len(text))]
 
 
 def random_machine(
-    shape: Shape, tokens: int = TOKENS, vocabulary: int = VOCABULARY, **options: Any
+    shape: Shape,
+    tokens: int = TOKENS,
+    vocabulary: int = VOCABULARY,
+    layers: int | None = None,
+    **options: Any,
 ) -> tuple[Circuit, Array]:
     """(circuit, its input); weights in float32, as the solver wants them, so that it makes no copy.
 
-    options: as `map_model` takes them.
+    layers: how many are built, by default as many as `shape` says; options: as `map_model` takes them.
     """
-    config = shape.config(vocabulary)
+    config = shape.config(layers or shape.built, vocabulary)
     tensors: Any = RandomTensors(config, shape.layers)
-    model = RandomText(shape.label, config, tensors, "random")
+    model = RandomText(shape.label, config, tensors, "x" * max(TEXT, 2 * tokens))
     ranges = Ranges(calibrate_ranges(model, positions=tokens, windows=max(2, 256 // tokens), dtype=np.float32))
-    circuit = ds.map_model(model, tokens, ranges=ranges, **options)
-    for name, term in circuit.terms.items():
-        if isinstance(term, Coupling) and np.ndim(term.weight) == 2:
-            circuit.terms[name] = replace(term, weight=np.asarray(term.weight, np.float32))
-            del term
-    return circuit, model.embed(np.asarray(model.tokenize("")[-tokens:]))
+    circuit = ds.map_model(model, tokens, ranges=ranges, precision="float32", **options)
+    return circuit, model.embed(np.asarray(model.tokenize(model.calibration_text)[-tokens:]))
 
 
 def trained_machine(name: str) -> tuple[Circuit, Array]:

@@ -74,7 +74,7 @@ class Ranges:
         rows = np.where(np.arange(positions) == 0, 0, 1)
         each = np.moveaxis(found[rows], 0, position_axis)
         each = each.reshape(*each.shape, *(1,) * (len(shape) - each.ndim))
-        return np.broadcast_to(each, shape).copy()
+        return each if each.shape == tuple(shape) else np.broadcast_to(each, shape).copy()
 
     def rest(self) -> Ranges:
         """Of positions after the first only."""

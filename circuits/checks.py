@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .errors import Error, shown
+from .rows import by_rows
 
 LARGEST_SEED = 2**63 - 1
 
@@ -41,10 +42,15 @@ def values(what: str, value: Any, fix: str = "check what produced it") -> Any:
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise Error(f"{what} is {shown(value)}, which is no number: {fix}")
-    if not np.isfinite(array).all():
+    if not _finite(array):
         where = np.argwhere(~np.isfinite(np.atleast_1d(array)))[0].tolist() if array.ndim else ""
         raise Error(f"{what} is NaN or infinite{f' at {where}' if array.ndim else ''}: {fix}")
     return array
+
+
+def _finite(array: Any) -> bool:
+    rows = np.atleast_1d(array)
+    return all(by_rows(lambda part: bool(np.isfinite(rows[part]).all()), rows.shape))
 
 
 def positive(what: str, value: Any, shape: Sequence[int]) -> None:

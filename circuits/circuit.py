@@ -106,11 +106,11 @@ class Circuit:
         return term
 
     def _check_shape(self, term: Term) -> None:
-        probe = {v.array: np.zeros((1, *self.arrays[v.array].shape), np.float32) for v in term.sources}
+        probe = {v.array: np.zeros((0, *self.arrays[v.array].shape), np.float32) for v in term.sources}
         target = self.arrays[term.target].shape
         try:
             found = np.shape(term.drive(probe))
-            np.broadcast_to(np.empty(found, bool), (1, *target))
+            np.broadcast_to(np.empty(found, bool), (0, *target))
         except (ValueError, TypeError, IndexError) as problem:
             raise Error(f"term {term.name!r} does not fit {term.target!r} of shape {target}: {problem}") from None
 

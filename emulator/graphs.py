@@ -161,6 +161,8 @@ def remember(
 ) -> None:
     """Keep what an adaptive run took until `end` [s], for a graph to follow; one that there is did not hold."""
     case = _case(request, values)
+    if plan.graphs.get(case, True) is None:
+        return
     states = tuple(observer.state for observer in observers)
     plan.taken[case] = Taken(tuple(map(tuple, march.taken)), end, march.counts, tuple(observers), states)
     plan.graphs.pop(case, None)
@@ -170,7 +172,7 @@ def graph_of(
     plan: Plan, request: Request, values: Mapping[str, Array], observers: Sequence[Recordable]
 ) -> Graph | None:
     """The graph of such a run with the same observers, recorded when it is first wanted, the only one that the plan
-    keeps; None if no run has been taken yet, or there is no room."""
+    keeps; None if no run has been taken yet, or there is no room, which is tried once."""
     case = _case(request, values)
     taken: Taken | None = plan.taken.get(case)
     graph: Graph | None = plan.graphs.get(case)
@@ -184,6 +186,7 @@ def graph_of(
     except MemoryError:
         log.info("no room to record this run; it stays adaptive")
         del plan.taken[case]
+        plan.graphs[case] = None
     return graph
 
 

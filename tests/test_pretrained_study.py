@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,27 @@ def test_the_settled_point_reads_as_rest_does(study: Any) -> None:
     assert found["settled"] and found["argmax agrees"] == 1
     assert found["perplexity"] == pytest.approx(found["at rest"], rel=2**-8)
     assert found["settled from rest"] < 2**-8
+
+
+def test_noise_in_time_is_that_of_the_analysis(study: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Both engines' rms of the logits agree, mapped once for two capacitances, whose noise goes as 1/sqrt(C)."""
+    monkeypatch.delitem(sys.modules, "noise_table", raising=False)
+    import noise_table  # type: ignore[import-not-found, unused-ignore]
+
+    bench = study.Bench(4, "short", 2.0, name="tiny-shakespeare")
+    given = {"capacitances": [49.0, 490.0], "chips": 1, "seeds": 1, "reads": [1.0, 2.0], "device": "numpy"}
+    noise_table.table(bench, Namespace(**given))
+    rows = json.loads((tmp_path / "noise_table.json").read_text())["rows"]
+    assert [(row["fF"], row["machine"], row["reads"]) for row in rows] == [
+        (49, "no mismatch", 2), (49, "trimmed mismatch", 2), (490, "no mismatch", 2), (490, "trimmed mismatch", 2),
+    ]  # fmt: skip
+    for row in rows:
+        assert row["logits rms %"] == pytest.approx(row["linearised logits rms %"], rel=0.3)
+    assert rows[0]["logits rms %"] > 1.5 * rows[2]["logits rms %"]
+    technology = ds.load_technology(overrides={"supply.headroom": 2.0, "node.capacitance": 490e-15})
+    again, mapped = noise_table.load_nodes(bench.circuit(), technology), bench.circuit({"node.capacitance": 490e-15})
+    for name, node in mapped.arrays.items():
+        assert node.clamped or np.array_equal(node.capacitance, again.arrays[name].capacitance), name
 
 
 def test_scatter_of_lags_is_known(study: Any) -> None:

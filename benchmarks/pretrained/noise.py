@@ -68,14 +68,19 @@ def fluctuating(bench: Bench, case: Case) -> dict[str, Any]:
         quiet = bench.score(circuit)
         if quiet["perplexity"] > LOST * perplexity(bench.reference, bench.ids):
             return {"perplexity, noiseless": quiet["perplexity"], "saturated": quiet["saturated"]}
-    found = ds.noise(circuit, bench.inputs, frequencies=FREQUENCIES, samples=SAMPLES)
+    found = linearised(bench, circuit)
+    gc.collect()
+    return found
+
+
+def linearised(bench: Bench, machine: Any) -> dict[str, Any]:
+    """The same of a machine, or of what `ds.prepare` made of it."""
+    found = ds.noise(machine, bench.inputs, frequencies=FREQUENCIES, samples=SAMPLES)
+    circuit = found.circuit
     logits = found.outputs["logits"][0] / circuit.units("logits")
     each = [perplexity(read, bench.ids) for read in found.logical_samples("logits")]
     rms = {name: value for name, value in found.rms.items() if not circuit.arrays[name].is_tail}
     worst = max(rms, key=lambda name: rms[name])
-    saturated = sum(found.saturated.values())
-    del found
-    gc.collect()
     return {
         "perplexity, noiseless": perplexity(logits, bench.ids),
         "perplexity": float(np.mean(each)),
@@ -84,5 +89,5 @@ def fluctuating(bench: Bench, case: Case) -> dict[str, Any]:
         "worst rms %": 100 * rms[worst],
         "worst array": worst,
         "logits rms %": 100 * rms["logits"],
-        "saturated": saturated,
+        "saturated": sum(found.saturated.values()),
     }

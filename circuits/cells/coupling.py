@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..arrays import matmul
+from ..rows import by_rows
 from .coupling_law import Loaded
 from .power import Meter, added, scatter
 from .siemens import Siemens
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from .mismatch import Draw, Spread
     from .spice import Sheet
 
-CACHED = 1 << 16  # numbers that are worked on together where a whole matrix would leave the cache
 INDEPENDENT = 20_000  # up to so many couplings a netlist weighs the heat of each on its own
 
 
@@ -119,21 +119,27 @@ class Coupling(Term):
             if self.balanced:
                 g = np.where(g > 0, self.balance(circuit), 0.0)
             return g, g
-        w = np.abs(np.asarray(self.weight, float))
+        width = self.weight.shape[1]
         if self.balanced:
             peak = self.balance(circuit)
             rows = peak * here.sum(axis=-1, keepdims=True)
-            return here * peak * w.shape[1], np.broadcast_to(rows, (*node.shape[:-1], w.shape[1]))
+            return here * peak * width, np.broadcast_to(rows, (*node.shape[:-1], width))
         each = node.conductance * u_out * here
-        return each * _rowwise(1 / u_in, w.T), _rowwise(each, w) / u_in
+        scales, drivers = _distinct(1 / u_in)
+        drives, driven = _distinct(each)
+
+        def sums(rows: slice) -> tuple[Array, Array]:
+            w = np.abs(self.weight[rows], dtype=float)
+            return w @ scales.T, drives[:, rows] @ w
+
+        parts = by_rows(sums, self.weight.shape)
+        row = np.concatenate([row for row, _ in parts]).T[drivers]
+        column = sum(column for _, column in parts)[driven]
+        return each * row.reshape(each.shape), column.reshape(u_in.shape) / u_in
 
     def balance(self, circuit: Circuit) -> float:
-        """G_max [S] of balanced pairs: the largest |G| of these couplings. Positions after the first share units."""
-        node = circuit.arrays[self.target]
-        if self.elementwise:
-            here = 1.0 if node.exists is None else node.exists
-            return float((np.abs(self.siemens(circuit)) * here).max())
-        return max(float(np.abs(self.siemens(circuit, p)).max()) for p in range(min(2, _positions(node.shape))))
+        """G_max [S] of balanced pairs: the largest |G| of these couplings."""
+        return self.strongest(circuit)
 
     def loading(self, circuit: Circuit) -> tuple[Array, Array]:
         total = self._sums(circuit)[0]
@@ -177,9 +183,9 @@ class Coupling(Term):
         g0 = circuit.arrays[self.target].conductance
         if self.elementwise:
             return np.abs(self.siemens(circuit))
-        w, u_in = np.asarray(self.weight, float), self._source_units(circuit)
-        rows = {u.tobytes(): _row_peaks(w, 1 / u) for u in np.unique(u_in.reshape(-1, u_in.shape[-1]), axis=0)}
-        each = np.stack([rows[u.tobytes()] for u in u_in.reshape(-1, u_in.shape[-1])])
+        u_in = self._source_units(circuit)
+        scales, drivers = _distinct(1 / u_in)
+        each = _row_peaks(self.weight, scales)[drivers]
         return g0 * circuit.units(self.target) * each.reshape(*u_in.shape[:-1], -1)
 
     def strongest(self, circuit: Circuit) -> float:
@@ -193,7 +199,7 @@ class Coupling(Term):
     def tile(self, rows: Array, columns: Array) -> Coupling:
         if self.elementwise:
             return self
-        return replace(self, weight=np.asarray(self.weight, float) * (rows[:, None] & columns[None, :]))
+        return replace(self, weight=self.weight * (rows[:, None] & columns[None, :]))
 
     def extent(self, circuit: Circuit) -> tuple[int, ...]:
         return super().extent(circuit) if self.elementwise else tuple(self.weight.shape)
@@ -289,7 +295,7 @@ class Coupling(Term):
             w = w * (1 + spread.mismatch * draw(self.name, "beta", w.shape))
         if spread.vt_mismatch:
             w = w + spread.vt_mismatch * self._row_peak(circuit, w) * draw(self.name, "vt", w.shape)
-        return replace(self, weight=w)
+        return replace(self, weight=np.asarray(w, np.result_type(self.weight)))
 
     def _drawn_pairs(self, circuit: Circuit, w: Array, spread: Spread, draw: Draw) -> Array:
         """Weights of balanced pairs, two devices drawn apart; G_max as a weight by units of the last position."""
@@ -311,7 +317,7 @@ class Coupling(Term):
             return np.abs(w)
         u_in = self._source_units(circuit)
         col = u_in.reshape(-1, u_in.shape[-1])[-1]
-        return np.abs(w / col).max(axis=1, keepdims=True) * col
+        return _row_peaks(w, 1 / col[None]).T * col
 
     def count(self, circuit: Circuit) -> int:
         node = circuit.arrays[self.target]
@@ -349,19 +355,22 @@ def _lead(shape: tuple[int, ...], width: int) -> tuple[int, ...]:
     return shape[:axis]
 
 
-def _rowwise(x: Array, matrix: Array) -> Array:
-    """x @ matrix with each distinct row of x multiplied once: positions mostly share their units."""
+def _distinct(x: Array) -> tuple[Array, Array]:
+    """(distinct rows (k, n) of x (…, n), which of them each row is): positions mostly share their units."""
     rows = x.reshape(-1, x.shape[-1])
-    distinct = {row.tobytes(): k for k, row in enumerate(rows)}
-    place = {key: n for n, key in enumerate(distinct)}
-    product = rows[list(distinct.values())] @ matrix
-    return product[[place[row.tobytes()] for row in rows]].reshape(*x.shape[:-1], -1)
+    first: dict[bytes, int] = {}
+    which = [first.setdefault(row.tobytes(), len(first)) for row in rows]
+    return rows[np.unique(which, return_index=True)[1]], np.array(which)
 
 
-def _row_peaks(matrix: Array, scale: Array) -> Array:
-    """max_j |matrix_ij| scale_j of each row, a few rows at a time: a head's matrix is larger than any cache."""
-    step = max(1, CACHED // matrix.shape[1])
-    return np.concatenate([abs(matrix[k : k + step] * scale).max(axis=1) for k in range(0, len(matrix), step)])
+def _row_peaks(matrix: Array, scales: Array) -> Array:
+    """max_j |matrix_ij| scale_j of each row i, (k, rows) for each of scales (k, columns)."""
+
+    def peaks(rows: slice) -> Array:
+        w = np.abs(matrix[rows], dtype=float)
+        return np.stack([(w * scale).max(axis=1) for scale in scales])
+
+    return np.concatenate(by_rows(peaks, matrix.shape), axis=1)
 
 
 def _positions(shape: tuple[int, ...]) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import checks
 from ..errors import Error
+from ..rows import by_rows
 
 Array = Any
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -75,9 +76,14 @@ class Draw:
         """Normals (shape) of one array's devices; kind tells several draws of an array apart. Box-Muller."""
         count = int(np.prod(shape))
         key = ((self.seed ^ zlib.crc32(kind.encode())) & 0xFFFFFFFF, zlib.crc32(array.encode()) ^ (self.seed >> 32))
-        words = philox(np.arange((count + 3) // 4), key).astype(np.float64)
-        uniform = (words + 0.5) * 2.0**-32
-        radius = np.sqrt(-2 * np.log(uniform[:, 0::2]))
-        angle = 2 * np.pi * uniform[:, 1::2]
-        normal = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=2)
+        normal = np.empty(((count + 3) // 4, 4))
+
+        def draw(rows: slice) -> None:
+            words = philox(np.arange(rows.start, rows.stop), key).astype(np.float64)
+            uniform = (words + 0.5) * 2.0**-32
+            radius = np.sqrt(-2 * np.log(uniform[:, 0::2]))
+            angle = 2 * np.pi * uniform[:, 1::2]
+            normal[rows, 0::2], normal[rows, 1::2] = radius * np.cos(angle), radius * np.sin(angle)
+
+        by_rows(draw, normal.shape)
         return normal.reshape(-1)[:count].reshape(shape)

@@ -24,7 +24,7 @@ class Builder:
     `keys` rows; softmax, order, activation: as `map_model` resolved them; coupling: "buffered", "balanced" or
     "passive"; input_resistance [Ω] of every node's conveyor; leakage: softmax branches leak; softmax_clamp [nats]:
     their scores are held there (None: at the swing); softmax_gain: nats per nat of score; all_ranges: with the first
-    position apart; layer: label of new arrays.
+    position apart; layer: label of new arrays; dtype: of the matrices of couplings.
     """
 
     circuit: Circuit
@@ -42,6 +42,7 @@ class Builder:
     place: int = 0
     rows: int = 0
     layer: str = ""
+    dtype: Any = np.float64
 
     @property
     def serial(self) -> bool:
@@ -85,11 +86,12 @@ class Builder:
         if spread is None:
             spread = self.ranges.spread(name, shape, position_axis=position_axis)
         each = unit_for(spread, self.technology) if unit is None else unit
+        full = np.multiply(each, spread)
         self.circuit.nodes(
             name,
             shape,
             unit=each,
-            full_scale=np.broadcast_to(each * spread, shape).copy(),
+            full_scale=full if full.shape == tuple(shape) else np.broadcast_to(full, shape).copy(),
             rail=supply.swing if rail is None else rail,
             held=rail is not None,
             capacitance=node.capacitance,
@@ -105,6 +107,7 @@ class Builder:
 
     def dense(self, name: str, source: str | View, target: str, weight: Array, bias: Array | None = None) -> None:
         """A weight matrix (out, in) of the checkpoint and its bias source, named as there: programmable."""
+        weight = np.asarray(weight, self.dtype, order="C")
         self.circuit.couple(name, source, target, weight, **self._variant(target))
         if bias is not None:
             self.circuit.bias(f"{name}.bias", target, bias)

@@ -1,6 +1,8 @@
-"""Weights as couplings: (out, in) matrices in float64, the gain and bias of the norm before them folded in.
+"""Weights as couplings: (out, in) matrices, the gain and bias of the norm before them folded in.
 
 W (γ ∘ y + β) + b = (W diag γ) y + (b + W β)
+
+A matrix is written once, in the type that the circuit holds it in; what is not folded is the checkpoint's own array.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from ..rows import by_rows
 
 Array = Any
 
@@ -19,16 +23,23 @@ def tensor(tensors: Mapping[str, Array], name: str) -> Array | None:
 
 
 def linear(tensors: Mapping[str, Array], name: str, *, transposed: bool = False) -> tuple[Array, Array | None]:
-    """(out, in) weight and bias of a layer; `transposed`: stored as (in, out), as GPT-2's Conv1D."""
+    """(out, in) weight, as stored, and bias of a layer; `transposed`: stored as (in, out), as GPT-2's Conv1D."""
     stored = tensors[f"{name}.weight"]
-    return np.array(stored.T if transposed else stored, np.float64, order="C"), tensor(tensors, f"{name}.bias")
+    return stored.T if transposed else stored, tensor(tensors, f"{name}.bias")
 
 
-def folded(tensors: Mapping[str, Array], norm: str, weight: Array, bias: Array | None) -> tuple[Array, Array | None]:
-    """Weight (scaled in place) and bias of a layer that reads what `norm` normalises, before its gain and bias."""
+def folded(
+    tensors: Mapping[str, Array], norm: str, weight: Array, bias: Array | None, *, dtype: Any
+) -> tuple[Array, Array | None]:
+    """New weight of `dtype`, and bias, of a layer that reads what `norm` normalises, before its gain and bias."""
     gain, shift = (tensor(tensors, f"{norm}.{part}") for part in ("weight", "bias"))
     if shift is not None:
-        extra = weight @ shift
+        extra = np.concatenate(by_rows(lambda rows: weight[rows].astype(np.float64) @ shift, weight.shape))
         bias = extra if bias is None else bias + extra
-    weight *= gain
-    return weight, bias
+    scaled = np.empty(weight.shape, dtype)
+
+    def scale(rows: slice) -> None:
+        np.multiply(weight[rows], gain, out=scaled[rows], casting="same_kind")
+
+    by_rows(scale, weight.shape)
+    return scaled, bias

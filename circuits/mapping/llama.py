@@ -29,7 +29,7 @@ def _block(b: Builder, model: Model, name: str, x: str) -> str:
     for part in ("gate", "up"):
         b.nodes(f"{name}.mlp.{part}", (b.positions, config.inner))
         term = f"{name}.mlp.{part}_proj"
-        b.dense(term, y, f"{name}.mlp.{part}", *folded(tensors, norm, *linear(tensors, term)))
+        b.dense(term, y, f"{name}.mlp.{part}", *folded(tensors, norm, *linear(tensors, term), dtype=b.dtype))
     act = map_gated_silu(b, f"{name}.mlp", f"{name}.mlp.gate", f"{name}.mlp.up", config.inner)
     term = f"{name}.mlp.down_proj"
     return residual(b, f"{name}.resid", middle, term, act, *linear(tensors, term))
@@ -42,7 +42,7 @@ def _attend(b: Builder, model: Model, name: str, y: str) -> View:
     for part, count in (("q", config.heads), ("k", config.kv_heads), ("v", config.kv_heads)):
         b.nodes(f"{name}.attn.{part}", (b.positions, count * config.head_width))
         term = f"{name}.self_attn.{part}_proj"
-        weight = folded(tensors, f"{name}.input_layernorm", *linear(tensors, term))
+        weight = folded(tensors, f"{name}.input_layernorm", *linear(tensors, term), dtype=b.dtype)
         b.dense(term, y, f"{name}.attn.{part}", *weight)
     assert config.rope is not None
     frequencies = config.rope.frequencies(config.head_width)

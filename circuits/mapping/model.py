@@ -30,6 +30,7 @@ WARNED_BITS = 1.05  # of swing: more than the one bit, to a printed tenth, that 
 SOFTMAXES = ("translinear", "taylor")
 SERIES_OF = {"gelu": ("taylor", "paper"), "silu": ("taylor",), "relu": ()}
 TOKENS = ("parallel", "serial")
+PRECISIONS = ("float64", "float32")
 COUPLINGS = ("buffered", "balanced", "passive")
 FAMILIES = {"gpt2": gpt2.build, "opt": opt.build, "llama": llama.build}
 
@@ -51,6 +52,7 @@ def map_model(
     allow_unstable: bool = False,
     place: int | None = None,
     ranges: Ranges | None = None,
+    precision: str = "float64",
 ) -> Circuit:
     """The circuit of `model` for `positions` tokens; its input is `embed` (P, width), its output `logits` (P, V).
 
@@ -71,6 +73,8 @@ def map_model(
     allow_unstable: map a Taylor attention whose Σe is not positive on the calibration text, with a warning.
     ranges: what `calibrate` found for the same positions, softmax, order and activation, or that `scaled` to fewer
         units; None: calibrate now.
+    precision: of the matrices of couplings, "float64" or "float32": half the memory, and none beside the checkpoint's
+        own where no norm is folded into a matrix.
     Warns of scores beyond the softmax cell, and of nodes that lose more than a bit to couplings beyond the device.
     Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
     with it and whose Σe is not positive, and couplings far beyond the device.
@@ -79,6 +83,7 @@ def map_model(
     model = model if isinstance(model, Model) else load_model(model)
     _check_known("coupling", coupling, COUPLINGS)
     _check_known("tokens", tokens, TOKENS)
+    _check_known("precision", precision, PRECISIONS)
     checks.number("input_resistance", input_resistance, "give ohms, 0 (ideal) or more, such as 18", least=0)
     check_cell(_resolved(model, positions, softmax, order, activation)[0], leakage, softmax_clamp, softmax_gain)
     if ranges is None:
@@ -89,10 +94,10 @@ def map_model(
     at = _place(tokens, place, positions)
     shared = (softmax, order, activation, coupling, input_resistance, leakage, softmax_clamp, softmax_gain)
     if tokens == "serial":
-        b = Builder(circuit, tech, ranges, 1, *shared, place=at, rows=positions)
+        b = Builder(circuit, tech, ranges, 1, *shared, place=at, rows=positions, dtype=np.dtype(precision))
         select_lines(b)
     else:
-        b = Builder(circuit, tech, ranges, positions, *shared)
+        b = Builder(circuit, tech, ranges, positions, *shared, dtype=np.dtype(precision))
     b.nodes("embed", (b.positions, model.config.width), clamped=True)
     FAMILIES[model.family](b, model)
     warn_of_held_scores(b)

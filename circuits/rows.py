@@ -1,0 +1,34 @@
+"""Passes over large matrices, some rows at a time on every core: none makes a copy of the whole in another type.
+
+What a pass returns depends on how rows are cut, not on how many cores there are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+Array = Any
+Found = TypeVar("Found")
+TOGETHER = 1 << 17  # numbers worked on at a time: they stay in the cache
+FEW = 1 << 20  # numbers of a matrix that is not worth a thread
+
+
+def by_rows(work: Callable[[slice], Found], shape: tuple[int, ...]) -> list[Found]:
+    """work(rows) for successive slices that together are all rows of an array of `shape`, in order."""
+    width = 1
+    for length in shape[1:]:
+        width *= length
+    step = max(1, TOGETHER // max(1, width))
+    parts = [slice(begin, min(begin + step, shape[0])) for begin in range(0, shape[0], step)]
+    if shape[0] * width < FEW or len(parts) < 2:
+        return [work(part) for part in parts]
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(pool.map(work, parts))
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
