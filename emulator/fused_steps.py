@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import kernels
-from .fused import NOTHING, blocks, fused_stages
+from .fused import NOTHING, fused_stages
 from .normals import array_key
 from .plan import Plan, Stage
 from .step_kernels import steps_source
@@ -45,7 +45,7 @@ class FusedSteps(Steps):
             *self._shaken(stage), _or_nothing(span.moving), _or_nothing(span.drawn), *self._key(stage),
             np.int64(span.first), out, self._broken,
         )  # fmt: skip
-        self._kernels[stage.name](blocks(start.size), (kernels.THREADS,), arguments)
+        self._kernels[stage.name](kernels.blocks(start.size), (kernels.THREADS,), arguments)
         del held
 
     def finite(self, x: Mapping[str, Array]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import kernels
-from .fused import blocks, fused_stages
+from .fused import fused_stages
 from .observers import Element
 from .plan import Plan
 
@@ -107,7 +107,7 @@ class FusedSums:
             np.int32(size), np.int32(size // len(target)), np.int32(len(values)), np.float64(seconds), values,
             self.backend.xp.ascontiguousarray(target), scale, np.int32(scale.size > 1), self._sums[place : place + 1],
         )  # fmt: skip
-        self._kernel(blocks(size), (kernels.THREADS,), arguments)
+        self._kernel(kernels.blocks(size), (kernels.THREADS,), arguments)
 
     @property
     def totals(self) -> dict[str, float]:

@@ -15,7 +15,6 @@ import numpy as np
 from ..circuits.cells.power import Law
 from ..emulator import kernels
 from ..emulator.backend import Backend
-from ..emulator.fused import blocks
 from ..emulator.observers import Element
 from ..emulator.plan import Plan
 from ..emulator.radau import quadrature
@@ -49,7 +48,7 @@ class FusedLaw:
             self.backend.kept(quadrature, element.points), *map(np.int64, sizes[1:]), y, *map(np.int64, of_y), c,
             *map(np.int64, of_c), *self._numbers, real(self.costs.least), joules,
         )  # fmt: skip
-        self.kernel(element.points)((*blocks(nodes), samples), (kernels.THREADS,), arguments)
+        self.kernel(element.points)((*kernels.blocks(nodes), samples), (kernels.THREADS,), arguments)
 
     def kernel(self, points: int) -> Any:
         """The kernel for elements of so many points."""
@@ -94,7 +93,7 @@ class FusedTally(Tally):
             self.backend.kept(quadrature, p), self.backend.xp.ascontiguousarray(x), of.square, of.magnitude, of.travel,
             of.last,
         )  # fmt: skip
-        self._kernel(p)(blocks(size), (kernels.THREADS,), arguments)
+        self._kernel(p)(kernels.blocks(size), (kernels.THREADS,), arguments)
 
     def _kernel(self, points: int) -> Any:
         if points not in self._kernels:

@@ -29,7 +29,7 @@ from .power import Meter
 from .product_law import product_law
 from .siemens import Siemens
 from .spice import elements
-from .term import Array, Inline, Signals, Term, View, as_view
+from .term import Array, Inline, Rows, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -85,6 +85,17 @@ class Product(Term):
             return None
         gain = self.gain if self.errors is None else self.gain * (1 + self.signs * self.errors)
         return Inline("v0 * r0 * r1", (self.a, self.b), (gain,))
+
+    @property
+    def rows(self) -> Rows | None:
+        """Of products element by element, summed over the last axes: a mean square."""
+        factors, _, result = self.spec.partition("->")
+        of_a, of_b = factors.split(",")
+        if of_a != of_b or not of_a.startswith(result):
+            return None
+        if self.errors is None:
+            return Rows("r0 * r1", (self.a, self.b), share=self.gain)
+        return Rows("v0 * r0 * r1", (self.a, self.b), (1 + self.signs * self.errors,), share=self.gain)
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         total: Array = 0.0

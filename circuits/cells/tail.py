@@ -27,9 +27,9 @@ from ..arrays import module_of
 from .node import NodeArray
 from .power import Meter
 from .siemens import Siemens
-from .softmax import Softmax
+from .softmax import ABSENT, Softmax
 from .spice import elements
-from .term import Array, Signals, Term, View
+from .term import Array, Rows, Signals, Term, View
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -67,6 +67,11 @@ class TailNode(NodeArray):
             rate[q] = rising - 1;
             slope[q] = rising;"""
         return pull, "d[q]"
+
+    @property
+    def grain(self) -> float:
+        """A nat: T enters as d − T alone, and near 0 is no more exact than that."""
+        return 1.0
 
     def guess(self, start: Array, drive: Array) -> Array:
         """At rest: from beyond its answer Newton's method comes back at once, from below at a nat a step."""
@@ -119,6 +124,14 @@ class TailDrive(Term):
         xp = module_of(x[self.pair.source.array])
         current, top = self.pair.branches(x)
         return xp.log((current * self.pair.share).sum(axis=-1, keepdims=True)) + top
+
+    @property
+    def rows(self) -> Rows:
+        pair = self.pair
+        leak = 0.0 if pair.floor is None else float(np.exp(-pair.floor))
+        exists = 1.0 if pair.exists is None else pair.exists
+        law = f"(v0 != 0 ? v1 * r0 + v2 : (REAL){ABSENT!r})"
+        return Rows(law, self.sources, (exists, pair.gain, pair.shift), pair.share, True, leak, ABSENT)
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         if self.pair.source.array not in dx:

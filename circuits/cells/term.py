@@ -70,6 +70,26 @@ class Inline:
     values: tuple[Array, ...] = ()
 
 
+@dataclass(frozen=True)
+class Rows:
+    """A cell whose current into a node is a sum over a row of each of a few arrays, for a kernel that reads them once:
+
+        share Σ_j z_j        or, where `logarithm`,        ln (share Σ_j (e^(z_j) + leak e^(max z)))
+
+    law: z_j, an expression as in `Inline`, `absent` where there is no j; reads: views with one row (the last axes) for
+    each target node, in order; values: numbers, of each j (N,), or arrays that broadcast to a view; share: a number, or
+    one for each target node.
+    """
+
+    law: str
+    reads: tuple[View, ...]
+    values: tuple[Array, ...] = ()
+    share: Array = 1.0
+    logarithm: bool = False
+    leak: float = 0.0
+    absent: float = -1e30
+
+
 class Term:
     """A cell that pushes current into the nodes of `target`.
 
@@ -93,6 +113,11 @@ class Term:
     @property
     def inline(self) -> Inline | None:
         """`drive` node by node; None for cells that sum over nodes."""
+        return None
+
+    @property
+    def rows(self) -> Rows | None:
+        """`drive` row by row; None for cells that do not sum over rows, or are better off as a matrix product."""
         return None
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
