@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -49,6 +50,10 @@ class Collocation:
     def __init__(self, backend: Backend, p: int) -> None:
         self.backend, self.p = backend, p
         self.points_at = radau(p)[0]
+
+    @cached_property
+    def _interpolate(self) -> Any:
+        return self.backend.kernel(kernels.interpolate_source(self.backend.dtype, self.p), "interpolate")
 
     # --- polynomials ----------------------------------------------------------------------------------
 
@@ -106,12 +111,8 @@ class Collocation:
             out = xp.empty((len(which), *piece.start.shape), piece.points.dtype)
         weights = backend.kept(_weights_at, self.p, which.tobytes(), np.round(places, 12).tobytes())
         start, points = xp.ascontiguousarray(piece.start), xp.ascontiguousarray(piece.points)
-        kernel = backend.kernel(kernels.interpolate_source(backend.dtype, self.p), "interpolate")
-        kernel(
-            kernels.blocks(size),
-            (kernels.THREADS,),
-            (np.int32(size), np.int32(len(which)), weights, start, points, out),
-        )
+        arguments = (np.int32(size), np.int32(len(which)), weights, start, points, out)
+        self._interpolate(kernels.blocks(size), (kernels.THREADS,), arguments)
         return out
 
     def _gathered(self, piece: Piece, which: Array, weights: Array) -> Array:

@@ -101,7 +101,13 @@ __device__ __forceinline__ void eliminate(REAL m[P][P], REAL b[P]) {
     }
 }
 
-extern "C" __global__ void element(
+#if LAW == 1 && SINGLE && P <= 6
+#define TOGETHER 3  // blocks on a multiprocessor: in the 80 registers that are then left, p x p just fits
+#else
+#define TOGETHER 1
+#endif
+
+extern "C" __global__ __launch_bounds__(32 * WARPS, TOGETHER) void element(
     const int size, const int row, const int count, const REAL ratio, const REAL least, const REAL* start,
     const Drives drives, const Table table, const Small matrices, REAL* out, REAL* end, double* squares, const Aim aim)
 {

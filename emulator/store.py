@@ -129,7 +129,7 @@ class DeviceRoom(Room):
 
 def _large(term: Term) -> Iterator[tuple[str, Array]]:
     """(name, array) of what a term holds and no kernel reads."""
-    if not term.sources or term.inline is not None:
+    if not term.sources or term.inline is not None or term.rows is not None:
         return
     for name, value in vars(term).items():
         if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim:

@@ -21,6 +21,7 @@ using std::copysign; using std::exp; using std::expm1; using std::fabs; using st
 using std::log; using std::min; using std::sqrt;
 #define __global__
 #define __device__
+#define __launch_bounds__(...)
 #define __forceinline__ inline
 #define __shared__ static
 struct Index { unsigned x, y; };

@@ -68,11 +68,13 @@ class Product(Term):
         return (self.a, self.b)
 
     def _contract(self, a: Array, b: Array) -> Array:
-        total = contract(self.spec, a, b)
+        alike = isinstance(self.gain, float)
+        scale = self.gain if alike else 1.0
+        total = contract(self.spec, a, b, scale)
         if self.errors is not None:
-            total = total + contract(self.spec, a * self.signs, b * self.errors)
+            total = total + contract(self.spec, a * self.signs, b * self.errors, scale)
         total = total.reshape(-1, *self.shape)
-        return total if isinstance(self.gain, float) and self.gain == 1.0 else self.gain * total
+        return total if alike else self.gain * total
 
     def drive(self, x: Signals) -> Array:
         return self._contract(self.a.of(x[self.a.array]), self.b.of(x[self.b.array]))
