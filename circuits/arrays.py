@@ -17,10 +17,13 @@ def module_of(x: Array) -> Any:
     return sys.modules[type(x).__module__.partition(".")[0]]
 
 
-def matmul(a: Array, b: Array) -> Array:
-    """a @ b: (…, m, k) and (…, k, n) or (k, n)."""
+def matmul(a: Array, b: Array, out: Array | None = None, scale: float = 1.0) -> Array:
+    """scale a @ b: (…, m, k) and (…, k, n) or (k, n); out (…, m, n): where to, else new memory."""
     if module_of(a) is np:
-        return a @ b
+        found = np.matmul(a, b, out=out)
+        if scale != 1.0:
+            found *= scale
+        return found
     from .cublas import product
 
-    return product(a, b)
+    return product(a, b, out, scale)

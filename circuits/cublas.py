@@ -1,12 +1,15 @@
 """Matrix products on a GPU by cuBLAS itself.
 
 CuPy's own refuse to be recorded in a CUDA graph and choose TF32 for a whole process; these do neither, and cost the
-processor less. Its library and its handles are used.
+processor less. Its library and its handles are used. Matrices are read, and written, where they lie, as long as their
+rows or columns are neighbours in memory: heads side by side in a row of queries need no copy.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
+from collections.abc import Sequence
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +21,24 @@ TF32: ContextVar[bool] = ContextVar("TF32", default=False)
 KINDS = {"float32": (0, 68, ctypes.c_float), "float64": (1, 70, ctypes.c_double)}  # data type, compute type, scalars
 COMPUTE_TF32, DEFAULT_ALGORITHM = 77, -1
 PLAIN, TRANSPOSED = 0, 1
+ALIGNED, THREADS = 16, 128  # bytes, of matrices that are found by pointers
+
+POINTERS = r"""
+// Where the factors and the product of each pair of matrices lie: out (3, outer, inner), from the first ones at a, b, c
+// and how many bytes apart the others are
+extern "C" __global__ void pointers(
+    const int count, const int inner, const unsigned long long a, const long long a_outer, const long long a_inner,
+    const unsigned long long b, const long long b_outer, const long long b_inner, const unsigned long long c,
+    const long long c_outer, const long long c_inner, unsigned long long* out)
+{
+    const int k = blockIdx.x * blockDim.x + threadIdx.x;
+    if (k >= count) return;
+    const int n = k / inner, m = k - n * inner;
+    out[k] = a + n * a_outer + m * a_inner;
+    out[count + k] = b + n * b_outer + m * b_inner;
+    out[2 * count + k] = c + n * c_outer + m * c_inner;
+}
+"""
 
 
 @lru_cache(maxsize=1)
@@ -29,60 +50,121 @@ def _library() -> Any:
     return ctypes.CDLL(next(line.split()[-1] for line in maps if "/libcublas.so" in line))
 
 
-def product(a: Array, b: Array) -> Array:
-    """a @ b of CuPy arrays (…, m, k) and (…, k, n) or (k, n)."""
+@lru_cache(maxsize=1)
+def _pointers_kernel() -> Any:
+    import cupy
+
+    return cupy.RawKernel(POINTERS, "pointers")
+
+
+def product(a: Array, b: Array, out: Array | None = None, scale: float = 1.0) -> Array:
+    """scale a @ b of CuPy arrays (…, m, k) and (…, k, n) or (k, n); out (…, m, n): where to, else new memory."""
     import cupy
 
     if a.dtype != b.dtype or a.dtype.name not in KINDS or a.ndim < 2 or b.ndim < 2:
-        return a @ b
-    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
-    if b.ndim == 2 and a.ndim > 2:
-        return product(a.reshape(-1, k), b).reshape(*a.shape[:-1], n)
+        found = cupy.matmul(a, b, out=out)
+        if scale != 1.0:
+            found *= scale
+        return found
+    if out is None and b.ndim == 2 and a.ndim > 2:
+        return product(a.reshape(-1, a.shape[-1]), b, scale=scale).reshape(*a.shape[:-1], b.shape[-1])
     lead = a.shape[:-2] if a.shape[:-2] == b.shape[:-2] else cupy.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    out = cupy.empty((*lead, m, n), a.dtype)
-    if not out.size:
-        return out
-    (a, lda, op_a, step_a), (b, ldb, op_b, step_b) = (_laid_out(x, lead) for x in (a, b))
+    into = cupy.empty((*lead, a.shape[-2], b.shape[-1]), a.dtype) if out is None else out
+    if not into.size:
+        return into
+    a, b = (x if matrix(x) else cupy.ascontiguousarray(x) for x in (a, b))
+    axes = stacked(lead, a, b, into)
+    if matrix(into, 1) and (len(axes) < 2 or (len(axes) == 2 and all(map(_aligned, (a, b, into))))):
+        _multiply(a, b, into, axes, scale)
+        return into
+    a, b = (cupy.ascontiguousarray(cupy.broadcast_to(x, (*lead, *x.shape[-2:]))) for x in (a, b))
+    into[...] = product(a, b, scale=scale)
+    return into
+
+
+def matrix(x: Array, ways: int = 2) -> tuple[int, int] | None:
+    """(numbers from row to row, PLAIN) of matrices (…, m, n) whose rows are neighbours in memory, (from column to
+    column, TRANSPOSED) of those whose columns are, unless `ways` is 1; None of others."""
+    rows, columns = x.shape[-2:]
+    by_row, by_column = (stride // x.itemsize for stride in x.strides[-2:])
+    if (by_column == 1 or columns == 1) and (by_row >= columns or rows == 1):
+        return (columns if rows == 1 else by_row), PLAIN
+    if ways == 2 and (by_row == 1 or rows == 1) and by_column >= rows:
+        return by_column, TRANSPOSED
+    return None
+
+
+def stacked(lead: Sequence[int], *arrays: Array) -> list[tuple[int, ...]]:
+    """Axes of stacks of matrices whose leading shapes broadcast to `lead`: (length, bytes from one to the next of each
+    array), those that can be counted through together as one."""
+    steps = []
+    for x in arrays:
+        own = (1,) * (len(lead) + 2 - x.ndim) + x.shape[:-2]
+        far = (0,) * (len(lead) + 2 - x.ndim) + x.strides[:-2]
+        steps.append([0 if n == 1 else step for n, step in zip(own, far, strict=True)])
+    axes: list[tuple[int, ...]] = []
+    for n, *step in zip(lead, *steps, strict=True):
+        if axes and axes[-1][1:] == tuple(n * each for each in step):
+            axes[-1] = (axes[-1][0] * n, *step)
+        elif n > 1:
+            axes.append((n, *step))
+    return axes
+
+
+def _aligned(x: Array) -> bool:
+    """Whether every matrix, and every row or column of one, begins where the GPU reads fastest."""
+    found = matrix(x)
+    assert found is not None
+    return all(step % ALIGNED == 0 for step in (x.data.ptr, found[0] * x.itemsize, *x.strides[:-2]))
+
+
+def _multiply(a: Array, b: Array, out: Array, axes: list[tuple[int, ...]], scale: float) -> None:
+    """By the call that counts through so many axes of matrices: none, one, or two."""
+    import cupy
+
+    (lda, op_a), (ldb, op_b), (ldc, _) = (matrix(x) or (0, 0) for x in (a, b, out))
     data, compute, scalar = KINDS[a.dtype.name]
     if compute == 68 and TF32.get():
         compute = COMPUTE_TF32
-    one, zero = scalar(1.0), scalar(0.0)
+    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    one, zero = ctypes.byref(scalar(scale)), ctypes.byref(scalar(0.0))
     library, handle = _library(), ctypes.c_void_p(cupy.cuda.Device().cublas_handle)
     library.cublasSetStream_v2(handle, ctypes.c_void_p(cupy.cuda.get_current_stream().ptr))
-    # in columns, as cuBLAS counts: outᵀ (n, m) = bᵀ aᵀ
-    sizes, factors = (op_b, op_a, n, m, k, ctypes.byref(one)), (_pointer(b), data, ldb)
-    if out.ndim == 2:
+    sizes, how = (op_b, op_a, n, m, k, one), (compute, DEFAULT_ALGORITHM)  # in columns, as cuBLAS counts: outᵀ = bᵀ aᵀ
+    at = [ctypes.c_void_p(x.data.ptr) for x in (a, b, out)]
+    if not axes:
         status = library.cublasGemmEx(
-            handle, *sizes, *factors, _pointer(a), data, lda, ctypes.byref(zero), _pointer(out), data, n, compute,
-            DEFAULT_ALGORITHM,
+            handle, *sizes, at[1], data, ldb, at[0], data, lda, zero, at[2], data, ldc, *how
+        )  # fmt: skip
+    elif len(axes) == 1:
+        count = axes[0][0]
+        to_a, to_b, to_c = (ctypes.c_longlong(step // a.itemsize) for step in axes[0][1:])
+        status = library.cublasGemmStridedBatchedEx(
+            handle, *sizes, at[1], data, ldb, to_b, at[0], data, lda, to_a, zero, at[2], data, ldc, to_c, count, *how
         )  # fmt: skip
     else:
-        status = library.cublasGemmStridedBatchedEx(
-            handle, *sizes, *factors, ctypes.c_longlong(step_b), _pointer(a), data, lda, ctypes.c_longlong(step_a),
-            ctypes.byref(zero), _pointer(out), data, n, ctypes.c_longlong(m * n), out.size // (m * n), compute,
-            DEFAULT_ALGORITHM,
+        found = _pointers((a, b, out), axes)  # held until the launch is under way
+        at = [ctypes.c_void_p(row.data.ptr) for row in found]
+        status = library.cublasGemmBatchedEx(
+            handle, *sizes, at[1], data, ldb, at[0], data, lda, zero, at[2], data, ldc, found.shape[1], *how
         )  # fmt: skip
     if status:
         raise RuntimeError(f"cuBLAS failed with status {status} on a product of {a.shape} and {b.shape}")
-    return out
 
 
-def _laid_out(x: Array, lead: tuple[int, ...]) -> tuple[Array, int, int, int]:
-    """(x as it can be used, distance of its rows or columns, which of them, distance of its matrices)."""
+def _pointers(arrays: Sequence[Array], axes: list[tuple[int, ...]]) -> Array:
+    """Addresses (3, count) of the matrices of three stacks, on the device."""
     import cupy
+    import numpy as np
 
-    if x.ndim > 2 or lead:
-        x = cupy.ascontiguousarray(cupy.broadcast_to(x, (*lead, *x.shape[-2:])))
-    rows, columns = x.shape[-2:]
-    by_row, by_column = (stride // x.itemsize for stride in x.strides[-2:])
-    if x.ndim == 2:
-        if (by_row == 1 or rows == 1) and by_column >= rows and columns > 1:
-            return x, by_column, TRANSPOSED, 0
-        if not ((by_column == 1 or columns == 1) and by_row >= columns):
-            x = cupy.ascontiguousarray(x)
-            by_row = columns
-    return x, max(by_row, columns), PLAIN, rows * columns
-
-
-def _pointer(x: Array) -> ctypes.c_void_p:
-    return ctypes.c_void_p(x.data.ptr)
+    (outer, *far), (inner, *near) = axes
+    count = math.prod((outer, inner))
+    found = cupy.empty((3, count), np.uint64)
+    places = [
+        number
+        for x, apart, step in zip(arrays, far, near, strict=True)
+        for number in (np.uint64(x.data.ptr), np.int64(apart), np.int64(step))
+    ]
+    arguments = (np.int32(count), np.int32(inner), *places, found)
+    _pointers_kernel()((-(-count // THREADS),), (THREADS,), arguments)
+    return found

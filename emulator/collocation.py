@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ..circuits.arrays import matmul
+from . import kernels
 from .backend import Backend
 from .radau import between, chain, end_slope, interpolation, propagator, radau, tail
 
@@ -48,6 +51,10 @@ class Collocation:
         self.backend, self.p = backend, p
         self.points_at = radau(p)[0]
 
+    @cached_property
+    def _interpolate(self) -> Any:
+        return self.backend.kernel(kernels.interpolate_source(self.backend.dtype, self.p), "interpolate")
+
     # --- polynomials ----------------------------------------------------------------------------------
 
     def combine(self, weights: Array, start: Array, points: Array) -> Array:
@@ -61,12 +68,32 @@ class Collocation:
         """d/ds at the end of an element, s from 0 to 1 in it."""
         return self.combine(self.backend.kept(end_slope, self.p)[None], start, points)[0]
 
-    def at(self, piece: Piece, times: Array) -> Array:
-        """Values at ascending times inside the piece, (len(times), batch, *shape)."""
+    def along(self, pieces: Sequence[Piece], times: Array) -> Array:
+        """Values at ascending times along pieces in a row, (len(times), batch, *shape)."""
+        ends = [int(np.searchsorted(times, piece.end * (1 + 1e-12), side="right")) for piece in pieces[:-1]]
+        cuts = [(k, a, b) for k, (a, b) in enumerate(pairwise([0, *ends, len(times)])) if b > a]
+        if len(cuts) == 1:
+            return self.at(pieces[cuts[0][0]], times)
+        out = self.backend.xp.empty((len(times), *pieces[0].start.shape), pieces[0].points.dtype)
+        for k, first, stop in cuts:
+            self.at(pieces[k], times[first:stop], out[first:stop])
+        return out
+
+    def at(self, piece: Piece, times: Array, out: Array | None = None) -> Array:
+        """Values at ascending times inside the piece, (len(times), batch, *shape); out: where to, else new memory."""
         place = np.clip((times - piece.begin) / piece.length, 0.0, piece.count)
         which = np.minimum(place.astype(int), piece.count - 1)
-        weights = self._weights(place - which)
-        if not self.backend.fused and piece.count > 1 and len(times) * piece.points[0].size < GATHERED:
+        if self.backend.fused:
+            return self._launched(piece, which, place - which, out)
+        found = self._combined(piece, which, self.backend.array(interpolation(self.p, place - which)))
+        if out is None:
+            return found
+        out[...] = found
+        return out
+
+    def _combined(self, piece: Piece, which: Array, weights: Array) -> Array:
+        """Values by weights (times, p + 1) of the elements that they are in."""
+        if piece.count > 1 and len(which) * piece.points[0].size < GATHERED:
             return self._gathered(piece, which, weights)
         parts = []
         for k in range(which[0], which[-1] + 1):
@@ -75,13 +102,18 @@ class Collocation:
                 start = piece.start if k == 0 else piece.points[k * self.p - 1]
                 part = weights[inside[0] : inside[-1] + 1]
                 parts.append(self.combine(part, start, piece.points[k * self.p : (k + 1) * self.p]))
-        return self.backend.joined(parts)
+        return self.backend.xp.concatenate(parts) if len(parts) > 1 else parts[0]
 
-    def _weights(self, places: Array) -> Array:
-        """Interpolation to places in elements; on a GPU kept, as the same recur and every transfer costs."""
-        if not self.backend.fused:
-            return self.backend.array(interpolation(self.p, places))
-        return self.backend.kept(_interpolation_at, self.p, np.round(places, 12).tobytes())
+    def _launched(self, piece: Piece, which: Array, places: Array, out: Array | None) -> Array:
+        """On a GPU: one kernel, a thread a node; weights are kept, as the same recur and every transfer costs."""
+        xp, backend, size = self.backend.xp, self.backend, piece.start.size
+        if out is None:
+            out = xp.empty((len(which), *piece.start.shape), piece.points.dtype)
+        weights = backend.kept(_weights_at, self.p, which.tobytes(), np.round(places, 12).tobytes())
+        start, points = xp.ascontiguousarray(piece.start), xp.ascontiguousarray(piece.points)
+        arguments = (np.int32(size), np.int32(len(which)), weights, start, points, out)
+        self._interpolate(kernels.blocks(size), (kernels.THREADS,), arguments)
+        return out
 
     def _gathered(self, piece: Piece, which: Array, weights: Array) -> Array:
         """Small pieces of many elements: every time's own p + 1 values in one product."""
@@ -157,19 +189,19 @@ class Collocation:
             before = element[:, -1:, :-1]
         return solved[..., :-1].transpose(0, 2, 1, 3).reshape(count, p, *shape)
 
-    def own(self, ratio: float, pace: Array, law: Law, guess: Guess, start: Array, drive: Array) -> Array:
+    def own(self, ratio: float, pace: Array, law: Law, guess: Guess, grain: float, start: Array, drive: Array) -> Array:
         """X (count, p, B, *shape) of nodes whose own voltage bends their equation, one element after another.
 
         law(x, drive) -> (τ dx/dt, minus its derivative in x), (p, B, *shape) each; guess(start, drive) -> where to
-        begin.
+        begin; grain: see `NodeArray.grain`.
         """
         solved = self.backend.xp.empty_like(drive)
         for k in range(len(drive)):
-            solved[k] = self._newton(ratio, pace, law, guess(start, drive[k]), start, drive[k])
+            solved[k] = self._newton(ratio, pace, law, guess(start, drive[k]), grain, start, drive[k])
             start = solved[k, -1]
         return solved
 
-    def _newton(self, ratio: float, pace: Array, law: Law, x: Array, start: Array, drive: Array) -> Array:
+    def _newton(self, ratio: float, pace: Array, law: Law, x: Array, grain: float, start: Array, drive: Array) -> Array:
         """X (p, B, *shape) by Newton from x on X − x₀ − (h/τ) A pace f(X, d) = 0."""
         xp, p, shape = self.backend.xp, self.p, drive.shape
         a = ratio * self.backend.kept(_a, p)
@@ -182,7 +214,7 @@ class Collocation:
             slope = (pace * slope).reshape(p, -1)
             step = xp.linalg.solve(eye + a * slope.T[:, None, :], miss.T[:, :, None])[:, :, 0].T
             x -= step
-            if float(abs(step).max()) <= tolerance * (float(abs(x).max()) + 1e-30):
+            if float(abs(step).max()) <= tolerance * max(float(abs(x).max()), grain):
                 break
         return x.reshape(shape)
 
@@ -194,8 +226,9 @@ def _a(p: int) -> Array:
     return radau(p)[1]
 
 
-def _interpolation_at(p: int, places: bytes) -> Array:
-    return interpolation(p, np.frombuffer(places))
+def _weights_at(p: int, which: bytes, places: bytes) -> Array:
+    """(times, 1 + p + 1): which element, then the weights of its start and points."""
+    return np.column_stack([np.frombuffer(which, int), interpolation(p, np.frombuffer(places))])
 
 
 def _dense_between(p: int) -> Array:

@@ -91,18 +91,25 @@ __device__ __forceinline__ void eliminate(REAL m[P][P], REAL b[P]) {
             for (int j = k + 1; j < P; ++j) m[i][j] -= share * m[k][j];
             b[i] -= share * b[k];
         }
+        m[k][k] = inverse;
     }
 #pragma unroll
     for (int i = P - 1; i >= 0; --i) {
 #pragma unroll
         for (int j = i + 1; j < P; ++j) b[i] -= m[i][j] * b[j];
-        b[i] /= m[i][i];
+        b[i] *= m[i][i];
     }
 }
 
-extern "C" __global__ void element(
+#if LAW == 1 && SINGLE && P <= 6
+#define TOGETHER 3  // blocks on a multiprocessor: in the 80 registers that are then left, p x p just fits
+#else
+#define TOGETHER 1
+#endif
+
+extern "C" __global__ __launch_bounds__(32 * WARPS, TOGETHER) void element(
     const int size, const int row, const int count, const REAL ratio, const REAL least, const REAL* start,
-    const Drives drives, const Table table, const Small matrices, REAL* out, double* squares, const Aim aim)
+    const Drives drives, const Table table, const Small matrices, REAL* out, REAL* end, double* squares, const Aim aim)
 {
     __shared__ REAL sums[WARPS][SQUARES * MOST];  // of each warp: far fewer additions meet in one place
     REAL* const own_sums = sums[threadIdx.x / 32];
@@ -167,7 +174,7 @@ extern "C" __global__ void element(
 #pragma unroll
         for (int q = 0; q < P; ++q) x[q] = GUESS;
         for (int turn = 0; turn < 40; ++turn) {
-            REAL rate[P], slope[P], m[P][P], step[P], moved = 0, largest = (REAL)1e-30;
+            REAL rate[P], slope[P], m[P][P], step[P], moved = 0, largest = (REAL)GRAIN;
 #pragma unroll
             for (int q = 0; q < P; ++q) PULL
 #pragma unroll
@@ -242,6 +249,7 @@ extern "C" __global__ void element(
         }
         before = x[P - 1];
     }
+    if (here) end[j] = before;
     if (!squares) return;
     __syncthreads();
     for (int n = threadIdx.x; n < SQUARES * count; n += blockDim.x) {
@@ -253,9 +261,11 @@ extern "C" __global__ void element(
 """
 
 
-def element_source(dtype: Any, points: int, law: int, cells: Cells, pull: str = "", guess: str = "") -> str:
+def element_source(
+    dtype: Any, points: int, law: int, cells: Cells, pull: str = "", guess: str = "", grain: float = 0.0
+) -> str:
     """Source of `element`. law: 0 one constant γ, 1 γ of each node and time, 2 a root node, 3 any other node that bends
-    its own equation; pull, guess: of the latter two, from the cell."""
-    own = f"#define PULL {{ {' '.join(pull.split())} }}\n#define GUESS ({guess or '0'})\n"
+    its own equation; pull, guess, grain: of the latter two, from the cell."""
+    own = f"#define PULL {{ {' '.join(pull.split())} }}\n#define GUESS ({guess or '0'})\n#define GRAIN {grain!r}\n"
     sizes = f"#define P {points}\n#define MOST {MOST}\n#define WARPS {THREADS // 32}\n#define PLACES {PLACES}\n"
     return head(dtype, law, cells) + sizes + own + WATCH + ELEMENT

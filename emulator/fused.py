@@ -13,9 +13,9 @@ from ..circuits.circuit import Circuit
 from . import kernels
 from .collocation import Collocation
 from .element_kernel import PLACES, element_source
+from .fused_rows import FusedRows
 from .kernels import blocks, spread, struct, tabled
-from .log_sum import FusedLogSum
-from .plan import Plan, Stage, summed
+from .plan import Drives, Plan, Stage, summed
 from .pool import Pool
 from .radau import between, knots, propagator, radau, steps, tail
 from .solver import Aim, Aims, Found, Solver, estimated
@@ -28,14 +28,15 @@ class FusedStage:
     """An array as the kernels want it: what they read of it, on the device, and which law it follows.
 
     law: see `element_source`. cells: those that the kernels evaluate themselves; conveyed, direct: the others
-    that change; those that do not are the bias. table: see `kernels.ABSENT`.
+    that change, those that sum over rows with a kernel of their own; those that do not change are the bias. table: see
+    `kernels.ABSENT`.
     """
 
     def __init__(self, stage: Stage, circuit: Circuit, backend: Any) -> None:
         node, feedback = stage.node, stage.node.feedback
         self.stage, self.circuit, self.backend, self.xp = stage, circuit, backend, backend.xp
         self.law = 0 if stage.constant is not None and stage.pace is None else 1
-        self.pull, self.guess = "", ""
+        self.pull, self.guess, self.grain = "", "", node.grain
         if node.bends:
             self.law = 2 if node.is_root else 3
             self.pull, self.guess = node.cuda_law
@@ -75,15 +76,16 @@ class FusedStage:
         self.table, self.scale = tabled(backend, self.values), self.values[list(kernels.ABSENT).index("scale")]
         self.rest = backend.kernel(kernels.rest_source(backend.dtype, self.law, self.cells), "rest")
 
-    def _inlined(self, terms: Sequence[Term], way: str, values: list[Array]) -> tuple[Any, ...]:
+    def _inlined(self, terms: Sequence[Term], way: str, values: list[Array]) -> tuple[Drives, ...]:
         """Take in the cells that a kernel can evaluate; their values are added. Returns the others that change."""
-        others: list[Term | FusedLogSum] = []
+        others: list[Drives] = []
         for term in terms:
             if not term.sources:
                 continue
-            inline, log_sum = term.inline, term.log_sum
+            inline = term.inline
             if inline is None:
-                others.append(FusedLogSum(log_sum, self.circuit, self.backend) if log_sum else term)
+                shape, rows = self.stage.node.shape, term.rows
+                others.append(FusedRows(rows, self.circuit, shape, self.backend) if rows else term)
                 continue
             self.cells = self.cells.and_also(way, inline)
             self.reads += [self.source(view) for view in inline.reads]
@@ -184,14 +186,15 @@ class FusedSolver(Solver):
     def __init__(self, plan: Plan, collocation: Collocation) -> None:
         super().__init__(plan, collocation)
         self.stages = fused_stages(plan)
-        dtype = self.backend.dtype
-        self.kernels = {
-            name: self.backend.kernel(element_source(dtype, self.p, s.law, s.cells, s.pull, s.guess), "element")
-            for name, s in self.stages.items()
-        }
+        self.kernels = {name: self.backend.kernel(self._source(s), "element") for name, s in self.stages.items()}
         self._smalls: dict[tuple[float | None, float | None], Array] = {}
         self._sizes: dict[tuple[str, int], Any] = {}
         self.pool = Pool(self.backend, np.float64)
+
+    def _source(self, fused: FusedStage) -> str:
+        return element_source(
+            self.backend.dtype, self.p, fused.law, fused.cells, fused.pull, fused.guess, fused.grain
+        )  # fmt: skip
 
     def sizes(self, stages: Sequence[Stage], batch: int) -> tuple[Array, Array]:
         """(nodes of all samples, longest time constant) of each array of a group, (arrays, 1, 1); made once."""
@@ -211,22 +214,22 @@ class FusedSolver(Solver):
     def solve(
         self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, found: Found, *,
         estimate: bool, aim: Aim | None = None, ends: bool = False,
-    ) -> Array:  # fmt: skip
+    ) -> tuple[Array, Array]:  # fmt: skip
         xp, fused = self.backend.xp, self.stages[stage.name]
         assert isinstance(found, FusedFound)
         size, ratio, real = start.size, length / fused.tau, start.dtype.type
         constant = (ratio, stage.constant) if fused.law == 0 else (None, None)
-        out = xp.empty((count * self.p, *start.shape), start.dtype)
+        out, end = xp.empty((count * self.p, *start.shape), start.dtype), xp.empty(start.shape, start.dtype)
         squares, seen = found.place(self.backend.address(found.numbers))
         drives, held = fused.drives(signals, len(start))
         arguments = (
             np.int32(size), np.int32(size // len(start)), np.int32(count), real(ratio), real(fused.least),
-            xp.ascontiguousarray(start), drives, fused.table, self._small(*constant), out, np.uint64(squares),
-            self._aim(aim, ends, seen),
+            xp.ascontiguousarray(start), drives, fused.table, self._small(*constant), out, end,
+            np.uint64(squares), self._aim(aim, ends, seen),
         )  # fmt: skip
         self.kernels[stage.name](blocks(size), (kernels.THREADS,), arguments)
         del held
-        return out
+        return out, end
 
     def _aim(self, aim: Aim | None, ends: bool, found: int) -> Array:
         """The kernel's `Aim`."""

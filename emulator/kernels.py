@@ -49,10 +49,8 @@ class Cells:
 
     def and_also(self, way: str, inline: Inline) -> Cells:
         """With one more; way: "conveyed", "direct" or, after all of those, "moving"."""
-        first, count = self.reads + self.looked, len(inline.reads)
-        law = re.sub(r"\br(\d)\b", lambda found: f"R({first + int(found[1])})", inline.law)
-        law = re.sub(r"\bv(\d)\b", lambda found: f"V({self.values + int(found[1])})", law)
-        values = self.values + len(inline.values)
+        law = renamed(inline.law, self.reads + self.looked, self.values)
+        count, values = len(inline.reads), self.values + len(inline.values)
         if way == "moving":
             return replace(self, moving=f"{self.moving} + {law}", looked=self.looked + count, values=values)
         more = replace(self, reads=self.reads + count, values=values)
@@ -69,6 +67,12 @@ class Cells:
             f"#define SOURCES {FIRST + self.reads}\n#define LOOKED {self.looked}\n#define VALUES {self.values}\n"
             + "".join(f"#define {name} {int(is_there)}\n" for name, is_there in zip(SUMS, there, strict=True))
         )
+
+
+def renamed(law: str, reads: int, values: int) -> str:
+    """A cell's expression of r0, r1, … and v0, v1, … in R(n) and V(n), n counted on from these."""
+    law = re.sub(r"\br(\d)\b", lambda found: f"R({reads + int(found[1])})", law)
+    return re.sub(r"\bv(\d)\b", lambda found: f"V({values + int(found[1])})", law)
 
 
 NODE = r"""
@@ -178,6 +182,34 @@ extern "C" __global__ void rest(
 }
 """
 
+INTERPOLATE = r"""
+// Polynomials of elements in a row at ascending times: weights (times, 1 + P + 1), which element, then those of its
+// start and of its points
+extern "C" __global__ void interpolate(
+    const int size, const int times, const REAL* weights, const REAL* start, const REAL* points, REAL* out)
+{
+    const unsigned j = blockIdx.x * blockDim.x + threadIdx.x;
+    if (j >= (unsigned)size) return;
+    int element = -1;
+    REAL begin = 0, x[P];
+    for (int t = 0; t < times; ++t) {
+        const REAL* const weight = weights + t * (P + 2);
+        const int which = (int)__ldg(weight);
+        if (which != element) {
+            const REAL* const its = points + (long long)which * P * size + j;
+            begin = which ? *(its - size) : start[j];
+#pragma unroll
+            for (int q = 0; q < P; ++q) x[q] = its[(long long)q * size];
+            element = which;
+        }
+        REAL value = __ldg(weight + 1) * begin;
+#pragma unroll
+        for (int q = 0; q < P; ++q) value += __ldg(weight + 2 + q) * x[q];
+        out[(long long)t * size + j] = value;
+    }
+}
+"""
+
 
 def struct(rows: Any) -> Array:
     """Whole numbers in a row, to be handed over by value."""
@@ -216,6 +248,12 @@ def defines(dtype: Any) -> str:
 def rest_source(dtype: Any, law: int, cells: Cells) -> str:
     """Source of `rest`."""
     return head(dtype, law, cells) + REST
+
+
+@lru_cache(maxsize=8)
+def interpolate_source(dtype: Any, points: int) -> str:
+    """Source of `interpolate`."""
+    return defines(dtype) + f"#define P {points}\n" + INTERPOLATE
 
 
 def head(dtype: Any, law: int, cells: Cells) -> str:

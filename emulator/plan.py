@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -110,7 +110,14 @@ class Stage:
         return self.attenuation**2 if term.conveyed else 1.0
 
 
-def summed(terms: tuple[Term, ...], x: Signals) -> Array:
+class Drives(Protocol):
+    """What pushes current into nodes: a cell, or what stands for it on a device."""
+
+    def drive(self, x: Signals) -> Array:
+        """As `Term.drive`."""
+
+
+def summed(terms: Sequence[Drives], x: Signals) -> Array:
     """Σ of the terms' normalised currents, (K, *shape) or broadcastable."""
     total = terms[0].drive(x)
     fresh = False  # whether `total` is ours to write into

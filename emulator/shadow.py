@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ..circuits.cublas import matrix, stacked
 from .ledger import Ledger, Owned
 
 Array = Any
@@ -157,28 +158,32 @@ class Shadow(np.lib.mixins.NDArrayOperatorsMixin):
         return True
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
+        arrays = [x.meta if isinstance(x, Shadow) else np.asarray(x) for x in inputs]
+        if ufunc is np.matmul:
+            return self._multiplied(arrays[0], arrays[1], None if out is None else out[0])
         if out is not None:
             return out[0]
-        arrays = [x.meta if isinstance(x, Shadow) else np.asarray(x) for x in inputs]
         if method == "reduce":
             dtype = bool if ufunc in (np.logical_or, np.logical_and) else None
             axis, keepdims = options.get("axis", 0), options.get("keepdims", False)
             return self.new(_reduced(arrays[0].shape, axis, keepdims), dtype)
         pairs = zip(inputs, arrays, strict=True)
         kinds: list[Any] = [type(x) if type(x) in (int, float) else a.dtype for x, a in pairs]
-        if ufunc is np.matmul:
-            lead = _together(*(a.shape[:-2] for a in arrays))
-            _copies = [] if self.ledger.reuses else [self._whole(a, lead) for a in arrays]  # as `cublas.py` wants them
-            return self.new((*lead, arrays[0].shape[-2], arrays[1].shape[-1]), np.result_type(*kinds))
         shape = _together(*(a.shape for a in arrays))
         like = next((a for a in arrays if a.shape == shape), None)
         made = [self.new(shape, kind, like=like) for kind in _kinds(ufunc, *kinds)]
         return made[0] if len(made) == 1 else tuple(made)
 
-    def _whole(self, meta: Array, lead: tuple[int, ...]) -> Shadow | None:
-        """A copy of a stack of matrices, where it does not lie one after another."""
-        shape = (*lead, *meta.shape[-2:])
-        return None if not lead or (meta.shape == shape and meta.flags.c_contiguous) else self.new(shape, meta.dtype)
+    def _multiplied(self, a: Array, b: Array, out: Shadow | None) -> Shadow:
+        """a @ b; on a GPU matrices are copied that `cublas.py` cannot read where they lie."""
+        lead = _together(a.shape[:-2], b.shape[:-2])
+        shape, kind = (*lead, a.shape[-2], b.shape[-1]), np.result_type(a.dtype, b.dtype)
+        into = self.new(shape, kind) if out is None else out
+        if not self.ledger.reuses:
+            _copies = [self.new(x.shape, x.dtype) for x in (a, b) if not matrix(x)]
+            if len(stacked(lead, a, b, into.meta)) > 2:
+                _copies += [self.new((*lead, *x.shape[-2:]), x.dtype) for x in (a, b)] + [self.new(shape, kind)]
+        return into
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function not in HANDED:
@@ -280,8 +285,8 @@ class Functions:
     def arange(self, count: int) -> Shadow:
         return self.empty(count, np.int64)
 
-    def empty_like(self, x: Any) -> Shadow:
-        return self.empty(x.shape, x.dtype)
+    def empty_like(self, x: Any, dtype: Any = None, order: str = "C", shape: Any = None) -> Shadow:
+        return self.empty(x.shape if shape is None else shape, x.dtype if dtype is None else dtype)
 
     def asarray(self, x: Any, dtype: Any = None) -> Shadow:
         meta = _meta(x)
@@ -343,6 +348,7 @@ class Functions:
 HANDED = {
     np.broadcast_to: "broadcast_to", np.concatenate: "concatenate", np.stack: "stack", np.where: "where",
     np.clip: "clip", np.einsum: "einsum", np.linalg.solve: "solve", np.shape: "shape", np.ndim: "ndim", np.max: "max",
+    np.empty_like: "empty_like",
 }  # fmt: skip
 
 

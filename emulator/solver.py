@@ -84,13 +84,14 @@ class Solver:
     def solve(
         self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int, found: Found, *,
         estimate: bool, aim: Aim | None = None, ends: bool = False,
-    ) -> Array:  # fmt: skip
-        """Polynomials (count·p, batch, *shape) of one array in `count` elements of `length` seconds. signals: what the
-        array reads, at the points; ends: whether a window ends with them."""
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """(polynomials (count·p, batch, *shape) of one array in `count` elements of `length` seconds, its values at the
+        end of the last, in memory of their own). signals: what the array reads, at the points; ends: whether a window
+        ends with them."""
         points = self._points(stage, start, signals, length, count)
         if estimate:
             found.add(stage, self.backend.host(self._squares(stage, start, points, count)))
-        return points
+        return points, points[-1].copy()
 
     def _points(self, stage: Stage, start: Array, signals: Mapping[str, Array], length: float, count: int) -> Array:
         node, at = stage.node, self.collocation
@@ -99,7 +100,7 @@ class Solver:
         if node.bends:
             drive = _shaped(stage.delivered(signals, None), shape)
             pace = 1.0 if stage.pace is None else stage.pace
-            return at.own(ratio, pace, stage.pull, node.guess, start, drive).reshape(-1, *start.shape)
+            return at.own(ratio, pace, stage.pull, node.guess, node.grain, start, drive).reshape(-1, *start.shape)
         gamma = stage.gamma(signals)
         drive = _shaped(stage.delivered(signals, gamma), shape)
         if stage.constant is not None and stage.pace is None:

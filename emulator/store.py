@@ -5,7 +5,7 @@ it takes; groups take turns in them, so that an array is always at the same plac
 hand. While a group works in one room, the next one's block is copied into the other. A copy waits for the work of the
 group that was there before; a group's work waits for its copy; the processor waits for neither.
 
-What passes by is what cells that sum over nodes hold: matrices. What the kernels of an array read stays.
+What passes by is what matrix products are made of: couplings between arrays. What our own kernels read stays.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class DeviceRoom(Room):
 
 def _large(term: Term) -> Iterator[tuple[str, Array]]:
     """(name, array) of what a term holds and no kernel reads."""
-    if not term.sources or term.inline is not None:
+    if not term.sources or term.inline is not None or term.rows is not None:
         return
     for name, value in vars(term).items():
         if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim:

@@ -65,7 +65,8 @@ class Block:
 class Signals(Mapping[str, Array]):
     """Values (K, *shape), K = count·p·batch, at the points of `count` equal elements in a row.
 
-    Own arrays as solved; others are evaluated when first asked for. ends: whether their group's window ends with them.
+    Own arrays as solved, `last` at the end; others are evaluated when first asked for. ends: whether their group's
+    window ends with them.
     """
 
     def __init__(self, march: March, begin: float, length: float, count: int, *, ends: bool) -> None:
@@ -75,6 +76,7 @@ class Signals(Mapping[str, Array]):
         self.times = (starts + length * at).reshape(-1)
         self.inside = (starts + length * np.minimum(at, 1 - 1e-9)).reshape(-1)  # before a jump at the end
         self.known: dict[str, Array] = {}
+        self.last: dict[str, Array] = {}
         self.seen: Array | None = None
 
     def __getitem__(self, name: str) -> Array:
@@ -92,6 +94,8 @@ class Signals(Mapping[str, Array]):
     def keep(self, count: int) -> None:
         """Forget all but the first `count` elements."""
         points = count * self.march.p
+        if count < self.count:
+            self.last = {name: self.known[name][points - 1].copy() for name in self.last}  # a view would keep all
         self.ends = self.ends and count == self.count
         self.count, self.times = count, self.times[:points]
         self.known = {name: values[:points] for name, values in self.known.items()}
@@ -105,14 +109,7 @@ class Signals(Mapping[str, Array]):
         for piece in pieces:
             if piece.begin == self.begin and piece.length == self.length and piece.count >= self.count:
                 return piece.points[: self.count * march.p]
-        parts, done = [], 0
-        for k, piece in enumerate(pieces):
-            last = k == len(pieces) - 1
-            stop = len(self.times) if last else int(np.searchsorted(self.times, piece.end * (1 + 1e-12), side="right"))
-            if stop > done:
-                parts.append(march.collocation.at(piece, self.times[done:stop]))
-                done = stop
-        return march.plan.backend.joined(parts)
+        return march.collocation.along(pieces, self.times)
 
 
 class March:
@@ -235,7 +232,7 @@ class March:
         for stage in group.stages:
             name, points = stage.name, signals.known[stage.name]
             self.pieces[name].append(Piece(signals.begin, signals.length, signals.count, initial[name], points))
-            self.x[name] = points[-1].copy()  # a view would keep all points
+            self.x[name] = signals.last[name]
         self.counts.elements += signals.count
         self.counts.points += signals.count * self.p
         self.counts.by_layer[group.layer] = self.counts.by_layer.get(group.layer, 0) + signals.count
@@ -273,9 +270,10 @@ class March:
 
     def _solve(self, stage: Stage, signals: Signals, found: Found) -> None:
         """Solve one array into `signals`."""
-        signals.known[stage.name] = self.solver.solve(
-            stage, self.x[stage.name], signals, signals.length, signals.count, found,
-            estimate=self.tolerance is not None, aim=self.aims.get(stage.name), ends=signals.ends,
+        name = stage.name
+        signals.known[name], signals.last[name] = self.solver.solve(
+            stage, self.x[name], signals, signals.length, signals.count, found,
+            estimate=self.tolerance is not None, aim=self.aims.get(name), ends=signals.ends,
         )  # fmt: skip
 
     def _look(self, found: Found, signals: Signals) -> Array:

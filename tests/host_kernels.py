@@ -73,15 +73,19 @@ class HostKernel:
 
 def _passed(value: Any, kind: str) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.names:  # a struct, by value
-        number = {"f4": ctypes.c_float, "f8": ctypes.c_double, "i8": ctypes.c_longlong}[value.dtype["at"].base.str[1:]]
-        fields = [("at", number * (value.nbytes // ctypes.sizeof(number)))]
-        return type("Struct", (ctypes.Structure,), {"_fields_": fields}).from_buffer_copy(value.tobytes())
+        return _struct(value.dtype["at"].base.str[1:], value.nbytes).from_buffer_copy(value.tobytes())
     if isinstance(value, np.ndarray):
         return ctypes.c_void_p(value.ctypes.data)
     of_type = {"int32": ctypes.c_int, "int64": ctypes.c_longlong, "uint64": ctypes.c_void_p}
     of_type |= {"float32": ctypes.c_float, "float64": ctypes.c_double}
     plain = value.item()
     return of_type[value.dtype.name](plain)
+
+
+@cache
+def _struct(kind: str, size: int) -> Any:
+    number = {"f4": ctypes.c_float, "f8": ctypes.c_double, "i8": ctypes.c_longlong}[kind]
+    return type("Struct", (ctypes.Structure,), {"_fields_": [("at", number * (size // ctypes.sizeof(number)))]})
 
 
 @cache
@@ -94,7 +98,7 @@ def _library(source: str, name: str) -> tuple[ctypes.CDLL, list[str]]:
     names = ", ".join(part.split()[-1].lstrip("*") for part in parameters.split(","))
     folder = Path(tempfile.mkdtemp())
     text = SHIM + source + LAUNCH.format(kernel=name, parameters=parameters, names=names)
-    (folder / "kernel.cpp").write_text(text.replace("#pragma unroll", ""))
+    (folder / "kernel.cpp").write_text(text)
     command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(folder / "kernel.so"), str(folder / "kernel.cpp")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

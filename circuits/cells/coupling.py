@@ -30,7 +30,7 @@ from .coupling_law import Loaded
 from .power import Meter, added, scatter
 from .siemens import Siemens
 from .spice import elements
-from .term import Array, Inline, Signals, Term, View, as_view
+from .term import Array, Inline, Rows, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -84,6 +84,12 @@ class Coupling(Term):
             return Inline("r0", (self.source,)) if unit else Inline("v0 * r0", (self.source,), (self.weight,))
         one_driver = self.weight.shape[1] == 1
         return Inline("v0 * r0", (self.source,), (self.weight[:, 0],)) if one_driver else None
+
+    @property
+    def rows(self) -> Rows | None:
+        """Of couplings to one node a position: a mean."""
+        one_driven = not self.elementwise and self.weight.shape[0] == 1
+        return Rows("v0 * r0", (self.source,), (self.weight[0],)) if one_driven else None
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         moved = dx.get(self.source.array)

@@ -177,6 +177,11 @@ class NodeArray:
             slope[q] = gamma + feedback_slope(x[q], gain, least) * away;"""
         return pull, "before"
 
+    @property
+    def grain(self) -> float:
+        """What Newton's method is exact to rounding of, or of x where that is more [logical units]: of x alone."""
+        return 1e-30
+
     def guess(self, start: Array, drive: Array) -> Array:
         """Where Newton's method begins on an element of a node that bends: the value before it."""
         return start

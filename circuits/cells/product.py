@@ -29,7 +29,7 @@ from .power import Meter
 from .product_law import product_law
 from .siemens import Siemens
 from .spice import elements
-from .term import Array, Inline, Signals, Term, View, as_view
+from .term import Array, Inline, Rows, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -68,11 +68,13 @@ class Product(Term):
         return (self.a, self.b)
 
     def _contract(self, a: Array, b: Array) -> Array:
-        total = contract(self.spec, a, b)
+        alike = isinstance(self.gain, float)
+        scale = self.gain if alike else 1.0
+        total = contract(self.spec, a, b, scale)
         if self.errors is not None:
-            total = total + contract(self.spec, a * self.signs, b * self.errors)
+            total = total + contract(self.spec, a * self.signs, b * self.errors, scale)
         total = total.reshape(-1, *self.shape)
-        return total if isinstance(self.gain, float) and self.gain == 1.0 else self.gain * total
+        return total if alike else self.gain * total
 
     def drive(self, x: Signals) -> Array:
         return self._contract(self.a.of(x[self.a.array]), self.b.of(x[self.b.array]))
@@ -84,6 +86,17 @@ class Product(Term):
             return None
         gain = self.gain if self.errors is None else self.gain * (1 + self.signs * self.errors)
         return Inline("v0 * r0 * r1", (self.a, self.b), (gain,))
+
+    @property
+    def rows(self) -> Rows | None:
+        """Of products element by element, summed over the last axes: a mean square."""
+        factors, _, result = self.spec.partition("->")
+        of_a, of_b = factors.split(",")
+        if of_a != of_b or not of_a.startswith(result):
+            return None
+        if self.errors is None:
+            return Rows("r0 * r1", (self.a, self.b), share=self.gain)
+        return Rows("v0 * r0 * r1", (self.a, self.b), (1 + self.signs * self.errors,), share=self.gain)
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         total: Array = 0.0

@@ -29,7 +29,7 @@ from .power import Meter
 from .siemens import Siemens
 from .softmax import ABSENT, Softmax
 from .spice import elements
-from .term import Array, LogSum, Signals, Term, View
+from .term import Array, Rows, Signals, Term, View
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -67,6 +67,11 @@ class TailNode(NodeArray):
             rate[q] = rising - 1;
             slope[q] = rising;"""
         return pull, "d[q]"
+
+    @property
+    def grain(self) -> float:
+        """A nat: T enters as d − T alone, and near 0 is no more exact than that."""
+        return 1.0
 
     def guess(self, start: Array, drive: Array) -> Array:
         """At rest: from beyond its answer Newton's method comes back at once, from below at a nat a step."""
@@ -121,14 +126,12 @@ class TailDrive(Term):
         return xp.log((current * self.pair.share).sum(axis=-1, keepdims=True)) + top
 
     @property
-    def log_sum(self) -> LogSum | None:
-        """Of branches that do not leak."""
+    def rows(self) -> Rows:
         pair = self.pair
-        if pair.floor is not None:
-            return None
+        leak = 0.0 if pair.floor is None else float(np.exp(-pair.floor))
         exists = 1.0 if pair.exists is None else pair.exists
         law = f"(v0 != 0 ? v1 * r0 + v2 : (REAL){ABSENT!r})"
-        return LogSum(law, pair.source, (exists, pair.gain, pair.shift), pair.share)
+        return Rows(law, self.sources, (exists, pair.gain, pair.shift), pair.share, True, leak, ABSENT)
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         if self.pair.source.array not in dx:

@@ -71,15 +71,23 @@ class Inline:
 
 
 @dataclass(frozen=True)
-class LogSum:
-    """A cell that pushes ln share Σ_j e^law_j into each node of a target (…, 1), for a kernel: j along the last axis of
-    what `read` views, law an expression as in `Inline`, of r0 and v0, v1, … (`values`, which broadcast to the view);
-    share broadcasts to the target."""
+class Rows:
+    """A cell whose current into a node is a sum over a row of each of a few arrays, for a kernel that reads them once:
+
+        share Σ_j z_j        or, where `logarithm`,        ln (share Σ_j (e^(z_j) + leak e^(max z)))
+
+    law: z_j, an expression as in `Inline`, `absent` where there is no j; reads: views with one row (the last axes) for
+    each target node, in order; values: numbers, of each j (N,), or arrays that broadcast to a view; share: a number, or
+    one for each target node.
+    """
 
     law: str
-    read: View
+    reads: tuple[View, ...]
     values: tuple[Array, ...] = ()
     share: Array = 1.0
+    logarithm: bool = False
+    leak: float = 0.0
+    absent: float = -1e30
 
 
 class Term:
@@ -108,8 +116,8 @@ class Term:
         return None
 
     @property
-    def log_sum(self) -> LogSum | None:
-        """`drive` of cells that push the logarithm of a sum of exponentials; None for all others."""
+    def rows(self) -> Rows | None:
+        """`drive` row by row; None for cells that do not sum over rows, or are better off as a matrix product."""
         return None
 
     def jvp(self, x: Signals, dx: Signals) -> Array:

@@ -13,7 +13,9 @@ from systems.known import SYSTEMS
 from systems.system import TAU, System
 
 import dsmachine as ds
+from dsmachine.circuits.cells.contract import contract
 from dsmachine.circuits.cublas import product
+from dsmachine.emulator.backend import Backend
 from dsmachine.emulator.observers import Probe
 
 Array = Any
@@ -129,5 +131,21 @@ def test_products(dtype: str) -> None:
     ]  # fmt: skip
     for k, (left, right) in enumerate(pairs):
         if left.shape[-1] == right.shape[-2]:
-            found, known = product(left, right).get(), np.matmul(left.get(), right.get())
+            found, known = product(left, right, scale=0.5).get(), 0.5 * np.matmul(left.get(), right.get())
             assert found == pytest.approx(known, rel=1e-5, abs=1e-5), k
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "float64"])
+def test_products_of_heads(precision: str) -> None:
+    """Queries, keys and values side by side in a row, read where they lie; contexts written side by side."""
+    rng = np.random.default_rng(0)
+    backend = Backend("cupy", precision)
+    row = backend.array(rng.normal(size=(3, 16, 3 * 4 * 8)))
+    q, k, v = (row[..., 32 * n : 32 * (n + 1)].reshape(3, 16, 4, 8) for n in range(3))
+    with backend.arithmetic():
+        scores = contract("ihd,jhd->hij", q, k, 0.25)
+        context = contract("hij,jhd->ihd", scores, v)
+    known = 0.25 * np.einsum("zihd,zjhd->zhij", q.get(), k.get())
+    within = 0.02 if precision == "tf32" else 1e-5
+    assert scores.get() == pytest.approx(known, abs=within)
+    assert context.get() == pytest.approx(np.einsum("zhij,zjhd->zihd", known, v.get()), abs=10 * within)
