@@ -228,8 +228,10 @@ def _numbers(value: Any) -> Iterator[Array]:
 
 
 def _shadow(value: Any, ledger: Ledger, circuits: set[int]) -> Any:
-    """A stage or cell whose arrays have no numbers; those of the host that say which node is where stay. circuits: which
-    arrays are the circuit's own, and so take no memory."""
+    """A stage or cell whose arrays have no numbers; those of the host that say which node is where stay.
+
+    circuits: ids of the arrays that are the circuit's own, and so take no memory.
+    """
     if isinstance(value, tuple):
         return tuple(_shadow(part, ledger, circuits) for part in value)
     if hasattr(value, "__dataclass_fields__"):
