@@ -15,11 +15,14 @@ by the engine's own code on arrays without numbers (`shadow.py`).
 How many elements a window takes is not known before. `assumed` says it by a law that the bundled model and random ones
 of all families follow: in a window of w = length/τ, τ the median time constant, the busiest group takes
 
-    N = 2.85 lg(1/ε) (w/30)^0.6             6 points an element, ε ≥ 1e-4
-    N = 2.8 ε^(−1/6) (w/30)^0.6             8 points: from there on models differ, this is near the most they take
-    N = w/0.4, to the next power of two     ε that the precision hardly resolves
+    N = 2.85 lg(1/ε) s(w)               6 points an element, ε ≥ 1e-4
+    N = 2.8 ε^(−1/6) s(w)               8 points: from there on models differ, this is near the most they take
+    N = w/0.4, to a power of two        ε that the precision hardly resolves
 
-Elements are short where a window begins and long where its arrays come to rest, hence less than in proportion to w.
+    s(w) = (w/30)^0.6 max(1, w/36)^0.4
+
+Elements are short where a window begins and long where its arrays come to rest, hence less than in proportion to w. A
+wide window is one of a machine with some long time constants, in which the busiest layers do not come to rest.
 What observers keep is not counted.
 """
 
@@ -53,7 +56,7 @@ from .weightless import Weightless, weightless
 
 Array = Any
 DECADE, TIGHT, TIGHTEST = 2.85, 1e-4, 2.8  # elements: a decade of tolerance; under TIGHT, times ε^(−1/6)
-WIDE, SHARE = 30.0, 0.6  # of a window of WIDE time constants; they grow with this power of its width
+USUAL, WIDE, SHARE = 30.0, 36.0, 0.6  # widths of windows; power that elements grow with, in proportion beyond WIDE
 ROUNDING, SHORTEST = 512, 0.4  # a tolerance of so many roundings or less sees rounding, and elements are so short
 PARTS = ("weights", "constants", "state", "polynomials", "temporaries")
 
@@ -202,8 +205,9 @@ def assumed(plan: Plan, tolerance: float, length: float) -> int:
     width = length / tau
     if tolerance < ROUNDING * float(np.finfo(plan.backend.dtype).eps):
         return 1 << max(1, round(math.log2(width / SHORTEST)))
-    law = -DECADE * math.log10(tolerance) if tolerance >= TIGHT else TIGHTEST * tolerance ** (-1 / 6)
-    return max(2, round(law * (width / WIDE) ** SHARE))
+    law = -DECADE * math.log10(tolerance) if tolerance >= TIGHT else TIGHTEST * float(tolerance ** (-1 / 6))
+    grown = (width / USUAL) ** SHARE * max(1.0, width / WIDE) ** (1 - SHARE)
+    return max(2, round(law * float(grown)))
 
 
 def _shadowed(plan: Plan) -> Plan:
