@@ -231,7 +231,8 @@ def anneal(
     watch("map")
     circuit = map_model(
         loaded, len(ids), technology=tech, coupling=coupling, input_resistance=input_resistance, leakage=leakage,
-        softmax_clamp=softmax_clamp, softmax_gain=softmax_gain, tokens=tokens, ranges=ranges, **series,
+        softmax_clamp=softmax_clamp, softmax_gain=softmax_gain, tokens=tokens, ranges=ranges,
+        precision="float64" if precision == "float64" else "float32", **series,
     )  # fmt: skip
     chip = fabricate(
         circuit, seed=chip_seed, mismatch=mismatch, vt_mismatch=vt_mismatch, offset=offset,

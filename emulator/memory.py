@@ -12,17 +12,25 @@ temporaries  what is pushed into an array, the factors of products, whatever a l
 Nothing of this is a formula of ours: the operating point and one window, or two blocks of steps, are walked through
 by the engine's own code on arrays without numbers (`shadow.py`).
 
-How many elements a window takes is not known before. `assumed` takes the most that was seen in trained and random
-models: the mean length h of elements in the busiest window is at least 8.5 τ ε^(1/6), τ the median time constant, so
-that a run takes what is predicted or up to two fifths less. A tolerance that the precision hardly resolves takes
-elements of 0.4 τ. What observers keep is not counted.
+How many elements a window takes is not known before. `assumed` says it by a law that the bundled model and random ones
+of all families follow: in a window of w = length/τ, τ the median time constant, the busiest group takes
+
+    N = 2.85 lg(1/ε) s(w)               6 points an element, ε ≥ 1e-4
+    N = 2.8 ε^(−1/6) s(w)               8 points: from there on models differ, this is near the most they take
+    N = w/0.4, to a power of two        ε that the precision hardly resolves
+
+    s(w) = (w/30)^0.6 max(1, w/36)^0.4
+
+Elements are short where a window begins and long where its arrays come to rest, hence less than in proportion to w. A
+wide window is one of a machine with some long time constants, in which the busiest layers do not come to rest.
+What observers keep is not counted.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +55,8 @@ from .transient import March, solver
 from .weightless import Weightless, weightless
 
 Array = Any
-MEAN, ORDER = 8.5, 6  # mean length of elements, in time constants: at least MEAN ε^(1/ORDER)
+DECADE, TIGHT, TIGHTEST = 2.85, 1e-4, 2.8  # elements: a decade of tolerance; under TIGHT, times ε^(−1/6)
+USUAL, WIDE, SHARE = 30.0, 36.0, 0.6  # widths of windows; power that elements grow with, in proportion beyond WIDE
 ROUNDING, SHORTEST = 512, 0.4  # a tolerance of so many roundings or less sees rounding, and elements are so short
 PARTS = ("weights", "constants", "state", "polynomials", "temporaries")
 
@@ -88,22 +97,27 @@ class Memory:
 
 
 class _Walk(March):
-    """A march over shadows in which every group takes the `assumed` elements of a window, the last block of them by the
-    engine's code. Every other group takes one more: values of elders are interpolated, as they are where groups choose
+    """A march over shadows in which the groups take the `assumed` elements of a window, the last block of them by the
+    engine's code. Every other group takes one less: values of elders are interpolated, as they are where groups choose
     their own elements. Without a tolerance all take one."""
 
     def _march_group(self, number: int, group: Group, begin: float, length: float) -> None:
-        wanted = 1 if self.tolerance is None else assumed(self.plan, self.tolerance, length) + number % 2
+        wanted = 1 if self.tolerance is None else max(1, assumed(self.plan, self.tolerance, length) - number % 2)
         each, most = length / wanted, min(wanted, self.block[number])
         before = wanted - most
         for stage in group.stages:
-            start = self.x[stage.name]
-            points = start.new((before * self.p, *start.shape))
-            points.owned.move("polynomials")
-            self.pieces[stage.name] = [Piece(begin, each, before, start, points)] if before else []
+            self.pieces[stage.name] = list(self._past(self.x[stage.name], begin, each, before, most))
         solved, _ = self._elements(group, begin + before * each, each, most, ends=True, last=True)
         _move(solved.known.values(), "polynomials")
         self._accept(group, solved)
+
+    def _past(self, start: Array, begin: float, each: float, before: int, most: int) -> Iterator[Piece]:
+        """An array's elements before the last block: each block keeps where it began."""
+        for first in range(0, before, most):
+            count = min(most, before - first)
+            kept = start.copy(), start.new((count * self.p, *start.shape))
+            _move(kept, "polynomials")
+            yield Piece(begin + first * each, each, count, *kept)
 
 
 def _move(arrays: Iterable[Array], part: str) -> None:
@@ -186,32 +200,52 @@ def _stepper(plan: Plan, request: Request, inputs: Any, start: Any, observers: l
 
 
 def assumed(plan: Plan, tolerance: float, length: float) -> int:
-    """Elements of a group in a window of `length` seconds, by the shortest mean length seen."""
-    tau: float = float(np.median([node.time_constant for node in plan.circuit.arrays.values() if not node.clamped]))
-    each = MEAN * float(tolerance ** (1 / ORDER))
+    """Elements of the busiest group in a window of `length` seconds, to the nearest."""
+    tau = float(np.median([node.time_constant for node in plan.circuit.arrays.values() if not node.clamped]))
+    width = length / tau
     if tolerance < ROUNDING * float(np.finfo(plan.backend.dtype).eps):
-        each = min(each, SHORTEST)
-    return math.ceil(length / (each * tau))
+        return 1 << max(1, round(math.log2(width / SHORTEST)))
+    law = -DECADE * math.log10(tolerance) if tolerance >= TIGHT else TIGHTEST * float(tolerance ** (-1 / 6))
+    grown = (width / USUAL) ** SHARE * max(1.0, width / WIDE) ** (1 - SHARE)
+    return max(2, round(law * float(grown)))
 
 
 def _shadowed(plan: Plan) -> Plan:
     """A prepared plan without its numbers."""
     backend = weightless(plan.backend, "weights")
+    cells = (*plan.circuit.arrays.values(), *plan.circuit.terms.values())
+    circuits = {id(array) for cell in cells for array in _numbers(cell)}
     groups = tuple(
-        replace(group, stages=tuple(_shadow(stage, backend.ledger) for stage in group.stages)) for group in plan.groups
+        replace(group, stages=tuple(_shadow(stage, backend.ledger, circuits) for stage in group.stages))
+        for group in plan.groups
     )
     return Plan(plan.circuit, backend, groups, plan.fabrication)
 
 
-def _shadow(value: Any, ledger: Ledger) -> Any:
-    """A stage or cell whose arrays have no numbers; those of the host that say which node is where stay."""
+def _numbers(value: Any) -> Iterator[Array]:
+    """The arrays of a cell and of what it is made of."""
+    if hasattr(value, "__dataclass_fields__"):
+        for part in vars(value).values():
+            yield from _numbers(part)
+    elif isinstance(value, np.ndarray):
+        yield value
+
+
+def _shadow(value: Any, ledger: Ledger, circuits: set[int]) -> Any:
+    """A stage or cell whose arrays have no numbers; those of the host that say which node is where stay.
+
+    circuits: ids of the arrays that are the circuit's own, and so take no memory.
+    """
     if isinstance(value, tuple):
-        return tuple(_shadow(part, ledger) for part in value)
+        return tuple(_shadow(part, ledger, circuits) for part in value)
     if hasattr(value, "__dataclass_fields__"):
         copied = copy.copy(value)
-        vars(copied).update({name: _shadow(part, ledger) for name, part in vars(value).items()})
+        vars(copied).update({name: _shadow(part, ledger, circuits) for name, part in vars(value).items()})
         return copied
-    return Shadow.fresh(ledger, value.shape, value.dtype) if hasattr(value, "nbytes") and np.ndim(value) else value
+    if not hasattr(value, "nbytes") or not np.ndim(value):
+        return value
+    made = Shadow.shared if id(value) in circuits else Shadow.fresh
+    return made(ledger, value.shape, value.dtype)
 
 
 # --- what is there ----------------------------------------------------------------------------------------

@@ -91,8 +91,8 @@ def memory_needed(
     """Bytes that `transient(machine, inputs, **options)` holds on its device when they are most, part by part.
 
     batch: of the inputs. The device need not be there. What observers keep is not counted, nor, on a GPU, the CUDA
-    context and cuBLAS' workspace. How many elements a window takes is only known afterwards: the assumption errs on the
-    large side, see `memory.assumed`.
+    context and cuBLAS' workspace. How many elements a window takes is only known afterwards and assumed here, see
+    `memory.assumed`.
     Raises Error as `transient` does for options that do not fit together, and for a cell that cannot be followed.
     """
     request, size = Request(**options), checks.whole("batch", batch, 1, 10**6)

@@ -56,6 +56,11 @@ class Shadow(np.lib.mixins.NDArrayOperatorsMixin):
         meta = laid_out(tuple(shape), np.dtype(dtype), like.strides if same else None)
         return cls(ledger, meta, Owned(ledger, meta.nbytes))
 
+    @classmethod
+    def shared(cls, ledger: Ledger, shape: Sequence[int], dtype: Any) -> Shadow:
+        """Memory that is another's to count."""
+        return cls(ledger, laid_out(tuple(shape), np.dtype(dtype), None), Owned(ledger, 0))
+
     def view(self, meta: Array) -> Shadow:
         """Another look at the same memory."""
         return Shadow(self.ledger, meta, self.owned)
@@ -292,6 +297,8 @@ class Functions:
         meta = _meta(x)
         if isinstance(x, Shadow) and dtype in (None, x.dtype):
             return x
+        if self.ledger.reuses and isinstance(x, np.ndarray) and dtype in (None, x.dtype) and x.flags.c_contiguous:
+            return Shadow.shared(self.ledger, x.shape, x.dtype)  # NumPy makes no copy
         return self.empty(meta.shape, meta.dtype if dtype is None else dtype)
 
     def ascontiguousarray(self, x: Any, dtype: Any = None) -> Shadow:

@@ -32,7 +32,7 @@ def folded(
     tensors: Mapping[str, Array], norm: str, weight: Array, bias: Array | None, *, dtype: Any
 ) -> tuple[Array, Array | None]:
     """New weight of `dtype`, and bias, of a layer that reads what `norm` normalises, before its gain and bias."""
-    gain, shift = (tensor(tensors, f"{norm}.{part}") for part in ("weight", "bias"))
+    gain, shift = np.asarray(tensors[f"{norm}.weight"], np.float64), tensor(tensors, f"{norm}.bias")
     if shift is not None:
         extra = np.concatenate(by_rows(lambda rows: weight[rows].astype(np.float64) @ shift, weight.shape))
         bias = extra if bias is None else bias + extra

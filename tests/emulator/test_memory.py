@@ -64,8 +64,7 @@ CASES = [
 def test_elements(
     batch: int, precision: str, options: Any, model: Any, circuit: ds.Circuit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the elements that the busiest window took within 15 %; with those assumed before no less, and half more at
-    most."""
+    """Before the run, and with the elements that the busiest window took after it."""
     marches: list[Any] = []
     true_march: Callable[..., Any] = run._march
 
@@ -76,7 +75,7 @@ def test_elements(
     monkeypatch.setattr(run, "_march", march_of)
     plan, found, peak = measured(circuit, prompts(model, batch), precision, **options)
     before = found.statistics["predicted_bytes"]
-    assert 0.9 * peak < before < 1.5 * peak
+    assert before == pytest.approx(peak, rel=0.15)
     taken = max(
         sum(block.count for block in window if block.group == group)
         for window in marches[0].taken
@@ -86,6 +85,29 @@ def test_elements(
     plan.needs.clear()
     after = ds.memory_needed(plan, batch=batch, **options)
     assert after.total == pytest.approx(peak, rel=0.15)
+
+
+@pytest.fixture(scope="module")
+def shape() -> tuple[ds.Circuit, Array]:
+    """(GPT-2's shape, narrower, with random weights; its input)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+        from settling_by_layer import Shape, random_machine  # type: ignore[import-not-found, unused-ignore]
+
+        return random_machine(Shape("narrow", 12, 4, {"width": 128, "heads": 4}), 16, 256)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("accuracy", ["settling", "waveform"])
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-4])
+@pytest.mark.parametrize("which", ["bundled", "shape"])
+def test_before_the_run(
+    which: str, tolerance: float, accuracy: str, precision: str, model: Any, circuit: ds.Circuit, shape: Any
+) -> None:
+    """Within 15 % of the peak, though how many elements there will be is not known."""
+    machine, embed = (circuit, prompts(model, 1)) if which == "bundled" else shape
+    _, found, peak = measured(machine, embed, precision, tolerance=tolerance, accuracy=accuracy)
+    assert found.statistics["predicted_bytes"] == pytest.approx(peak, rel=0.15)
 
 
 @pytest.mark.parametrize(("samples", "noise"), [(4, "thermal"), (4, 0.01)])
@@ -100,7 +122,7 @@ NOISY: dict[str, Any] = {"noise": "thermal", "samples": 4, "read_window": 10e-9}
 
 @pytest.mark.parametrize(
     ("batch", "options", "most"),
-    [(1, ONE_ELEMENT, 1.1), (6, ONE_ELEMENT, 1.1), (1, NOISY, 1.1), (1, {"tolerance": 1e-3}, 1.5)],
+    [(1, ONE_ELEMENT, 1.1), (6, ONE_ELEMENT, 1.1), (1, NOISY, 1.1), (1, {"tolerance": 1e-3}, 1.15)],
 )
 def test_kernels(
     batch: int, options: Any, most: float, model: Any, circuit: ds.Circuit, monkeypatch: pytest.MonkeyPatch
@@ -111,7 +133,7 @@ def test_kernels(
     embed = prompts(model, batch)
     ds.transient(circuit, {"embed": embed}, **options)  # compiles
     _, found, peak = measured(circuit, embed, **options)
-    assert 0.9 * peak < found.statistics["predicted_bytes"] < most * peak
+    assert 0.85 * peak < found.statistics["predicted_bytes"] < most * peak
 
 
 def test_a_gpu_need_not_be_there(circuit: ds.Circuit) -> None:

@@ -55,7 +55,7 @@ def test_prediction(positions: int, batch: int, precision: str, monkeypatch: pyt
     said = f"most {most[0]:,}, with its elements {known}, before {assumed:,}, pool {pool.total_bytes():,}"
     print(said)
     assert known.total == pytest.approx(most[0], rel=0.15), said
-    assert assumed > 0.9 * most[0], said
+    assert assumed > 0.85 * most[0], said
 
 
 def test_what_does_not_fit_is_refused() -> None:
