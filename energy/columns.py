@@ -9,14 +9,17 @@ column by column: of a language model's machine the first position, and all othe
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 Array = Any
+Slab = tuple[slice, slice]  # points and rows
+WHOLE: Slab = (slice(None), slice(None))
 FEW = 4  # runs up to which a product with a row each costs little more than one with one
 EQUAL = 1e-9  # of weights, relative: they were worked out row by row
 
@@ -40,7 +43,7 @@ class Columns:
                 each = np.broadcast_to(weight, shape).reshape(rows, width)
                 apart |= (abs(np.diff(each, axis=0)) > EQUAL * abs(each[1:])).any(axis=1)
         edges = [0, *(1 + np.flatnonzero(apart)).tolist(), rows]
-        pieces = (range(a, b, longest or rows) for a, b in zip(edges[:-1], edges[1:], strict=True))
+        pieces = (range(a, b, longest or rows) for a, b in pairwise(edges))
         return cls(rows, width, (*(begin for piece in pieces for begin in piece), rows))
 
     @property
@@ -64,16 +67,20 @@ class Columns:
         out[:, list(self.edges[:-1])] = sums
         return out.reshape(len(sums), *shape)
 
-    def integral(self, values: Array, times: Times, first: int = 0) -> Array:
-        """∫ of values (batch, T, rows, width) at `times` from the `first` on: (batch, runs, width).
+    def integral(self, values: Array, times: Times, at: Slab = WHOLE, rate: Array | None = None) -> Array:
+        """∫ of values (batch, T, rows, width), points and rows those of a slab: (batch, runs, width).
 
-        Where runs are few, rows and points are summed in one product.
+        Where runs are few, rows and points are summed in one product, and a rate of each row (batch, T, rows) is in its
+        matrix.
         """
-        batch, points = values.shape[:2]
+        batch = len(values)
         if self.runs <= FEW:
-            return times.matrix(self, first, points) @ values.reshape(batch, -1, self.width)
-        weights = times.weights[first : first + points]
-        nodes = (weights @ values.reshape(batch, points, -1)).reshape(batch, self.rows, self.width)
+            matrix = times.matrix(self)[:, *at]
+            matrix = matrix if rate is None else matrix * rate[:, None]
+            return matrix.reshape(*matrix.shape[:-2], -1) @ values.reshape(batch, -1, self.width)
+        values = values if rate is None else values * rate[..., None]
+        nodes = np.zeros((batch, self.rows, self.width), values.dtype)
+        nodes[:, at[1]] = (times.weights[at[0]] @ values.reshape(*values.shape[:2], -1)).reshape(batch, -1, self.width)
         return nodes if self.runs == self.rows else np.add.reduceat(nodes, self.edges[:-1], axis=1)
 
     @cached_property
@@ -89,12 +96,20 @@ class Times:
 
     def __init__(self, weights: Array) -> None:
         self.weights = weights
-        self._matrices: dict[tuple[Any, ...], Array] = {}
+        self._matrices: dict[tuple[int, ...], Array] = {}
 
-    def matrix(self, columns: Columns, first: int, points: int) -> Array:
-        """(runs, points·rows): a point's weight where the row is in the run."""
-        key = columns.edges, first, points
-        if key not in self._matrices:
-            weights = self.weights[first : first + points]
-            self._matrices[key] = (weights[:, None] * columns.member[:, None, :]).reshape(columns.runs, -1)
-        return self._matrices[key]
+    def matrix(self, columns: Columns) -> Array:
+        """(runs, T, rows): a point's weight where the row is in the run."""
+        if columns.edges not in self._matrices:
+            self._matrices[columns.edges] = self.weights[:, None] * columns.member[:, None, :]
+        return self._matrices[columns.edges]
+
+
+def slabs(shape: tuple[int, ...], most: int) -> Iterator[Slab]:
+    """Points and rows of values (batch, T, rows, …) in parts of about `most` numbers."""
+    row = shape[0] * math.prod(shape[3:])
+    rows = min(shape[2], max(1, most // row))
+    points = max(1, most // (row * shape[2]))
+    for point in range(0, shape[1], points):
+        for first in range(0, shape[2], rows):
+            yield slice(point, point + points), slice(first, first + rows)

@@ -20,7 +20,7 @@ from ..circuits.cells import Costs, Meter, NodeArray, parts
 from ..emulator.observers import Element
 from ..emulator.plan import Plan
 from .account import Sums, charge
-from .columns import Columns, Times
+from .columns import Columns, Slab, Times, slabs
 from .readings import Reading, readings
 
 Array = Any
@@ -53,7 +53,7 @@ class Tally:
         shapes = {name: (batch, *node.shape) for name, node in circuit.arrays.items()}
         self.start, self._starts = _zeros(xp, dtype, shapes)
         self.last, self._ends = _zeros(xp, dtype, shapes)
-        self._scratch = np.empty((2, 0), dtype)
+        self._scratch = np.empty(0, dtype)
 
     def _columns(self, node: NodeArray) -> Columns:
         """Of an array, by all that its integrals will be weighed with."""
@@ -99,33 +99,41 @@ class Tally:
                 integral += columns.integral(np.ascontiguousarray(self._by_sample(flow)), times)
 
     def _by_sample(self, x: Array) -> Array:
-        """(T·batch, …) as (batch, T, …)."""
-        return x.reshape(-1, self.batch, *x.shape[1:]).swapaxes(0, 1)
+        """(T·batch, rows, …) as (batch, T, rows, …)."""
+        shape = x.shape[1:] if x.ndim > 2 else (1, *x.shape[1:])
+        return x.reshape(-1, self.batch, *shape).swapaxes(0, 1)
 
     def _read(self, reading: Reading, flat: Mapping[str, Array], times: Times) -> None:
-        nodes = self._by_sample(reading.nodes.of(flat[reading.nodes.array]))
-        laws = [(part, self._by_sample(self._placed[part].pull(flat))) for part in reading.driven]
-        together = max(1, SLAB // nodes[:, 0].size)
-        for k in range(0, nodes.shape[1], together):
-            part = nodes[:, k : k + together]
-            size, work = self._room(part.shape)
-            np.abs(part, out=size)
-            for law, pull in laws:
-                (amperes, watts), columns = self.of_law[law], self.law_columns[law]
-                np.multiply(size, pull[:, k : k + together], out=work)
-                np.abs(work, out=work)
-                amperes += columns.integral(work, times, k)
-                watts += columns.integral(np.multiply(work, size, out=work), times, k)
+        x = self._by_sample(reading.nodes.of(flat[reading.nodes.array]))
+        pulls = {part: self._by_sample(self._placed[part].pull(flat)) for part in reading.driven}
+        for at in slabs(x.shape, SLAB):
+            part = x[:, *at]
+            room = self._room((3, *part.shape))
+            both = room[:2]  # |y| and y²
+            np.square(np.abs(part, out=both[0]), out=both[1])
             if reading.array:
-                (magnitude, square, _), columns = self.of[reading.array], self.columns[reading.array]
-                magnitude += columns.integral(size, times, k)
-                square += columns.integral(np.square(size, out=size), times, k)
+                of, columns = self.of[reading.array], self.columns[reading.array]
+                of[:2] += columns.integral(both.reshape(-1, *part.shape[1:]), times, at).reshape(of[:2].shape)
+            for law, pull in pulls.items():
+                self._pull(law, pull[:, *at] if pull.shape[2] > 1 else pull[:, at[0]], *room, times, at)
+
+    def _pull(self, part: str, pull: Array, size: Array, square: Array, work: Array, times: Times, at: Slab) -> None:
+        """Add a driven law, size |y| and square y²; work: room for as many. One pull a row needs no work at nodes."""
+        (amperes, watts), columns = self.of_law[part], self.law_columns[part]
+        if pull.size == math.prod(size.shape[:3]) < size.size:
+            rate = np.abs(pull).reshape(size.shape[:3])
+            amperes += columns.integral(size, times, at, rate)
+            watts += columns.integral(square, times, at, rate)
+            return
+        current = square if self._placed[part].alone else np.abs(np.multiply(size, pull, out=work), out=work)
+        amperes += columns.integral(current, times, at)
+        watts += columns.integral(np.multiply(current, size, out=work), times, at)
 
     def _move(self, name: str, element: Element, ends: Times) -> None:
         """How far an array goes from the end of one element to the end of the next."""
         x, before = element.values[name][element.points - 1 :: element.points], element.initial.get(name)
         if before is not None:
-            way, _ = self._room(x.shape)
+            way = self._room(x.shape)
             np.subtract(x[0], before, out=way[0])
             np.subtract(x[1:], x[:-1], out=way[1:])
             travel = self.of[name][2]
@@ -134,11 +142,11 @@ class Tally:
             self.last[name][...] = x[-1]
 
     def _room(self, shape: tuple[int, ...]) -> Array:
-        """For two arrays, always the same: it stays in the cache."""
+        """To work in, always the same: it stays in the cache."""
         size = math.prod(shape)
-        if size > self._scratch.shape[1]:
-            self._scratch = np.empty((2, size), self._scratch.dtype)
-        return self._scratch[:, :size].reshape(2, *shape)
+        if size > len(self._scratch):
+            self._scratch = np.empty(size, self._scratch.dtype)
+        return self._scratch[:size].reshape(shape)
 
     def sums(self, duration: float, until: float) -> Sums:
         """The integrals up to `until`: to the end of the run after `duration` as watched, from there (or back) at

@@ -20,7 +20,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Readings:
-    """Of a group: in an order in which an array that two laws read is still in a cache. others: parts with another law."""
+    """Of a group. others: parts with another law."""
 
     each: tuple[Reading, ...]
     others: tuple[str, ...]

@@ -105,6 +105,11 @@ class Driven(Law):
     def pull(self, x: Signals) -> Array:
         """c (K, …), broadcastable to y."""
 
+    @property
+    def alone(self) -> bool:
+        """Whether c is y."""
+        return False
+
     def pair(self, x: Signals) -> tuple[Array, Array]:
         return self.nodes.of(x[self.nodes.array]), self.pull(x)
 

@@ -88,6 +88,10 @@ class Paired(Driven):
     def nodes(self) -> View:
         return self.b
 
+    @property
+    def alone(self) -> bool:
+        return self.a == self.b and self.axes == tuple(range(len(self.axes))) and not self.missing
+
     def pull(self, x: Signals) -> Array:
         a = self.a.of(x[self.a.array]).transpose(0, *(1 + axis for axis in self.axes))
         for axis in self.missing:
