@@ -135,7 +135,8 @@ class Tally:
         if before is not None:
             way = self._room(x.shape)
             np.subtract(x[0], before, out=way[0])
-            np.subtract(x[1:], x[:-1], out=way[1:])
+            if len(x) > 1:
+                np.subtract(x[1:], x[:-1], out=way[1:])
             travel = self.of[name][2]
             travel += self.columns[name].integral(np.abs(way, out=way).swapaxes(0, 1), ends)
         if element.ends:
