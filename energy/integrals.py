@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..circuits.cells import Costs, Meter, NodeArray, parts
+from ..circuits.cells import Costs, Driven, Meter, NodeArray, parts
 from ..emulator.observers import Element
 from ..emulator.plan import Plan
 from .account import Sums, charge
@@ -45,6 +45,7 @@ class Tally:
         self.laws: dict[str, Meter] = {name: cell.meter(circuit) for name, cell in parts(circuit).items()}
         self.rest = {name: law.rest for name, law in self.laws.items() if law.rest is not None}
         self._placed = {name: plan.backend.place(law) for name, law in self.rest.items()}
+        self._driven = {name: law for name, law in self._placed.items() if isinstance(law, Driven)}
         self._readings = readings(plan, self.rest)
         self.columns = {name: self._columns(node) for name, node in circuit.arrays.items()}
         self.law_columns = {part: self._law_columns(law.costs) for part, law in self.rest.items()}
@@ -105,17 +106,18 @@ class Tally:
 
     def _read(self, reading: Reading, flat: Mapping[str, Array], times: Times) -> None:
         x = self._by_sample(reading.nodes.of(flat[reading.nodes.array]))
-        pulls = {part: self._by_sample(self._placed[part].pull(flat)) for part in reading.driven}
+        pulls = {part: self._by_sample(self._driven[part].pull(flat)) for part in reading.driven}
         for at in slabs(x.shape, SLAB):
             part = x[:, *at]
             room = self._room((3, *part.shape))
-            both = room[:2]  # |y| and y²
-            np.square(np.abs(part, out=both[0]), out=both[1])
+            size, square, work = room
+            np.square(np.abs(part, out=size), out=square)
             if reading.array:
                 of, columns = self.of[reading.array], self.columns[reading.array]
-                of[:2] += columns.integral(both.reshape(-1, *part.shape[1:]), times, at).reshape(of[:2].shape)
+                of[:2] += columns.integral(room[:2].reshape(-1, *part.shape[1:]), times, at).reshape(of[:2].shape)
             for law, pull in pulls.items():
-                self._pull(law, pull[:, *at] if pull.shape[2] > 1 else pull[:, at[0]], *room, times, at)
+                here = pull[:, *at] if pull.shape[2] > 1 else pull[:, at[0]]
+                self._pull(law, here, size, square, work, times, at)
 
     def _pull(self, part: str, pull: Array, size: Array, square: Array, work: Array, times: Times, at: Slab) -> None:
         """Add a driven law, size |y| and square y²; work: room for as many. One pull a row needs no work at nodes."""
@@ -125,7 +127,7 @@ class Tally:
             amperes += columns.integral(size, times, at, rate)
             watts += columns.integral(square, times, at, rate)
             return
-        current = square if self._placed[part].alone else np.abs(np.multiply(size, pull, out=work), out=work)
+        current = square if self._driven[part].alone else np.abs(np.multiply(size, pull, out=work), out=work)
         amperes += columns.integral(current, times, at)
         watts += columns.integral(np.multiply(current, size, out=work), times, at)
 
