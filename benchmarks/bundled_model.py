@@ -1,25 +1,43 @@
-"""A model from zero until settled to 8 bits: seconds, strict NRMSE, settling time and memory.
+"""A model from zero until settled to 8 bits: seconds, strict NRMSE, settling time, memory, and what the meter adds.
 
     python benchmarks/bundled_model.py                          # tiny-shakespeare, 64 tokens
     python benchmarks/bundled_model.py smollm2 --tokens 11      # after: dsmachine fetch smollm2
     # pin the threads: OPENBLAS_NUM_THREADS=2
 
 Errors are against the same circuit at the tolerance `--converged`, 8 points an element, on common times (float64 for
-the bundled model; a larger one converges in float32, to 1e-5).
+the bundled model; a larger one converges in float32, to 1e-5). meter: processor seconds of a run under the energy
+meter over those of one without, median of pairs one after the other, of a prepared machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import statistics
+from typing import Any
 
 import numpy as np
-from common import free_arrays, nrmse, save, timed
+from common import Seconds, free_arrays, nrmse, save, timed
 
 import dsmachine as ds
 from dsmachine.emulator.observers import Probe
 
 CASES = [("waveform", 1e-3), ("waveform", 5e-4), ("waveform", 2e-4), ("settling", 1e-3), ("settling", 3e-4)]
+
+
+def meter_ratio(circuit: Any, inputs: dict[str, Any], repeats: int, **choices: Any) -> float:
+    """Processor seconds of a run with the meter over those of one without."""
+    plan, meter = ds.prepare(circuit), ds.EnergyMeter()
+    ds.transient(plan, inputs, observers=[meter], **choices)  # power laws are worked out
+    ratios = []
+    for _ in range(repeats):
+        cpu = []
+        for observers in ([], [meter]):
+            begun = Seconds.now()
+            ds.transient(plan, inputs, observers=observers, **choices)
+            cpu.append(Seconds.now().since(begun).cpu)
+        ratios.append(cpu[1] / cpu[0])
+    return statistics.median(ratios)
 
 
 def main() -> None:
@@ -40,6 +58,7 @@ def main() -> None:
         seconds, run = timed(lambda choices=choices: ds.transient(circuit, inputs, **choices), options.repeats)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         rows.append({"case": f"{options.model}, {options.tokens} tokens, 8 bits", **choices, "wall_s": seconds})
+        rows[-1]["meter"] = meter_ratio(circuit, inputs, options.repeats, **choices)
         runs.append((choices, run, memory))
     end = float(runs[0][1].settling_time.max())
     times = np.linspace(0, end, 121)

@@ -33,8 +33,9 @@ RESET = 7.0  # time constants: e⁻⁷ is less than 2⁻¹⁰ of what a node hel
 class Sums:
     """Integrals over a run of `seconds`, by array (batch, *shape), logical units.
 
-    square ∫x², magnitude ∫|x|, travel ∫|dx|; rest: joules of heat, joules delivered and coulombs (3, batch) of the
-    parts whose law has a `rest`; start, last: where the arrays began and where they ended.
+    square ∫x², magnitude ∫|x|, travel ∫|dx|: of nodes that cost the same in the first of them (`columns.py`). rest:
+    joules of heat, joules delivered and coulombs (3, batch) of the parts whose law has a `rest`; start, last: where the
+    arrays began and where they ended.
     """
 
     seconds: float
@@ -134,8 +135,7 @@ class _Account:
         heat, _, coulombs = self._integrated(feedback_of(node.name))
         self.add("feedback", node.layer, dissipated=heat)
         if any(term.conveyed for term in self.circuit.into(node.name)):
-            farads = node.capacitance * self.circuit.units(node.name)
-            coulombs = coulombs + _total(self.sums.travel[node.name], farads)
+            coulombs = coulombs + _total(self.sums.travel[node.name], charge(self.circuit, node))
             conveyor = self.technology.conveyor
             standing = conveyor.bias_current * node.count * self.sums.seconds
             drawn = self.technology.supply.vdd * (standing + conveyor.mirror_copies * coulombs)
@@ -189,6 +189,11 @@ class _Account:
 
     def _layer(self, term: Term) -> str:
         return self.circuit.arrays[term.target].layer
+
+
+def charge(circuit: Circuit, node: NodeArray) -> Array:
+    """C U [C] that a logical unit is on each node of an array."""
+    return node.capacitance * circuit.units(node.name)
 
 
 def _total(integral: Array, weight: Array) -> Array:

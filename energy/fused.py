@@ -1,130 +1,156 @@
-"""The meter on a GPU: one kernel an array, one a law that is weighed at every point; the host waits for nothing.
+"""The meter on a GPU: one launch an element of a group; the host waits for nothing.
 
-What laws sum over other nodes first (`Contracted`, `Loaded`) is one matrix product more. Joules stay on the device
-until they are asked for.
+Each array, and each law that reads two, is a job of the launch (`meter_kernels.py`). What laws sum over other nodes
+first (`Contracted`, `Loaded`) is one matrix product more. All sums stay on the device until they are asked for.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..circuits.cells.power import Law
+from ..circuits.cells import Costs
 from ..emulator import kernels
-from ..emulator.backend import Backend
-from ..emulator.kernels import blocks
+from ..emulator.kernels import blocks, struct
 from ..emulator.observers import Element
 from ..emulator.plan import Plan
 from ..emulator.radau import quadrature
-from .integrals import Integrals, Tally
-from .meter_kernels import integrate_source, weigh_source
+from .integrals import Tally
+from .meter_kernels import ITSELF, weigh_source
+from .readings import Readings
 
 Array = Any
-AXES = 4  # that a kernel tells a node's indices along
+AXES = 3  # that a kernel tells a column's indices along
+TOGETHER = 32  # jobs of a launch at most: what moves of them is handed over by value, in 4 KB
+ROWS = 16  # of a run at most: longer ones keep fewer threads busy, shorter ones more sums to read and write
 
 
-class FusedLaw:
-    """A law as the kernel wants it: with its numbers on the device."""
+class Job:
+    """An array to be integrated, or with `part` the law of a part.
 
-    def __init__(self, law: Law, backend: Backend) -> None:
-        self.backend, self.law, self.costs = backend, backend.place(law), law.costs
-        numbers = (self.costs.heat, self.costs.supply, self.costs.own)
-        self._numbers: list[Any] = []
-        for value in numbers:
-            placed = backend.array(value).reshape(-1)
-            self._numbers += [placed, np.int32(placed.size > 1)]
-        self._kernels: dict[int, Any] = {}
+    fixed: `meter_kernels.FIXED` but for its first block; held: arrays that it points to.
+    """
 
-    def weigh(self, flat: Mapping[str, Array], element: Element, joules: Array) -> None:
-        """Add ∫Σ heat·watts and ∫Σ supply·amperes, joules (2, batch); flat: signals (T·batch, *shape)."""
-        y, c = self.law.pair(flat)
-        real, samples = y.dtype.type, joules.shape[1]
-        sizes, of_y, of_c = folded(y, c)
-        nodes = math.prod(sizes)
-        arguments = (
-            np.int64(nodes), np.int64(samples), np.int32(element.count), np.float64(element.length / element.count),
-            self.backend.kept(quadrature, element.points), *map(np.int64, sizes[1:]), y, *map(np.int64, of_y), c,
-            *map(np.int64, of_c), *self._numbers, real(self.costs.least), joules,
+    def __init__(self, tally: FusedTally, array: str | None, part: str | None) -> None:
+        backend = tally.backend
+        self.array, self.part = array, part
+        self.columns = tally.law_columns[part] if part else tally.columns[array or ""]
+        costs = tally.rest[part].costs if part else Costs(ITSELF, 0.0, 0.0)
+        sums, last = (tally.of_law[part], None) if part else (tally.of[array or ""], tally.last[array or ""])
+        own = np.concatenate([[costs.least], np.reshape(costs.own, -1)])
+        edges = backend.xp.asarray(np.array(self.columns.edges, np.int32))
+        self.held = [backend.array(own), edges]
+        addresses = (backend.address(sums), 0 if last is None else backend.address(last))
+        self.fixed = (
+            tally.flows.index(costs.cuda), self.columns.runs, self.columns.width, *addresses, backend.address(edges),
+            backend.address(self.held[0]), int(len(own) > 2),
         )  # fmt: skip
-        self.kernel(element.points)((*blocks(nodes), samples), (kernels.THREADS,), arguments)
+        self._steps: dict[Any, list[int]] = {}
 
-    def kernel(self, points: int) -> Any:
-        """The kernel for elements of so many points."""
-        if points not in self._kernels:
-            source = weigh_source(self.backend.dtype, points, self.costs.cuda)
-            self._kernels[points] = self.backend.kernel(source, "weigh")
-        return self._kernels[points]
+    @property
+    def blocks(self) -> int:
+        """Of threads, one a column of a run."""
+        return blocks(self.columns.runs * self.columns.width)[0]
+
+    def moving(self, y: Array, c: Array) -> list[int]:
+        """Lengths and steps of `meter_kernels.MOVING`, for y (K, …) and c, broadcastable to it."""
+        key = y.strides, c.shape, c.strides
+        if key not in self._steps:
+            self._steps[key] = steps(y, c)
+        return self._steps[key]
+
+
+class Launch:
+    """Some jobs of a group, and their tables on the device."""
+
+    def __init__(self, tally: FusedTally, jobs: Sequence[Job]) -> None:
+        xp, self.jobs = tally.backend.xp, jobs
+        counts = [job.blocks for job in jobs]
+        first = np.cumsum([0, *counts[:-1]])
+        self.blocks = sum(counts)
+        self.table = xp.asarray(np.array([(at, *job.fixed) for at, job in zip(first, jobs, strict=True)], np.int64))
+        self.job_of_block = xp.asarray(np.repeat(np.arange(len(jobs), dtype=np.int32), counts))
 
 
 class FusedTally(Tally):
-    """As `Tally`; joules (laws, 2, batch): heat and supply."""
+    """As `Tally`."""
+
+    longest = ROWS
 
     def __init__(self, plan: Plan, batch: int) -> None:
         super().__init__(plan, batch)
-        self.joules = self.backend.xp.zeros((len(self.rest), 2, batch))
-        self._fused = {
-            name: (FusedLaw(law, self.backend), row)
-            for (name, law), row in zip(self.rest.items(), self.joules, strict=True)
-        }
-        self._kernels: dict[int, Any] = {}
+        self.flows = list(dict.fromkeys([ITSELF, *(law.costs.cuda for law in self.rest.values())]))
+        self._launches = {first: self._of_group(found) for first, found in self._readings.items()}
+        self._kernels: dict[tuple[int, int], Any] = {}
+
+    def _of_group(self, found: Readings) -> list[Launch]:
+        """A law follows the array that it reads, which is still in a cache."""
+        jobs = []
+        for reading in found.each:
+            jobs += [Job(self, reading.array, None)] if reading.array else []
+            jobs += [Job(self, None, part) for part in reading.driven]
+        jobs += [Job(self, None, part) for part in found.others]
+        return [Launch(self, jobs[k : k + TOGETHER]) for k in range(0, len(jobs), TOGETHER)]
 
     def ready(self) -> None:
         """All that launches need, on the device: nothing is compiled or copied while a run is recorded."""
         for points in self.plan.solvers:
             self.backend.kept(quadrature, points)
-            self._kernel(points).compile()
-            for law, _ in self._fused.values():
-                law.kernel(points).compile()
+            for size in {len(launch.jobs) for launches in self._launches.values() for launch in launches}:
+                self._kernel(points, size).compile()
 
     def element(self, element: Element) -> None:
-        flat = element.flat
-        for name, own in self._own[element.group.stages[0].name]:
-            self._integrate(self.of[name], element.values[name], element)
-            for part in own:
-                law, joules = self._fused[part]
-                law.weigh(flat, element, joules)
+        p, real = element.points, np.dtype(self.backend.dtype).type
+        for launch in self._launches[element.group.stages[0].name]:
+            rows, held = zip(*(self._placed_job(job, element) for job in launch.jobs), strict=True)
+            arguments = (
+                np.int64(self.batch), np.int32(element.count), real(element.length / element.count),
+                np.int32(element.ends), self.backend.kept(quadrature, p), launch.table, launch.job_of_block,
+                struct(rows),
+            )  # fmt: skip
+            self._kernel(p, len(rows))((launch.blocks, self.batch), (kernels.THREADS,), arguments)
+            del held
 
-    def _integrate(self, of: Integrals, x: Array, element: Element) -> None:
-        p, size = element.points, of.last.size
-        arguments = (
-            np.int64(size), np.int32(element.count), x.dtype.type(element.length / element.count),
-            self.backend.kept(quadrature, p), self.backend.xp.ascontiguousarray(x), of.square, of.magnitude, of.travel,
-            of.last,
-        )  # fmt: skip
-        self._kernel(p)(blocks(size), (kernels.THREADS,), arguments)
+    def _placed_job(self, job: Job, element: Element) -> tuple[list[int], Any]:
+        """(`meter_kernels.MOVING` of a job, the arrays in it, to be kept until the kernel is launched)."""
+        flat, address = element.flat, self.backend.address
+        if job.part:
+            y, c = self._placed[job.part].pair(flat)
+            return [address(y), address(c), 0, *job.moving(y, c)], (y, c)
+        assert job.array is not None
+        y, before = flat[job.array], element.initial.get(job.array)
+        before = None if before is None else self.backend.xp.ascontiguousarray(before)
+        start = 0 if before is None else address(before)
+        return [address(y), address(y), start, *job.moving(y, y)], (y, before)
 
-    def _kernel(self, points: int) -> Any:
-        if points not in self._kernels:
-            self._kernels[points] = self.backend.kernel(integrate_source(self.backend.dtype, points), "integrate")
-        return self._kernels[points]
-
-    def _joules(self) -> dict[str, Array]:
-        found = {}
-        for (name, law), (heat, supply) in zip(self.rest.items(), self.backend.host(self.joules), strict=True):
-            found[name] = np.stack([heat, law.costs.share * heat, supply])
-        return found
+    def _kernel(self, points: int, jobs: int) -> Any:
+        if (points, jobs) not in self._kernels:
+            source = weigh_source(self.backend.dtype, points, jobs, self.flows)
+            self._kernels[points, jobs] = self.backend.kernel(source, "weigh")
+        return self._kernels[points, jobs]
 
 
-def folded(y: Array, c: Array) -> tuple[list[int], list[int], list[int]]:
-    """How a kernel finds a node in y (K, …) and c, which broadcasts to it: (AXES lengths, steps of y, steps of c), the
-    steps in numbers, of K and of the axes; neighbours that can be counted through are one axis."""
+def steps(y: Array, c: Array) -> list[int]:
+    """How a kernel finds a node in y (K, rows, …) and c, which broadcasts to it: the last two of the lengths that a
+    column's index is told apart by, then steps of K, of rows and along those three axes, of y and of c. Neighbouring
+    axes that can be counted through are one."""
     c = c.reshape(len(c), *(1,) * (y.ndim - c.ndim), *c.shape[1:])
-    (y_point, *of_y), (c_point, *of_c) = ([step // x.itemsize for step in x.strides] for x in (y, c))
+    y, c = (x[:, None] if y.ndim == 2 else x for x in (y, c))
+    of_y, of_c = ([step // x.itemsize for step in x.strides] for x in (y, c))
+    of_c = [0 if n == 1 else step for n, step in zip(c.shape, of_c, strict=True)]
     axes: list[tuple[int, int, int]] = []
-    for n, m, step, other in zip(y.shape[1:], c.shape[1:], of_y, of_c, strict=True):
-        other = 0 if m == 1 else other
+    for n, step, other in zip(y.shape[2:], of_y[2:], of_c[2:], strict=True):
         if axes and axes[-1][1:] == (n * step, n * other):
             axes[-1] = (axes[-1][0] * n, step, other)
         elif n > 1:
             axes.append((n, step, other))
     if len(axes) > AXES:
-        raise ValueError(f"nodes of shape {y.shape[1:]} need {len(axes)} axes; {AXES} at most")
+        raise ValueError(f"nodes of shape {y.shape[1:]} need {len(axes)} axes beside their rows; {AXES} at most")
     axes = [(1, 0, 0)] * (AXES - len(axes)) + axes
-    sizes, of_y, of_c = ([axis[k] for axis in axes] for k in range(3))
-    return sizes, [y_point, *of_y], [c_point, *of_c]
+    sizes, along_y, along_c = ([axis[k] for axis in axes] for k in range(3))
+    return [*sizes[1:], *of_y[:2], *along_y, *of_c[:2], *along_c]
 
 
 def tally(plan: Plan, batch: int) -> Tally:

@@ -1,83 +1,74 @@
-"""What the meter keeps while a circuit relaxes: a few numbers a node, and joules of what is weighed at every point.
+"""What the meter adds up while a circuit relaxes: of each array
 
-One pass over an array's points; what does not change in a run is worked out once a plan. On a GPU see `fused.py`.
+    ∫|x| dt,   ∫x² dt,   Σ|Δx| from the end of one element to the end of the next
+
+and of each law that reads two arrays its nodes' ∫amperes dt and ∫watts dt, over nodes that cost the same
+(`columns.py`). What does not change in a run is worked out once a plan. On a GPU see `fused.py`.
+
+An array is read once, in slabs that stay in a cache, with all laws whose y it is.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ..circuits.cells import Meter, feedback_of, parts
+from ..circuits.cells import Costs, Driven, Meter, NodeArray, parts
 from ..emulator.observers import Element
 from ..emulator.plan import Plan
-from .account import Sums
+from .account import Sums, charge
+from .columns import Columns, Slab, Times, slabs
+from .readings import Reading, readings
 
 Array = Any
-
-
-@dataclass(frozen=True)
-class Integrals:
-    """Of one array, per node, (batch, *shape), logical units and seconds.
-
-    square ∫x², magnitude ∫|x|; travel Σ|Δx| from the end of one element to the end of the next; last: x at the latest
-    element's end; start: where it began. Parts of one block, written in place.
-    """
-
-    square: Array
-    magnitude: Array
-    travel: Array
-    last: Array
-    start: Array
+SLAB = 1 << 17  # numbers worked on together
 
 
 class Tally:
-    """Integrals of all arrays of a plan, and joules and coulombs of the laws that have a `rest`, (3, batch) each.
+    """Integrals of all arrays of a plan, and of the laws that have a `rest`.
 
-    laws: power law of each part.
+    laws: power law of each part. of: (magnitude, square, travel) by array, of_law: (amperes, watts) by part, each
+    (batch, runs, width) of its columns, logical units and seconds. start, last: where arrays began and where their
+    group's latest window ended, (batch, *shape). Each is parts of one block, written in place.
     """
 
     keeps = ("weighed",)
+    longest: int | None = None
+    """Rows of a run at most."""
 
     def __init__(self, plan: Plan, batch: int) -> None:
         self.plan, self.backend, self.batch = plan, plan.backend, batch
-        circuit, xp = plan.circuit, plan.backend.xp
+        circuit, xp, dtype = plan.circuit, plan.backend.xp, plan.backend.dtype
         self.laws: dict[str, Meter] = {name: cell.meter(circuit) for name, cell in parts(circuit).items()}
         self.rest = {name: law.rest for name, law in self.laws.items() if law.rest is not None}
         self._placed = {name: plan.backend.place(law) for name, law in self.rest.items()}
-        self.joules = xp.zeros((3 * len(self.rest), batch))
-        self._rows = {name: range(3 * k, 3 * k + 3) for k, name in enumerate(self.rest)}
+        self._driven = {name: law for name, law in self._placed.items() if isinstance(law, Driven)}
+        self._readings = readings(plan, self.rest)
+        self.columns = {name: self._columns(node) for name, node in circuit.arrays.items()}
+        self.law_columns = {part: self._law_columns(law.costs) for part, law in self.rest.items()}
+        self.of, self._sums = _zeros(xp, dtype, {n: (3, batch, *c.sums) for n, c in self.columns.items()})
+        self.of_law, self._law_sums = _zeros(xp, dtype, {n: (2, batch, *c.sums) for n, c in self.law_columns.items()})
         shapes = {name: (batch, *node.shape) for name, node in circuit.arrays.items()}
-        edges = np.cumsum([0, *map(math.prod, shapes.values())])
-        self._block = xp.zeros((5, int(edges[-1])), plan.backend.dtype)
-        self.of = {
-            name: Integrals(*(row[a:b].reshape(shape) for row in self._block))
-            for (name, shape), a, b in zip(shapes.items(), edges[:-1], edges[1:], strict=True)
-        }
-        self._own = self._groups()
-        self._scratch = np.zeros(0, plan.backend.dtype)
+        self.start, self._starts = _zeros(xp, dtype, shapes)
+        self.last, self._ends = _zeros(xp, dtype, shapes)
+        self._scratch = np.empty(0, dtype)
 
-    def _groups(self) -> dict[str, list[tuple[str, list[str]]]]:
-        """(array to integrate, parts to weigh that are its own) in each group, by its first array; inputs where they
-        are read first. What a part reads was mostly integrated just before, and is still in a cache."""
-        inputs, found = _first_readers(self.plan), {}
-        for group in self.plan.groups:
-            first = group.stages[0].name
-            own: list[tuple[str, list[str]]] = [(name, []) for name in inputs.get(first, [])]
-            for stage in group.stages:
-                names = (*(term.name for term in stage.terms), feedback_of(stage.name))
-                own.append((stage.name, [name for name in names if name in self.rest]))
-            found[first] = own
-        return found
+    def _columns(self, node: NodeArray) -> Columns:
+        """Of an array, by all that its integrals will be weighed with."""
+        of = (by_name for law in self.laws.values() for by_name in (law.heat, law.delivered, law.supply))
+        weights = [by_name[node.name] for by_name in of if node.name in by_name]
+        return Columns.of(node.shape, [*weights, charge(self.plan.circuit, node)], self.longest)
+
+    def _law_columns(self, costs: Costs) -> Columns:
+        return Columns.of(costs.shape, (costs.heat, costs.supply, costs.own), self.longest)
 
     @property
     def weighed(self) -> list[Array]:
         """All that is written to."""
-        return [self.joules, self._block]
+        return [self._sums, self._law_sums, self._starts, self._ends]
 
     @weighed.setter
     def weighed(self, values: list[Array]) -> None:
@@ -89,43 +80,72 @@ class Tally:
 
     def restart(self, start: Mapping[str, Array]) -> None:
         """Nothing yet; `start`: where the free arrays begin, (batch, *shape)."""
-        self.joules.fill(0)
-        self._block.fill(0)
+        for block in self.weighed:
+            block.fill(0)
         for name, value in start.items():
-            for begun in (self.of[name].last, self.of[name].start):
+            for begun in (self.last[name], self.start[name]):
                 begun[...] = value
 
     def element(self, element: Element) -> None:
         """Add accepted elements of one group."""
-        weights, flat = element.weights.astype(self.backend.dtype), element.flat
-        rows, powers = [], []
-        for name, own in self._own[element.group.stages[0].name]:
-            self._add(self.of[name], element.values[name], element.points, weights)
-            for part in own:
-                for row, power in zip(self._rows[part], self._placed[part](flat), strict=True):
-                    if not isinstance(power, float):
-                        rows.append(row)
-                        powers.append(power)
-        if rows:
-            self.joules[rows] += weights @ np.stack(powers).reshape(len(rows), len(weights), -1)
+        found, flat, dtype = self._readings[element.group.stages[0].name], element.flat, self.backend.dtype
+        times, ends = Times(element.weights.astype(dtype)), Times(np.ones(element.count, dtype))
+        for reading in found.each:
+            self._read(reading, flat, times)
+            if reading.array:
+                self._move(reading.array, element, ends)
+        for part in found.others:
+            law, columns = self._placed[part], self.law_columns[part]
+            for integral, flow in zip(self.of_law[part], law.flows(*law.pair(flat)), strict=True):
+                integral += columns.integral(np.ascontiguousarray(self._by_sample(flow)), times)
 
-    def _add(self, of: Integrals, x: Array, points: int, weights: Array) -> None:
-        """One array, x (T, batch, *shape)."""
-        row, before, travel = np.empty(of.last.shape, x.dtype), of.last, of.travel
-        for end in x[points - 1 :: points]:
-            np.subtract(end, before, out=row)
-            travel += np.abs(row, out=row)
-            before = end
-        of.last[...] = before
-        size, row = self._taken(x.shape), row.reshape(-1)
-        flat = np.abs(x, out=size).reshape(len(x), -1)
-        magnitude, square = of.magnitude.reshape(-1), of.square.reshape(-1)
-        magnitude += np.matmul(weights, flat, out=row)
-        np.multiply(flat, flat, out=flat)
-        square += np.matmul(weights, flat, out=row)
+    def _by_sample(self, x: Array) -> Array:
+        """(T·batch, rows, …) as (batch, T, rows, …)."""
+        shape = x.shape[1:] if x.ndim > 2 else (1, *x.shape[1:])
+        return x.reshape(-1, self.batch, *shape).swapaxes(0, 1)
 
-    def _taken(self, shape: tuple[int, ...]) -> Array:
-        """Room for an array's points, always the same: it stays in the cache."""
+    def _read(self, reading: Reading, flat: Mapping[str, Array], times: Times) -> None:
+        x = self._by_sample(reading.nodes.of(flat[reading.nodes.array]))
+        pulls = {part: self._by_sample(self._driven[part].pull(flat)) for part in reading.driven}
+        for at in slabs(x.shape, SLAB):
+            part = x[:, *at]
+            room = self._room((3, *part.shape))
+            size, square, work = room
+            np.square(np.abs(part, out=size), out=square)
+            if reading.array:
+                of, columns = self.of[reading.array], self.columns[reading.array]
+                of[:2] += columns.integral(room[:2].reshape(-1, *part.shape[1:]), times, at).reshape(of[:2].shape)
+            for law, pull in pulls.items():
+                here = pull[:, *at] if pull.shape[2] > 1 else pull[:, at[0]]
+                self._pull(law, here, size, square, work, times, at)
+
+    def _pull(self, part: str, pull: Array, size: Array, square: Array, work: Array, times: Times, at: Slab) -> None:
+        """Add a driven law, size |y| and square y²; work: room for as many. One pull a row needs no work at nodes."""
+        (amperes, watts), columns = self.of_law[part], self.law_columns[part]
+        if pull.size == math.prod(size.shape[:3]) < size.size:
+            rate = np.abs(pull).reshape(size.shape[:3])
+            amperes += columns.integral(size, times, at, rate)
+            watts += columns.integral(square, times, at, rate)
+            return
+        current = square if self._driven[part].alone else np.abs(np.multiply(size, pull, out=work), out=work)
+        amperes += columns.integral(current, times, at)
+        watts += columns.integral(np.multiply(current, size, out=work), times, at)
+
+    def _move(self, name: str, element: Element, ends: Times) -> None:
+        """How far an array goes from the end of one element to the end of the next."""
+        x, before = element.values[name][element.points - 1 :: element.points], element.initial.get(name)
+        if before is not None:
+            way = self._room(x.shape)
+            np.subtract(x[0], before, out=way[0])
+            if len(x) > 1:
+                np.subtract(x[1:], x[:-1], out=way[1:])
+            travel = self.of[name][2]
+            travel += self.columns[name].integral(np.abs(way, out=way).swapaxes(0, 1), ends)
+        if element.ends:
+            self.last[name][...] = x[-1]
+
+    def _room(self, shape: tuple[int, ...]) -> Array:
+        """To work in, always the same: it stays in the cache."""
         size = math.prod(shape)
         if size > len(self._scratch):
             self._scratch = np.empty(size, self._scratch.dtype)
@@ -134,38 +154,35 @@ class Tally:
     def sums(self, duration: float, until: float) -> Sums:
         """The integrals up to `until`: to the end of the run after `duration` as watched, from there (or back) at
         rest."""
-        more, host = until - duration, self.backend.host
-        block = host(self._block)
-        square, magnitude, travel, last, start = (dict(self._split(row)) for row in block)
-        joules = self._joules()
+        more = until - duration
+        of, of_law, start, last = (self._on_host(of) for of in (self.of, self.of_law, self.start, self.last))
+        rest = {}
         for part, law in self.rest.items():
-            joules[part] = joules[part] + more * np.stack([np.broadcast_to(power, self.batch) for power in law(last)])
+            at_rest = np.stack([np.broadcast_to(power, self.batch) for power in law(last)])
+            rest[part] = self._joules(part, *of_law[part]) + more * at_rest
+        square, magnitude, travel = {}, {}, {}
         for name, x in last.items():
-            square[name] = square[name] + more * x * x
-            magnitude[name] = magnitude[name] + more * abs(x)
-        return Sums(until, self.batch, square, magnitude, travel, joules, start, last)
+            sizes, squares, way = (self.columns[name].spread(integral, x.shape[1:]) for integral in of[name])
+            square[name] = squares + more * x * x
+            magnitude[name] = sizes + more * abs(x)
+            travel[name] = way
+        return Sums(until, self.batch, square, magnitude, travel, rest, start, last)
 
-    def _joules(self) -> dict[str, Array]:
-        """What the laws of `rest` have summed up, (3, batch) each."""
-        return dict(zip(self.rest, self.joules.reshape(-1, 3, self.batch), strict=True))
+    def _on_host(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Arrays in float64."""
+        return {name: self.backend.host(value).astype(float) for name, value in arrays.items()}
 
-    def _split(self, row: Array) -> Iterator[tuple[str, Array]]:
-        """A row of the block by array, in float64."""
-        done = 0
-        for name, of in self.of.items():
-            size = of.last.size
-            yield name, row[done : done + size].reshape(of.last.shape).astype(float)
-            done += size
+    def _joules(self, part: str, amperes: Array, watts: Array) -> Array:
+        """Heat and energy delivered [J] and coulombs of a law's integrals, (3, batch)."""
+        costs, columns = self.rest[part].costs, self.law_columns[part]
+        heat = (watts * columns.first(costs.heat)).sum(axis=(1, 2))
+        supply = (amperes * columns.first(costs.supply)).sum(axis=(1, 2))
+        return np.stack([heat, costs.share * heat, supply])
 
 
-def _first_readers(plan: Plan) -> dict[str, list[str]]:
-    """Inputs by the first stage of the group that is the first to read them: there they are integrated."""
-    readers: dict[str, list[str]] = {}
-    seen: set[str] = set()
-    needs = plan.circuit.all_needs()
-    for group in plan.groups:
-        for name in (name for stage in group.stages for name in sorted(needs[stage.name])):
-            if plan.circuit.arrays[name].clamped and name not in seen:
-                seen.add(name)
-                readers.setdefault(group.stages[0].name, []).append(name)
-    return readers
+def _zeros(xp: Any, dtype: Any, shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, Array], Array]:
+    """Arrays of these shapes, and the block that they are parts of."""
+    edges = np.cumsum([0, *map(math.prod, shapes.values())]).tolist()
+    block = xp.zeros(edges[-1], dtype)
+    each = zip(shapes.items(), edges[:-1], edges[1:], strict=True)
+    return {name: block[a:b].reshape(shape) for (name, shape), a, b in each}, block

@@ -9,7 +9,7 @@
 
 The power laws are the cells' own (`circuits.cells.parts`). Integrals use the quadrature of the solver's own elements
 (Radau, exact to degree 2p − 2); only what reads two arrays (products, feedback that a node drives, passive
-couplings) is evaluated at every point. The meter keeps a few numbers a node, no waveform.
+couplings) is evaluated at every point. The meter keeps sums over nodes that cost the same, no waveform.
 
 The solver stops when it likes, at the end of a window; a machine stops when its timer says. Once at rest the power is
 constant, so E(T) = E(end) + P(end)·(T − end) for any T, before or after the end, from which the machine rests.

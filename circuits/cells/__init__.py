@@ -4,7 +4,7 @@ from .converter import Converter, converter
 from .coupling import Coupling, coupling
 from .feedback import Feedback
 from .node import NodeArray
-from .power import Meter, Power, feedback_of, parts
+from .power import Costs, Driven, Law, Meter, Power, feedback_of, parts
 from .product import Product, product
 from .rectifier import Rectifier
 from .siemens import Siemens
@@ -17,8 +17,11 @@ from .transfer import Transfer
 
 __all__ = [
     "Converter",
+    "Costs",
     "Coupling",
+    "Driven",
     "Feedback",
+    "Law",
     "Meter",
     "NodeArray",
     "Power",

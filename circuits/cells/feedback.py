@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import module_of
-from .power import Costs, Power, driven
+from .power import Costs, Driven
 from .smooth import ramp, ramp_slope
 from .spice import knee
+from .term import View
 
 if TYPE_CHECKING:
     from .term import Signals
@@ -57,7 +58,7 @@ class Feedback:
 
 
 @dataclass(frozen=True)
-class Controlled:
+class Controlled(Driven):
     """Power law of feedback that a node drives: heat Σ γ A U x², supply Σ γ A |x|, γ of the control."""
 
     name: str
@@ -69,13 +70,18 @@ class Controlled:
     def reads(self) -> tuple[str, ...]:
         return (self.name, self.feedback.control)
 
-    def __call__(self, x: Signals) -> Power:
-        y, control = self.pair(x)
-        heat, supply = driven(y, self.feedback.ratio(control), self.amperes * self.unit, self.amperes)
-        return Power(heat, 0.0, supply)
+    @property
+    def nodes(self) -> View:
+        return View(self.name)
+
+    def pull(self, x: Signals) -> Array:
+        return self.feedback.ratio(x[self.feedback.control])
 
     def pair(self, x: Signals) -> tuple[Array, Array]:
         return x[self.name], x[self.feedback.control]
+
+    def flows(self, y: Array, c: Array) -> tuple[Array, Array]:
+        return super().flows(y, self.feedback.ratio(c))
 
     @property
     def costs(self) -> Costs:

@@ -14,9 +14,10 @@ netlist is checked against) takes it from `parts`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -37,29 +38,9 @@ class Power(NamedTuple):
     supply: Array
 
 
-class Law(Protocol):
-    """Evaluated at every point: a dataclass that maps signals (K, *shape) of the arrays it `reads` to `Power`.
-
-    The same law node by node, as a kernel weighs it in one pass: `pair` says what of each node it depends on, `costs`
-    what comes of it.
-    """
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Names of the arrays it needs."""
-
-    def __call__(self, x: Signals) -> Power: ...
-
-    def pair(self, x: Signals) -> tuple[Array, Array]:
-        """Signals y (K, …) and c, broadcastable to it."""
-
-    @property
-    def costs(self) -> Costs: ...
-
-
 @dataclass(frozen=True)
 class Costs:
-    """heat = Σ heat·watts, delivered = share · heat, supply = Σ supply·amperes over the nodes of `Law.pair`.
+    """What a node's flows (`Law`) cost.
 
     cuda: statements that set `watts` and `amperes` from y, c, the node's `own` number and `least`. heat, supply, own:
     one number, or one a node in y's shape without K.
@@ -72,19 +53,69 @@ class Costs:
     own: Array = 0.0
     least: float = 0.0
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of y without K."""
+        return np.broadcast_shapes(*(np.shape(of) for of in (self.heat, self.supply, self.own)))
 
-DRIVEN = "amperes = fabs(c * y); watts = amperes * fabs(y);"  # `driven` in CUDA
+
+class Law(ABC):
+    """What is not of the first form, node by node: a dataclass whose `flows` at the nodes y, given c, are weighed.
+
+    heat = Σ heat·watts,    delivered = share · heat,    supply = Σ supply·amperes
+    """
+
+    @property
+    @abstractmethod
+    def reads(self) -> tuple[str, ...]:
+        """Names of the arrays it needs."""
+
+    @abstractmethod
+    def pair(self, x: Signals) -> tuple[Array, Array]:
+        """Signals y (K, …) and c, broadcastable to it."""
+
+    @abstractmethod
+    def flows(self, y: Array, c: Array) -> tuple[Array, Array]:
+        """(amperes, watts) of each node, (K, …)."""
+
+    @property
+    @abstractmethod
+    def costs(self) -> Costs:
+        """The same in CUDA, and the weights."""
+
+    def __call__(self, x: Signals) -> Power:
+        """At points (K, *shape): (K,) each."""
+        costs = self.costs
+        amperes, watts = (of.reshape(len(of), -1) for of in self.flows(*self.pair(x)))
+        heat = _weighed(watts, costs.heat)
+        return Power(heat, costs.share * heat, _weighed(amperes, costs.supply))
 
 
-def driven(y: Array, c: Array, heat: Array, supply: Array) -> tuple[Array, Array]:
-    """(Σ H |c| y², Σ A |c y|) over nodes, (K,) each: y (K, …), c broadcastable to it; H, A as `Costs.heat`."""
-    current = np.multiply(y, c, order="C")
-    flat = current.reshape(len(y), -1)
-    np.abs(flat, out=flat)
-    amperes = _weighed(flat, supply)
-    current *= y
-    np.abs(flat, out=flat)
-    return _weighed(flat, heat), amperes
+class Driven(Law):
+    """Law of nodes y that drive what pulls at them: amperes |c y|, watts |c| y²."""
+
+    CUDA: ClassVar[str] = "amperes = fabs(c * y); watts = amperes * fabs(y);"
+
+    @property
+    @abstractmethod
+    def nodes(self) -> View:
+        """y."""
+
+    @abstractmethod
+    def pull(self, x: Signals) -> Array:
+        """c (K, …), broadcastable to y."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether c is y."""
+        return False
+
+    def pair(self, x: Signals) -> tuple[Array, Array]:
+        return self.nodes.of(x[self.nodes.array]), self.pull(x)
+
+    def flows(self, y: Array, c: Array) -> tuple[Array, Array]:
+        amperes = np.abs(np.multiply(y, c, order="C"))
+        return amperes, amperes * np.abs(y)
 
 
 @dataclass(frozen=True)

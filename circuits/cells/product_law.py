@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import matmul, module_of
-from .power import DRIVEN, Costs, Law, Power, driven
+from .power import Costs, Driven
 
 if TYPE_CHECKING:
     from .power import Signals
@@ -28,7 +28,7 @@ Array = Any
 
 def product_law(
     a: View, b: View, spec: str, scale: Array, unit: Array, signs: Array | None, errors: Array | None
-) -> Law:
+) -> Driven:
     """Law of a product with contraction `spec`. scale: s, in the shape of the result's indices; unit: U of b; signs,
     errors: of a chip, in the shapes of a and b."""
     inputs, out = spec.split("->")
@@ -69,7 +69,7 @@ def _arranged(x: Array, have: str, want: str) -> Array:
 
 
 @dataclass(frozen=True)
-class Paired:
+class Paired(Driven):
     """heat = Σ H |x_a| x_b², supply = Σ A |x_a x_b|. axes, missing: a's indices in the order of b's, and which
     of those it lacks."""
 
@@ -84,23 +84,27 @@ class Paired:
     def reads(self) -> tuple[str, ...]:
         return (self.a.array, self.b.array)
 
-    def __call__(self, x: Signals) -> Power:
-        heat, supply = driven(*self.pair(x), self.heat, self.supply)
-        return Power(heat, heat, supply)
+    @property
+    def nodes(self) -> View:
+        return self.b
 
-    def pair(self, x: Signals) -> tuple[Array, Array]:
+    @property
+    def alone(self) -> bool:
+        return self.a == self.b and self.axes == tuple(range(len(self.axes))) and not self.missing
+
+    def pull(self, x: Signals) -> Array:
         a = self.a.of(x[self.a.array]).transpose(0, *(1 + axis for axis in self.axes))
         for axis in self.missing:
             a = a[(slice(None),) * (1 + axis) + (None,)]
-        return self.b.of(x[self.b.array]), a
+        return a
 
     @property
     def costs(self) -> Costs:
-        return Costs(DRIVEN, self.heat, self.supply, share=1.0)
+        return Costs(self.CUDA, self.heat, self.supply, share=1.0)
 
 
 @dataclass(frozen=True)
-class Contracted:
+class Contracted(Driven):
     """heat = Σ U c x_b², supply = Σ c |x_b|, c = Σ_t s_t |x_a| by one batched product with `factor` (shared, rest,
     summed).
 
@@ -123,11 +127,11 @@ class Contracted:
     def reads(self) -> tuple[str, ...]:
         return (self.a.array, self.b.array)
 
-    def __call__(self, x: Signals) -> Power:
-        heat, supply = driven(*self.pair(x), self.unit, 1.0)
-        return Power(heat, heat, supply)
+    @property
+    def nodes(self) -> View:
+        return self.b
 
-    def pair(self, x: Signals) -> tuple[Array, Array]:
+    def pull(self, x: Signals) -> Array:
         a = self.a.of(x[self.a.array]).transpose(self.axes)
         xp = module_of(a)
         size = xp.abs(a, out=xp.empty(a.shape, a.dtype))
@@ -135,7 +139,7 @@ class Contracted:
         if self.errors is not None:
             size *= self.signs
             current += self._summed(size) * self.errors
-        return self.b.of(x[self.b.array]), current
+        return current
 
     def _summed(self, size: Array) -> Array:
         shared, _, summed = self.factor.shape
@@ -144,4 +148,4 @@ class Contracted:
 
     @property
     def costs(self) -> Costs:
-        return Costs(DRIVEN, self.unit, 1.0, share=1.0)
+        return Costs(self.CUDA, self.unit, 1.0, share=1.0)

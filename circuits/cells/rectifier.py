@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .power import Costs, Meter, Power
+from .power import Costs, Law, Meter
 from .siemens import Siemens
 from .smooth import ramp, ramp_slope
 from .spice import elements, knee
@@ -84,7 +84,7 @@ class Rectifier(Transfer):
 
 
 @dataclass(frozen=True)
-class Mirrored:
+class Mirrored(Law):
     """Power law of a mirror: supply Σ A max(x, 0), no heat in its own elements."""
 
     source: View
@@ -95,13 +95,13 @@ class Mirrored:
     def reads(self) -> tuple[str, ...]:
         return (self.source.array,)
 
-    def __call__(self, x: Signals) -> Power:
-        current = self.amperes * ramp(self.source.of(x[self.source.array]), self.knee)
-        return Power(0.0, 0.0, current.reshape(len(current), -1).sum(axis=1))
-
     def pair(self, x: Signals) -> tuple[Array, Array]:
         y = self.source.of(x[self.source.array])
         return y, y
+
+    def flows(self, y: Array, c: Array) -> tuple[Array, Array]:
+        amperes = ramp(y, self.knee)
+        return amperes, np.zeros_like(amperes)
 
     @property
     def costs(self) -> Costs:

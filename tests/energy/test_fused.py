@@ -91,7 +91,8 @@ def test_steps_in_a_row_are_elements_of_one_point(fused: Any) -> None:
     x = {name: rng.normal(size=(5, 2, *node.shape)) for name, node in circuit.arrays.items()}
     group = plan.groups[0]
     initial = {stage.name: rng.normal(size=x[stage.name].shape[1:]) for stage in group.stages}
-    steps = Element(group, 0.0, 5 * TAU, TAU * np.arange(1, 6), x, initial, Collocation(plan.backend, 1), count=5)
+    times, radau = TAU * np.arange(1, 6), Collocation(plan.backend, 1)
+    steps = Element(group, 0.0, 5 * TAU, times, x, initial, radau, count=5, ends=True)
     for kind in (Tally, FusedTally):
         if kind is FusedTally:
             fused()
