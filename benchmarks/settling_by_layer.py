@@ -39,7 +39,7 @@ SIGMA, VOCABULARY, TOKENS = 0.02, 512, 8
 RESIDUAL = ("attn.c_proj.weight", "mlp.c_proj.weight")
 TRAINED = {"tiny-shakespeare": 64, "smollm2": 11}
 
-TEXT = 512  # random tokens that set the ranges
+TEXT = 256  # random tokens that set the ranges
 
 
 @dataclass(frozen=True)
