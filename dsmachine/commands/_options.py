@@ -35,6 +35,13 @@ TaylorOrderOption = Annotated[
 ]
 ActivationOption = Annotated[str, typer.Option(help="GELU from tanh-pair, taylor or paper.")]
 CouplingOption = Annotated[str, typer.Option(help="buffered (one-sided pairs), balanced, or passive.")]
+DeviceCardOption = Annotated[
+    Path | None,
+    typer.Option("--device-card", metavar="FILE", help="Build weights of these transistors (see characterize)."),
+]
+PelgromOption = Annotated[
+    bool, typer.Option("--pelgrom", help="Transistors differ by Pelgrom's law: mismatch.* of the technology, W and L.")
+]
 InputResistanceOption = Annotated[float, typer.Option(help="r_x of every conveyor in ohms; 0: ideal.", metavar="OHM")]
 LeakageOption = Annotated[bool, typer.Option("--leakage", help="Softmax branches leak at the technology's floor.")]
 SoftmaxClampOption = Annotated[

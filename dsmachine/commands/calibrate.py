@@ -14,6 +14,7 @@ from ._options import (
     AllowUnstableOption,
     CalibrationOption,
     CouplingOption,
+    DeviceCardOption,
     InputResistanceOption,
     LeakageOption,
     ModelArgument,
@@ -47,6 +48,7 @@ def calibrate(
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
+    device_card: DeviceCardOption = None,
     input_resistance: InputResistanceOption = 0.0,
     leakage: LeakageOption = False,
     softmax_clamp: SoftmaxClampOption = None,
@@ -68,7 +70,7 @@ def calibrate(
         found = calibration_report(
             loaded, positions_of(loaded, positions), windows=windows, technology=technology, noise=noise,
             transient=transient, stage=stage, softmax=softmax, order=taylor_order, activation=activation,
-            coupling=coupling, input_resistance=input_resistance, leakage=leakage, softmax_clamp=softmax_clamp,
+            coupling=coupling, device_card=device_card, input_resistance=input_resistance, leakage=leakage, softmax_clamp=softmax_clamp,
             softmax_gain=softmax_gain, tokens=tokens, allow_unstable=allow_unstable,
         )  # fmt: skip
     if as_json:

@@ -23,6 +23,7 @@ from ._options import (
     AllowUnstableOption,
     CalibrationOption,
     CouplingOption,
+    DeviceCardOption,
     InputResistanceOption,
     LeakageOption,
     ModelArgument,
@@ -59,6 +60,7 @@ def crosscheck(
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
+    device_card: DeviceCardOption = None,
     input_resistance: InputResistanceOption = 0.0,
     leakage: LeakageOption = False,
     softmax_clamp: SoftmaxClampOption = None,
@@ -83,7 +85,7 @@ def crosscheck(
         check_output_folder(output, overwrite=overwrite)
     options = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
-        "coupling": coupling, "input_resistance": input_resistance, "leakage": leakage,
+        "coupling": coupling, "device_card": device_card, "input_resistance": input_resistance, "leakage": leakage,
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain, "allow_unstable": allow_unstable,
     }  # fmt: skip
     with stdout_kept_for_json(as_json):
