@@ -115,7 +115,8 @@ def generate(
 ) -> Generated:
     """Continue a prompt by `max_new_tokens` tokens, the likeliest each time, on the serial machine.
 
-    hold: switches of the banks, "plain", "low-leakage" or "ideal" (no droop). pelgrom: as for `anneal`. mapping: options of `map_model`.
+    hold: switches of the banks, "plain", "low-leakage" or "ideal" (no droop). pelgrom: as for `anneal`.
+    mapping: options of `map_model`.
     allow_saturation: read a machine that has nodes on their rails at rest, with a warning, instead of an Error.
     observers: makes those of each token's transient; stage: told what begins, for progress bars.
     Raises Error for a prompt of one token (the machine anneals from the second on), beyond the context, and for a turn

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -168,7 +167,7 @@ def anneal(
     order: int | None = None,
     activation: str = "tanh-pair",
     coupling: str = "buffered",
-    device_card: DeviceCard | str | os.PathLike[str] | None = None,
+    device_card: DeviceCard | None = None,
     input_resistance: float = 0.0,
     leakage: bool = False,
     softmax_clamp: float | None = None,
@@ -300,8 +299,8 @@ def _check(noise: str | float, noise_seed: int, method: str | None, settle_bits:
     checks.whole("timer_prompts", timer_prompts, 0, MOST_PROMPTS, f"use a whole number, 0 (no timer) … {MOST_PROMPTS}")
 
 
-def pelgrom_areas(technology: Technology, wanted: bool, device_card: Any) -> dict[str, float]:
-    """Pelgrom's coefficients for `fabricate`, none if they are not wanted. Raises Error where there is no transistor."""
+def pelgrom_areas(technology: Technology, wanted: bool, device_card: DeviceCard | None) -> dict[str, float]:
+    """Pelgrom's coefficients for `fabricate`, none if not wanted. Raises Error where there is no transistor."""
     if not wanted:
         return {}
     if device_card is None:

@@ -342,7 +342,8 @@ class Functions:
 
 HANDED = {
     np.broadcast_to: "broadcast_to", np.concatenate: "concatenate", np.stack: "stack", np.where: "where",
-    np.clip: "clip", np.empty_like: "empty_like", np.einsum: "einsum", np.linalg.solve: "solve", np.shape: "shape", np.ndim: "ndim", np.max: "max",
+    np.clip: "clip", np.empty_like: "empty_like", np.einsum: "einsum", np.linalg.solve: "solve", np.shape: "shape",
+    np.ndim: "ndim", np.max: "max",
 }  # fmt: skip
 
 

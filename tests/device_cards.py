@@ -18,8 +18,8 @@ VOLTS = np.linspace(-0.6, 0.6, 61)
 def card(
     unit: str, over: list[float], constant: list[float], coefficients: list[list[float]], **more: Any
 ) -> DeviceCard:
-    """φ_r = over_r (V − V_t) + constant_r [A], ψ_r by powers of v; for control voltages from V_t, a quad's from −0.5 V."""
-    gates = np.linspace(-0.5, 0.5, 41) if unit == "quad" else np.linspace(THRESHOLD, 1.2, 41)
+    """φ_r = over_r (V − V_t) + constant_r [A], ψ_r by powers of v; for V above V_t, of a quad from −0.5 V."""
+    gates = np.linspace(-0.5, 0.5, 41) if unit == "quad" else np.linspace(THRESHOLD + 1e-6, 1.2, 41)
     at = gates if unit == "quad" else gates - THRESHOLD
     table, powers = at[:, None] * over + constant, np.array(coefficients)
     surface = table @ powers @ np.vander(VOLTS, powers.shape[1], increasing=True).T

@@ -2,15 +2,14 @@
 
     d_i = Σ_j Σ_r M_r,ij ψ_r(U_j x_j)        = one product of (K, r·in) shapes by an (r·in, out) matrix
 
-A unit's gate depends on the volts a logical unit is at both ends, so M does too: positions of equal units are neighbours
-and share one matrix (of language models the first position, and all others).
+A unit's gate depends on the volts that a logical unit is at either end, so M does too: neighbouring positions of equal
+units share one matrix (of language models the first position has one, and all others another).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from ..arrays import matmul, module_of
 from .polynomials import Polynomial, derivative, shaped

@@ -2,21 +2,23 @@
 
     I_i = Σ_j s_ij m Σ_r φ_r(V_ij) ψ_r(v_j),        V_ij = control(|G_ij|/m),  G_ij = g_i U_i w_ij / U_j
 
-φ and ψ are the card's factors, V the control voltage (the gate), s the sign (crossed connection; of a quad that of V), m
-the fingers in parallel: as many as the term's strongest unit needs with its gate at VDD. As in `coupling.py` the conveyor holds the output still and a buffer
-drives the input; there are no passive couplings of transistors. A weight of 0 is no unit.
+φ and ψ are the card's factors, V the control voltage (the gate), s the sign (crossed connection; of a quad that of V),
+m the fingers in parallel: as many as the term's strongest unit needs with its gate at VDD. As in `coupling.py` the
+conveyor holds the output still and a buffer drives the input; there are no passive couplings of transistors. A weight
+of 0 is no unit.
 
 Noise: 4kT Σ|dI_ij/dv_j| (triode, γ = 1), one-sided, at the bias of the moment. Dissipation |I_ij v_j|: the conveyor's
 input is a virtual ground. Loading of the conveyor: ΣG at rest.
-Quantised is the control voltage, over its range. Mismatch: each transistor's by Pelgrom's law (`transistor_units.py`); `mismatch` and
-`vt_mismatch` scale a unit's current as they do a linear coupling's conductance. Write-verify adjusts control
-voltages, with the DAC's resolution if there is one. All positions share the draws.
+Quantised is the control voltage, over its range. Mismatch: each transistor's by Pelgrom's law (`transistor_units.py`);
+`mismatch` and `vt_mismatch` scale a unit's current as they do a linear coupling's conductance. Write-verify adjusts
+control voltages, with the DAC's resolution if there is one. All positions share the draws.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -36,9 +38,9 @@ from .transistor_units import (
     Devices,
     basis_of,
     check_reach,
+    control_of,
     factors_of,
     fingers_for,
-    control_of,
     pelgrom,
     verified_control,
 )
@@ -332,7 +334,7 @@ def neighbours(rows: Array) -> tuple[Runs, list[int]]:
     sets: dict[bytes, int] = {}
     places: list[int] = []
     runs = []
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in pairwise(edges):
         if rows[a].tobytes() not in sets:
             sets[rows[a].tobytes()] = len(places)
             places.append(a)

@@ -24,6 +24,7 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from ..errors import Error
+from ..technology_parts import Mismatch
 from .polynomials import lowest_powers
 
 if TYPE_CHECKING:
@@ -78,11 +79,11 @@ def pelgrom(
     shape: tuple[int, ...],
 ) -> Devices:
     """Drawn devices of units (out, in). threshold_area: A_Vt [V·m]; beta_area: A_β [m]."""
-    side = np.sqrt(card.width * card.length * fingers)
+    spread = Mismatch(threshold_area, beta_area).of(card.width * card.length * fingers)
     each = range(len(UNITS[card.unit]))
     shift, gain = (
-        np.stack([sigma / side * draw(name, f"{kind} of transistor {k}", shape) for k in each])
-        for kind, sigma in (("threshold", threshold_area), ("beta", beta_area))
+        np.stack([sigma * draw(name, f"{kind} of transistor {k}", shape) for k in each])
+        for kind, sigma in zip(("threshold", "beta"), spread, strict=True)
     )
     return Devices(shift, gain)
 
@@ -98,8 +99,8 @@ def control_of(card: DeviceCard, siemens: Array) -> Array:
 
 
 def basis_of(card: DeviceCard, *, erring: bool) -> tuple[tuple[Polynomial, ...], Array, Array]:
-    """(ψ_r of volts, B by which the card's φ are multiplied for them, κ_r [1/V] with which a finger conducts Σ φ_r κ_r);
-    where a unit's transistors err, of the single ones', even parts too."""
+    """(ψ_r of volts, B by which the card's φ are multiplied for them, κ_r [1/V]: a finger conducts Σ φ_r κ_r); where a
+    unit's transistors err, those of o and e."""
     parts = _parts(card) if erring else [card]
     found = [lowest_powers(part.coefficients, float(card.volts[-1])) for part in parts]
     shapes = tuple(tuple(float(c) for c in row) for own, _ in found for row in own)

@@ -13,6 +13,7 @@ from ..circuits.units import si
 
 if TYPE_CHECKING:
     from ..circuits.checkpoints import Model
+    from ..circuits.devices.card import DeviceCard
 
 ModelArgument = Annotated[
     str,
@@ -63,6 +64,13 @@ SetOption = Annotated[
 TokensOption = Annotated[str, typer.Option(help="parallel: each position has its own nodes.")]
 
 POSITIONS = 16
+
+
+def card_of(path: Path | None) -> DeviceCard | None:
+    """The device card of `--device-card`, if there is one."""
+    from .. import load_device
+
+    return None if path is None else load_device(path)
 
 
 def positions_of(model: Model, positions: int | None) -> int:

@@ -27,6 +27,7 @@ from ._options import (
     TaylorOrderOption,
     TechnologyOption,
     TokensOption,
+    card_of,
     parse_noise,
     parse_trim,
 )
@@ -101,7 +102,8 @@ def anneal(
         check_target(output, overwrite=overwrite)
     options: dict[str, Any] = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
-        "coupling": coupling, "device_card": device_card, "input_resistance": input_resistance, "leakage": leakage,
+        "coupling": coupling, "device_card": card_of(device_card),
+        "input_resistance": input_resistance, "leakage": leakage,
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain,
         "tokens": tokens, "mismatch": mismatch, "vt_mismatch": vt_mismatch, "pelgrom": pelgrom, "offset": offset,
         "branch_offset": branch_offset, "weight_bits": weight_bits, "dac_bits": dac_bits, "adc_bits": adc_bits,

@@ -25,6 +25,7 @@ from ._options import (
     TaylorOrderOption,
     TechnologyOption,
     TokensOption,
+    card_of,
     positions_of,
 )
 from ._progress import stage_progress
@@ -70,7 +71,8 @@ def calibrate(
         found = calibration_report(
             loaded, positions_of(loaded, positions), windows=windows, technology=technology, noise=noise,
             transient=transient, stage=stage, softmax=softmax, order=taylor_order, activation=activation,
-            coupling=coupling, device_card=device_card, input_resistance=input_resistance, leakage=leakage, softmax_clamp=softmax_clamp,
+            coupling=coupling, device_card=card_of(device_card),
+            input_resistance=input_resistance, leakage=leakage, softmax_clamp=softmax_clamp,
             softmax_gain=softmax_gain, tokens=tokens, allow_unstable=allow_unstable,
         )  # fmt: skip
     if as_json:

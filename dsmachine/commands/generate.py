@@ -18,6 +18,7 @@ from ._options import (
     SoftmaxOption,
     TaylorOrderOption,
     TechnologyOption,
+    card_of,
     parse_trim,
 )
 from ._progress import SettledShare, stage_progress
@@ -62,8 +63,10 @@ def generate(
 
     options = {
         "max_new_tokens": max_new_tokens, "hold": hold, "technology": technology, "softmax": softmax,
-        "order": taylor_order, "activation": activation, "device_card": device_card, "softmax_clamp": softmax_clamp, "mismatch": mismatch,
-        "vt_mismatch": vt_mismatch, "pelgrom": pelgrom, "offset": offset, "trim": parse_trim(trim), "chip_seed": chip_seed,
+        "order": taylor_order, "activation": activation, "device_card": card_of(device_card),
+        "softmax_clamp": softmax_clamp, "mismatch": mismatch,
+        "vt_mismatch": vt_mismatch, "pelgrom": pelgrom,
+        "offset": offset, "trim": parse_trim(trim), "chip_seed": chip_seed,
         "tolerance": tolerance, "settle_bits": settle_bits, "precision": precision,
         "allow_saturation": allow_saturation,
         "allow_unstable": allow_unstable,

@@ -22,6 +22,7 @@ from ._options import (
     TaylorOrderOption,
     TechnologyOption,
     TokensOption,
+    card_of,
     positions_of,
 )
 
@@ -71,7 +72,7 @@ def info(
             order=taylor_order,
             activation=activation,
             coupling=coupling,
-            device_card=device_card,
+            device_card=card_of(device_card),
             input_resistance=input_resistance,
             softmax_clamp=softmax_clamp,
             tokens=tokens,

@@ -177,7 +177,7 @@ def test_quad_errs_by_the_difference_of_its_pairs() -> None:
 
 def test_a_pair_of_unequal_transistors_by_hand() -> None:
     """I = f₁(v/2) − f₂(−v/2) with f_k = (1 + β_k) β[(V − δ_k − V_t) u − u²/2], on the chip's own draws."""
-    circuit, term, _ = unequal(square_pair(), rows=20, threshold_area=10e-9, beta_area=5e-8)
+    _, term, _ = unequal(square_pair(), rows=20, threshold_area=10e-9, beta_area=5e-8)
     side, draw, shape = np.sqrt(120e-9 * 1e-6), Draw(5), (20, 100)
     u, total = 0.4 / 2, 0.0
     for k, sign in ((0, 1), (1, -1)):
@@ -268,7 +268,7 @@ def test_volts_beyond_the_card() -> None:
     circuit.clamp("u", (3,), rail=0.7)
     circuit.nodes("v", (3,))
     circuit.couple("w", "u", "v", np.eye(3))
-    with pytest.raises(Error, match="nodes of 'u' reach ±0.7 V, the device card ±0.6 V: characterize"):
+    with pytest.raises(Error, match=r"nodes of 'u' reach ±0\.7 V, the device card ±0\.6 V: characterize"):
         of_transistors(circuit.terms["w"], circuit, resistor())  # type: ignore[arg-type]
 
 
@@ -285,7 +285,7 @@ def test_factors_of_another_basis_are_the_same_current() -> None:
         "pair",
         [BETA, BETA / 4],
         [0.0, BETA / 3],
-        [[0, 0.9, 0, 0.4, 0, -0.3, 0, 0.2], [0, -0.2, 0, 1.1, 0, 0.5, 0, -0.4]],
+        [[0, 0.9, 0, 0.4, 0, -0.3, 0, 0.2], [0, 0.2, 0, 1.1, 0, 0.5, 0, -0.4]],
     )
     circuit, term = built(mixed)
     x = signals()
