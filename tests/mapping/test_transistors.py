@@ -104,7 +104,7 @@ def test_only_buffered_couplings_are_built(model: Model, coupling: str) -> None:
 
 def test_nodes_beyond_the_card(model: Model) -> None:
     wide = ds.load_technology(overrides={"supply.swing": 0.7})
-    with pytest.raises(ds.Error, match="characterize over a wider swing, or lower supply.swing"):
+    with pytest.raises(ds.Error, match=r"characterize over a wider swing, or lower supply\.swing"):
         ds.map_model(model, 4, technology=wide, device_card=resistor())
 
 
