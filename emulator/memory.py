@@ -39,7 +39,7 @@ import numpy as np
 
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
-from .backend import Backend
+from .backend import Backend, moving
 from .collocation import Piece
 from .fused import fused_stages
 from .ledger import Ledger
@@ -240,7 +240,7 @@ def _shadow(value: Any, ledger: Ledger, circuits: set[int]) -> Any:
         return tuple(_shadow(part, ledger, circuits) for part in value)
     if hasattr(value, "__dataclass_fields__"):
         copied = copy.copy(value)
-        vars(copied).update({name: _shadow(part, ledger, circuits) for name, part in vars(value).items()})
+        vars(copied).update({name: _shadow(part, ledger, circuits) for name, part in moving(value)})
         return copied
     if not hasattr(value, "nbytes") or not np.ndim(value):
         return value

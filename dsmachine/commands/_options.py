@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import Error
+from ..circuits.units import si
 
 if TYPE_CHECKING:
     from ..circuits.checkpoints import Model
+    from ..circuits.devices.card import DeviceCard
 
 ModelArgument = Annotated[
     str,
@@ -35,6 +37,13 @@ TaylorOrderOption = Annotated[
 ]
 ActivationOption = Annotated[str, typer.Option(help="GELU from tanh-pair, taylor or paper.")]
 CouplingOption = Annotated[str, typer.Option(help="buffered (one-sided pairs), balanced, or passive.")]
+DeviceCardOption = Annotated[
+    Path | None,
+    typer.Option("--device-card", metavar="FILE", help="Build weights of these transistors (see characterize)."),
+]
+PelgromOption = Annotated[
+    bool, typer.Option("--pelgrom", help="Transistors differ by Pelgrom's law: mismatch.* of the technology, W and L.")
+]
 InputResistanceOption = Annotated[float, typer.Option(help="r_x of every conveyor in ohms; 0: ideal.", metavar="OHM")]
 LeakageOption = Annotated[bool, typer.Option("--leakage", help="Softmax branches leak at the technology's floor.")]
 SoftmaxClampOption = Annotated[
@@ -44,9 +53,24 @@ SoftmaxGainOption = Annotated[float, typer.Option(help="Nats the softmax makes o
 AllowUnstableOption = Annotated[
     bool, typer.Option("--allow-unstable", help="Taylor attention although its Σe is not positive on this model.")
 ]
+SpiceModelsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--spice-models", metavar="FILE", help="Transistor model cards [default: the bundled ones]."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help='A number of the technology: coupling.width=240e-9, or "=240 nm".'),
+]
 TokensOption = Annotated[str, typer.Option(help="parallel: each position has its own nodes.")]
 
 POSITIONS = 16
+
+
+def card_of(path: Path | None) -> DeviceCard | None:
+    """The device card of `--device-card`, if there is one."""
+    from .. import load_device
+
+    return None if path is None else load_device(path)
 
 
 def positions_of(model: Model, positions: int | None) -> int:
@@ -91,4 +115,23 @@ def parse_trim(text: str) -> dict[str, float]:
         if name in found:
             raise Error(f"--trim has {name!r} twice: give it once")
         found[name] = sigma
+    return found
+
+
+def parse_set(settings: list[str] | None) -> dict[str, float]:
+    """Overrides of technology numbers, in SI.
+
+    >>> parse_set(["coupling.width=240 nm", "supply.vdd=0.9"])
+    {'coupling.width': 2.4e-07, 'supply.vdd': 0.9}
+    """
+    found: dict[str, float] = {}
+    for text in settings or []:
+        key, _, value = text.partition("=")
+        number, _, unit = value.strip().partition(" ")
+        try:
+            if not key.strip():
+                raise ValueError
+            found[key.strip()] = float(f"{float(number) * (si(unit.strip())[0] if unit.strip() else 1.0):.15g}")
+        except ValueError:
+            raise Error(f"--set {text!r} is not understood: write KEY=VALUE, such as coupling.width=240e-9") from None
     return found

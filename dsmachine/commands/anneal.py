@@ -16,15 +16,18 @@ from ._options import (
     AllowUnstableOption,
     CalibrationOption,
     CouplingOption,
+    DeviceCardOption,
     InputResistanceOption,
     LeakageOption,
     ModelArgument,
+    PelgromOption,
     SoftmaxClampOption,
     SoftmaxGainOption,
     SoftmaxOption,
     TaylorOrderOption,
     TechnologyOption,
     TokensOption,
+    card_of,
     parse_noise,
     parse_trim,
 )
@@ -44,6 +47,7 @@ def anneal(
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
+    device_card: DeviceCardOption = None,
     input_resistance: InputResistanceOption = 0.0,
     leakage: LeakageOption = False,
     softmax_clamp: SoftmaxClampOption = None,
@@ -51,6 +55,7 @@ def anneal(
     tokens: TokensOption = "parallel",
     mismatch: Annotated[float, typer.Option(help="Relative σ of conductances (0.02: 2 %).")] = 0.0,
     vt_mismatch: Annotated[float, typer.Option(help="Additive σ, share of the row's largest conductance.")] = 0.0,
+    pelgrom: PelgromOption = False,
     offset: Annotated[float, typer.Option(help="σ of node offsets, share of full scale.")] = 0.0,
     branch_offset: Annotated[float, typer.Option(help="σ of the softmax's branches, volts.")] = 0.0,
     weight_bits: Annotated[int | None, typer.Option(help="Of the DACs that write weights [default: exact].")] = None,
@@ -97,9 +102,10 @@ def anneal(
         check_target(output, overwrite=overwrite)
     options: dict[str, Any] = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
-        "coupling": coupling, "input_resistance": input_resistance, "leakage": leakage,
+        "coupling": coupling, "device_card": card_of(device_card),
+        "input_resistance": input_resistance, "leakage": leakage,
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain,
-        "tokens": tokens, "mismatch": mismatch, "vt_mismatch": vt_mismatch, "offset": offset,
+        "tokens": tokens, "mismatch": mismatch, "vt_mismatch": vt_mismatch, "pelgrom": pelgrom, "offset": offset,
         "branch_offset": branch_offset, "weight_bits": weight_bits, "dac_bits": dac_bits, "adc_bits": adc_bits,
         "noise": parse_noise(noise), "trim": parse_trim(trim), "chip_seed": chip_seed, "noise_seed": noise_seed,
         "tolerance": tolerance, "settle_bits": settle_bits, "accuracy": accuracy, "method": method,
@@ -153,7 +159,7 @@ def _show(console: Console, found: Annealed, output: Path | None) -> None:
 
 
 def _chip(found: Annealed) -> str:
-    spreads = {k: v for k, v in vars(found.machine.spread).items() if v}
+    spreads = {k: v for k, v in vars(found.machine.spread).items() if v and k != "write_verify"}  # a trim
     if not spreads:
         return "ideal chip"
     said = ", ".join(f"{name} {value:g}" for name, value in spreads.items())

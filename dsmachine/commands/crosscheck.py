@@ -23,6 +23,7 @@ from ._options import (
     AllowUnstableOption,
     CalibrationOption,
     CouplingOption,
+    DeviceCardOption,
     InputResistanceOption,
     LeakageOption,
     ModelArgument,
@@ -31,6 +32,7 @@ from ._options import (
     SoftmaxOption,
     TaylorOrderOption,
     TechnologyOption,
+    card_of,
 )
 from ._part import BlockOption, LevelOption, PartPromptOption, PositionOption, TileOption, chosen, mapped_part
 from ._progress import stage_progress
@@ -52,13 +54,14 @@ def crosscheck(
     level: LevelOption = "behavioural",
     limit: Annotated[float, typer.Option(help="NRMSE of the worst array that passes.")] = 1e-4,
     energy: Annotated[bool, typer.Option("--energy", help="Compare dissipated joules too, to 1e-3.")] = False,
-    engine: Annotated[str, typer.Option(help="pyspice (libngspice) or batch (ngspice -b).")] = "pyspice",
+    engine: Annotated[str, typer.Option(help="pyspice (libngspice), batch (ngspice -b) or neospice.")] = "pyspice",
     timeout: Annotated[float, typer.Option(help="Seconds that ngspice may take.")] = 600.0,
     technology: TechnologyOption = "cmos45",
     softmax: SoftmaxOption = None,
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
+    device_card: DeviceCardOption = None,
     input_resistance: InputResistanceOption = 0.0,
     leakage: LeakageOption = False,
     softmax_clamp: SoftmaxClampOption = None,
@@ -83,7 +86,8 @@ def crosscheck(
         check_output_folder(output, overwrite=overwrite)
     options = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
-        "coupling": coupling, "input_resistance": input_resistance, "leakage": leakage,
+        "coupling": coupling, "device_card": card_of(device_card),
+        "input_resistance": input_resistance, "leakage": leakage,
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain, "allow_unstable": allow_unstable,
     }  # fmt: skip
     with stdout_kept_for_json(as_json):

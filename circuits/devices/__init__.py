@@ -1,0 +1,1 @@
+"""Transistors: model cards as ngspice reads them, and what ngspice measured of one."""
