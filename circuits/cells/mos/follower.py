@@ -1,0 +1,116 @@
+"""Unity buffer and current conveyor: one circuit, a regulated common gate (class A), or with a driven sink (AB).
+
+    buffer     V(x) = V(y), x delivers what its load asks for
+    conveyor   V(x) = V(y), and z delivers −i(x), a copy of what flows into x
+
+An error amplifier (p-channel pair, n-channel mirror) drives the gate of M1, whose source is x, so that
+
+    r_x = 1 / (g_m1 (1 + A)),          A = g_m,pair / (g_ds,pair + g_ds,mirror)
+
+M1's drain current I_B − i(x) is mirrored to z by p-channel cascodes, where a sink takes I_B away again. x and z work
+from some 0.08 V up, which is why the sinks are wide. The copy is inverted; the two conveyors of a node are therefore
+crossed, xp to the side n and xn to the side p.
+
+Class A: a sink of I_B = 20 µA is all that x can take. Class AB: the sinks' gate is driven by a second pair whose
+loads are diodes with crossed ones of 0.7 of their width: at rest the sinks carry 10 µA, at most 3.4 times as much. What
+x gives, M1 delivers from the supply, without a bound of this kind.
+"""
+
+from __future__ import annotations
+
+from ..spice import Array, elements
+from .design import NO_DEVICES
+from .sheet import BIAS_N, BIAS_P, INPUTS, OUTPUTS, SIDES, DeviceSheet
+
+AMPLIFIER = {
+    "t": ("t bp vdd", "p", 2 * BIAS_P[0], BIAS_P[1]),
+    "y": ("m y t", "p", 2.5, 0.1),
+    "x": ("g x t", "p", 2.5, 0.1),
+    "m": ("m m 0", "n", 1.0, 0.1),
+    "g": ("g m 0", "n", 1.0, 0.1),
+}
+SINK = {"A": ("bn", 2 * BIAS_N[0], BIAS_N[1]), "AB": ("a", 3.4, 0.1)}  # gate, width, length
+PUSH_PULL = {
+    "t2": ("t2 bp vdd", "p", *BIAS_P),
+    "y2": ("a y t2", "p", 2.5, 0.1),
+    "x2": ("b x t2", "p", 2.5, 0.1),
+    "a": ("a a 0", "n", 1.0, 0.1),
+    "a2": ("a b 0", "n", 0.7, 0.1),
+    "b": ("b b 0", "n", 1.0, 0.1),
+    "b2": ("b a 0", "n", 0.7, 0.1),
+}
+MIRROR = {
+    "d": ("e d vdd", "p", 5.0, 0.15),
+    "dc": ("d bc e", "p", 8.0, 0.1),
+    "z": ("f d vdd", "p", 5.0, 0.15),
+    "zc": ("z bc f", "p", 8.0, 0.1),
+}
+
+
+def _follower(sheet: DeviceSheet, kind: str, name: str, *, copied: bool) -> None:
+    gate, width, length = SINK[kind]
+    devices = dict(AMPLIFIER) | (PUSH_PULL if kind == "AB" else {})
+    devices["1"] = ("d g x" if copied else "vdd g x", "n", 12.0, 0.06)
+    devices["s"] = (f"x {gate} 0", "n", width, length)
+    if copied:
+        devices |= MIRROR | {"sz": (f"z {gate} 0", "n", width, length)}
+    ports, what = ("y x z", "z delivers -i(x)") if copied else ("y x", "unity buffer")
+    note = f"class {kind}: x held at y; {what}"
+    sheet.need(sheet.transistors.subcircuit(f"{name} {ports}", note, devices))
+
+
+def conveyors(sheet: DeviceSheet, array: str, resistance: float) -> list[str]:
+    """Conveyors of every node of an array, from its inputs to its sides."""
+    here, names, kind = sheet.present(array), sheet.names[array], sheet.transistors.conveyor
+    name = _conveyor(sheet, resistance)
+    ways, reference = zip(INPUTS, SIDES, strict=True), ""
+    if kind != "ideal":
+        ways, reference = zip(INPUTS, SIDES[::-1], strict=True), "vcm "
+    lines: list[str] = []
+    for x, z in ways:
+        lines += elements(sheet.prefix("X"), f"{reference}%s %s {name}", here, names + x, names + z)
+    return lines
+
+
+def copier(sheet: DeviceSheet) -> tuple[str, int]:
+    """(call of a conveyor from x to d, side of a driver whose current it copies with the sign of v)."""
+    name = _conveyor(sheet, 0.0)
+    return (f"x d {name}", 0) if sheet.transistors.conveyor == "ideal" else (f"vcm x d {name}", 1)
+
+
+def _conveyor(sheet: DeviceSheet, resistance: float) -> str:
+    """Name of the conveyor's subcircuit: ideal (x, z) with an input resistance, or of transistors (y, x, z)."""
+    kind = sheet.transistors.conveyor
+    if kind != "ideal":
+        name = f"conveyor_{kind.lower()}"
+        _follower(sheet, kind, name, copied=True)
+        return name
+    held = ["V1 x h 0", f"R1 h vcm {resistance:.12g}"] if resistance else ["V1 x vcm 0"]
+    name = f"conveyor_{resistance:.6g}".replace(".", "_") if resistance else "conveyor"
+    note = "ideal conveyor: x held at the common mode, z delivers i(x)"
+    sheet.need(sheet.transistors.subcircuit(f"{name} x z", note, NO_DEVICES, *held, "F1 0 z V1 1"))
+    return name
+
+
+def buffers(sheet: DeviceSheet, array: str, needed: Array) -> list[str]:
+    """Buffers of the nodes of an array that drive coupling units, one on each side."""
+    names, kind = sheet.names[array], sheet.transistors.buffer
+    lines: list[str] = []
+    for side, output in zip(SIDES, OUTPUTS, strict=True):
+        if kind == "ideal":
+            lines += elements(sheet.prefix("E"), "%s 0 %s 0 1", needed, names + output, names + side)
+        else:
+            _follower(sheet, kind, f"buffer_{kind.lower()}", copied=False)
+            lines += elements(
+                sheet.prefix("X"), f"%s %s buffer_{kind.lower()}", needed, names + side, names + output
+            )
+    return lines
+
+
+def inputs(sheet: DeviceSheet, array: str) -> list[str]:
+    """The two sides of an input, from ideal drivers."""
+    here, names = sheet.present(array), sheet.names[array]
+    lines: list[str] = []
+    for output, half in zip(OUTPUTS, (0.5, -0.5), strict=True):
+        lines += elements(sheet.prefix("E"), f"%s vcm %s 0 {half}", here, names + output, names)
+    return lines

@@ -1,0 +1,93 @@
+"""Node unit in transistors: a capacitor C on each side, a feedback device from each side to V_CM, the conveyors.
+
+    C dv/dt = i(p) − i(n) − [f(V_g, v/2) − f(V_g, −v/2)]
+
+A feedback device is the same transistor as a coupling's, and so bends with v as they do. Its gate is constant, or driven
+by the node that controls it: m fingers whose gate follows V₀ + s v_c, the line through the characterised conductances at
+a quarter of and at the control's full scale, next to a constant device of the floor's conductance.
+
+There is no rail but the supply's: sides stop where a sink (near 0 V) or a mirror (near VDD) leaves saturation; class A
+sinks take no more than their bias. The common mode is held by the feedback devices.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..spice import Array, elements
+from . import follower
+from .coupling import fingers
+from .sheet import SIDES, DeviceSheet
+
+if TYPE_CHECKING:
+    from ..node import NodeArray
+
+LOW = 0.25  # share of a control's full scale at which a driven feedback device is exact, beside full scale itself
+
+
+def node_units(sheet: DeviceSheet, node: NodeArray) -> list[str]:
+    """Capacitors, the difference that people read, feedback devices, conveyors."""
+    here, names = sheet.present(node.name), sheet.names[node.name]
+    lines = elements(sheet.prefix("E"), "%s 0 %s %s 1", here, names, names + SIDES[0], names + SIDES[1])
+    for side in SIDES:
+        lines += elements(sheet.prefix("C"), "%s 0 %.12g", here, names + side, node.capacitance)
+    ratio = np.broadcast_to(np.asarray(node.ratio, float), node.shape)
+    driven = node.feedback is not None
+    if node.feedback is not None:
+        ratio = np.full(node.shape, node.feedback.floor)
+        lines += _driven(sheet, node)
+    lines += _devices(sheet, node, node.conductance * ratio)
+    lines += _offsets(sheet, node, 1.0 if driven else ratio)
+    return lines + follower.conveyors(sheet, node.name, node.input_resistance)
+
+
+def _devices(sheet: DeviceSheet, node: NodeArray, siemens: Array) -> list[str]:
+    """Devices of constant conductance from each side to the common mode."""
+    here, pair = sheet.present(node.name), sheet.transistors.pair
+    m = fingers(pair, float(np.max(siemens)), f"feedback of {node.name}")
+    lines, gate = sheet.gates(pair.control(np.where(here, siemens, np.max(siemens)) / m))
+    return lines + _to_common_mode(sheet, node, gate, m)
+
+
+def _driven(sheet: DeviceSheet, node: NodeArray) -> list[str]:
+    """Devices whose gates follow the control: γ − floor = K x_c − floor above the knee."""
+    assert node.feedback is not None
+    control, circuit, pair = node.feedback.control, sheet.circuit, sheet.transistors.pair
+    here = sheet.present(node.name)
+    unit, full = circuit.units(control), circuit.full_scale(control)
+    slope = np.broadcast_to(node.conductance * np.asarray(node.feedback.gain) / unit, here.shape)
+    volts = np.broadcast_to(full * unit, here.shape)
+    most = slope * volts
+    m = fingers(pair, float(most[here].max()), f"feedback of {node.name}")
+    floor = node.conductance * node.feedback.floor
+    high, low = (pair.control((np.where(here, most, most.max()) * share - floor) / m) for share in (1.0, LOW))
+    per_volt = (high - low) / ((1 - LOW) * volts)
+    lines: list[str] = []
+    gate = np.full(here.shape, "0", object)
+    names = np.broadcast_to(sheet.names[control], here.shape)
+    for start in np.unique((high - per_volt * volts)[here]):
+        keep = here & (high - per_volt * volts == start)
+        more, found = sheet.level_shifts(names, keep, float(start), per_volt)
+        lines, gate = lines + more, np.where(keep, found, gate)
+    return lines + _to_common_mode(sheet, node, gate, m)
+
+
+def _to_common_mode(sheet: DeviceSheet, node: NodeArray, gate: Array, m: int) -> list[str]:
+    here, names, pair = sheet.present(node.name), sheet.names[node.name], sheet.transistors.pair
+    size = (pair.width * 1e6, pair.length * 1e6, " m={m}")
+    device = {"1": ("y g vcm", "n", *size)}
+    sheet.need(sheet.transistors.subcircuit("feedback y g m=1", "from a side to the common mode", device))
+    lines: list[str] = []
+    for side in SIDES:
+        lines += elements(sheet.prefix("X"), f"%s %s feedback m={m}", here, names + side, gate)
+    return lines
+
+
+def _offsets(sheet: DeviceSheet, node: NodeArray, ratio: Array) -> list[str]:
+    """A chip's offsets as currents g(v) times the offset (of a driven feedback: g times it)."""
+    current = np.broadcast_to(node.conductance * ratio * np.asarray(node.offset, float), node.shape) / 2
+    keep, names = sheet.present(node.name) & (current != 0), sheet.names[node.name]
+    lines = elements(sheet.prefix("I"), "0 %s %.12g", keep, names + SIDES[0], current)
+    return lines + elements(sheet.prefix("I"), "%s 0 %.12g", keep, names + SIDES[1], current)
