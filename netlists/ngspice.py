@@ -1,13 +1,11 @@
-"""Runs a netlist text in ngspice and brings its waveforms back.
+"""Runs a netlist text in ngspice, or in neospice for a second opinion, and brings its waveforms back.
 
-Two ways lead into the same simulator. ``pyspice`` loads libngspice through PySpice, in a fresh
-process per run: its memory grows from run to run, and a crash of the C library must not take the
-caller along. ``batch`` calls ``ngspice -b`` and reads the rawfile it leaves.
+Two ways lead into ngspice. ``pyspice`` loads libngspice through PySpice, in a fresh process per run: its memory grows
+from run to run, and a crash of the C library must not take the caller along. ``batch`` calls ``ngspice -b`` and reads
+the rawfile it leaves. ``neospice`` is another simulator, with BSIM4 written anew; it knows fewer cards.
 
-A netlist is untrusted text: names come from checkpoints, and ngspice executes ``.control`` blocks,
-``*#`` comments and ``*ng_script`` titles, reads any file through ``.include`` and turns unknown
-``.options`` into variables of its shell. :func:`check_netlist` therefore lets through a list of
-cards known to be harmless, and nothing else. Neither way reads the user's ``.spiceinit``.
+A netlist is untrusted text: :func:`.allowed.check_netlist` says what may stand in it. No way reads the user's
+``.spiceinit``.
 """
 
 from __future__ import annotations
@@ -24,56 +22,49 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..circuits.errors import Error
+from .allowed import check_netlist
+from .rawfile import plain_name, read_rawfile
 
-__all__ = ["Waveforms", "run_netlist", "ngspice_version", "check_netlist"]
+__all__ = ["Waveforms", "run_netlist", "ngspice_version"]
 
-Engine = Literal["pyspice", "batch"]
-Array = NDArray[np.float64]
+Engine = Literal["pyspice", "batch", "neospice"]
+Array = NDArray[Any]
 
 APT = "apt-get install ngspice libngspice0-dev"
 PIP = "pip install 'dsmachine[spice]'"
+RIVALS = "pip install 'dsmachine[rivals]'"
+AXES = ("time", "v-sweep", "i-sweep", "temp-sweep", "res-sweep", "frequency")
 
-# Resistor to subcircuit; not A: its code models read and write files, and start processes.
-_ELEMENTS = frozenset("rclkviefghbswdqjmzxto")
-_CARDS = frozenset(
-    ".title .model .subckt .ends .param .func .options .option .opt .tran .print .save .ic "
-    ".nodeset .temp .global .width .end".split()
-)
-_OPTION_CARDS = (".options", ".option", ".opt")
-_OPTIONS = frozenset(
-    "abstol reltol vntol chgtol trtol method maxord itl1 itl2 itl3 itl4 itl5 itl6 gmin gminsteps "
-    "srcsteps gshunt rshunt cshunt pivrel pivtol xmu temp tnom noopiter noinit ramptime convstep "
-    "convlimit bypass autostop interp savecurrents trytocompact minbreak oldlimit badmos3 defad "
-    "defas defl defw scale seed warn maxwarns acct list node nomod nopage opts numdgt keepopinfo "
-    "trap gear sparse klu".split()
-)
-_PLAIN = re.compile(r"[\t -_a-~]*")
-_OPTION_NAME = re.compile(r"([A-Za-z_][\w.]*)\s*(?:=\s*[^\s=]+)?")
 # Phrases with blanks, so that no node name can look like a failure.
 _FAILED = re.compile(r"simulation\(s\) aborted|due to error!|fatal error|not parsed\.", re.I)
 _DECISIVE = re.compile(r"singular matrix|timestep too small|shorted VSRC|inductor/voltage", re.I)
+_UNHEARD = re.compile(r"\b(delvto|mulu0)\s*=", re.I)
 _CHATTER = re.compile(r"^(note|warning|trying|using|circuit:|\s*$)", re.I)
 
 
 @dataclass(frozen=True)
 class Waveforms:
-    """Waveforms of one transient analysis on the time points that ngspice chose.
+    """What one analysis found, on the points that the simulator chose.
 
-    ``values`` maps a node name to its volts and ``i(name)`` to the amperes through a source. Names
-    are lower-case, as ngspice knows no other; indexing ignores case: ``waves["Y"]``.
+    ``values`` maps a node name to its volts and ``i(name)`` to the amperes through a source (complex after ``.ac``);
+    ``.noise`` has ``onoise_spectrum`` and ``inoise_spectrum`` [V/√Hz] along the axis, ``onoise_total`` and
+    ``inoise_total`` [V rms] of one value each. A sweep of two sources is the first one's, again for each value of the
+    second. Names are lower-case, as ngspice knows no other; indexing ignores case: ``waves["Y"]``.
     """
 
-    time: Array = field(repr=False)
-    """Time points [s], increasing; the first is later than 0 when the analysis says ``uic``."""
+    analysis: str
+    """``tran``, ``dc``, ``ac``, ``noise`` or ``op``."""
+    axis: Array = field(repr=False)
+    """Time [s], the swept source's value, or frequency [Hz]; empty after ``.op``."""
     values: Mapping[str, Array] = field(repr=False)
     engine: str
-    """``pyspice`` or ``batch``."""
+    """``pyspice``, ``batch`` or ``neospice``."""
     version: str
     """For example ``ngspice-39``."""
     log: str = field(repr=False)
@@ -85,83 +76,19 @@ class Waveforms:
     solve_seconds: float | None = None
     """Seconds of the analysis itself, with the same proviso."""
 
+    @property
+    def time(self) -> Array:
+        """Time points [s] of ``.tran``, increasing; the first is later than 0 when the analysis says ``uic``."""
+        if self.analysis != "tran":
+            raise Error(f"analysis .{self.analysis} has no time: ask for its axis")
+        return self.axis
+
     def __getitem__(self, name: str) -> Array:
         """Waveform of a node, or of ``i(source)``."""
         try:
             return self.values[name.lower()]
         except KeyError:
             raise Error(f"no waveform '{name}' in ngspice's results: add it to .save") from None
-
-
-def check_netlist(text: str) -> None:
-    """Refuses a netlist that could make ngspice do anything but simulate.
-
-    >>> check_netlist("rc\\nR1 a 0 1k\\nC1 a 0 1p\\n.tran 1n 5n uic\\n.end\\n")
-    >>> check_netlist("title\\n.control\\nshell ls\\n.endc\\n.end\\n")
-    Traceback (most recent call last):
-        ...
-    dsmachine.circuits.errors.Error: netlist line 2: card '.control' is not allowed: only \
-elements, .subckt, .model, .param, .options, .tran, .save and .print are
-    """
-    lines = text.replace("\r\n", "\n").split("\n")
-    if len(lines) - (lines[-1] == "") != len(text.splitlines()):
-        raise Error("netlist holds control characters that end lines: leave only newlines")
-    title = lines[0].strip()
-    if not title or title[0] in ".+" or _is_command(title):
-        raise Error(f"netlist title {title[:60]!r} is not allowed: start it with a word")
-    analyses, card = 0, ""
-    for number, line in enumerate(lines[1:], start=2):
-        line = line.strip()
-        if line:
-            card = _check_line(line, card, f"netlist line {number}")
-            analyses += line[0] == "." and card == ".tran"
-    if analyses != 1:
-        raise Error(f"netlist holds {analyses} .tran cards: write exactly one")
-
-
-def _check_line(line: str, card: str, where: str) -> str:
-    """One line after the title; `card`: what a continuation continues. Returns what the next one would."""
-    if line[0] == "*":
-        if _is_command(line):
-            raise Error(f"{where}: comment {line[:60]!r} is a command to ngspice: reword it")
-        return card
-    if not _PLAIN.fullmatch(line):
-        raise Error(f"{where}: {line[:60]!r} holds a back quote or is not printable ASCII")
-    if line[0] == "+":
-        if card in _OPTION_CARDS:
-            _check_options(line[1:], where)
-        return card
-    if line[0] == ".":
-        card = line.split(None, 1)[0].lower()
-        _check_card(card, line, where)
-        return card
-    if line[0].lower() not in _ELEMENTS:
-        raise Error(f"{where}: element '{line.split()[0][:60]}' of a kind not allowed")
-    return line[0].lower()
-
-
-def _is_command(comment: str) -> bool:
-    return comment.startswith("*#") or comment.lower().startswith("*ng_script")
-
-
-def _check_card(card: str, line: str, where: str) -> None:
-    if card not in _CARDS:
-        raise Error(
-            f"{where}: card '{card[:60]}' is not allowed: only elements, .subckt, .model, .param, "
-            ".options, .tran, .save and .print are"
-        )
-    if card in _OPTION_CARDS:
-        _check_options(line[len(card) :], where)
-
-
-def _check_options(text: str, where: str) -> None:
-    # ngspice sets every option that it does not know as a variable of its shell.
-    for name in _OPTION_NAME.findall(text):
-        if name.lower() not in _OPTIONS:
-            raise Error(f"{where}: option '{name[:60]}' is unknown: remove it")
-    rest = _OPTION_NAME.sub(" ", text).split("$")[0].split(";")[0].strip()
-    if rest:
-        raise Error(f"{where}: option text '{rest[:60]}' is not understood: write name=value")
 
 
 def ngspice_version() -> str:
@@ -175,32 +102,33 @@ def ngspice_version() -> str:
 
 
 def run_netlist(text: str, *, engine: Engine = "pyspice", timeout: float = 600.0) -> Waveforms:
-    """Simulates ``text``, which holds one ``.tran`` card, and returns its waveforms.
+    """Simulates ``text``, which holds one analysis, and returns what it found.
 
     Args:
-        text: the netlist, title first; :func:`check_netlist` says what may stand in it. All node
+        text: the netlist, title first; :func:`.allowed.check_netlist` says what may stand in it. All node
             voltages come back unless ``.save v(a) v(b) …`` names fewer: large netlists should.
-        engine: ``pyspice`` (libngspice through PySpice) or ``batch`` (``ngspice -b``).
+        engine: ``pyspice`` (libngspice through PySpice), ``batch`` (``ngspice -b``) or ``neospice``.
         timeout: wall-clock seconds after which the run is given up.
 
     Raises:
-        Error: ngspice or PySpice is missing, or ngspice rejects the netlist, fails to converge,
-            crashes, or takes too long.
+        Error: the engine is missing, or it rejects the netlist, fails to converge, crashes, or takes too long.
     """
-    if engine not in ("pyspice", "batch"):
-        raise Error(f"engine '{engine}' is unknown: take 'pyspice' or 'batch'")
-    check_netlist(text)
+    if engine not in _RUNS:
+        raise Error(f"engine '{engine}' is unknown: take 'pyspice', 'batch' or 'neospice'")
+    analysis = check_netlist(text)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="dsmachine-ngspice-") as folder:
         netlist = Path(folder) / "netlist.cir"
         netlist.write_text(text, encoding="utf-8")
-        run = _run_pyspice if engine == "pyspice" else _run_batch
-        result = run(Path(folder), netlist, timeout)
-    if result.stamps.size == 0 or _FAILED.search(result.log):
-        raise Error(f"ngspice rejects the netlist: {first_error(result.log)}")
+        result = _RUNS[engine](Path(folder), netlist, timeout)
+    columns = dict(result.columns)
+    axis = next((columns.pop(name).real for name in AXES if name in columns), np.empty(0))
+    if not columns or (axis.size == 0 and analysis != "op") or _FAILED.search(result.log):
+        raise Error(f"{result.version.split('-')[0]} rejects the netlist: {first_error(result.log)}")
     return Waveforms(
-        time=result.stamps,
-        values=result.values,
+        analysis=analysis,
+        axis=axis,
+        values=columns,
         engine=engine,
         version=result.version,
         log=result.log,
@@ -212,36 +140,47 @@ def run_netlist(text: str, *, engine: Engine = "pyspice", timeout: float = 600.0
 
 @dataclass(frozen=True)
 class _Result:
-    stamps: Array
-    values: dict[str, Array]
+    columns: dict[str, Array]
     version: str
     log: str
-    load_seconds: float | None
-    solve_seconds: float | None
+    load_seconds: float | None = None
+    solve_seconds: float | None = None
 
 
 def _run_pyspice(folder: Path, netlist: Path, timeout: float) -> _Result:
     if importlib.util.find_spec("PySpice") is None:
         raise Error(f"PySpice is not installed: {PIP} (and {APT})")
-    worker = Path(__file__).with_name("ngspice_worker.py")
+    return _worked("ngspice", "PySpice", PIP, folder, netlist, timeout)
+
+
+def _run_neospice(folder: Path, netlist: Path, timeout: float) -> _Result:
+    if importlib.util.find_spec("neospice") is None:
+        raise Error(f"neospice is not installed: {RIVALS}")
+    if _UNHEARD.search(netlist.read_text(encoding="utf-8")):
+        raise Error("engine 'neospice' ignores delvto and mulu0 (corners, mismatch): take 'pyspice' or 'batch'")
+    return _worked("neospice", "neospice", RIVALS, folder, netlist, timeout)
+
+
+def _worked(name: str, package: str, pip: str, folder: Path, netlist: Path, timeout: float) -> _Result:
+    """What ``NAME_worker.py`` leaves; it runs in a process of its own."""
+    worker = Path(__file__).with_name(f"{name}_worker.py")
     output = folder / "result.npz"
     # -P keeps this folder off the worker's import path.
     done = _start([sys.executable, "-P", str(worker), str(netlist), str(output)], folder, timeout)
     if done.returncode < 0:
-        raise Error(f"libngspice crashed (signal {-done.returncode}): simplify the netlist")
+        library = "libngspice" if name == "ngspice" else name
+        raise Error(f"{library} crashed (signal {-done.returncode}): simplify the netlist")
     if not output.is_file():
         said = (done.stderr.strip().splitlines() or ["no message"])[-1]
         if said.startswith("OSError"):
             raise Error(f"libngspice cannot be loaded ({said[9:][:120]}): {APT}")
-        raise Error(f"PySpice failed ({said[:160]}): {PIP}")
+        raise Error(f"{package} failed ({said[:160]}): {pip}")
     with np.load(output, allow_pickle=False) as arrays:
         about = json.loads(str(arrays["about"]))
-        table = np.asarray(arrays["table"], dtype=np.float64)
-    columns = dict(zip(map(_plain_name, about["names"]), table, strict=True))
+        columns = {plain_name(key): arrays[f"column {k}"] for k, key in enumerate(about["names"])}
     return _Result(
-        stamps=columns.pop("time", np.empty(0)),
-        values=columns,
-        version=f"ngspice-{about['version']}",
+        columns=columns,
+        version=f"{name}-{about['version']}",
         log=about["log"],
         load_seconds=about["load_seconds"],
         solve_seconds=about["solve_seconds"],
@@ -255,15 +194,16 @@ def _run_batch(folder: Path, netlist: Path, timeout: float) -> _Result:
     log = done.stdout + done.stderr
     if done.returncode < 0:
         raise Error(f"ngspice crashed (signal {-done.returncode}): {first_error(log)}")
-    columns = read_rawfile(output) if done.returncode == 0 and output.is_file() else {}
     return _Result(
-        stamps=columns.pop("time", np.empty(0)),
-        values=columns,
+        columns=read_rawfile(output) if done.returncode == 0 and output.is_file() else {},
         version=version,
         log=log,
         load_seconds=_seconds(log, "Netlist loading time", "Netlist parsing time"),
         solve_seconds=_seconds(log, "Total analysis time (seconds)"),
     )
+
+
+_RUNS = {"pyspice": _run_pyspice, "batch": _run_batch, "neospice": _run_neospice}
 
 
 def _start(command: list[str], folder: Path, timeout: float) -> subprocess.CompletedProcess[str]:
@@ -295,18 +235,6 @@ def _seconds(log: str, *titles: str) -> float | None:
     return sum(float(match[1]) for match in found if match) if all(found) else None
 
 
-def _plain_name(name: str) -> str:
-    """One spelling for both engines: ``v(y)`` is ``y``, and ``v1#branch`` is ``i(v1)``.
-
-    >>> [_plain_name(name) for name in ("v(y.3)", "V1#branch", "i(v1)", "time")]
-    ['y.3', 'i(v1)', 'i(v1)', 'time']
-    """
-    name = name.lower()
-    if name.startswith("v(") and name.endswith(")"):
-        return name[2:-1]
-    return f"i({name[:-7]})" if name.endswith("#branch") else name
-
-
 def first_error(log: str) -> str:
     """The line of ngspice's log that says what is wrong."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
@@ -319,18 +247,3 @@ def first_error(log: str) -> str:
             tail = lines[index + 1 : index + 3] if line.endswith(":") else []
             return " ".join([line, *tail])[:200]
     return "no message; was the netlist empty?"
-
-
-def read_rawfile(path: Path) -> dict[str, Array]:
-    """Columns of a binary rawfile with one real-valued plot, by node name."""
-    head, mark, data = path.read_bytes().partition(b"Binary:\n")
-    text = head.decode("ascii", "replace")
-    variables = re.search(r"^No\. Variables: (\d+)", text, re.M)
-    points = re.search(r"^No\. Points: (\d+)", text, re.M)
-    if not mark or variables is None or points is None:
-        raise Error(f"ngspice left a rawfile that cannot be read, '{path.name}': run it again")
-    width, length = int(variables[1]), int(points[1])
-    names = [line.split()[1] for line in text.split("Variables:\n")[1].splitlines()[:width]]
-    table = np.frombuffer(data, dtype=np.float64, count=width * length).reshape(length, width)
-    columns = np.ascontiguousarray(table.T)
-    return dict(zip(map(_plain_name, names), columns, strict=True))

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+ANALYSES = ("tran", "dc", "ac", "noise", "op")
+
 
 def main(netlist: Path, result: Path) -> None:
     """Simulates ``netlist``; leaves waveforms, log and times in ``result`` (.npz)."""
@@ -30,8 +32,8 @@ def main(netlist: Path, result: Path) -> None:
     loaded = time.perf_counter()
     attempt(ng, log, ng.run)
     solved = time.perf_counter()
-    plot = ng.last_plot
-    waves = ng.plot(simulation=None, plot_name=plot) if plot.startswith("tran") else {}
+    plots = [name for name in ng.plot_names if name.startswith(ANALYSES)]  # .noise leaves two
+    waves = {key: wave for name in plots for key, wave in ng.plot(simulation=None, plot_name=name).items()}
     about = {
         "names": list(waves),
         "version": ng.ngspice_version,
@@ -39,8 +41,8 @@ def main(netlist: Path, result: Path) -> None:
         "load_seconds": loaded - start,
         "solve_seconds": solved - loaded,
     }
-    table = np.array([wave._data for wave in waves.values()], dtype=np.float64)
-    np.savez(result, about=np.array(json.dumps(about)), table=table)
+    columns = {f"column {k}": np.asarray(wave._data) for k, wave in enumerate(waves.values())}
+    np.savez(result, about=np.array(json.dumps(about)), **columns)
 
 
 def attempt(ng: Any, log: list[str], action: Any) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 import dsmachine.netlists.ngspice as module
 from dsmachine.circuits.errors import Error
-from dsmachine.netlists.ngspice import check_netlist, first_error, ngspice_version, run_netlist
+from dsmachine.netlists.allowed import check_netlist
+from dsmachine.netlists.ngspice import first_error, ngspice_version, run_netlist
 
 ENGINES = ["pyspice", "batch"]
 TAU = 1.5e-9

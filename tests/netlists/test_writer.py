@@ -13,9 +13,9 @@ from cell_circuits import CASES, dense, ring, softmax
 
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.errors import Error
+from dsmachine.netlists.allowed import check_netlist
 from dsmachine.netlists.crosscheck import crosscheck
 from dsmachine.netlists.names import node_names
-from dsmachine.netlists.ngspice import check_netlist
 from dsmachine.netlists.writer import write_netlist
 
 NGSPICE = pytest.mark.skipif(shutil.which("ngspice") is None, reason="NGSPICE IS MISSING: apt-get install ngspice")
