@@ -39,7 +39,7 @@ Array = NDArray[Any]
 APT = "apt-get install ngspice libngspice0-dev"
 PIP = "pip install 'dsmachine[spice]'"
 RIVALS = "pip install 'dsmachine[rivals]'"
-AXES = ("time", "v-sweep", "i-sweep", "temp-sweep", "res-sweep", "frequency")
+AXES = ("time", "v-sweep", "i-sweep", "i(i-sweep)", "temp-sweep", "res-sweep", "frequency")
 
 # Phrases with blanks, so that no node name can look like a failure.
 _FAILED = re.compile(r"simulation\(s\) aborted|due to error!|fatal error|not parsed\.", re.I)

@@ -25,7 +25,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..arrays import matmul
+from ..errors import Error
 from .coupling_law import Loaded
+from .mos.coupling import couplings
+from .mos.rails import INPUTS, SIDES
 from .power import Meter, added, scatter
 from .siemens import Siemens
 from .spice import elements
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from ..technology import Technology
     from .converter import Converter
     from .mismatch import Draw, Spread
+    from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
 CACHED = 1 << 16  # numbers that are worked on together where a whole matrix would leave the cache
@@ -234,6 +238,12 @@ class Coupling(Term):
             keep = present & (load > 0)
             lines += elements(sheet.prefix("R"), "%s 0 %.12g", keep, where, 1 / np.where(keep, load, 1.0))
         return lines
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        if self.balanced:
+            raise Error(f"balanced couplings {self.name!r} have no circuit of transistors: map them one-sided")
+        into = sheet.names[self.target].reshape(-1)
+        return couplings(sheet, self.name, self._pairs(sheet), into, SIDES if self.passive else INPUTS)
 
     def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
         """Coupling by coupling |G| v², passive |G| (v_j ∓ v_i)²; where they are very many, driver by driver."""

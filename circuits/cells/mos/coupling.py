@@ -11,6 +11,8 @@ Fingers: m equal devices in parallel, one number for a term, the least with whic
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import math
 from collections.abc import Iterable
 
@@ -19,7 +21,9 @@ import numpy as np
 from ...errors import Error
 from ..spice import Array, elements
 from .design import Unit
-from .sheet import OUTPUTS, DeviceSheet
+
+if TYPE_CHECKING:
+    from .sheet import DeviceSheet
 
 SINGLE_DRIVER = ":os"
 
@@ -46,8 +50,8 @@ def couplings(
         _need(sheet, "single a x g", "from a into x", {"1": "a g x"}, unit)
         return lines + elements(sheet.prefix("X"), f"%s %s %s single m={m}", every, _single(sheet, lines, driver), x, gate)
     _need(sheet, "pair a b x y g", "from a into x, from b into y", {"1": "a g x", "2": "b g y"}, unit)
-    a, b = driver + OUTPUTS[0], driver + OUTPUTS[1]
-    return lines + elements(sheet.prefix("X"), f"%s %s %s %s %s pair m={m}", every, a, b, x, y, gate)
+    ends_x = (*sheet.sides(driver), x, y, gate)
+    return lines + elements(sheet.prefix("X"), f"%s %s %s %s %s pair m={m}", every, *ends_x)
 
 
 def _quads(sheet: DeviceSheet, unit: Unit, m: int, ends: tuple[Array, Array, Array], g: Array) -> list[str]:
@@ -56,10 +60,9 @@ def _quads(sheet: DeviceSheet, unit: Unit, m: int, ends: tuple[Array, Array, Arr
     high, high_gate = sheet.gates(sheet.transistors.quad_bias + control / 2)
     low, low_gate = sheet.gates(sheet.transistors.quad_bias - control / 2)
     need_quad(sheet)
-    a, b = driver + OUTPUTS[0], driver + OUTPUTS[1]
     every = np.ones(g.shape, bool)
     pattern = f"%s %s %s %s %s %s quad m={m}"
-    return [*high, *low, *elements(sheet.prefix("X"), pattern, every, a, b, x, y, high_gate, low_gate)]
+    return [*high, *low, *elements(sheet.prefix("X"), pattern, every, *sheet.sides(driver), x, y, high_gate, low_gate)]
 
 
 def need_quad(sheet: DeviceSheet) -> None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from ...errors import Error
+from .support import Support
 
 Array = Any
 SUPPORTS = ("ideal", "A", "AB")
@@ -48,7 +49,8 @@ class Transistors:
 
     models: cards of the two transistors. pair: the unit of feedback devices and products. coupling: the unit of
     couplings, "single", "pair" or "quad" (None: as `pair`). conveyor, buffer: "ideal" (sources), "A" or "AB"
-    (`mos/follower.py`). quad_bias [V]: gates of a quad at control 0.
+    (`mos/follower.py`). quad_bias [V]: gates of a quad at control 0. temperature [K]. support: measured state of
+    conveyors and buffers, by which a node's capacitors and feedback devices are made smaller (None: left as they are).
     """
 
     models: Models
@@ -57,6 +59,8 @@ class Transistors:
     conveyor: str = "ideal"
     buffer: str = "ideal"
     quad_bias: float = 0.8
+    temperature: float = 300.15
+    support: Support | None = None
 
     def __post_init__(self) -> None:
         """Raises Error for supports that do not exist, and units that do not go together."""

@@ -18,9 +18,14 @@ x gives, M1 delivers from the supply, without a bound of this kind.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..spice import Array, elements
 from .design import NO_DEVICES
-from .sheet import BIAS_N, BIAS_P, INPUTS, OUTPUTS, SIDES, DeviceSheet
+from .rails import BIAS_N, BIAS_P, INPUTS, OUTPUTS, SIDES
+
+if TYPE_CHECKING:
+    from .sheet import DeviceSheet
 
 AMPLIFIER = {
     "t": ("t bp vdd", "p", 2 * BIAS_P[0], BIAS_P[1]),
@@ -45,6 +50,12 @@ MIRROR = {
     "z": ("f d vdd", "p", 5.0, 0.15),
     "zc": ("z bc f", "p", 8.0, 0.1),
 }
+
+
+def define(sheet: DeviceSheet, kind: str) -> None:
+    """The subcircuits conveyor_a(b) y x z and buffer_a(b) y x of a class."""
+    _follower(sheet, kind, f"conveyor_{kind.lower()}", copied=True)
+    _follower(sheet, kind, f"buffer_{kind.lower()}", copied=False)
 
 
 def _follower(sheet: DeviceSheet, kind: str, name: str, *, copied: bool) -> None:
@@ -107,10 +118,10 @@ def buffers(sheet: DeviceSheet, array: str, needed: Array) -> list[str]:
     return lines
 
 
-def inputs(sheet: DeviceSheet, array: str) -> list[str]:
+def inputs(sheet: DeviceSheet, array: str, needed: Array) -> list[str]:
     """The two sides of an input, from ideal drivers."""
-    here, names = sheet.present(array), sheet.names[array]
+    names = sheet.names[array]
     lines: list[str] = []
     for output, half in zip(OUTPUTS, (0.5, -0.5), strict=True):
-        lines += elements(sheet.prefix("E"), f"%s vcm %s 0 {half}", here, names + output, names)
+        lines += elements(sheet.prefix("E"), f"%s vcm %s 0 {half}", needed, names + output, names)
     return lines

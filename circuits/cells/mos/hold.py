@@ -6,7 +6,11 @@ While the switch is open its leakage takes the capacitor towards the line at V_C
 
 from __future__ import annotations
 
-from .sheet import DeviceSheet
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .sheet import DeviceSheet
+
 
 
 def hold(sheet: DeviceSheet, farads: float, width: float, length: float) -> str:

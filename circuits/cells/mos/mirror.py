@@ -5,7 +5,11 @@ p-channel diode, two copies, one of them turned round by an n-channel mirror; r 
 
 from __future__ import annotations
 
-from .sheet import DeviceSheet
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .sheet import DeviceSheet
+
 
 WIDTH_P, LENGTH_P = 2.0, 0.15  # µm
 WIDTH_N, LENGTH_N = 2.0, 0.15

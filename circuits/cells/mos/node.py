@@ -2,7 +2,8 @@
 
     C dv/dt = i(p) − i(n) − [f(V_g, v/2) − f(V_g, −v/2)]
 
-A feedback device is the same transistor as a coupling's, and so bends with v as they do. Its gate is constant, or driven
+A feedback device is the same transistor as a coupling's, and so bends with v as they do. What a measured conveyor's output has of capacitance and conductance, capacitor and feedback device
+have less. Its gate is constant, or driven
 by the node that controls it: m fingers whose gate follows V₀ + s v_c, the line through the characterised conductances at
 a quarter of and at the control's full scale, next to a constant device of the floor's conductance.
 
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...errors import Error
 from ..spice import Array, elements
 from . import follower
 from .coupling import fingers
-from .sheet import SIDES, DeviceSheet
+from .rails import SIDES
 
 if TYPE_CHECKING:
+    from .sheet import DeviceSheet
     from ..node import NodeArray
 
 LOW = 0.25  # share of a control's full scale at which a driven feedback device is exact, beside full scale itself
@@ -31,24 +34,38 @@ def node_units(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     """Capacitors, the difference that people read, feedback devices, conveyors."""
     here, names = sheet.present(node.name), sheet.names[node.name]
     lines = elements(sheet.prefix("E"), "%s 0 %s %s 1", here, names, names + SIDES[0], names + SIDES[1])
+    hung, leak = _conveyor_output(sheet)
+    farads = np.broadcast_to(np.asarray(node.capacitance, float), node.shape) - hung
+    if np.any(farads[here] <= 0):
+        raise Error(f"capacitance of {node.name!r} is {farads[here].min() + hung:g} F: its conveyor alone has {hung:g} F")
     for side in SIDES:
-        lines += elements(sheet.prefix("C"), "%s 0 %.12g", here, names + side, node.capacitance)
+        lines += elements(sheet.prefix("C"), "%s 0 %.12g", here, names + side, farads)
     ratio = np.broadcast_to(np.asarray(node.ratio, float), node.shape)
     driven = node.feedback is not None
     if node.feedback is not None:
         ratio = np.full(node.shape, node.feedback.floor)
         lines += _driven(sheet, node)
-    lines += _devices(sheet, node, node.conductance * ratio)
+    lines += _devices(sheet, node, np.maximum(node.conductance * ratio - leak, 0.0))
     lines += _offsets(sheet, node, 1.0 if driven else ratio)
     return lines + follower.conveyors(sheet, node.name, node.input_resistance)
 
 
+def _conveyor_output(sheet: DeviceSheet) -> tuple[float, float]:
+    """(F, S) that a measured conveyor puts on a side, which its own capacitor and feedback device have less."""
+    support = sheet.transistors.support
+    if support is None or sheet.transistors.conveyor == "ideal":
+        return 0.0, 0.0
+    return support.output_capacitance, support.output_conductance
+
+
 def _devices(sheet: DeviceSheet, node: NodeArray, siemens: Array) -> list[str]:
     """Devices of constant conductance from each side to the common mode."""
-    here, pair = sheet.present(node.name), sheet.transistors.pair
+    here, pair = sheet.present(node.name) & (siemens > 0), sheet.transistors.pair
+    if not here.any():
+        return []
     m = fingers(pair, float(np.max(siemens)), f"feedback of {node.name}")
     lines, gate = sheet.gates(pair.control(np.where(here, siemens, np.max(siemens)) / m))
-    return lines + _to_common_mode(sheet, node, gate, m)
+    return lines + _to_common_mode(sheet, node, here, gate, m)
 
 
 def _driven(sheet: DeviceSheet, node: NodeArray) -> list[str]:
@@ -71,11 +88,11 @@ def _driven(sheet: DeviceSheet, node: NodeArray) -> list[str]:
         keep = here & (high - per_volt * volts == start)
         more, found = sheet.level_shifts(names, keep, float(start), per_volt)
         lines, gate = lines + more, np.where(keep, found, gate)
-    return lines + _to_common_mode(sheet, node, gate, m)
+    return lines + _to_common_mode(sheet, node, here, gate, m)
 
 
-def _to_common_mode(sheet: DeviceSheet, node: NodeArray, gate: Array, m: int) -> list[str]:
-    here, names, pair = sheet.present(node.name), sheet.names[node.name], sheet.transistors.pair
+def _to_common_mode(sheet: DeviceSheet, node: NodeArray, here: Array, gate: Array, m: int) -> list[str]:
+    names, pair = sheet.names[node.name], sheet.transistors.pair
     size = (pair.width * 1e6, pair.length * 1e6, " m={m}")
     device = {"1": ("y g vcm", "n", *size)}
     sheet.need(sheet.transistors.subcircuit("feedback y g m=1", "from a side to the common mode", device))

@@ -17,9 +17,10 @@ import numpy as np
 from ...errors import Error
 from ..spice import Array, elements
 from .coupling import need_quad
-from .sheet import INPUTS, OUTPUTS, DeviceSheet
+from .rails import INPUTS
 
 if TYPE_CHECKING:
+    from .sheet import DeviceSheet
     from ..product import Product
 
 REACH = 0.4  # V, largest difference of the two gates at full scale, quad_bias ± 0.2 V
@@ -38,7 +39,7 @@ def products(sheet: DeviceSheet, term: Product) -> list[str]:
     need_quad(sheet)
     into = sheet.names[term.target].reshape(-1)[index]
     every = np.ones(k.shape, bool)
-    ends = (b + OUTPUTS[0], b + OUTPUTS[1], into + INPUTS[0], into + INPUTS[1], *gates)
+    ends = (*sheet.sides(b), into + INPUTS[0], into + INPUTS[1], *gates)
     return lines + elements(sheet.prefix("X"), f"%s %s %s %s %s %s quad m={m}", every, *ends)
 
 

@@ -16,9 +16,10 @@ import numpy as np
 from ..spice import elements
 from . import follower
 from .coupling import fingers
-from .sheet import INPUTS, OUTPUTS, DeviceSheet
+from .rails import INPUTS
 
 if TYPE_CHECKING:
+    from .sheet import DeviceSheet
     from ..rectifier import Rectifier
 
 MIRROR = {
@@ -44,6 +45,7 @@ def rectifiers(sheet: DeviceSheet, term: Rectifier) -> list[str]:
     name = f"rectifier_{m}"
     note = "I = 2 max(G v_a, 0): device, conveyor, diode with its clamp, mirrors"
     sheet.need(sheet.transistors.subcircuit(f"{name} a g p n", note, devices, f"X1 {conveyor}"))
+    driver = sheet.sides(node)[side]
     ports = sheet.names[term.target]
     p, n = (np.where(gain > 0, ports + one, ports + other) for one, other in (INPUTS, INPUTS[::-1]))
-    return lines + elements(sheet.prefix("X"), f"%s %s %s %s {name}", here & (g > 0), node + OUTPUTS[side], gate, p, n)
+    return lines + elements(sheet.prefix("X"), f"%s %s %s %s {name}", here & (g > 0), driver, gate, p, n)

@@ -9,33 +9,65 @@ people and cross-checks. Around it:
 
 Global nodes: vdd, vcm, and the bias lines bn, bp, bc. Gates that a node drives (products, pairs) take no current at
 rest: they are driven by ideal level shifters, as are the inputs' two sides.
+A buffer stands only where a cell asks for a node's sides (`sides`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
+from ..node import NodeArray
 from ..spice import Array, Sheet, elements
+from ..term import Term
+from . import follower
 from .design import Transistors
-
-SIDES = (":p", ":n")
-OUTPUTS = (":op", ":on")
-INPUTS = (":xp", ":xn")
-RAILS = "vdd vcm bn bp bc"
-BIAS = 10e-6  # A, in each bias line
-BIAS_N = (10.0, 0.5)  # µm, size of the n-channel mirror device that carries BIAS
-BIAS_P = (6.0, 0.3)
-CASCODE_P = (1.2, 0.3)  # diode whose V_SG biases p-channel cascodes
+from .rails import BIAS, BIAS_N, BIAS_P, CASCODE_P, OUTPUTS, RAILS, SIDES
 
 
 @dataclass
 class DeviceSheet(Sheet):
-    """A circuit on its way to transistors. gates: V sources of control voltages written so far, by value."""
+    """A circuit on its way to transistors."""
 
+    about: ClassVar[str] = "device-level"
+    start: ClassVar[str] = "op"
+    currents: ClassVar[tuple[str, ...]] = ("vvdd", "vvcm")
     transistors: Transistors = field(kw_only=True)
-    _gates: dict[float, str] = field(default_factory=dict)
+    _gates: dict[float, str] = field(default_factory=dict)  # control voltage -> the node that holds it
+    _driving: set[str] = field(default_factory=set)  # nodes whose sides cells ask for
+
+    def node(self, node: NodeArray, standing: Array) -> list[str]:
+        return node.spice_device(self)
+
+    def term(self, term: Term) -> list[str]:
+        return term.spice_device(self)
+
+    def shows(self, node: NodeArray) -> bool:
+        return not node.is_tail
+
+    def initial(self, nodes: Array, volts: Array) -> tuple[Array, Array]:
+        """Both sides of nodes and their voltages at t = 0."""
+        middle = self.transistors.units.common_mode
+        sides = np.concatenate([nodes + side for side in SIDES])
+        return sides, np.concatenate([middle + volts / 2, middle - volts / 2])
+
+    def sides(self, nodes: Array) -> tuple[Array, Array]:
+        """Nodes that carry V_CM ± v/2 of these and deliver current: their buffers stand in `drivers`."""
+        self._driving.update(np.asarray(nodes, object).reshape(-1).tolist())
+        return nodes + OUTPUTS[0], nodes + OUTPUTS[1]
+
+    def drivers(self) -> list[str]:
+        """Buffers of the nodes whose sides were asked for, and the two sides of such inputs."""
+        lines: list[str] = []
+        for node in self.circuit.arrays.values():
+            asked = np.array([name in self._driving for name in self.names[node.name].reshape(-1)])
+            asked = asked.reshape(node.shape) & node.present
+            if asked.any():
+                write = follower.inputs if node.clamped else follower.buffers
+                lines += write(self, node.name, asked)
+        return lines
 
     def supplies(self) -> list[str]:
         """Rails and bias lines; the current of `vvdd` is what the machine draws."""

@@ -15,9 +15,10 @@ import numpy as np
 
 from ..spice import Array, elements
 from .mirror import mirrored
-from .sheet import BIAS, BIAS_N, INPUTS, DeviceSheet
+from .rails import BIAS, BIAS_N, INPUTS
 
 if TYPE_CHECKING:
+    from .sheet import DeviceSheet
     from ..softmax import Softmax
 
 CENTRE = 0.65  # V, a branch's gate at score 0

@@ -14,10 +14,11 @@ import numpy as np
 
 from ..spice import elements
 from .mirror import mirrored
-from .sheet import BIAS, BIAS_N, INPUTS, DeviceSheet
+from .rails import BIAS, BIAS_N, INPUTS
 from .softmax import CENTRE, DESIGN_CURRENT, LENGTH, WIDTH
 
 if TYPE_CHECKING:
+    from .sheet import DeviceSheet
     from ..tanh_pair import TanhPair
 
 SLOPE_FACTOR = 1.12  # technology, [tanh] slope_factor
