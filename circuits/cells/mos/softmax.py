@@ -3,8 +3,8 @@
     I_i = I_T exp(v_i / nV_T) / Σ_j exp(v_j / nV_T)            in weak inversion
 
 Each gate is driven about `CENTRE` with the score's own volts (a nat is nV_T there, so the device's n is its gain). A
-branch of 2 µm / 0.1 µm at 5 µA is in moderate inversion: its exponential bends for the row's largest, and is exact for
-what is an e-fold or more below. The tail's pole is N C_j nV_T / I_T, C_j the junction and overlap of a branch.
+branch of 8 µm / 60 nm at 5 µA is near the top of weak inversion: its exponential bends for the largest of a row,
+by 2 to 5 %. The tail's pole is N C_j nV_T / I_T, C_j the junction and overlap of a branch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..softmax import Softmax
 
 CENTRE = 0.65  # V, a branch's gate at score 0
-WIDTH, LENGTH = 2.0, 0.1  # µm, of a branch at 5 µA
+WIDTH, LENGTH = 8.0, 0.06  # µm, of a branch at 5 µA
 DESIGN_CURRENT = 5e-6
 
 
@@ -53,7 +53,7 @@ def branch(sheet: DeviceSheet, tail_current: float, amperes: float) -> list[str]
     """Devices of a branch whose tail current arrives as `amperes` in the node."""
     transistor = sheet.transistors.transistor
     width = WIDTH * tail_current / DESIGN_CURRENT
-    devices = {"1": ("d g t", "n", width, LENGTH)} | mirrored(sheet, "d", "p", "n", amperes / tail_current)
+    devices = {"1": ("d g t", "n", width, LENGTH)} | mirrored("d", "p", "n", amperes / tail_current)
     return ["* branch of a softmax pair and its output mirrors", *(transistor(n, *d) for n, d in devices.items())]
 
 

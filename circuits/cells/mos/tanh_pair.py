@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .sheet import DeviceSheet
     from ..tanh_pair import TanhPair
 
-SLOPE_FACTOR = 1.12  # technology, [tanh] slope_factor
+SLOPE_FACTOR = 1.265  # of this pair at half of its tail a side: 1.10 in weak inversion, and the bend above it
 
 
 def tanh_pairs(sheet: DeviceSheet, term: TanhPair) -> list[str]:
@@ -57,5 +57,5 @@ def _pair(sheet: DeviceSheet, tail_current: float, amperes: float) -> list[str]:
         "2": ("e b t", "n", width, LENGTH),
         "3": ("t bn 0", "n", BIAS_N[0] * tail_current / BIAS, BIAS_N[1]),
     }
-    devices |= mirrored(sheet, "d", "p", "n", ratio, "1") | mirrored(sheet, "e", "n", "p", ratio, "2")
+    devices |= mirrored("d", "p", "n", ratio, "1") | mirrored("e", "n", "p", ratio, "2")
     return ["* tanh pair", *(sheet.transistors.transistor(name, *device) for name, device in devices.items())]
