@@ -5,7 +5,7 @@ and supply are overlays, applied in this order; `overrides` come last and are ta
 
     corner       multiplies what [corners.NAME] lists
     temperature  conductances × (T/T₀)^−mobility_exponent;  off current × 2^((T − T₀)/leakage_doubling)
-    vdd          swing × V/V₀;  device and coupling conductance × (V − V_th)/(V₀ − V_th)
+    vdd          swing and common mode × V/V₀;  device and coupling conductance × (V − V_th)/(V₀ − V_th)
 
 A node's feedback is programmed through its gate and keeps its conductance when the supply moves.
 """
@@ -290,6 +290,6 @@ def _supplied(tech: Technology, volts: float) -> Technology:
         raise Error(f"vdd {volts!r} V is not above the threshold {tech.device.threshold:.3g} V: raise it")
     before, why = tech.supply.vdd, f"vdd {volts:g} V"
     drive = (volts - tech.device.threshold) / (before - tech.device.threshold)
-    tech = _scaled(tech, ("supply.swing",), volts / before, why)
+    tech = _scaled(tech, ("supply.swing", "supply.common_mode"), volts / before, why)
     tech = _scaled(tech, ("coupling.g_max", "device.on_conductance"), drive, why)
     return tech.changed({"supply.vdd": volts}, "vdd overlay")

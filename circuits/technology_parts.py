@@ -14,9 +14,11 @@ def _q(unit: str, zero: bool = False) -> Any:
 
 @dataclass(frozen=True)
 class Supply:
-    """vdd [V]; swing [V]: differential rail of a node; headroom: rail over settled range."""
+    """vdd [V]; common_mode [V] about which both terminals of a node move; swing [V]: differential rail of a node;
+    headroom: rail over settled range."""
 
     vdd: float = _q("V")
+    common_mode: float = _q("V")
     swing: float = _q("V")
     headroom: float = _q("1")
 
@@ -28,12 +30,10 @@ class Supply:
 
 @dataclass(frozen=True)
 class Device:
-    """The transistor of a coupling finger: threshold [V], width, length [m], on_conductance [S] at full gate drive,
-    mobility_exponent of its fall with temperature."""
+    """Of the process: threshold [V], on_conductance [S] of a transistor at full gate drive, mobility_exponent of its
+    fall with temperature."""
 
     threshold: float = _q("V")
-    width: float = _q("m")
-    length: float = _q("m")
     on_conductance: float = _q("S")
     mobility_exponent: float = _q("1", zero=True)
 
@@ -72,8 +72,11 @@ class Wire:
 
 @dataclass(frozen=True)
 class CouplingUnit:
-    """g_max [S]: largest conductance of a unit, fingers in parallel; area [m²]."""
+    """width, length [m] of a transistor of one finger; g_max [S]: largest conductance of a unit, fingers in parallel;
+    area [m²]."""
 
+    width: float = _q("m")
+    length: float = _q("m")
     g_max: float = _q("S")
     area: float = _q("m²", zero=True)
 
@@ -194,10 +197,17 @@ class Controller:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Pelgrom coefficients, for information: threshold_area A_Vt [V·m], beta_area A_β [m] (relative)."""
+    """Pelgrom's coefficients of one transistor: threshold_area A_Vt [V·m], beta_area A_β [m] (relative).
+
+    σ(V_t) = A_Vt/√(W L),  σ(β) = A_β/√(W L)     (Pelgrom, Duinmaijer & Welbers, IEEE JSSC 24(5), 1989)
+    """
 
     threshold_area: float = _q("V·m", zero=True)
     beta_area: float = _q("m", zero=True)
+
+    def of(self, area: float) -> tuple[float, float]:
+        """(σ of the threshold [V], σ of the current factor, relative) of a transistor of gate area W·L [m²]."""
+        return self.threshold_area / math.sqrt(area), self.beta_area / math.sqrt(area)
 
 
 SECTIONS: dict[str, type] = {
@@ -221,14 +231,10 @@ FIELDS = {"temperature": {"unit": "K", "zero": False}} | {
     f"{section}.{f.name}": dict(f.metadata) for section, kind in SECTIONS.items() for f in fields(kind)
 }
 INFORMATION = (  # for people: nothing is computed from these
-    "device.width",
-    "device.length",
     "wire.resistance_per_length",
     "tanh.slope_factor",
     "controller.power_per_coupling",
     "controller.step",
     "controller.area_per_coupling",
-    "mismatch.threshold_area",
-    "mismatch.beta_area",
 )
 UNITS: dict[str, str] = {key: str(meta["unit"]) for key, meta in FIELDS.items()}

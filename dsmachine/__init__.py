@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .circuits.checkpoints import load_model
     from .circuits.chip import fabricate
     from .circuits.circuit import Circuit
+    from .circuits.devices.models import load_models
     from .circuits.mapping.model import map_model
     from .circuits.technology import load_technology
     from .emulator.checkpoint import Checkpoint
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
     from .emulator.run import operating_point, transient
     from .emulator.runfile import load_run
     from .energy.meter import EnergyMeter
+    from .netlists.characterize import characterize
     from .netlists.crosscheck import crosscheck
+    from .netlists.device_file import load_device, save_device
     from .netlists.writer import write_netlist
     from .range_report import calibration_report
     from .serial import generate
@@ -68,6 +71,10 @@ __all__ = [
     "load_run",
     "write_netlist",
     "crosscheck",
+    "characterize",
+    "load_models",
+    "save_device",
+    "load_device",
     "hamiltonian",
     "plots",
     "__version__",
@@ -95,6 +102,10 @@ _HOME = {
     "load_run": ".emulator.runfile",
     "write_netlist": ".netlists.writer",
     "crosscheck": ".netlists.crosscheck",
+    "characterize": ".netlists.characterize",
+    "load_models": ".circuits.devices.models",
+    "save_device": ".netlists.device_file",
+    "load_device": ".netlists.device_file",
     "hamiltonian": ".emulator.hamiltonian",
 }
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import Error, __version__
-from . import anneal, calibrate, crosscheck, demo, doctor, fetch, generate, info, netlist
+from . import anneal, calibrate, characterize, crosscheck, demo, doctor, fetch, generate, info, netlist
 from ._common import Interrupted, LogHandler, error_line
 
 COMMANDS: list[Callable[..., None]] = [
@@ -29,6 +29,7 @@ COMMANDS: list[Callable[..., None]] = [
     generate.generate,
     netlist.netlist,
     crosscheck.crosscheck,
+    characterize.characterize,
 ]
 
 USER_ERROR = 2

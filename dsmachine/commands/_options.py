@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import Error
+from ..circuits.units import si
 
 if TYPE_CHECKING:
     from ..circuits.checkpoints import Model
@@ -43,6 +44,14 @@ SoftmaxClampOption = Annotated[
 SoftmaxGainOption = Annotated[float, typer.Option(help="Nats the softmax makes of one: calibrated over actual kelvin.")]
 AllowUnstableOption = Annotated[
     bool, typer.Option("--allow-unstable", help="Taylor attention although its Σe is not positive on this model.")
+]
+SpiceModelsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--spice-models", metavar="FILE", help="Transistor model cards [default: the bundled ones]."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help='A number of the technology: coupling.width=240e-9, or "=240 nm".'),
 ]
 TokensOption = Annotated[str, typer.Option(help="parallel: each position has its own nodes.")]
 
@@ -91,4 +100,23 @@ def parse_trim(text: str) -> dict[str, float]:
         if name in found:
             raise Error(f"--trim has {name!r} twice: give it once")
         found[name] = sigma
+    return found
+
+
+def parse_set(settings: list[str] | None) -> dict[str, float]:
+    """Overrides of technology numbers, in SI.
+
+    >>> parse_set(["coupling.width=240 nm", "supply.vdd=0.9"])
+    {'coupling.width': 2.4e-07, 'supply.vdd': 0.9}
+    """
+    found: dict[str, float] = {}
+    for text in settings or []:
+        key, _, value = text.partition("=")
+        number, _, unit = value.strip().partition(" ")
+        try:
+            if not key.strip():
+                raise ValueError
+            found[key.strip()] = float(f"{float(number) * (si(unit.strip())[0] if unit.strip() else 1.0):.15g}")
+        except ValueError:
+            raise Error(f"--set {text!r} is not understood: write KEY=VALUE, such as coupling.width=240e-9") from None
     return found

@@ -1,0 +1,106 @@
+"""Device cards in HDF5 files: all that was measured, the factors, and where they come from."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ..circuits.devices.card import UNITS, DeviceCard, Origin
+from ..circuits.errors import Error, place
+from ..emulator import hdf5
+from ..emulator.files import check_target, written_whole
+
+KIND, VERSION = "dsmachine device card", 1
+NUMBERS = {
+    "width": "m", "length": "m", "common_mode": "V", "vdd": "V", "temperature": "K", "full_scale": "V",
+    "reach": "V", "error": "1", "bias": "V",
+}  # fmt: skip
+ARRAYS = {"gates": "V", "volts": "V", "surface": "A", "table": "A", "coefficients": "1/V^n"}
+PARTS = ("even", "pair")
+FIX = "characterize again"
+
+
+def save_device(card: DeviceCard, path: str | Path, *, overwrite: bool = False) -> None:
+    """Writes a card, whole or not at all.
+
+    Raises Error for a path that cannot be written, or a file that is there already.
+    """
+    check_target(path, overwrite=overwrite)
+
+    def fill(file: h5py.File) -> None:
+        file.attrs["kind"], file.attrs["format_version"] = KIND, VERSION
+        _put(hdf5.group(file, "card"), card)
+
+    with written_whole(path, overwrite=overwrite) as part:
+        part.write_bytes(hdf5.image(fill))
+
+
+def _put(group: h5py.Group, card: DeviceCard) -> None:
+    hdf5.put_json(group, "about", {"unit": card.unit, "origin": dataclasses.asdict(card.origin)})
+    for name, unit in {**NUMBERS, **ARRAYS}.items():
+        hdf5.put(group, name, getattr(card, name), unit)
+    for name in PARTS:
+        part = getattr(card, name)
+        if part is not None:
+            _put(hdf5.group(group, name), part)
+
+
+def load_device(path: str | Path) -> DeviceCard:
+    """The card of a file that `save_device` or `dsmachine characterize` wrote.
+
+    Raises Error, in one line, for a file that is none, is damaged, or holds numbers that make no card.
+    """
+    where = f"device card {place(Path(path))}"
+    try:
+        with hdf5.open_to_read(Path(path)) as file:
+            _check_kind(file, where)
+            return _card(hdf5.member(file, "card", h5py.Group), PARTS)
+    except Error as problem:
+        raise Error(str(problem) if str(problem).startswith(where) else f"{where}: {problem}") from None
+    except FileNotFoundError:
+        raise Error(f"{where} does not exist: check the path") from None
+    except IsADirectoryError:
+        raise Error(f"{where} is a folder: name a file in it") from None
+    except Exception as problem:  # a damaged file may raise anything: h5py has no exception of its own
+        if not h5py.is_hdf5(path):
+            raise Error(f"{where} is not HDF5: name a file that dsmachine characterize wrote") from None
+        reason = (str(problem).splitlines() or ["unreadable"])[0][:120]
+        raise Error(f"{where} is damaged ({reason}): {FIX}") from None
+
+
+def _check_kind(file: h5py.File, where: str) -> None:
+    if file.attrs.get("kind") != KIND:
+        raise Error(f"{where} is not a device card: name a file that dsmachine characterize wrote")
+    version = int(file.attrs["format_version"])
+    if version > VERSION:
+        raise Error(f"{where} has format {version}, newer than {VERSION}: upgrade dsmachine")
+
+
+def _card(group: h5py.Group, parts: tuple[str, ...]) -> DeviceCard:
+    """One card; `parts`: which cards it may hold in turn, so that no file goes deep."""
+    about: Any = hdf5.get_json(group, "about")
+    if about["unit"] not in UNITS:
+        raise hdf5.Damaged(f"unit {str(about['unit'])[:20]!r}")
+    origin = Origin(**about["origin"])
+    if not all(isinstance(getattr(origin, f.name), str) for f in dataclasses.fields(Origin) if f.name != "tolerance"):
+        raise hdf5.Damaged("origin is not text")
+    numbers = {name: _number(name, hdf5.get(group, name)) for name in NUMBERS}
+    arrays = {name: np.asarray(hdf5.get(group, name), np.float64) for name in ARRAYS}
+    inside = {
+        name: _card(hdf5.member(group, name, h5py.Group), ("even",) if name == "pair" else ())
+        for name in parts
+        if name in group
+    }
+    return DeviceCard(unit=about["unit"], origin=origin, **numbers, **arrays, **inside)
+
+
+def _number(name: str, value: Any) -> float:
+    found = float(np.asarray(value).reshape(-1)[0])
+    least = 0.0 if name in ("bias", "error") else 1e-12
+    if not np.isfinite(found) or found < least:
+        raise hdf5.Damaged(f"{name!r} is {found!r}")
+    return found
