@@ -2,10 +2,10 @@
 
 Each number follows from one analysis of the circuit alone, at the common mode:
 
-    r_x = dV(x)/di(x), current gain −di(z)/di(x), offset V(x) − V_CM and current left in z          .dc of a current
-    output conductance and capacitance of z                                                        .ac of its voltage
+    r_x = dV(x)/di(x), current gain d(i(w) − i(z))/di(x), offset V(x) − V_CM and what is left       .dc of a current
+    output conductance and capacitance of z and w                                                  .ac of their voltage
     bandwidth: where the copy has fallen by 3 dB                                                   .ac of a current
-    noise: the current of z as the conductance G whose 4kT·G it has at 10 MHz                      .noise
+    noise: i(w) − i(z) as the conductance G whose 4kT·G it has at 10 MHz                           .noise
 """
 
 from __future__ import annotations
@@ -19,40 +19,45 @@ from ..circuits.cells.mos.design import Transistors
 from ..circuits.cells.mos.sheet import DeviceSheet
 from ..circuits.cells.mos.support import Support
 from ..circuits.circuit import BOLTZMANN, Circuit
-from .ngspice import Engine, run_netlist
+from .ngspice import Engine, Waveforms, run_netlist
 
 Array = Any
 WIRE = 20e-15  # F at x
-LOAD = 31e3  # ohms at z while noise is measured
+LOAD = 31e3  # ohms at z and w while noise is measured
 SMALL = 1e-6  # A either way, for slopes
 NOISE_FREQUENCY = 1e7  # Hz
+KELVIN = 273.15
 
 
 def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "batch") -> Support:
     """Measure the conveyor and buffer of a class, "A" or "AB", of these transistors."""
     bench = _Bench(transistors, kind, engine)
-    x, z, supply = bench.sweep()
-    slope = np.polyfit([-SMALL, 0, SMALL], np.stack([x, z], axis=1), 1)[0]
-    frequency, copied = bench.response(1, 0, "i(vz)")
-    _, admittance = bench.response(0, 1, "i(vz)")
-    _, followed = bench.response(0, 0, "v(x2)", 1)
-    _, taken = bench.response(0, 0, "i(vy2)", 1)
+    x, copied, both = bench.sweep()
+    lines, conveyor = bench.drawn(), bench.drawn(conveyor=True)
+    slope = np.polyfit([-SMALL, 0, SMALL], np.stack([x, copied], axis=1), 1)[0]
+    frequency, found = bench.response(1, 0, 0)
+    passed = found["i(vw)"] - found["i(vz)"]
+    found = bench.response(0, 1, 0)[1]
+    admittance = -(found["i(vw)"] + found["i(vz)"])
+    found = bench.response(0, 0, 1)[1]
+    followed, taken = found["x2"], -found["i(vy2)"]
     low = int(np.searchsorted(frequency, 1e8))
     omega = 2 * np.pi * frequency[low]
     return Support(
         kind=kind,
         input_resistance=float(slope[0]),
-        current_gain=float(-slope[1]),
-        offset=float(x[1] - transistors.pair.common_mode),
-        left_current=float(z[1]),
-        output_conductance=float(-admittance[0].real),
-        output_capacitance=float(-admittance[low].imag / omega),
-        bandwidth=_corner(frequency, np.abs(copied)),
+        current_gain=float(slope[1]),
+        offset=float(x[1] - transistors.card.common_mode),
+        left_current=float(copied[1]),
+        output_conductance=float(admittance[0].real),
+        output_capacitance=float(admittance[low].imag / omega),
+        bandwidth=_corner(frequency, np.abs(passed)),
         noise_conductance=bench.noise(),
         buffer_gain=float(np.abs(followed[0])),
         buffer_bandwidth=_corner(frequency, np.abs(followed)),
-        buffer_capacitance=float(-taken[low].imag / omega),
-        supply_current=supply,
+        buffer_capacitance=float(taken[low].imag / omega),
+        conveyor_current=conveyor - lines,
+        buffer_current=both - conveyor,
     )
 
 
@@ -60,46 +65,54 @@ class _Bench:
     """A conveyor from x to z and a buffer from y2 to x2, with everything that they need."""
 
     def __init__(self, transistors: Transistors, kind: str, engine: Engine) -> None:
-        sheet = DeviceSheet(Circuit("support", transistors.temperature), {}, transistors=transistors)
+        sheet = DeviceSheet(Circuit("support", transistors.card.temperature), {}, transistors=transistors)
         follower.define(sheet, kind)
-        self.engine, self.temperature = engine, transistors.temperature
-        middle = transistors.pair.common_mode
+        self.engine, self.temperature = engine, transistors.card.temperature
+        middle = transistors.card.common_mode
         self.middle = middle
         cells = "\n".join(sheet.subcircuits.values())
         name = kind.lower()
-        self.head = "\n".join([
+        self.rails = "\n".join([
             f"conveyor and buffer of class {kind}", transistors.models.text, *sheet.supplies(), cells,
-            f".options temp={transistors.temperature - 273.15:.9g}",
-            f"X1 vcm x z conveyor_{name}", f"Cx x 0 {WIRE:g}", f"X2 y2 x2 buffer_{name}", f"C2 x2 0 {WIRE:g}",
+            f".options temp={transistors.card.temperature - KELVIN:.9g}",
         ])  # fmt: skip
+        self.conveyor = [f"X1 vcm x z w conveyor_{name}", f"Cx x 0 {WIRE:g}"]
+        self.buffer = [f"X2 y2 x2 buffer_{name}", f"C2 x2 0 {WIRE:g}"]
 
-    def run(self, *lines: str) -> Any:
-        return run_netlist("\n".join([self.head, *lines, ".end", ""]), engine=self.engine)
+    def run(self, *lines: str) -> Waveforms:
+        return run_netlist("\n".join([self.rails, *lines, ".end", ""]), engine=self.engine)
+
+    def drawn(self, *, conveyor: bool = False) -> float:
+        """What the bias lines draw [A], with a conveyor if asked for."""
+        more = [*self.conveyor, f"Vz z 0 {self.middle}", f"Vw w 0 {self.middle}"] if conveyor else []
+        found = self.run(*more, ".op", ".save i(vvdd)", ".print op i(vvdd)")
+        return float(-found["i(vvdd)"].real[0])
 
     def sweep(self) -> tuple[Array, Array, float]:
-        """V(x), i(z) for −SMALL, 0, SMALL into x, and what all draws."""
+        """V(x), i(w) − i(z) for −SMALL, 0, SMALL into x, and what all draws."""
         found = self.run(
-            f"Vz z 0 {self.middle}", f"Vy2 y2 0 {self.middle}", "Ix 0 x 0",
-            f".dc Ix {-SMALL:g} {SMALL:g} {SMALL:g}", ".save v(x) i(vz) i(vvdd)", ".print dc v(x)",
+            *self.conveyor, *self.buffer, f"Vz z 0 {self.middle}", f"Vw w 0 {self.middle}", f"Vy2 y2 0 {self.middle}", "Ix 0 x 0",
+            f".dc Ix {-SMALL:g} {SMALL:g} {SMALL:g}", ".save v(x) i(vz) i(vw) i(vvdd)", ".print dc v(x)",
         )  # fmt: skip
-        return found["x"].real, found["i(vz)"].real, float(-found["i(vvdd)"].real[1])
+        return found["x"].real, (found["i(vw)"] - found["i(vz)"]).real, float(-found["i(vvdd)"].real[1])
 
-    def response(self, into: int, out: int, read: str, follow: int = 0) -> tuple[Array, Array]:
-        """(frequencies, response) to 1 A into x, 1 V at z, or 1 V at the buffer's input."""
+    def response(self, into: int, out: int, follow: int) -> tuple[Array, Waveforms]:
+        """(frequencies, response) to 1 A into x, 1 V at z and w, or 1 V at the buffer's input."""
         found = self.run(
-            f"Vz z 0 {self.middle} ac {out}", f"Vy2 y2 0 {self.middle} ac {follow}", f"Ix 0 x 0 ac {into}",
-            ".ac dec 20 1e6 1e11", f".save {read}", f".print ac {read}",
+            *self.conveyor, *self.buffer, f"Vz z 0 {self.middle} ac {out}", f"Vw w 0 {self.middle} ac {out}",
+            f"Vy2 y2 0 {self.middle} ac {follow}", f"Ix 0 x 0 ac {into}", ".ac dec 20 1e6 1e11",
+            ".save v(x2) i(vz) i(vw) i(vy2)", ".print ac v(x2)",
         )  # fmt: skip
-        return found.axis, found[read.removeprefix("v(").removesuffix(")") if read[0] == "v" else read]
+        return found.axis, found
 
     def noise(self) -> float:
-        """G [S] whose 4kT·G is the density of the current out of z, without that of its load."""
+        """G [S] whose 4kT·G is the density of i(w) − i(z), without that of the loads."""
         found = self.run(
-            f"Vz h 0 {self.middle}", f"Rz h z {LOAD:g}", f"Vy2 y2 0 {self.middle}", "Ix 0 x 0 ac 1",
-            f".noise v(z) Ix dec 2 {NOISE_FREQUENCY / 10:g} {NOISE_FREQUENCY * 10:g}", ".print noise onoise_spectrum",
+            *self.conveyor, *self.buffer, f"Vh h 0 {self.middle}", f"Rz h z {LOAD:g}", f"Rw h w {LOAD:g}", f"Vy2 y2 0 {self.middle}", "Ix 0 x 0 ac 1",
+            f".noise v(w,z) Ix dec 2 {NOISE_FREQUENCY / 10:g} {NOISE_FREQUENCY * 10:g}", ".print noise onoise_spectrum",
         )  # fmt: skip
         density = float(np.interp(NOISE_FREQUENCY, found.axis, found["onoise_spectrum"].real))
-        return (density / LOAD) ** 2 / (4 * BOLTZMANN * self.temperature) - 1 / LOAD
+        return (density / LOAD) ** 2 / (4 * BOLTZMANN * self.temperature) - 2 / LOAD
 
 
 def _corner(frequency: Array, response: Array) -> float:

@@ -243,7 +243,7 @@ class Coupling(Term):
         if self.balanced:
             raise Error(f"balanced couplings {self.name!r} have no circuit of transistors: map them one-sided")
         into = sheet.names[self.target].reshape(-1)
-        return couplings(sheet, self.name, self._pairs(sheet), into, SIDES if self.passive else INPUTS)
+        return couplings(sheet, self._pairs(sheet), into, SIDES if self.passive else INPUTS)
 
     def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
         """Coupling by coupling |G| v², passive |G| (v_j ∓ v_i)²; where they are very many, driver by driver."""

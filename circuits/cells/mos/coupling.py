@@ -6,7 +6,7 @@ With f(V_g, u) the current of one device from V_CM + u into V_CM:
     pair    I = f(V_g, v/2) − f(V_g, −v/2)          two, from p to xp and n to xn; crossed: to the other input
     quad    I = o(V_A, v) − o(V_B, v)               two crossed pairs o; gates V_A,B = quad_bias ± V_c/2, V_c signed
 
-Fingers: m equal devices in parallel, one number for a term, the least with which its strongest unit's gate fits VDD.
+Fingers: m equal devices in parallel, one number for a term, the least with which its strongest unit fits a gate.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ...errors import Error
 from ..spice import Array, elements
-from .design import Unit
 
 if TYPE_CHECKING:
+    from ...devices.card import DeviceCard
     from .sheet import DeviceSheet
 
 SINGLE_DRIVER = ":os"
 
 
 def couplings(
-    sheet: DeviceSheet, term: str, pairs: Iterable[tuple[Array, Array, Array]], into: Array, ends: tuple[str, str]
+    sheet: DeviceSheet, pairs: Iterable[tuple[Array, Array, Array]], into: Array, ends: tuple[str, str]
 ) -> list[str]:
     """Units of a term. pairs: (flat index of the driven nodes, their drivers, signed G [S]) as `Coupling._pairs` has
     them; into: names of the driven nodes, flat; ends: suffixes of the two nodes that take the current."""
@@ -38,8 +37,8 @@ def couplings(
     index, driver, g = (np.concatenate(column) for column in zip(*rows, strict=True))
     if not g.size:
         return []
-    unit = sheet.transistors.units
-    m = fingers(unit, float(np.abs(g).max()), term)
+    unit = sheet.transistors.card
+    m = fingers(unit, float(np.abs(g).max()))
     straight, crossed = into[index] + ends[0], into[index] + ends[1]
     if unit.unit == "quad":
         return _quads(sheet, unit, m, (driver, straight, crossed), g / m)
@@ -54,7 +53,7 @@ def couplings(
     return lines + elements(sheet.prefix("X"), f"%s %s %s %s %s pair m={m}", every, *ends_x)
 
 
-def _quads(sheet: DeviceSheet, unit: Unit, m: int, ends: tuple[Array, Array, Array], g: Array) -> list[str]:
+def _quads(sheet: DeviceSheet, unit: DeviceCard, m: int, ends: tuple[Array, Array, Array], g: Array) -> list[str]:
     driver, x, y = ends
     control = np.sign(g) * unit.control(np.abs(g))
     high, high_gate = sheet.gates(sheet.transistors.quad_bias + control / 2)
@@ -68,10 +67,10 @@ def _quads(sheet: DeviceSheet, unit: Unit, m: int, ends: tuple[Array, Array, Arr
 def need_quad(sheet: DeviceSheet) -> None:
     """The subcircuit of two crossed pairs."""
     devices = {"1": "a g x", "2": "b g y", "3": "a h y", "4": "b h x"}
-    _need(sheet, "quad a b x y g h", "a to x and b to y by gate g, crossed by gate h", devices, sheet.transistors.units)
+    _need(sheet, "quad a b x y g h", "a to x and b to y by gate g, crossed by gate h", devices, sheet.transistors.card)
 
 
-def _need(sheet: DeviceSheet, head: str, note: str, ends: dict[str, str], unit: Unit) -> None:
+def _need(sheet: DeviceSheet, head: str, note: str, ends: dict[str, str], unit: DeviceCard) -> None:
     size = (unit.width * 1e6, unit.length * 1e6, " m={m}")
     devices = {name: (three, "n", *size) for name, three in ends.items()}
     sheet.need(sheet.transistors.subcircuit(f"{head} m=1", note, devices))
@@ -85,10 +84,8 @@ def _single(sheet: DeviceSheet, lines: list[str], driver: Array) -> Array:
     return driver + SINGLE_DRIVER + label
 
 
-def fingers(unit: Unit, strongest: float, what: str) -> int:
-    """Least number of devices in parallel of which none needs more than VDD for the strongest conductance [S]."""
-    most = float(unit.conductance(unit.vdd))
-    if not most > 0:
-        raise Error(f"unit of {what!r} conducts {most:g} S at a gate of {unit.vdd:g} V: take another device card")
+def fingers(unit: DeviceCard, strongest: float) -> int:
+    """Least number of devices in parallel whose gates stay within reach for the strongest conductance [S]."""
+    most = float(unit.conductance(unit.reach))
     return max(1, math.ceil(strongest / most * (1 - 1e-9)))
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
+from ...devices.card import DeviceCard
+from ...devices.models import ModelCard
 from ...errors import Error
 from .support import Support
 
@@ -15,75 +17,59 @@ SUPPORTS = ("ideal", "A", "AB")
 DIFFUSION = 100e-9  # m, length of a source or drain: its junction is width x 100 nm (technology, [softmax])
 
 
-class Models(Protocol):
-    """Model cards of the two transistors: their text, and the names of its n- and p-channel model."""
-
-    @property
-    def text(self) -> str: ...
-    @property
-    def nfet(self) -> str: ...
-    @property
-    def pfet(self) -> str: ...
-
-
-class Unit(Protocol):
-    """A coupling unit as characterised: one finger's conductance against its gate, width and length [m]."""
-
-    @property
-    def unit(self) -> str: ...
-    @property
-    def width(self) -> float: ...
-    @property
-    def length(self) -> float: ...
-    @property
-    def common_mode(self) -> float: ...
-    @property
-    def vdd(self) -> float: ...
-    def control(self, conductance: Array) -> Array: ...
-    def conductance(self, gate: Array) -> Array: ...
-
-
 @dataclass(frozen=True)
 class Transistors:
     """What a device-level netlist is made of.
 
-    models: cards of the two transistors. pair: the unit of feedback devices and products. coupling: the unit of
-    couplings, "single", "pair" or "quad" (None: as `pair`). conveyor, buffer: "ideal" (sources), "A" or "AB"
-    (`mos/follower.py`). quad_bias [V]: gates of a quad at control 0. temperature [K]. support: measured state of
-    conveyors and buffers, by which a node's capacitors and feedback devices are made smaller (None: left as they are).
+    models: cards of the two transistors, of which `card` was measured: the unit of couplings. pair: card of feedback
+    devices and products (None: `card` itself, or the pair of a quad). conveyor, buffer: "ideal" (sources), "A" or "AB"
+    (`mos/follower.py`). support: their measured state, by which a node's capacitors and feedback devices are made
+    smaller (None: left as they are). centre [V]: gates of a product at control 0, of couplings that are no quads.
+
+    Raises Error for supports that do not exist, and cards that do not go together.
     """
 
-    models: Models
-    pair: Unit
-    coupling: Unit | None = None
+    models: ModelCard
+    card: DeviceCard
+    pair: DeviceCard | None = None
     conveyor: str = "ideal"
     buffer: str = "ideal"
-    quad_bias: float = 0.8
-    temperature: float = 300.15
     support: Support | None = None
+    centre: float = 0.8
 
     def __post_init__(self) -> None:
-        """Raises Error for supports that do not exist, and units that do not go together."""
         for name in ("conveyor", "buffer"):
             if getattr(self, name) not in SUPPORTS:
                 raise Error(f"{name} {getattr(self, name)!r} is unknown: use {', '.join(SUPPORTS)}")
-        if self.pair.unit != "pair":
-            raise Error(f"card of feedback devices is of unit {self.pair.unit!r}: characterise 'pair'")
-        unit = self.units
-        if unit.unit not in ("single", "pair", "quad"):
-            raise Error(f"card of couplings is of unit {unit.unit!r}: use single, pair or quad")
-        for name in ("vdd", "common_mode"):
-            if getattr(unit, name) != getattr(self.pair, name):
-                raise Error(f"{name} of the two cards differs: characterise both at {getattr(self.pair, name):g} V")
+        pair = self.feedback
+        for name in ("vdd", "common_mode", "temperature"):
+            if getattr(self.card, name) != getattr(pair, name):
+                raise Error(
+                    f"{name} of the pair's card is {getattr(pair, name):g}, of the {self.card.unit}'s "
+                    f"{getattr(self.card, name):g}: characterize both alike"
+                )
+        if self.support is not None and self.support.kind != self.conveyor:
+            raise Error(f"support was measured of class {self.support.kind!r}, the conveyor is {self.conveyor!r}")
+        for card in (self.card, pair):
+            if card.origin.sha256 != self.models.sha256:
+                raise Error(f"device card is of {card.origin.models}, models are {self.models.origin}: characterize them")
 
     @property
-    def units(self) -> Unit:
-        """The unit of couplings."""
-        return self.pair if self.coupling is None else self.coupling
+    def feedback(self) -> DeviceCard:
+        """The pair of feedback devices and products."""
+        found = self.pair or (self.card.pair if self.card.unit == "quad" else self.card)
+        if found is None or found.unit != "pair":
+            raise Error(f"couplings are of unit {self.card.unit!r}: give the card of a pair for feedback devices, pair=…")
+        return found
+
+    @property
+    def quad_bias(self) -> float:
+        """Gates of a quad or product at control 0 [V]."""
+        return self.card.bias if self.card.unit == "quad" else self.centre
 
     def transistor(self, name: str, ends: str, kind: str, width: float, length: float, fingers: str = "") -> str:
         """One transistor's line: ends "drain gate source"; kind "n" or "p"; sizes in µm; bulk at its supply."""
-        model, bulk = (self.models.nfet, "0") if kind == "n" else (self.models.pfet, "vdd")
+        model, bulk = (self.models.name("nfet"), "0") if kind == "n" else (self.models.name("pfet"), "vdd")
         area, rim = width * DIFFUSION * 1e-6, width * 1e-6 + 2 * DIFFUSION
         junctions = f"ad={area:.6g} as={area:.6g} pd={rim:.6g} ps={rim:.6g}"
         size = f"w={width * 1e-6:.6g} l={length * 1e-6:.6g}"

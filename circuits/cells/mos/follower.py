@@ -1,15 +1,19 @@
 """Unity buffer and current conveyor: one circuit, a regulated common gate (class A), or with a driven sink (AB).
 
     buffer     V(x) = V(y), x delivers what its load asks for
-    conveyor   V(x) = V(y), and z delivers −i(x), a copy of what flows into x
+    conveyor   V(x) = V(y), z delivers −i(x)/2 and w +i(x)/2, copies of what flows into x
 
 An error amplifier (p-channel pair, n-channel mirror) drives the gate of M1, whose source is x, so that
 
     r_x = 1 / (g_m1 (1 + A)),          A = g_m,pair / (g_ds,pair + g_ds,mirror)
 
-M1's drain current I_B − i(x) is mirrored to z by p-channel cascodes, where a sink takes I_B away again. x and z work
-from some 0.08 V up, which is why the sinks are wide. The copy is inverted; the two conveyors of a node are therefore
-crossed, xp to the side n and xn to the side p.
+M1's drain current I_B − i(x) is mirrored by p-channel cascodes, the sink's I_B by a copy of the sink: their difference
+leaves at z, and turned round by one more mirror each at w. x, z and w work from some 0.08 V up, which is why sinks are
+wide.
+
+Each of a node's two conveyors serves both sides, so the node gets ±(i(xp) − i(xn))/2. Were xp alone copied to p, and xn
+to n, the even orders of all couplings of a row would add up, whatever their signs, in the common mode of the node, and
+change its feedback: 3 to 8 % of v with four couplings.
 
 Class A: a sink of I_B = 20 µA is all that x can take. Class AB: the sinks' gate is driven by a second pair whose
 loads are diodes with crossed ones of 0.7 of their width: at rest the sinks carry 10 µA, at most 3.4 times as much. What
@@ -47,13 +51,21 @@ PUSH_PULL = {
 MIRROR = {
     "d": ("e d vdd", "p", 5.0, 0.15),
     "dc": ("d bc e", "p", 8.0, 0.1),
-    "z": ("f d vdd", "p", 5.0, 0.15),
-    "zc": ("z bc f", "p", 8.0, 0.1),
+    "z": ("f d vdd", "p", 2.5, 0.15),
+    "zc": ("z bc f", "p", 4.0, 0.1),
+    "w": ("h d vdd", "p", 2.5, 0.15),
+    "wc": ("k bc h", "p", 4.0, 0.1),
+    "k": ("k k 0", "n", 5.0, 0.1),
+    "wk": ("w k 0", "n", 5.0, 0.1),
+    "q": ("r q vdd", "p", 2.5, 0.15),
+    "qc": ("q bc r", "p", 4.0, 0.1),
+    "v": ("s q vdd", "p", 2.5, 0.15),
+    "vc": ("w bc s", "p", 4.0, 0.1),
 }
 
 
 def define(sheet: DeviceSheet, kind: str) -> None:
-    """The subcircuits conveyor_a(b) y x z and buffer_a(b) y x of a class."""
+    """The subcircuits conveyor_a(b) y x z w and buffer_a(b) y x of a class."""
     _follower(sheet, kind, f"conveyor_{kind.lower()}", copied=True)
     _follower(sheet, kind, f"buffer_{kind.lower()}", copied=False)
 
@@ -64,42 +76,34 @@ def _follower(sheet: DeviceSheet, kind: str, name: str, *, copied: bool) -> None
     devices["1"] = ("d g x" if copied else "vdd g x", "n", 12.0, 0.06)
     devices["s"] = (f"x {gate} 0", "n", width, length)
     if copied:
-        devices |= MIRROR | {"sz": (f"z {gate} 0", "n", width, length)}
-    ports, what = ("y x z", "z delivers -i(x)") if copied else ("y x", "unity buffer")
+        devices |= MIRROR | {f"s{end}": (f"{end} {gate} 0", "n", width / 2, length) for end in "zq"}
+    ports, what = ("y x z w", "z delivers -i(x)/2, w i(x)/2") if copied else ("y x", "unity buffer")
     note = f"class {kind}: x held at y; {what}"
     sheet.need(sheet.transistors.subcircuit(f"{name} {ports}", note, devices))
 
 
 def conveyors(sheet: DeviceSheet, array: str, resistance: float) -> list[str]:
-    """Conveyors of every node of an array, from its inputs to its sides."""
-    here, names, kind = sheet.present(array), sheet.names[array], sheet.transistors.conveyor
-    name = _conveyor(sheet, resistance)
-    ways, reference = zip(INPUTS, SIDES, strict=True), ""
-    if kind != "ideal":
-        ways, reference = zip(INPUTS, SIDES[::-1], strict=True), "vcm "
+    """Two conveyors of every node of an array, each from one of its inputs to both of its sides."""
+    here, names = sheet.present(array), sheet.names[array]
+    name = conveyor(sheet, resistance)
     lines: list[str] = []
-    for x, z in ways:
-        lines += elements(sheet.prefix("X"), f"{reference}%s %s {name}", here, names + x, names + z)
+    for x, w, z in zip(INPUTS, SIDES, SIDES[::-1], strict=True):
+        lines += elements(sheet.prefix("X"), f"vcm %s %s %s {name}", here, names + x, names + z, names + w)
     return lines
 
 
-def copier(sheet: DeviceSheet) -> tuple[str, int]:
-    """(call of a conveyor from x to d, side of a driver whose current it copies with the sign of v)."""
-    name = _conveyor(sheet, 0.0)
-    return (f"x d {name}", 0) if sheet.transistors.conveyor == "ideal" else (f"vcm x d {name}", 1)
-
-
-def _conveyor(sheet: DeviceSheet, resistance: float) -> str:
-    """Name of the conveyor's subcircuit: ideal (x, z) with an input resistance, or of transistors (y, x, z)."""
+def conveyor(sheet: DeviceSheet, resistance: float = 0.0) -> str:
+    """Name of the conveyor's subcircuit, y x z w; resistance [Ω]: r_x of an ideal one."""
     kind = sheet.transistors.conveyor
     if kind != "ideal":
         name = f"conveyor_{kind.lower()}"
         _follower(sheet, kind, name, copied=True)
         return name
-    held = ["V1 x h 0", f"R1 h vcm {resistance:.12g}"] if resistance else ["V1 x vcm 0"]
+    held = ["V1 x h 0", f"R1 h y {resistance:.12g}"] if resistance else ["V1 x y 0"]
     name = f"conveyor_{resistance:.6g}".replace(".", "_") if resistance else "conveyor"
-    note = "ideal conveyor: x held at the common mode, z delivers i(x)"
-    sheet.need(sheet.transistors.subcircuit(f"{name} x z", note, NO_DEVICES, *held, "F1 0 z V1 1"))
+    copies = ("F1 z 0 V1 0.5", "F2 0 w V1 0.5")
+    note = "ideal conveyor: x held at y, z delivers -i(x)/2, w i(x)/2"
+    sheet.need(sheet.transistors.subcircuit(f"{name} y x z w", note, NO_DEVICES, *held, *copies))
     return name
 
 

@@ -60,10 +60,10 @@ def _conveyor_output(sheet: DeviceSheet) -> tuple[float, float]:
 
 def _devices(sheet: DeviceSheet, node: NodeArray, siemens: Array) -> list[str]:
     """Devices of constant conductance from each side to the common mode."""
-    here, pair = sheet.present(node.name) & (siemens > 0), sheet.transistors.pair
+    here, pair = sheet.present(node.name) & (siemens > 0), sheet.transistors.feedback
     if not here.any():
         return []
-    m = fingers(pair, float(np.max(siemens)), f"feedback of {node.name}")
+    m = fingers(pair, float(np.max(siemens)))
     lines, gate = sheet.gates(pair.control(np.where(here, siemens, np.max(siemens)) / m))
     return lines + _to_common_mode(sheet, node, here, gate, m)
 
@@ -71,13 +71,13 @@ def _devices(sheet: DeviceSheet, node: NodeArray, siemens: Array) -> list[str]:
 def _driven(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     """Devices whose gates follow the control: γ − floor = K x_c − floor above the knee."""
     assert node.feedback is not None
-    control, circuit, pair = node.feedback.control, sheet.circuit, sheet.transistors.pair
+    control, circuit, pair = node.feedback.control, sheet.circuit, sheet.transistors.feedback
     here = sheet.present(node.name)
     unit, full = circuit.units(control), circuit.full_scale(control)
     slope = np.broadcast_to(node.conductance * np.asarray(node.feedback.gain) / unit, here.shape)
     volts = np.broadcast_to(full * unit, here.shape)
     most = slope * volts
-    m = fingers(pair, float(most[here].max()), f"feedback of {node.name}")
+    m = fingers(pair, float(most[here].max()))
     floor = node.conductance * node.feedback.floor
     high, low = (pair.control((np.where(here, most, most.max()) * share - floor) / m) for share in (1.0, LOW))
     per_volt = (high - low) / ((1 - LOW) * volts)
@@ -92,7 +92,7 @@ def _driven(sheet: DeviceSheet, node: NodeArray) -> list[str]:
 
 
 def _to_common_mode(sheet: DeviceSheet, node: NodeArray, here: Array, gate: Array, m: int) -> list[str]:
-    names, pair = sheet.names[node.name], sheet.transistors.pair
+    names, pair = sheet.names[node.name], sheet.transistors.feedback
     size = (pair.width * 1e6, pair.length * 1e6, " m={m}")
     device = {"1": ("y g vcm", "n", *size)}
     sheet.need(sheet.transistors.subcircuit("feedback y g m=1", "from a side to the common mode", device))

@@ -60,7 +60,7 @@ def _gates(sheet: DeviceSheet, nodes: Array, shift: Array) -> tuple[list[str], t
 
 def _gain(sheet: DeviceSheet, k: Array, volts: float, what: str) -> tuple[int, Array]:
     """(fingers, level shift's gain of each unit): conductances of quad_bias ± shift·volts/2 differ by K·volts / m."""
-    pair, centre = sheet.transistors.pair, sheet.transistors.quad_bias
+    pair, centre = sheet.transistors.feedback, sheet.transistors.quad_bias
     deltas = np.linspace(0, REACH, 201)
     difference = np.asarray(pair.conductance(centre + deltas / 2)) - np.asarray(pair.conductance(centre - deltas / 2))
     if not np.all(np.diff(difference) > 0):

@@ -49,7 +49,7 @@ class DeviceSheet(Sheet):
 
     def initial(self, nodes: Array, volts: Array) -> tuple[Array, Array]:
         """Both sides of nodes and their voltages at t = 0."""
-        middle = self.transistors.units.common_mode
+        middle = self.transistors.card.common_mode
         sides = np.concatenate([nodes + side for side in SIDES])
         return sides, np.concatenate([middle + volts / 2, middle - volts / 2])
 
@@ -71,7 +71,7 @@ class DeviceSheet(Sheet):
 
     def supplies(self) -> list[str]:
         """Rails and bias lines; the current of `vvdd` is what the machine draws."""
-        unit, device = self.transistors.units, self.transistors.transistor
+        unit, device = self.transistors.card, self.transistors.transistor
         lines = [
             f".global {RAILS}",
             f"Vvdd vdd 0 {unit.vdd:.12g}",

@@ -1,0 +1,144 @@
+"""Netlists of transistors: what ngspice makes of them, against the device card's and the cells' own laws."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+from cell_circuits import dense
+from device_bench import analysed
+from device_units import card, support, transistors
+from scipy.optimize import brentq
+
+from dsmachine.circuits.cells.mos.coupling import fingers
+from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.errors import Error
+from dsmachine.circuits.technology import load_technology
+from dsmachine.emulator.run import operating_point, transient
+from dsmachine.energy.meter import EnergyMeter
+from dsmachine.netlists.crosscheck import crosscheck
+from dsmachine.netlists.ngspice import run_netlist
+from dsmachine.netlists.writer import Netlist, write_netlist
+
+NGSPICE = pytest.mark.skipif(shutil.which("ngspice") is None, reason="NGSPICE IS MISSING: apt-get install ngspice")
+pytestmark = [pytest.mark.spice, NGSPICE]
+
+
+def settled(circuit: Circuit, inputs: dict[str, Any], **options: Any) -> tuple[Netlist, dict[str, np.ndarray]]:
+    """Where every free array ends in ngspice [V]."""
+    netlist = write_netlist(circuit, inputs=inputs, level="device", transistors=transistors(**options))
+    waves = run_netlist(netlist.text, engine="batch")
+    return netlist, {
+        name: np.array([waves[node][-1] for node in netlist.nodes[name].reshape(-1)]).reshape(netlist.nodes[name].shape)
+        for name in netlist.saved
+    }
+
+
+def small(rows: int = 4) -> tuple[Circuit, dict[str, Any]]:
+    """A tile of inputs up to ±0.1 V."""
+    circuit, inputs = dense(rows, rows)
+    return circuit, {"u": inputs["u"] / 3}
+
+
+@pytest.mark.parametrize("unit", ["single", "pair", "quad"])
+def test_a_tile_rests_where_its_device_card_says(unit: str) -> None:
+    """Σ ± m I(V_ij, u_j) of the couplings' card = m I(V_g, v) of the feedback's, ideal conveyors."""
+    circuit, inputs = small()
+    unit_card, pair = card(unit), card("pair")
+    siemens = circuit.terms["w"].siemens(circuit)
+    m = fingers(unit_card, float(np.abs(siemens).max()))
+    sign = np.sign(siemens)
+    gates = unit_card.control(np.abs(siemens) / m)
+    current = (sign * m * unit_card.current(gates, np.broadcast_to(inputs["u"], gates.shape))).sum(axis=1)
+    g = circuit.arrays["v"].conductance
+    own = fingers(pair, g)
+    gate = pair.control(g / own)
+    expected = [brentq(lambda v, i=i: own * float(pair.current(gate, v)) - i, -0.29, 0.29) for i in current]
+    _, found = settled(circuit, inputs, unit=unit)
+    assert found["v"] == pytest.approx(expected, abs=5e-3 * 0.2)
+
+
+@pytest.mark.parametrize(("conveyor", "buffer"), [("ideal", "ideal"), ("A", "A"), ("AB", "AB")])
+def test_a_tile_agrees_with_the_linear_law(conveyor: str, buffer: str) -> None:
+    circuit, inputs = small()
+    ideal = operating_point(circuit, inputs).outputs["v"][0]
+    _, found = settled(circuit, inputs, conveyor=conveyor, buffer=buffer)
+    assert found["v"] == pytest.approx(ideal, abs=0.06 * np.abs(ideal).max())
+
+
+def test_a_chain_goes_through_real_buffers() -> None:
+    """Two tiles in a row, between them buffers of gain 0.97."""
+    circuit, inputs = small()
+    circuit.nodes("w", (4,))
+    circuit.couple("next", "v", "w", np.eye(4))
+    _, found = settled(circuit, inputs, conveyor="A", buffer="A")
+    assert found["w"] == pytest.approx(found["v"], rel=0.06, abs=3e-3)
+
+
+@pytest.mark.slow
+def test_a_tile_of_16_in_time() -> None:
+    circuit, inputs = small(16)
+    found = crosscheck(
+        circuit, inputs=inputs, level="device", transistors=transistors(conveyor="AB"), engine="batch", limit=0.02
+    )
+    assert found.passed, found.nrmse
+
+
+def test_state_of_conveyors_and_buffers() -> None:
+    """What docs/transistors.md prints, and what a second measurement of another kind says of it."""
+    for kind, ohms, gain in (("A", 102, 0.970), ("AB", 146, 0.975)):
+        found = support(kind)
+        assert found.input_resistance == pytest.approx(ohms, rel=0.05)
+        assert found.current_gain == pytest.approx(1, abs=5e-3)
+        assert found.buffer_gain == pytest.approx(gain, abs=5e-3)
+        assert found.bandwidth > 2e9 and found.buffer_bandwidth > 2e9
+        assert abs(found.offset) < 6e-3 and abs(found.left_current) < 5e-8
+        assert found.noise_conductance > 4e-4  # far more than the 32 µS of a node: the sinks' and mirrors'
+
+
+def test_supply_of_a_buffered_tile() -> None:
+    """∫V·I of the supply against the meter, with bias currents as measured; class A draws them whatever is asked."""
+    circuit, inputs = small()
+    circuit.nodes("w", (4,))
+    circuit.couple("next", "v", "w", np.eye(4))
+    devices, state = transistors(conveyor="A", buffer="A"), support("A")
+    netlist = write_netlist(circuit, inputs=inputs, level="device", transistors=devices)
+    waves = run_netlist(netlist.text, engine="batch")
+    lines = 3 * 10e-6  # bias lines, one set for the whole machine
+    drawn = devices.card.vdd * (np.trapezoid(-waves["i(vvdd)"], waves.time) - lines * (waves.time[-1] - waves.time[0]))
+    meter = EnergyMeter(load_technology("cmos45", overrides={
+        "conveyor.bias_current": 2 * state.conveyor_current, "conveyor.mirror_copies": 0.0,
+        "buffer.bias_current": 2 * state.buffer_current, "buffer.class_b_factor": 0.0,
+    }))  # fmt: skip
+    transient(circuit, inputs, duration=netlist.bench.duration, observers=[meter])
+    parts = meter.report().by("part")
+    ours = float(sum(parts[name][0][0] for name in ("conveyors", "buffers")))
+    assert ours == pytest.approx(drawn, rel=0.02)
+
+
+def test_what_has_no_transistors_says_so() -> None:
+    circuit, inputs = small()
+    with pytest.raises(Error, match="needs transistors"):
+        write_netlist(circuit, inputs=inputs, level="device")
+    with pytest.raises(Error, match="use level='device'"):
+        write_netlist(circuit, inputs=inputs, transistors=transistors())
+    with pytest.raises(Error, match="heat by part"):
+        write_netlist(circuit, inputs=inputs, level="device", transistors=transistors(), energy=True)
+    with pytest.raises(Error, match="buffer 'B' is unknown"):
+        transistors(buffer="B")
+    balanced, inputs = dense(coupling={"balanced": True})
+    with pytest.raises(Error, match="no circuit of transistors"):
+        write_netlist(balanced, inputs=inputs, level="device", transistors=transistors())
+
+
+def test_initial_voltages_and_supply_are_there() -> None:
+    circuit, inputs = small()
+    netlist = write_netlist(
+        circuit, inputs=inputs, initial={"v": [0.1, 0, 0, 0]}, level="device", transistors=transistors(), duration=1e-9
+    )
+    waves = run_netlist(netlist.text, engine="batch")
+    assert waves["v.0"][0] == pytest.approx(0.1, abs=1e-3)
+    found = analysed(netlist, ".op", ".save i(vvdd)", ".print op i(vvdd)")
+    assert found["i(vvdd)"].real[0] == pytest.approx(-30e-6, rel=0.02)
