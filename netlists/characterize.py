@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,12 +28,13 @@ from .ngspice import Engine, Waveforms, run_netlist
 
 Array = Any
 log = logging.getLogger(__name__)
-GATE_STEP = 5e-3  # volts; factors are made from every second one
+GATE_STEP = 10e-3  # volts; factors are made from every second one
 BEYOND = 0.1  # volts over VDD: ten σ of a threshold, 120 nm × 1 µm
 SIDE = 40  # voltages on either side of 0
 KELVIN = 273.15
 SMALLEST, LARGEST = 10e-9, 1e-3  # metres
 COLDEST, HOTTEST = 200.0, 450.0  # kelvin
+IGNORED = re.compile(r"unrecognized parameter \((\w+)\)")
 OPTIONS = "reltol=1e-6 abstol=1e-15 vntol=1e-9 gmin=1e-15"
 
 
@@ -150,6 +152,9 @@ def _measured(
     volts = np.linspace(-supply.swing, supply.swing, 2 * SIDE + 1)
     found, waves = bench.sweep(gates, volts if unit == "single" else volts / 2, engine)
     log.info("%s swept %d points in %.2f s", waves.version, found.size, waves.seconds)
+    ignored = sorted({name[:40] for name in IGNORED.findall(waves.log)})
+    if ignored:
+        log.warning("%s ignores parameters of %s: %s", waves.version, bench.models.origin, ", ".join(ignored[:12]))
     check_surface(gates, volts, found)
     models = bench.models
     card = _Maker(

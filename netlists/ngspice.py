@@ -42,7 +42,7 @@ RIVALS = "pip install 'dsmachine[rivals]'"
 AXES = ("time", "v-sweep", "i-sweep", "i(i-sweep)", "temp-sweep", "res-sweep", "frequency")
 
 # Phrases with blanks, so that no node name can look like a failure.
-_FAILED = re.compile(r"simulation\(s\) aborted|due to error!|fatal error|not parsed\.", re.I)
+_FAILED = re.compile(r"simulation\(s\) aborted|due to error!|fatal error|not parsed\.|setting level to 1\b", re.I)
 _DECISIVE = re.compile(r"singular matrix|timestep too small|shorted VSRC|inductor/voltage", re.I)
 _UNHEARD = re.compile(r"\b(delvto|mulu0)\s*=", re.I)
 _CHATTER = re.compile(r"^(note|warning|trying|using|circuit:|\s*$)", re.I)
@@ -241,7 +241,7 @@ def first_error(log: str) -> str:
     for line in lines:
         if match := _DECISIVE.search(line):
             return line[max(0, line.rfind(":", 0, match.start()) + 1) :].strip()[:200]
-    wrong = re.compile(r"error|undefined|cannot|can't|unknown|missing|not ", re.I)
+    wrong = re.compile(r"error|undefined|illegal|cannot|can't|unknown|missing|not ", re.I)
     for index, line in enumerate(lines):
         if wrong.search(line) and not _CHATTER.match(line):
             tail = lines[index + 1 : index + 3] if line.endswith(":") else []

@@ -105,6 +105,8 @@ def _bundled() -> bytes:
 def _read(path: Path) -> bytes:
     where = f"model card {place(path)}"
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise OSError(None, "it is no regular file")
         with path.open("rb") as file:
             raw = file.read(LARGEST + 1)
     except (OSError, ValueError) as problem:
