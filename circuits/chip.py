@@ -1,7 +1,8 @@
 """A Chip: one fabricated instance of a Circuit, everything static drawn once and frozen.
 
 Trim comes after fabrication: `none`; `write-verify` brings every coupling and gain within a residual σ of its
-target; `auto-zero` does the same for offsets. A trim replaces the spread it acts on by its residual.
+target; `auto-zero` does the same for offsets. A trim replaces the spread it acts on by its residual; write-verify of
+transistors moves their gates instead, so that their conductance is within σ and the rest of their law is as drawn.
 """
 
 from __future__ import annotations
@@ -37,11 +38,15 @@ def fabricate(
     vt_mismatch: float = 0.0,
     offset: float = 0.0,
     branch_offset: float = 0.0,
+    threshold_area: float = 0.0,
+    beta_area: float = 0.0,
     trim: Mapping[str, float] | None = None,
     weight_bits: int | None = None,
 ) -> Chip:
     """One chip. mismatch: relative σ of conductances; vt_mismatch: additive σ, share of the row's largest |G|;
     offset: σ of nodes and tanh pairs, share of full scale; branch_offset: σ [V] of the softmax's branches;
+    threshold_area A_Vt [V·m], beta_area A_β [m]: Pelgrom's coefficients (`technology.mismatch` has a process's), of
+    cells made of transistors; σ = A/√(W L) of each device.
     trim: {"write-verify": σ, "auto-zero": σ} residuals. weight_bits: of the DACs that write weights and biases, over
     each row's largest |G|; 2 … 24, None: exact. Devices err on top of what is written.
 
@@ -50,9 +55,11 @@ def fabricate(
     if not isinstance(circuit, Circuit):
         raise Error(f"fabricate takes a Circuit, not {shown(circuit)}: pass what map_model or ds.Circuit made")
     seed = checks.seed("chip seed", seed)
-    spread = Spread(mismatch, vt_mismatch, offset, branch_offset)
+    spread = Spread(mismatch, vt_mismatch, offset, branch_offset, threshold_area, beta_area)
     for name, sigma in _residuals(trim).items():
         spread = replace(spread, **{k: min(getattr(spread, k), sigma) for k in TRIMS[name]})
+        if name == "write-verify" and (threshold_area or beta_area):
+            spread = replace(spread, write_verify=sigma)
     draw = Draw(seed)
     dac = converter("weight_bits", weight_bits)
     written = [term if dac is None else term.quantized(circuit, dac) for term in circuit.terms.values()]

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -37,10 +37,14 @@ from .cells import (
     View,
     as_view,
     coupling,
+    of_transistors,
     product,
     tails,
 )
 from .errors import Error
+
+if TYPE_CHECKING:
+    from .devices.card import DeviceCard
 
 Array = Any
 BOLTZMANN = 1.380649e-23  # J/K
@@ -114,9 +118,27 @@ class Circuit:
         except (ValueError, TypeError, IndexError) as problem:
             raise Error(f"term {term.name!r} does not fit {term.target!r} of shape {target}: {problem}") from None
 
-    def couple(self, name: str, source: str | View, target: str, weight: Array, **options: Any) -> Term:
-        """Couplings of logical weight w (G = g·w·U_target/U_source); a matrix is dense, else one per node."""
-        return self.add(coupling(name, source, target, weight, **options))
+    def couple(
+        self,
+        name: str,
+        source: str | View,
+        target: str,
+        weight: Array,
+        *,
+        device_card: DeviceCard | None = None,
+        **options: Any,
+    ) -> Term:
+        """Couplings of logical weight w (G = g·w·U_target/U_source); a matrix is dense, else one per node.
+
+        device_card: of the transistors that they are built of; None: linear ones.
+        """
+        linear = coupling(name, source, target, weight, **options)
+        if device_card is None:
+            return self.add(linear)
+        for array in (target, linear.source.array):
+            if array not in self.arrays:
+                return self.add(linear)  # which says what is missing
+        return self.add(of_transistors(linear, self, device_card))
 
     def multiply(self, name: str, a: str | View, b: str | View, target: str, spec: str, gain: Array = 1.0) -> Term:
         """Products: contraction `spec` of two arrays, "pd,pd->p"; `a` drives the control ports."""

@@ -9,7 +9,7 @@ from typing import Any
 from .circuits.cells import NodeArray, Term
 from .circuits.circuit import Circuit
 
-MAPPED = ("technology", "positions", "softmax", "activation", "coupling", "input_resistance", "tokens")
+MAPPED = ("technology", "positions", "softmax", "activation", "coupling", "device_card", "input_resistance", "tokens")
 PLURAL = {"coupling": "couplings", "product": "products", "source": "sources", "rectifier": "rectifiers"}
 
 

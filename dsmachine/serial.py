@@ -27,7 +27,7 @@ from .circuits.technology import Technology, load_technology
 from .emulator.observers import Observer
 from .emulator.run import Run, transient
 from .energy.meter import EnergyMeter
-from .tasks import check_saturation, logit_error, reference_values
+from .tasks import check_saturation, logit_error, pelgrom_areas, reference_values
 
 Array = Any
 BASIS = "oracle time"  # until when a turn lasts
@@ -101,6 +101,7 @@ def generate(
     technology: Technology | str = "cmos45",
     mismatch: float = 0.0,
     vt_mismatch: float = 0.0,
+    pelgrom: bool = False,
     offset: float = 0.0,
     trim: Mapping[str, float] | None = None,
     chip_seed: int = 0,
@@ -114,7 +115,8 @@ def generate(
 ) -> Generated:
     """Continue a prompt by `max_new_tokens` tokens, the likeliest each time, on the serial machine.
 
-    hold: switches of the banks, "plain", "low-leakage" or "ideal" (no droop). mapping: options of `map_model`.
+    hold: switches of the banks, "plain", "low-leakage" or "ideal" (no droop). pelgrom: as for `anneal`.
+    mapping: options of `map_model`.
     allow_saturation: read a machine that has nodes on their rails at rest, with a warning, instead of an Error.
     observers: makes those of each token's transient; stage: told what begins, for progress bars.
     Raises Error for a prompt of one token (the machine anneals from the second on), beyond the context, and for a turn
@@ -129,6 +131,7 @@ def generate(
     series: dict[str, Any] = {key: mapping[key] for key in ("softmax", "order", "activation") if key in mapping}
     ranges = calibrate(loaded, positions, **series, allow_unstable=bool(mapping.get("allow_unstable")))
     spread = {"mismatch": mismatch, "vt_mismatch": vt_mismatch, "offset": offset, "trim": trim}
+    spread |= pelgrom_areas(tech, pelgrom, mapping.get("device_card"))
     settings = {"tolerance": tolerance, "settle_bits": settle_bits, "precision": precision}
     turns: list[dict[str, Any]] = []
     read: list[Array] = []

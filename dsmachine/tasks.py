@@ -18,6 +18,7 @@ from .circuits.cells import Converter, converter
 from .circuits.checkpoints import Model, load_model
 from .circuits.chip import Chip, fabricate
 from .circuits.circuit import Circuit
+from .circuits.devices.card import DeviceCard
 from .circuits.errors import Error
 from .circuits.mapping.model import calibrate, map_model
 from .circuits.reference import forward
@@ -107,6 +108,7 @@ class Annealed:
             "technology": self.machine.circuit.notes["technology"],
             "chip": {"seed": self.machine.seed, **vars(self.machine.spread), "trim": self.machine.trim},
             "softmax": {key: self.machine.circuit.notes[key] for key in ("leakage", "softmax_clamp", "softmax_gain")},
+            "device_card": self.machine.circuit.notes["device_card"],
             "bits": {"weight": self.machine.weight_bits, "dac": self.dac_bits, "adc": self.adc_bits},
             "noise": self._noise(),
             "wall_s": self.wall_s,
@@ -165,6 +167,7 @@ def anneal(
     order: int | None = None,
     activation: str = "tanh-pair",
     coupling: str = "buffered",
+    device_card: DeviceCard | None = None,
     input_resistance: float = 0.0,
     leakage: bool = False,
     softmax_clamp: float | None = None,
@@ -172,6 +175,7 @@ def anneal(
     tokens: str = "parallel",
     mismatch: float = 0.0,
     vt_mismatch: float = 0.0,
+    pelgrom: bool = False,
     offset: float = 0.0,
     branch_offset: float = 0.0,
     weight_bits: int | None = None,
@@ -199,6 +203,7 @@ def anneal(
     """Relax a language model on a prompt, as one circuit, until it has settled; weigh it; compare it.
 
     Ideal and noiseless by default. Names and units of the imperfections: `map_model`, `fabricate` and `transient`.
+    pelgrom: the card's transistors differ by Pelgrom's law, with the technology's coefficients.
     dac_bits, adc_bits: of the converters that write the inputs and read the logits, over each node's rail; 2 … 24,
     None: exact.
     With noise the machine settles without it first and is then read at the end of a noisy window.
@@ -230,12 +235,13 @@ def anneal(
     ranges = calibrate(loaded, len(ids), **series, allow_unstable=allow_unstable)
     watch("map")
     circuit = map_model(
-        loaded, len(ids), technology=tech, coupling=coupling, input_resistance=input_resistance, leakage=leakage,
+        loaded, len(ids), technology=tech, coupling=coupling, device_card=device_card,
+        input_resistance=input_resistance, leakage=leakage,
         softmax_clamp=softmax_clamp, softmax_gain=softmax_gain, tokens=tokens, ranges=ranges, **series,
     )  # fmt: skip
     chip = fabricate(
         circuit, seed=chip_seed, mismatch=mismatch, vt_mismatch=vt_mismatch, offset=offset,
-        branch_offset=branch_offset, trim=trim, weight_bits=weight_bits,
+        branch_offset=branch_offset, trim=trim, weight_bits=weight_bits, **pelgrom_areas(tech, pelgrom, device_card),
     )  # fmt: skip
     inputs = {"embed": _converted(dac, circuit, "embed", loaded.embed(ids))}
     plan = prepare(chip, precision=precision, device=device)
@@ -291,6 +297,16 @@ def _check(noise: str | float, noise_seed: int, method: str | None, settle_bits:
     if noise != "off":
         Noise(noise, noise_seed)
     checks.whole("timer_prompts", timer_prompts, 0, MOST_PROMPTS, f"use a whole number, 0 (no timer) … {MOST_PROMPTS}")
+
+
+def pelgrom_areas(technology: Technology, wanted: bool, device_card: DeviceCard | None) -> dict[str, float]:
+    """Pelgrom's coefficients for `fabricate`, none if not wanted. Raises Error where there is no transistor."""
+    if not wanted:
+        return {}
+    if device_card is None:
+        raise Error("pelgrom is about transistors and there is no device card: give one, or use mismatch")
+    own = technology.mismatch
+    return {"threshold_area": own.threshold_area, "beta_area": own.beta_area}
 
 
 def recorders() -> list[Observer]:

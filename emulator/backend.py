@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -20,6 +20,12 @@ Array = Any
 KEPT = 4096  # small arrays
 Cell = TypeVar("Cell")
 DTYPES = {"float32": np.float32, "float64": np.float64, "tf32": np.float32}
+
+
+def moving(cell: Any) -> list[tuple[str, Any]]:
+    """(name, value) of what a cell (dataclass) takes with it to a device: all but what is marked `HOST`."""
+    stays = {each.name for each in fields(cell) if each.metadata.get("host")}
+    return [(name, value) for name, value in vars(cell).items() if name not in stays]
 
 
 @dataclass(frozen=True)
@@ -213,7 +219,7 @@ class Backend:
     def place(self, cell: Cell) -> Cell:
         """A copy of a cell (dataclass) whose floating-point arrays are on this device, in this precision; in `here`."""
         changes: dict[str, Any] = {}
-        for name, value in vars(cell).items():
+        for name, value in moving(cell):
             if isinstance(value, np.ndarray):
                 changes[name] = self.array(value) if value.dtype.kind == "f" else self.xp.asarray(value)
             elif hasattr(value, "get") and hasattr(value, "dtype"):  # a GPU's array

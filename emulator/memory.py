@@ -31,7 +31,7 @@ import numpy as np
 
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
-from .backend import Backend
+from .backend import Backend, moving
 from .collocation import Piece
 from .fused import fused_stages
 from .ledger import Ledger
@@ -209,7 +209,7 @@ def _shadow(value: Any, ledger: Ledger) -> Any:
         return tuple(_shadow(part, ledger) for part in value)
     if hasattr(value, "__dataclass_fields__"):
         copied = copy.copy(value)
-        vars(copied).update({name: _shadow(part, ledger) for name, part in vars(value).items()})
+        vars(copied).update({name: _shadow(part, ledger) for name, part in moving(value)})
         return copied
     return Shadow.fresh(ledger, value.shape, value.dtype) if hasattr(value, "nbytes") and np.ndim(value) else value
 

@@ -280,8 +280,8 @@ class Functions:
     def arange(self, count: int) -> Shadow:
         return self.empty(count, np.int64)
 
-    def empty_like(self, x: Any) -> Shadow:
-        return self.empty(x.shape, x.dtype)
+    def empty_like(self, x: Any, *, shape: Any = None, order: str = "K") -> Shadow:
+        return self.empty(x.shape if shape is None else shape, x.dtype)
 
     def asarray(self, x: Any, dtype: Any = None) -> Shadow:
         meta = _meta(x)
@@ -342,7 +342,8 @@ class Functions:
 
 HANDED = {
     np.broadcast_to: "broadcast_to", np.concatenate: "concatenate", np.stack: "stack", np.where: "where",
-    np.clip: "clip", np.einsum: "einsum", np.linalg.solve: "solve", np.shape: "shape", np.ndim: "ndim", np.max: "max",
+    np.clip: "clip", np.empty_like: "empty_like", np.einsum: "einsum", np.linalg.solve: "solve", np.shape: "shape",
+    np.ndim: "ndim", np.max: "max",
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..circuits.cells import Term
-from .backend import Backend
+from .backend import Backend, moving
 
 Array = Any
 ALIGNED = 64  # numbers
@@ -131,7 +131,7 @@ def _large(term: Term) -> Iterator[tuple[str, Array]]:
     """(name, array) of what a term holds and no kernel reads."""
     if not term.sources or term.inline is not None:
         return
-    for name, value in vars(term).items():
+    for name, value in moving(term):
         if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim:
             yield name, value
 

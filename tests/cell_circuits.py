@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from device_cards import bent, square_pair, square_single
 
-from dsmachine.circuits.cells import Feedback
+from dsmachine.circuits.cells import Feedback, with_transistors
+from dsmachine.circuits.chip import fabricate
 from dsmachine.circuits.circuit import Circuit
 
 Case = tuple[Circuit, dict[str, Any]]
@@ -25,6 +27,23 @@ def dense(
     weight = rng.normal(size=(rows, columns)) / np.sqrt(columns)
     circuit.couple("w", "u", "v", weight, **(coupling or {}))
     return circuit, {"u": drive * rng.uniform(-0.3, 0.3, columns)}
+
+
+def transistors(card: Any, drive: float = 1.0, **node: Any) -> Case:
+    """A crossbar of transistors; the first of three positions is at other volts than the rest."""
+    rng = np.random.default_rng(9)
+    circuit = Circuit("transistors")
+    apart = np.array([0.5, 1, 1])[:, None]
+    circuit.clamp("u", (3, 8), unit=apart * rng.uniform(0.5, 1, 8))
+    circuit.nodes("v", (3, 6), unit=0.7 * apart**2, **node)
+    circuit.couple("w", "u", "v", rng.normal(size=(6, 8)) / 3)
+    return with_transistors(circuit, card), {"u": drive * rng.uniform(-0.5, 0.5, (3, 8))}
+
+
+def chip_of_transistors() -> Case:
+    """Pairs of unequal devices: even parts too."""
+    circuit, inputs = transistors(square_pair())
+    return fabricate(circuit, threshold_area=10e-9, beta_area=5e-8).circuit, inputs
 
 
 def one_to_one() -> Case:
@@ -139,6 +158,9 @@ CASES: dict[str, Callable[[], Case]] = {
     "coupling with r_x": lambda: dense(input_resistance=300.0),
     "coupling, passive": lambda: dense(coupling={"passive": True}),
     "coupling, balanced": lambda: dense(input_resistance=300.0, coupling={"balanced": True}),
+    "coupling of transistors": lambda: transistors(bent(), input_resistance=300.0),
+    "coupling of single transistors": lambda: transistors(square_single()),
+    "coupling of unequal transistors": chip_of_transistors,
     "coupling, one to one": one_to_one,
     "feedback of each node": lambda: dense(ratio=np.linspace(0.5, 2, 6)),
     "capacitance of each node": lambda: dense(capacitance=49e-15 * np.linspace(0.5, 2, 6)),

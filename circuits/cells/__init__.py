@@ -14,6 +14,7 @@ from .tail import TailDrive, TailNode, tails
 from .tanh_pair import TanhPair
 from .term import Signals, Term, View, as_view
 from .transfer import Transfer
+from .transistor import TransistorCoupling, of_transistors, with_transistors
 
 __all__ = [
     "Converter",
@@ -33,12 +34,15 @@ __all__ = [
     "TanhPair",
     "Term",
     "Transfer",
+    "TransistorCoupling",
     "View",
     "as_view",
     "converter",
     "coupling",
     "feedback_of",
+    "of_transistors",
     "parts",
     "product",
     "tails",
+    "with_transistors",
 ]

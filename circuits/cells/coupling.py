@@ -27,6 +27,7 @@ import numpy as np
 from ..arrays import matmul
 from ..errors import Error
 from .coupling_law import Loaded
+from .crossbar import lead_of
 from .mos.coupling import couplings
 from .mos.rails import INPUTS, SIDES
 from .power import Meter, added, scatter
@@ -76,7 +77,7 @@ class Coupling(Term):
             return x if isinstance(self.weight, float) and self.weight == 1.0 else x * self.weight
         out, width = self.weight.shape
         flat = matmul(x.reshape(-1, width), self.weight.T)
-        return flat.reshape(*_lead(x.shape, width), out)
+        return flat.reshape(*lead_of(x.shape, width), out)
 
     def drive(self, x: Signals) -> Array:
         return self._apply(self.source.of(x[self.source.array]))
@@ -96,7 +97,7 @@ class Coupling(Term):
     def _source_units(self, circuit: Circuit) -> Array:
         """U of the viewed nodes, trailing axes merged to `in` for a dense coupling."""
         u = np.asarray(self.source.of(circuit.units(self.source.array)[None])[0], float)
-        return u if self.elementwise else u.reshape(*_lead(u.shape, self.weight.shape[1]), -1)
+        return u if self.elementwise else u.reshape(*lead_of(u.shape, self.weight.shape[1]), -1)
 
     # --- physical -------------------------------------------------------------------------------------
 
@@ -216,7 +217,7 @@ class Coupling(Term):
             return
         rows, width = self.weight.shape
         names, shown, unit = (
-            np.broadcast_to(x.reshape(*_lead(x.shape, width), width), (*node.shape[:-1], width)).reshape(-1, 1, width)
+            np.broadcast_to(x.reshape(*lead_of(x.shape, width), width), (*node.shape[:-1], width)).reshape(-1, 1, width)
             for x in (names, shown, self._source_units(circuit))
         )
         weight = np.asarray(self.weight, float)
@@ -227,17 +228,11 @@ class Coupling(Term):
 
     def spice(self, sheet: Sheet) -> list[str]:
         """One G element a coupling; what the couplings load the conveyor (buffered) or the node (passive) with."""
-        node, lines = sheet.circuit.arrays[self.target], []
-        names, present, ports = sheet.names[self.target], sheet.present(self.target), sheet.ports(self.target)
-        into = (names if self.passive else ports).reshape(-1)
+        lines: list[str] = []
+        into = (sheet.names[self.target] if self.passive else sheet.ports(self.target)).reshape(-1)
         for row, driver, g in self._pairs(sheet):
             lines += elements(sheet.prefix("G"), "0 %s %s 0 %.12g", g != 0, into[row], driver, g)
-        conveyed, standing = (np.broadcast_to(load, node.shape) for load in self.loading(sheet.circuit))
-        loads = [(standing, names)] + ([(conveyed, sheet.ports(self.target))] if node.input_resistance else [])
-        for load, where in loads:
-            keep = present & (load > 0)
-            lines += elements(sheet.prefix("R"), "%s 0 %.12g", keep, where, 1 / np.where(keep, load, 1.0))
-        return lines
+        return lines + load_lines(sheet, self)
 
     def spice_device(self, sheet: DeviceSheet) -> list[str]:
         if self.balanced:
@@ -295,11 +290,8 @@ class Coupling(Term):
             w = np.array(np.broadcast_to(w, circuit.arrays[self.target].shape))
         if self.balanced:
             return replace(self, weight=self._drawn_pairs(circuit, w, spread, draw))
-        if spread.mismatch:
-            w = w * (1 + spread.mismatch * draw(self.name, "beta", w.shape))
-        if spread.vt_mismatch:
-            w = w + spread.vt_mismatch * self._row_peak(circuit, w) * draw(self.name, "vt", w.shape)
-        return replace(self, weight=w)
+        peak = self._row_peak(circuit, w) if spread.vt_mismatch else 0.0
+        return replace(self, weight=erring(self.name, w, peak, spread, draw))
 
     def _drawn_pairs(self, circuit: Circuit, w: Array, spread: Spread, draw: Draw) -> Array:
         """Weights of balanced pairs, two devices drawn apart; G_max as a weight by units of the last position."""
@@ -320,8 +312,7 @@ class Coupling(Term):
         if self.elementwise:
             return np.abs(w)
         u_in = self._source_units(circuit)
-        col = u_in.reshape(-1, u_in.shape[-1])[-1]
-        return np.abs(w / col).max(axis=1, keepdims=True) * col
+        return row_peak(w, u_in.reshape(-1, u_in.shape[-1])[-1])
 
     def count(self, circuit: Circuit) -> int:
         node = circuit.arrays[self.target]
@@ -347,16 +338,30 @@ def coupling(
     return Coupling(name, target, as_view(source), weight, passive, balanced, each, programmable)
 
 
-def _lead(shape: tuple[int, ...], width: int) -> tuple[int, ...]:
-    """Axes in front of the trailing ones that together hold `width` nodes."""
-    axis = len(shape) - 1
-    held = shape[axis]
-    while held < width and axis > 0:
-        axis -= 1
-        held *= shape[axis]
-    if held != width:
-        raise ValueError(f"a weight of {width} columns does not fit nodes of shape {shape}")
-    return shape[:axis]
+def erring(name: str, w: Array, peak: Array, spread: Spread, draw: Draw) -> Array:
+    """w(1 + σξ) + σ_V ξ′ peak: weights of one-sided units as a chip has them; peak: the row's largest, as a weight."""
+    if spread.mismatch:
+        w = w * (1 + spread.mismatch * draw(name, "beta", w.shape))
+    if spread.vt_mismatch:
+        w = w + spread.vt_mismatch * peak * draw(name, "vt", w.shape)
+    return w
+
+
+def row_peak(w: Array, unit: Array) -> Array:
+    """Conductance of each row's strongest unit, as a weight at each column; unit (in,): U of the driving nodes."""
+    return np.abs(w / unit).max(axis=1, keepdims=True) * unit
+
+
+def load_lines(sheet: Sheet, term: Term) -> list[str]:
+    """SPICE resistors for what couplings load the node with and, where it has an r_x, its conveyor's input."""
+    node, lines, present = sheet.circuit.arrays[term.target], [], sheet.present(term.target)
+    conveyed, standing = (np.broadcast_to(load, node.shape) for load in term.loading(sheet.circuit))
+    loads = [(standing, sheet.names[term.target])]
+    loads += [(conveyed, sheet.ports(term.target))] if node.input_resistance else []
+    for load, where in loads:
+        keep = present & (load > 0)
+        lines += elements(sheet.prefix("R"), "%s 0 %.12g", keep, where, 1 / np.where(keep, load, 1.0))
+    return lines
 
 
 def _rowwise(x: Array, matrix: Array) -> Array:

@@ -21,6 +21,10 @@ WEYL = (0x9E3779B9, 0xBB67AE85)
 LOW = np.uint64(0xFFFFFFFF)
 MEANING = dict.fromkeys(("mismatch", "vt_mismatch", "offset"), "it is a standard deviation, 0 … 10 (0.02 means 2 %)")
 MEANING["branch_offset"] = "it is a standard deviation in volts, 0 … 1 (0.01 means 10 mV)"
+MEANING["threshold_area"] = "it is Pelgrom's A_Vt in volts times metres, 0 … 1e-6 (3.5e-9 means 3.5 mV·µm)"
+MEANING["beta_area"] = "it is Pelgrom's A_β in metres, 0 … 1e-5 (1.5e-8 means 1.5 %·µm)"
+MEANING["write_verify"] = MEANING["mismatch"]
+MOST = {"branch_offset": 1, "threshold_area": 1e-6, "beta_area": 1e-5}
 
 
 @dataclass(frozen=True)
@@ -29,17 +33,24 @@ class Spread:
 
     mismatch: relative, of conductances and gains (β); vt_mismatch: additive, share of the row's largest |G|;
     offset: of nodes and tanh pairs, share of full scale; branch_offset: of the softmax's branches, volts.
+    threshold_area A_Vt [V·m], beta_area A_β [m]: Pelgrom's coefficients of transistors, whose spread is that over
+    √(W L); write_verify: the relative σ of conductance to which their gates are trimmed, None: they are not.
     """
 
     mismatch: float = 0.0
     vt_mismatch: float = 0.0
     offset: float = 0.0
     branch_offset: float = 0.0
+    threshold_area: float = 0.0
+    beta_area: float = 0.0
+    write_verify: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
+            if value is None:
+                continue
             checks.number(name, value, MEANING[name], least=0)
-            if value >= (1 if name == "branch_offset" else 10):
+            if value >= MOST.get(name, 10):
                 raise Error(f"{name} is {value!r}: {MEANING[name]}")
 
 

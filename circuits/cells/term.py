@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Array = Any
 Signals = Mapping[str, Array]
+HOST = {"host": True}
+"""Metadata of a cell's field that no run needs on its device."""
 
 
 @dataclass(frozen=True)

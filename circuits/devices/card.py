@@ -92,6 +92,11 @@ class DeviceCard:
         """Number of factors: products that a crossbar of these units takes."""
         return len(self.coefficients)
 
+    def about(self) -> dict[str, Any]:
+        """What it is, in plain values."""
+        names = ("unit", "width", "length", "temperature", "vdd", "rank", "error")
+        return {name: getattr(self, name) for name in names} | vars(self.origin)
+
     # --- programming, on the host in float64 ----------------------------------------------------------
 
     @cached_property

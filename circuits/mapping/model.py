@@ -11,8 +11,10 @@ import numpy as np
 
 from .. import checks
 from ..calibration import Ranges, fit_to_devices
+from ..cells import with_transistors
 from ..checkpoints import Model, load_model
 from ..circuit import Circuit
+from ..devices.card import DeviceCard
 from ..errors import Error
 from ..loads import load_nodes
 from ..reference import calibrate_ranges, forward
@@ -51,6 +53,7 @@ def map_model(
     allow_unstable: bool = False,
     place: int | None = None,
     ranges: Ranges | None = None,
+    device_card: DeviceCard | None = None,
 ) -> Circuit:
     """The circuit of `model` for `positions` tokens; its input is `embed` (P, width), its output `logits` (P, V).
 
@@ -71,14 +74,17 @@ def map_model(
     allow_unstable: map a Taylor attention whose Σe is not positive on the calibration text, with a warning.
     ranges: what `calibrate` found for the same positions, softmax, order and activation, or that `scaled` to fewer
         units; None: calibrate now.
+    device_card: of transistors (`characterize`, `load_device`): matrices of weights are built of them, nonlinear as
+        they are; what the mapping makes (skips, means, rotations) stays fixed linear devices. None: all are linear.
     Warns of scores beyond the softmax cell, and of nodes that lose more than a bit to couplings beyond the device.
     Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
-    with it and whose Σe is not positive, and couplings far beyond the device.
+    with it and whose Σe is not positive, couplings far beyond the device, and cards that do not fit the technology.
     """
     tech = load_technology(technology) if isinstance(technology, str) else technology
     model = model if isinstance(model, Model) else load_model(model)
     _check_known("coupling", coupling, COUPLINGS)
     _check_known("tokens", tokens, TOKENS)
+    _check_card(device_card, coupling, tech)
     checks.number("input_resistance", input_resistance, "give ohms, 0 (ideal) or more, such as 18", least=0)
     check_cell(_resolved(model, positions, softmax, order, activation)[0], leakage, softmax_clamp, softmax_gain)
     if ranges is None:
@@ -114,8 +120,26 @@ def map_model(
         "technology_values": {key: value for key, value, *_ in tech.describe()},
         "lost_bits": lost_bits,
         "score_nats": {n: float(ranges.values[n].max()) for n in circuit.arrays if n.endswith(".score")},
+        "device_card": None if device_card is None else device_card.about(),
     }
-    return circuit
+    return circuit if device_card is None else with_transistors(circuit, device_card)
+
+
+def _check_card(card: DeviceCard | None, coupling: str, technology: Technology) -> None:
+    """Error, or a warning, for a device card that does not fit the machine that is to be built of it."""
+    if card is None:
+        return
+    if coupling != "buffered":
+        raise Error(f"coupling {coupling!r} is not built of transistors: leave out the device card or use 'buffered'")
+    for what, own, given, unit, near in (
+        ("temperature", card.temperature, technology.temperature, "K", 0.5),
+        ("supply", card.vdd, technology.supply.vdd, "V", 1e-3),
+    ):
+        if abs(own - given) > near:
+            log.warning(
+                "the device card was measured at a %s of %.4g %s, the technology has %.4g %s: its transistors stay as "
+                "measured", what, own, unit, given, unit,
+            )  # fmt: skip
 
 
 def _warn_of_lost_bits(lost_bits: Mapping[str, float], technology: Technology) -> None:

@@ -13,6 +13,7 @@ from ..circuits.units import si
 
 if TYPE_CHECKING:
     from ..circuits.checkpoints import Model
+    from ..circuits.devices.card import DeviceCard
 
 ModelArgument = Annotated[
     str,
@@ -36,6 +37,13 @@ TaylorOrderOption = Annotated[
 ]
 ActivationOption = Annotated[str, typer.Option(help="GELU from tanh-pair, taylor or paper.")]
 CouplingOption = Annotated[str, typer.Option(help="buffered (one-sided pairs), balanced, or passive.")]
+DeviceCardOption = Annotated[
+    Path | None,
+    typer.Option("--device-card", metavar="FILE", help="Build weights of these transistors (see characterize)."),
+]
+PelgromOption = Annotated[
+    bool, typer.Option("--pelgrom", help="Transistors differ by Pelgrom's law: mismatch.* of the technology, W and L.")
+]
 InputResistanceOption = Annotated[float, typer.Option(help="r_x of every conveyor in ohms; 0: ideal.", metavar="OHM")]
 LeakageOption = Annotated[bool, typer.Option("--leakage", help="Softmax branches leak at the technology's floor.")]
 SoftmaxClampOption = Annotated[
@@ -56,6 +64,13 @@ SetOption = Annotated[
 TokensOption = Annotated[str, typer.Option(help="parallel: each position has its own nodes.")]
 
 POSITIONS = 16
+
+
+def card_of(path: Path | None) -> DeviceCard | None:
+    """The device card of `--device-card`, if there is one."""
+    from .. import load_device
+
+    return None if path is None else load_device(path)
 
 
 def positions_of(model: Model, positions: int | None) -> int:

@@ -14,6 +14,7 @@ from ._options import (
     AllowUnstableOption,
     CalibrationOption,
     CouplingOption,
+    DeviceCardOption,
     InputResistanceOption,
     LeakageOption,
     ModelArgument,
@@ -24,6 +25,7 @@ from ._options import (
     TaylorOrderOption,
     TechnologyOption,
     TokensOption,
+    card_of,
     positions_of,
 )
 from ._progress import stage_progress
@@ -47,6 +49,7 @@ def calibrate(
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
+    device_card: DeviceCardOption = None,
     input_resistance: InputResistanceOption = 0.0,
     leakage: LeakageOption = False,
     softmax_clamp: SoftmaxClampOption = None,
@@ -68,7 +71,8 @@ def calibrate(
         found = calibration_report(
             loaded, positions_of(loaded, positions), windows=windows, technology=technology, noise=noise,
             transient=transient, stage=stage, softmax=softmax, order=taylor_order, activation=activation,
-            coupling=coupling, input_resistance=input_resistance, leakage=leakage, softmax_clamp=softmax_clamp,
+            coupling=coupling, device_card=card_of(device_card),
+            input_resistance=input_resistance, leakage=leakage, softmax_clamp=softmax_clamp,
             softmax_gain=softmax_gain, tokens=tokens, allow_unstable=allow_unstable,
         )  # fmt: skip
     if as_json:

@@ -13,6 +13,7 @@ from ._options import (
     AllowUnstableOption,
     CalibrationOption,
     CouplingOption,
+    DeviceCardOption,
     InputResistanceOption,
     ModelArgument,
     PositionsOption,
@@ -21,6 +22,7 @@ from ._options import (
     TaylorOrderOption,
     TechnologyOption,
     TokensOption,
+    card_of,
     positions_of,
 )
 
@@ -40,6 +42,7 @@ def info(
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
+    device_card: DeviceCardOption = None,
     input_resistance: InputResistanceOption = 0.0,
     softmax_clamp: SoftmaxClampOption = None,
     tokens: TokensOption = "parallel",
@@ -69,6 +72,7 @@ def info(
             order=taylor_order,
             activation=activation,
             coupling=coupling,
+            device_card=card_of(device_card),
             input_resistance=input_resistance,
             softmax_clamp=softmax_clamp,
             tokens=tokens,
@@ -115,9 +119,11 @@ def _show(console: Console, circuit: Circuit, found: dict[str, Any]) -> None:
     from ..describe import score_line
     from ..energy.report import engineering
 
+    card = found["device_card"]
+    made_of = "" if card is None else f" of transistors, {card['unit']} {card['width']:.3g} m / {card['length']:.3g} m"
     console.print(
         f"{circuit.name}: {found['positions']} positions on {found['technology']}, "
-        f"softmax {found['softmax']}, GELU {found['activation']}, coupling {found['coupling']}\n",
+        f"softmax {found['softmax']}, GELU {found['activation']}, coupling {found['coupling']}{made_of}\n",
         soft_wrap=True,
     )
     print_table(console, _table(circuit))

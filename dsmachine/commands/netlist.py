@@ -14,6 +14,7 @@ from ._options import (
     AllowUnstableOption,
     CalibrationOption,
     CouplingOption,
+    DeviceCardOption,
     InputResistanceOption,
     LeakageOption,
     ModelArgument,
@@ -22,6 +23,7 @@ from ._options import (
     SoftmaxOption,
     TaylorOrderOption,
     TechnologyOption,
+    card_of,
 )
 from ._part import BlockOption, LevelOption, PartPromptOption, PositionOption, TileOption, chosen, mapped_part
 
@@ -40,6 +42,7 @@ def netlist(
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
+    device_card: DeviceCardOption = None,
     input_resistance: InputResistanceOption = 0.0,
     leakage: LeakageOption = False,
     softmax_clamp: SoftmaxClampOption = None,
@@ -59,7 +62,8 @@ def netlist(
     check_level(level)
     options = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
-        "coupling": coupling, "input_resistance": input_resistance, "leakage": leakage,
+        "coupling": coupling, "device_card": card_of(device_card),
+        "input_resistance": input_resistance, "leakage": leakage,
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain, "allow_unstable": allow_unstable,
     }  # fmt: skip
     with stdout_kept_for_json(as_json):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from systems import everything as small
 from systems import ring
+from systems import transistors as crossbars
 from systems.lags import chain
 from systems.system import FULL_SCALE, Array
 from systems.test_noise import (
@@ -96,6 +97,7 @@ SYSTEMS = {
     "products": (products(), PRODUCT_INPUTS),
     "everything": (small.circuit(), {"u": small.weights()[3]}),
     "a chip of everything": (biased(small.circuit()), {"u": small.weights()[3]}),
+    "a chip of transistors": (crossbars.circuit(), {"u": crossbars.weights()[2]}),
     "row": (row(), {"u": np.linspace(-1, 1, 6)[None]}),
     "capacitors": (capacitors(), {"u": np.linspace(-0.2, 0.3, 8).reshape(2, 4)}),
 }

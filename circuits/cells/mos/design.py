@@ -14,6 +14,7 @@ from .support import Support
 
 Array = Any
 SUPPORTS = ("ideal", "A", "AB")
+FEEDBACKS = ("transistors", "ideal")
 DIFFUSION = 100e-9  # m, length of a source or drain: its junction is width x 100 nm (technology, [softmax])
 
 
@@ -24,7 +25,7 @@ class Transistors:
     models: cards of the two transistors, of which `card` was measured: the unit of couplings. pair: card of feedback
     devices and products (None: `card` itself, or the pair of a quad). conveyor, buffer: "ideal" (sources), "A" or "AB"
     (`mos/follower.py`). support: their measured state, by which a node's capacitors and feedback devices are made
-    smaller (None: left as they are). centre [V]: gates of a product at control 0, of couplings that are no quads.
+    smaller (None: left as they are). feedback: "transistors", or "ideal", conductances that do not bend. centre [V]: gates of a product at control 0, of couplings that are no quads.
 
     Raises Error for supports that do not exist, and cards that do not go together.
     """
@@ -34,6 +35,7 @@ class Transistors:
     pair: DeviceCard | None = None
     conveyor: str = "ideal"
     buffer: str = "ideal"
+    feedback: str = "transistors"
     support: Support | None = None
     centre: float = 0.8
 
@@ -41,7 +43,9 @@ class Transistors:
         for name in ("conveyor", "buffer"):
             if getattr(self, name) not in SUPPORTS:
                 raise Error(f"{name} {getattr(self, name)!r} is unknown: use {', '.join(SUPPORTS)}")
-        pair = self.feedback
+        if self.feedback not in FEEDBACKS:
+            raise Error(f"feedback {self.feedback!r} is unknown: use {', '.join(FEEDBACKS)}")
+        pair = self.pair_card
         for name in ("vdd", "common_mode", "temperature"):
             if getattr(self.card, name) != getattr(pair, name):
                 raise Error(
@@ -55,7 +59,7 @@ class Transistors:
                 raise Error(f"device card is of {card.origin.models}, models are {self.models.origin}: characterize them")
 
     @property
-    def feedback(self) -> DeviceCard:
+    def pair_card(self) -> DeviceCard:
         """The pair of feedback devices and products."""
         found = self.pair or (self.card.pair if self.card.unit == "quad" else self.card)
         if found is None or found.unit != "pair":

@@ -41,12 +41,14 @@ def node_units(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     for side in SIDES:
         lines += elements(sheet.prefix("C"), "%s 0 %.12g", here, names + side, farads)
     ratio = np.broadcast_to(np.asarray(node.ratio, float), node.shape)
-    driven = node.feedback is not None
-    if node.feedback is not None:
-        ratio = np.full(node.shape, node.feedback.floor)
+    lines += _offsets(sheet, node, ratio if node.feedback is None else 1.0)
+    if sheet.transistors.feedback == "ideal":
+        lines += _ideal(sheet, node, node.conductance * ratio - leak, leak)
+    elif node.feedback is None:
+        lines += _devices(sheet, node, node.conductance * ratio - leak)
+    else:
+        lines += _devices(sheet, node, np.full(node.shape, node.conductance * node.feedback.floor - leak))
         lines += _driven(sheet, node)
-    lines += _devices(sheet, node, np.maximum(node.conductance * ratio - leak, 0.0))
-    lines += _offsets(sheet, node, 1.0 if driven else ratio)
     return lines + follower.conveyors(sheet, node.name, node.input_resistance)
 
 
@@ -58,9 +60,25 @@ def _conveyor_output(sheet: DeviceSheet) -> tuple[float, float]:
     return support.output_capacitance, support.output_conductance
 
 
+def _ideal(sheet: DeviceSheet, node: NodeArray, siemens: Array, leak: float) -> list[str]:
+    """Conductances from each side to the common mode that do not bend."""
+    here, names, lines = sheet.present(node.name), sheet.names[node.name], []
+    for side in SIDES:
+        if node.feedback is None:
+            lines += elements(sheet.prefix("R"), "%s vcm %.12g", here & (siemens > 0), names + side, 1 / siemens)
+            continue
+        control = np.broadcast_to(sheet.names[node.feedback.control], node.shape)
+        k = np.broadcast_to(np.asarray(node.feedback.gain / sheet.circuit.units(node.feedback.control)), node.shape)
+        law = np.full(node.shape, "", object)
+        law[here] = [node.feedback.spice(c, float(one)) for c, one in zip(control[here], k[here], strict=True)]
+        pattern = f"%s vcm I=({node.conductance:.11g}*%s-{leak:.11g})*(V(%s)-V(vcm))"
+        lines += elements(sheet.prefix("B"), pattern, here, names + side, law, names + side)
+    return lines
+
+
 def _devices(sheet: DeviceSheet, node: NodeArray, siemens: Array) -> list[str]:
     """Devices of constant conductance from each side to the common mode."""
-    here, pair = sheet.present(node.name) & (siemens > 0), sheet.transistors.feedback
+    here, pair = sheet.present(node.name) & (siemens > 0), sheet.transistors.pair_card
     if not here.any():
         return []
     m = fingers(pair, float(np.max(siemens)))
@@ -71,7 +89,7 @@ def _devices(sheet: DeviceSheet, node: NodeArray, siemens: Array) -> list[str]:
 def _driven(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     """Devices whose gates follow the control: γ − floor = K x_c − floor above the knee."""
     assert node.feedback is not None
-    control, circuit, pair = node.feedback.control, sheet.circuit, sheet.transistors.feedback
+    control, circuit, pair = node.feedback.control, sheet.circuit, sheet.transistors.pair_card
     here = sheet.present(node.name)
     unit, full = circuit.units(control), circuit.full_scale(control)
     slope = np.broadcast_to(node.conductance * np.asarray(node.feedback.gain) / unit, here.shape)
@@ -92,7 +110,7 @@ def _driven(sheet: DeviceSheet, node: NodeArray) -> list[str]:
 
 
 def _to_common_mode(sheet: DeviceSheet, node: NodeArray, here: Array, gate: Array, m: int) -> list[str]:
-    names, pair = sheet.names[node.name], sheet.transistors.feedback
+    names, pair = sheet.names[node.name], sheet.transistors.pair_card
     size = (pair.width * 1e6, pair.length * 1e6, " m={m}")
     device = {"1": ("y g vcm", "n", *size)}
     sheet.need(sheet.transistors.subcircuit("feedback y g m=1", "from a side to the common mode", device))

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...errors import Error
 from ..spice import Array, elements
-from .coupling import need_quad
+from .coupling import unit
 from .rails import INPUTS
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ def products(sheet: DeviceSheet, term: Product) -> list[str]:
     volts = float(full[sheet.present(term.a.array)].max())
     m, shift = _gain(sheet, np.abs(k), volts, term.name)
     lines, gates = _gates(sheet, a, np.sign(k) * shift)
-    need_quad(sheet)
+    quad = unit(sheet, sheet.transistors.pair_card, "quad")
     into = sheet.names[term.target].reshape(-1)[index]
     every = np.ones(k.shape, bool)
     ends = (*sheet.sides(b), into + INPUTS[0], into + INPUTS[1], *gates)
-    return lines + elements(sheet.prefix("X"), f"%s %s %s %s %s %s quad m={m}", every, *ends)
+    return lines + elements(sheet.prefix("X"), f"%s %s %s %s %s %s {quad} m={m}", every, *ends)
 
 
 def _gates(sheet: DeviceSheet, nodes: Array, shift: Array) -> tuple[list[str], tuple[Array, Array]]:
@@ -60,7 +60,7 @@ def _gates(sheet: DeviceSheet, nodes: Array, shift: Array) -> tuple[list[str], t
 
 def _gain(sheet: DeviceSheet, k: Array, volts: float, what: str) -> tuple[int, Array]:
     """(fingers, level shift's gain of each unit): conductances of quad_bias ± shift·volts/2 differ by K·volts / m."""
-    pair, centre = sheet.transistors.feedback, sheet.transistors.quad_bias
+    pair, centre = sheet.transistors.pair_card, sheet.transistors.quad_bias
     deltas = np.linspace(0, REACH, 201)
     difference = np.asarray(pair.conductance(centre + deltas / 2)) - np.asarray(pair.conductance(centre - deltas / 2))
     if not np.all(np.diff(difference) > 0):

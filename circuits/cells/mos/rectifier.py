@@ -34,7 +34,7 @@ MIRROR = {
 
 def rectifiers(sheet: DeviceSheet, term: Rectifier) -> list[str]:
     """Device, conveyor and mirrors of each node; a negative gain is a crossed output."""
-    here, node, pair = sheet.present(term.target), sheet.nodes(term.source), sheet.transistors.feedback
+    here, node, pair = sheet.present(term.target), sheet.nodes(term.source), sheet.transistors.pair_card
     gain = np.broadcast_to(np.asarray(term.gain, float), here.shape)
     g = np.where(here, np.abs(gain) * sheet.amperes(term.target) / sheet.units(term.source), 0.0)
     m = fingers(pair, float(g.max()))

@@ -1,0 +1,362 @@
+"""Coupling of transistors: units that follow what SPICE measured of one transistor, the device card.
+
+    I_i = Σ_j s_ij m Σ_r φ_r(V_ij) ψ_r(v_j),        V_ij = control(|G_ij|/m),  G_ij = g_i U_i w_ij / U_j
+
+φ and ψ are the card's factors, V the control voltage (the gate), s the sign (crossed connection; of a quad that of V),
+m the fingers in parallel: as many as the term's strongest unit needs with its gate at VDD. As in `coupling.py` the
+conveyor holds the output still and a buffer drives the input; there are no passive couplings of transistors. A weight
+of 0 is no unit.
+
+Noise: 4kT Σ|dI_ij/dv_j| (triode, γ = 1), one-sided, at the bias of the moment. Dissipation |I_ij v_j|: the conveyor's
+input is a virtual ground. Loading of the conveyor: ΣG at rest.
+Quantised is the control voltage, over its range. Mismatch: each transistor's by Pelgrom's law (`transistor_units.py`);
+`mismatch` and `vt_mismatch` scale a unit's current as they do a linear coupling's conductance. Write-verify adjusts
+control voltages, with the DAC's resolution if there is one. All positions share the draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..errors import Error
+from .coupling import Coupling, erring, load_lines, row_peak
+from .crossbar import Crossbar, Runs, rows_of
+from .mos.coupling import units
+from .polynomials import text
+from .power import Meter
+from .siemens import Siemens
+from .spice import elements
+from .term import HOST, Array, Signals, Term, View
+from .transistor_law import ColumnLaw, MovingConductance
+from .transistor_units import (
+    BLOCK,
+    UNITS,
+    Devices,
+    basis_of,
+    check_reach,
+    control_of,
+    factors_of,
+    fingers_for,
+    pelgrom,
+    verified_control,
+)
+
+if TYPE_CHECKING:
+    from ..circuit import Circuit
+    from ..devices.card import DeviceCard
+    from ..technology import Technology
+    from .converter import Converter
+    from .mismatch import Draw, Spread
+    from .mos.sheet import DeviceSheet
+    from .spice import Sheet
+
+
+@dataclass(frozen=True)
+class TransistorCoupling(Crossbar, Term):
+    """As a dense `Coupling` of the logical weights (out, in), built of transistors by `of_transistors`.
+
+    Its matrices hold φ as drive, m s φ/(g U_i). It belongs to the units its circuit had when it was built.
+    card: of one finger; fingers: m; slopes κ_r [1/V]: G = Σ φ_r κ_r; written: control volts (sets, out, in) where a
+    DAC has written them, with that DAC.
+    """
+
+    name: str
+    target: str
+    weight: Array = field(metadata=HOST)
+    card: DeviceCard = field(metadata=HOST)
+    fingers: int
+    slopes: Array = field(metadata=HOST)
+    written: Array | None = field(default=None, metadata=HOST)
+    dac: Converter | None = None
+    programmable: bool = True
+    kind: ClassVar[str] = "coupling"
+
+    @property
+    def sources(self) -> tuple[View, ...]:
+        return (self.source,)
+
+    def drive(self, x: Signals) -> Array:
+        return self.sums(x)
+
+    def jvp(self, x: Signals, dx: Signals) -> Array:
+        moved = dx.get(self.source.array)
+        return 0.0 if moved is None else self.sums_along(x, moved)
+
+    # --- physical -------------------------------------------------------------------------------------
+
+    def siemens(self, circuit: Circuit, position: int | None = None) -> Array:
+        """Signed G_ij [S] of the units as they are, (out, in) at one position."""
+        return self._siemens(circuit, self._set_at(0 if position is None else position))
+
+    def _siemens(self, circuit: Circuit, s: int) -> Array:
+        out, width = self.weight.shape
+        each = np.asarray(self.matrices[s], float).reshape(out, -1, width)
+        return np.tensordot(self._amperes(circuit)[s][:, None, None] * each, self.slopes, (1, 0))
+
+    def _set_at(self, position: int) -> int:
+        return next(s for a, b, s in self.runs if a <= position < b)
+
+    def _amperes(self, circuit: Circuit) -> Array:
+        """g U_i (sets, out): amperes that one logical unit of drive is."""
+        found = np.zeros((len(self.volts), len(self.weight)))
+        units = circuit.units(self.target).reshape(-1, len(self.weight))
+        for a, _, s in self.runs:
+            found[s] = units[a]
+        return circuit.arrays[self.target].conductance * found
+
+    def _each_position(self, sets: Array) -> Array:
+        """One row a position (P, …) of one row a set."""
+        return np.concatenate([np.broadcast_to(sets[s], (b - a, *sets[s].shape)) for a, b, s in self.runs])
+
+    def _present(self, circuit: Circuit) -> Array:
+        """(P, out)."""
+        return circuit.arrays[self.target].present.reshape(-1, len(self.weight))
+
+    def _row_sums(self, circuit: Circuit) -> Array:
+        """ΣG [S] at each target node, in its shape."""
+        each = np.stack([np.abs(self._siemens(circuit, s)).sum(axis=1) for s in range(len(self.volts))])
+        return (self._each_position(each) * self._present(circuit)).reshape(circuit.arrays[self.target].shape)
+
+    def loading(self, circuit: Circuit) -> tuple[Array, Array]:
+        return self._row_sums(circuit), 0.0
+
+    def _conducting(self, circuit: Circuit) -> Array:
+        """The matrices in amperes (sets, out, r, in), of the sign that makes every unit conduct."""
+        out, width = self.weight.shape
+        found = np.asarray(self.matrices, float).reshape(len(self.volts), out, -1, width)
+        sign = np.stack([np.sign(self._siemens(circuit, s)) for s in range(len(self.volts))])
+        return found * sign[:, :, None, :] * self._amperes(circuit)[:, :, None, None]
+
+    def noise(self, circuit: Circuit) -> Siemens:
+        found = self._conducting(circuit)
+        return Siemens(
+            moving=MovingConductance(
+                self.source, self.lead, self.runs, self.volts, found.reshape(self.matrices.shape), self.shapes
+            )
+        )
+
+    def _columns(self, circuit: Circuit) -> Array:
+        """Σ_i of what the units of a driving node conduct, by shape: (P, r, in) [A]."""
+        found, here = self._conducting(circuit), self._present(circuit)
+        whole = found.sum(axis=1)
+        parts = [
+            np.broadcast_to(whole[s], (b - a, *whole[s].shape))
+            if here[a:b].all()
+            else np.tensordot(here[a:b].astype(float), found[s], (1, 0))
+            for a, b, s in self.runs
+        ]
+        return np.concatenate(parts)
+
+    def meter(self, circuit: Circuit) -> Meter:
+        units = self._each_position(self.volts)
+        return Meter(rest=ColumnLaw.of(self.source, self.lead, self.shapes, self._columns(circuit), units))
+
+    def drivers(self) -> tuple[View, ...]:
+        return (self.source,)
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind} of transistors, {self.card.unit}"
+
+    def weights(self, circuit: Circuit) -> int:
+        return self.count(circuit)
+
+    def area(self, circuit: Circuit, technology: Technology) -> float:
+        """Gates W·L of all transistors, beside what the technology gives a unit for the rest of it."""
+        gates = len(UNITS[self.card.unit]) * self.fingers * self.card.width * self.card.length
+        return self.count(circuit) * (technology.coupling.area + gates)
+
+    def peaks(self, circuit: Circuit) -> Array:
+        each = np.stack([np.abs(self._siemens(circuit, s)).max(axis=1) for s in range(len(self.volts))])
+        return self._each_position(each).reshape(circuit.arrays[self.target].shape)
+
+    def strongest(self, circuit: Circuit) -> float:
+        return float((self.peaks(circuit) * circuit.arrays[self.target].present).max())
+
+    def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
+        return [(self.source, len(self.weight), 0)]
+
+    def extent(self, circuit: Circuit) -> tuple[int, ...]:
+        return tuple(self.weight.shape)
+
+    def columns(self, circuit: Circuit) -> int:
+        return int(self.weight.shape[1])
+
+    def count(self, circuit: Circuit) -> int:
+        return int(np.count_nonzero(self.weight)) * int(np.prod(self.lead))
+
+    # --- programming ----------------------------------------------------------------------------------
+
+    def control(self, circuit: Circuit) -> Array:
+        """Control volts (sets, out, in) of each unit, as wanted or as the DAC wrote them."""
+        if self.written is not None:
+            return self.written
+        return np.stack([control_of(self.card, self._wanted(circuit, s)) for s in range(len(self.volts))])
+
+    def _wanted(self, circuit: Circuit, s: int, rows: slice = slice(None)) -> Array:
+        """|G|/m [S] that the weights ask of a finger."""
+        current = self._amperes(circuit)[s][rows, None] * np.abs(np.asarray(self.weight, float)[rows])
+        return current / self.volts[s] / self.fingers
+
+    def programmed(
+        self, circuit: Circuit, devices: Devices | None = None, trimmed: Array | None = None
+    ) -> TransistorCoupling:
+        """With the matrices that its gates make of these devices (None: all alike); trimmed: relative errors (out, in)
+        of conductance that write-verify leaves by moving the gates (None: they stay)."""
+        out, width = self.weight.shape
+        shapes, mix, slopes = basis_of(self.card, erring=devices is not None)
+        matrices = np.empty((len(self.volts), out, len(shapes) * width))
+        step = max(1, BLOCK // width)
+        for s, amperes in enumerate(self._amperes(circuit)):
+            for rows in (slice(k, k + step) for k in range(0, out, step)):
+                w = np.asarray(self.weight, float)[rows]
+                wanted = self._wanted(circuit, s, rows)
+                control = control_of(self.card, wanted) if self.written is None else self.written[s][rows]
+                here = None if devices is None else devices.rows(rows)
+                if here is not None and trimmed is not None:
+                    control = verified_control(self.card, control, wanted * (1 + trimmed[rows]), here, self.dac)
+                drive = np.sign(w) * self.fingers / amperes[rows, None]
+                factors = (factors_of(self.card, control, here) @ mix) * drive[:, :, None]
+                matrices[s, rows] = factors.transpose(0, 2, 1).reshape(len(w), -1)
+        return replace(self, matrices=matrices, shapes=shapes, slopes=slopes)
+
+    def quantized(self, circuit: Circuit, dac: Converter) -> TransistorCoupling:
+        """Control voltages on the levels of a DAC over their range."""
+        written = dac(self.control(circuit), self.card.reach)
+        return replace(self, written=written, dac=dac).programmed(circuit)
+
+    def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> TransistorCoupling:
+        shape, cell = self.weight.shape, self
+        if spread.threshold_area or spread.beta_area:
+            devices = pelgrom(self.card, self.fingers, spread.threshold_area, spread.beta_area, draw, self.name, shape)
+            sigma = spread.write_verify
+            trimmed = None if sigma is None else sigma * draw(self.name, "write-verify", shape)
+            cell = self.programmed(circuit, devices, trimmed)
+        if not (spread.mismatch or spread.vt_mismatch):
+            return cell
+        w = np.asarray(self.weight, float)
+        peak = row_peak(w, self.volts[self.runs[-1][2]]) if spread.vt_mismatch else 0.0
+        share = np.divide(erring(self.name, w, peak, spread, draw), w, out=np.ones(shape), where=w != 0)
+        return cell.scaled(share)
+
+    def scaled(self, share: Array) -> TransistorCoupling:
+        """Each unit's current times so much, (out, in)."""
+        out, width = self.weight.shape
+        matrices = self.matrices.reshape(len(self.volts), out, -1, width) * share[:, None, :]
+        return replace(self, matrices=matrices.reshape(self.matrices.shape))
+
+    # --- netlist --------------------------------------------------------------------------------------
+
+    def tile(self, rows: Array, columns: Array) -> TransistorCoupling:
+        keep = rows[:, None] & columns[None, :]
+        return replace(self.scaled(keep), weight=self.weight * keep)
+
+    def _drivers(self, sheet: Sheet) -> tuple[Array, Array]:
+        """(names of the driving nodes, mask of those that exist), (P, in) each."""
+        index = np.arange(sheet.names[self.source.array].size).reshape(1, *sheet.names[self.source.array].shape)
+        index = rows_of(self.source, index, self.lead, self.weight.shape[1])[0]
+        names, present = sheet.names[self.source.array], sheet.present(self.source.array)
+        return names.reshape(-1)[index], present.reshape(-1)[index]
+
+    def spice(self, sheet: Sheet) -> list[str]:
+        """A node for each shape of each driving node, 1 V as 1; from there one G element a unit and shape."""
+        names, shown = self._drivers(sheet)
+        ports = sheet.ports(self.target).reshape(names.shape[0], -1)
+        present, amperes, label = self._present(sheet.circuit), self._amperes(sheet.circuit), sheet.prefix("s")
+        lines: list[str] = []
+        for k, shape in enumerate(self.shapes):
+            drivers = np.unique(names[shown].astype(str)).astype(object)
+            every, node = np.ones(drivers.shape, bool), f"%s:{label}{k}"
+            laws = np.array([text(shape, f"V({driver})") for driver in drivers], object)
+            lines += elements(sheet.prefix("B"), f"0 {node} I=%s", every, drivers, laws)
+            lines += elements(sheet.prefix("R"), f"{node} 0 1", every, drivers)
+            for p, s in self._positions():
+                factor = self.matrices[s].reshape(len(self.weight), -1, self.weight.shape[1])[:, k]
+                keep = (factor != 0) & present[p][:, None] & shown[p][None, :]
+                value = amperes[s][:, None] * factor
+                lines += elements(sheet.prefix("G"), f"0 %s {node} 0 %.12g", keep, ports[p][:, None], names[p], value)
+        return lines + load_lines(sheet, self)
+
+    def _positions(self) -> Iterator[tuple[int, int]]:
+        """(position, its set)."""
+        for a, b, s in self.runs:
+            yield from ((p, s) for p in range(a, b))
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        """The units themselves. A chip's own transistors are not known one by one: those of the design are written."""
+        names, shown = self._drivers(sheet)
+        present, control = self._present(sheet.circuit), self.control(sheet.circuit)
+        into = sheet.names[self.target].reshape(present.shape)
+        lines: list[str] = []
+        for p, s in self._positions():
+            row, column = np.nonzero((self.weight != 0) & present[p][:, None] & shown[p][None, :])
+            chosen = (names[p][column], into[p][row], np.sign(self.weight[row, column]), control[s][row, column])
+            lines += units(sheet, self.card, self.fingers, *chosen)
+        return lines
+
+    def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
+        """Driver by driver |v Σ_i I_ij|."""
+        names, shown = self._drivers(sheet)
+        columns = np.tensordot(self._columns(sheet.circuit).transpose(0, 2, 1), self._padded(), (2, 0))
+        keep = shown & columns.any(axis=-1)
+        rows = zip(columns[keep] * scale, names[keep], strict=True)
+        laws = np.empty(keep.shape, object)
+        laws[keep] = [f"abs(V({name})*{text(tuple(row), f'V({name})')})" for row, name in rows]
+        return elements(sheet.prefix("B"), f"0 {meter} I=%s", keep, laws)
+
+    def _padded(self) -> Array:
+        """Coefficients (r, powers) of the shapes."""
+        most = max(len(shape) for shape in self.shapes)
+        return np.array([[*shape, *(0.0,) * (most - len(shape))] for shape in self.shapes])
+
+
+def of_transistors(term: Coupling, circuit: Circuit, card: DeviceCard) -> TransistorCoupling:
+    """A dense coupling as units of a card's transistors, for the units that the circuit has.
+
+    Raises Error for passive, balanced and one-to-one couplings, and for nodes that go beyond the card's volts.
+    """
+    if term.elementwise or term.passive or term.balanced:
+        what = "one a node" if term.elementwise else "passive" if term.passive else "balanced"
+        raise Error(f"term {term.name!r} is a coupling {what}: transistors make dense, buffered, one-sided ones")
+    node, source = circuit.arrays[term.target], circuit.arrays[term.source.array]
+    limit = source.rail if source.rail is not None else np.max(source.full_scale)
+    check_reach(card, source.name, float(limit))
+    lead, (out, width) = node.shape[:-1], term.weight.shape
+    u_in = rows_of(term.source, circuit.units(source.name)[None], lead, width)[0]
+    u_out = circuit.units(term.target).reshape(-1, out)
+    runs, places = neighbours(np.concatenate([u_out, u_in], axis=1))
+    volts = np.ascontiguousarray(u_in[places])
+    weight = np.asarray(term.weight, float)
+    strongest = max(
+        float((np.abs(weight) * u_out[p][:, None] / u_in[p]).max(initial=0.0)) * node.conductance for p in places
+    )
+    bare = TransistorCoupling(
+        term.source, lead, runs, volts, np.empty((len(volts), out, 0)), (), term.name, term.target, weight, card,
+        fingers_for(card, strongest), np.zeros(0), programmable=term.programmable,
+    )  # fmt: skip
+    return bare.programmed(circuit)
+
+
+def neighbours(rows: Array) -> tuple[Runs, list[int]]:
+    """(runs of equal rows, as `Crossbar` has them; a place of each set)."""
+    edges = [0, *(1 + np.flatnonzero((rows[1:] != rows[:-1]).any(axis=1))).tolist(), len(rows)]
+    sets: dict[bytes, int] = {}
+    places: list[int] = []
+    runs = []
+    for a, b in pairwise(edges):
+        if rows[a].tobytes() not in sets:
+            sets[rows[a].tobytes()] = len(places)
+            places.append(a)
+        runs.append((a, b, sets[rows[a].tobytes()]))
+    return tuple(runs), places
+
+
+def with_transistors(circuit: Circuit, card: DeviceCard) -> Circuit:
+    """A copy whose programmable couplings, matrices of weights, are built of a card's transistors."""
+    terms: list[Any] = [t for t in circuit.terms.values() if isinstance(t, Coupling) and not t.elementwise]
+    return circuit.with_terms([of_transistors(term, circuit, card) for term in terms if term.programmable])
