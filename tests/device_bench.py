@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from dsmachine.circuits.cells.mos.design import Transistors
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.netlists.ngspice import Waveforms, run_netlist
@@ -22,10 +23,15 @@ def analysed(netlist: Netlist, *cards: str) -> Waveforms:
     return run_netlist("\n".join([*kept, *cards, ".end", ""]), engine="batch")
 
 
-def operating_point(circuit: Circuit, inputs: dict[str, Any], devices: Transistors, node: str) -> float:
-    """Voltage of one SPICE node at rest."""
+def settled(circuit: Circuit, inputs: dict[str, Any], devices: Transistors) -> dict[str, Any]:
+    """Voltages of the free arrays at the operating point of their transistors."""
     netlist = write_netlist(circuit, inputs=inputs, level="device", transistors=devices, duration=1e-9)
-    return float(analysed(netlist, ".op", f".save v({node})", f".print op v({node})")[node].real[0])
+    found = analysed(netlist, ".op", ".print op v(vcm)")
+    names = {array: netlist.nodes[array] for array in netlist.saved}
+    return {
+        array: np.array([found[node].real[0] for node in nodes.reshape(-1)]).reshape(nodes.shape)
+        for array, nodes in names.items()
+    }
 
 
 def noise_rms(circuit: Circuit, inputs: dict[str, Any], devices: Transistors, array: str) -> float:

@@ -29,4 +29,4 @@ def transistors(unit: str = "pair", conveyor: str = "ideal", buffer: str = "idea
     """Machines of such fingers, their nodes made smaller by what a real conveyor hangs on them."""
     pair = card("pair") if unit == "single" else None
     state = None if conveyor == "ideal" else support(conveyor)
-    return Transistors(load_models(), card(unit), pair, conveyor, buffer, state, **options)
+    return Transistors(load_models(), card(unit), pair, conveyor, buffer, support=state, **options)

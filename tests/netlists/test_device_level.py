@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cell_circuits import dense
-from device_bench import analysed
+from device_bench import analysed, settled
 from device_units import card, support, transistors
 from scipy.optimize import brentq
 
@@ -21,51 +21,49 @@ from dsmachine.emulator.run import operating_point, transient
 from dsmachine.energy.meter import EnergyMeter
 from dsmachine.netlists.crosscheck import crosscheck
 from dsmachine.netlists.ngspice import run_netlist
-from dsmachine.netlists.writer import Netlist, write_netlist
+from dsmachine.netlists.writer import write_netlist
 
 NGSPICE = pytest.mark.skipif(shutil.which("ngspice") is None, reason="NGSPICE IS MISSING: apt-get install ngspice")
 pytestmark = [pytest.mark.spice, NGSPICE]
 
 
-def settled(circuit: Circuit, inputs: dict[str, Any], **options: Any) -> tuple[Netlist, dict[str, np.ndarray]]:
-    """Where every free array ends in ngspice [V]."""
-    netlist = write_netlist(circuit, inputs=inputs, level="device", transistors=transistors(**options))
-    waves = run_netlist(netlist.text, engine="batch")
-    return netlist, {
-        name: np.array([waves[node][-1] for node in netlist.nodes[name].reshape(-1)]).reshape(netlist.nodes[name].shape)
-        for name in netlist.saved
-    }
-
-
 def small(rows: int = 4) -> tuple[Circuit, dict[str, Any]]:
-    """A tile of inputs up to ±0.1 V."""
-    circuit, inputs = dense(rows, rows)
-    return circuit, {"u": inputs["u"] / 3}
+    """A tile of inputs up to ±0.1 V, of nodes of ±0.3 V and full scale 0.2 V."""
+    rng = np.random.default_rng(rows)
+    circuit = Circuit("small", temperature=300.15)
+    circuit.clamp("u", (rows,), rail=0.3, full_scale=0.2)
+    circuit.nodes("v", (rows,), rail=0.3, full_scale=0.2)
+    circuit.couple("w", "u", "v", rng.normal(size=(rows, rows)) / np.sqrt(rows))
+    return circuit, {"u": rng.uniform(-0.1, 0.1, rows)}
 
 
 @pytest.mark.parametrize("unit", ["single", "pair", "quad"])
 def test_a_tile_rests_where_its_device_card_says(unit: str) -> None:
-    """Σ ± m I(V_ij, u_j) of the couplings' card = m I(V_g, v) of the feedback's, ideal conveyors."""
+    """Couplings Σ ± m I(V_ij, u_j) as their card has it; ±I/2 through one feedback device each, whose even order moves
+    the common mode: v = f⁻¹(I/2) − f⁻¹(−I/2)."""
     circuit, inputs = small()
-    unit_card, pair = card(unit), card("pair")
+    unit_card, pair, one = card(unit), card("pair"), card("single")
     siemens = circuit.terms["w"].siemens(circuit)
     m = fingers(unit_card, float(np.abs(siemens).max()))
-    sign = np.sign(siemens)
     gates = unit_card.control(np.abs(siemens) / m)
-    current = (sign * m * unit_card.current(gates, np.broadcast_to(inputs["u"], gates.shape))).sum(axis=1)
+    units = np.sign(siemens) * m * unit_card.current(gates, np.broadcast_to(inputs["u"], gates.shape))
     g = circuit.arrays["v"].conductance
     own = fingers(pair, g)
     gate = pair.control(g / own)
-    expected = [brentq(lambda v, i=i: own * float(pair.current(gate, v)) - i, -0.29, 0.29) for i in current]
-    _, found = settled(circuit, inputs, unit=unit)
-    assert found["v"] == pytest.approx(expected, abs=5e-3 * 0.2)
+
+    def side(amperes: float) -> float:
+        return float(brentq(lambda u: own * float(one.current(gate, u)) - amperes, -0.29, 0.29))
+
+    expected = [side(i / 2) - side(-i / 2) for i in units.sum(axis=1)]
+    found = settled(circuit, inputs, transistors(unit))
+    assert found["v"] == pytest.approx(expected, abs=2e-3 * 0.2)
 
 
 @pytest.mark.parametrize(("conveyor", "buffer"), [("ideal", "ideal"), ("A", "A"), ("AB", "AB")])
 def test_a_tile_agrees_with_the_linear_law(conveyor: str, buffer: str) -> None:
     circuit, inputs = small()
     ideal = operating_point(circuit, inputs).outputs["v"][0]
-    _, found = settled(circuit, inputs, conveyor=conveyor, buffer=buffer)
+    found = settled(circuit, inputs, transistors(conveyor=conveyor, buffer=buffer))
     assert found["v"] == pytest.approx(ideal, abs=0.06 * np.abs(ideal).max())
 
 
@@ -74,7 +72,7 @@ def test_a_chain_goes_through_real_buffers() -> None:
     circuit, inputs = small()
     circuit.nodes("w", (4,))
     circuit.couple("next", "v", "w", np.eye(4))
-    _, found = settled(circuit, inputs, conveyor="A", buffer="A")
+    found = settled(circuit, inputs, transistors(conveyor="A", buffer="A"))
     assert found["w"] == pytest.approx(found["v"], rel=0.06, abs=3e-3)
 
 

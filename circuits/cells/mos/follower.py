@@ -59,9 +59,8 @@ MIRROR = {
     "wk": ("w k 0", "n", 5.0, 0.1),
     "q": ("r q vdd", "p", 2.5, 0.15),
     "qc": ("q bc r", "p", 4.0, 0.1),
-    "v": ("s q vdd", "p", 2.5, 0.15),
-    "vc": ("w bc s", "p", 4.0, 0.1),
 }
+TURNED = {"A": 0.95, "AB": 0.93}  # the copy of the sink at w, whose original stands at 0.55 V, not 0.25 V, drain to source
 
 
 def define(sheet: DeviceSheet, kind: str) -> None:
@@ -76,6 +75,8 @@ def _follower(sheet: DeviceSheet, kind: str, name: str, *, copied: bool) -> None
     devices["1"] = ("d g x" if copied else "vdd g x", "n", 12.0, 0.06)
     devices["s"] = (f"x {gate} 0", "n", width, length)
     if copied:
+        devices["v"] = ("s q vdd", "p", 2.5 * TURNED[kind], 0.15)
+        devices["vc"] = ("w bc s", "p", 4.0 * TURNED[kind], 0.1)
         devices |= MIRROR | {f"s{end}": (f"{end} {gate} 0", "n", width / 2, length) for end in "zq"}
     ports, what = ("y x z w", "z delivers -i(x)/2, w i(x)/2") if copied else ("y x", "unity buffer")
     note = f"class {kind}: x held at y; {what}"
