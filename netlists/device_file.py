@@ -88,14 +88,14 @@ def _card(group: h5py.Group, parts: tuple[str, ...]) -> DeviceCard:
     origin = Origin(**about["origin"])
     if not all(isinstance(getattr(origin, f.name), str) for f in dataclasses.fields(Origin) if f.name != "tolerance"):
         raise hdf5.Damaged("origin is not text")
-    numbers = {name: _number(name, hdf5.get(group, name)) for name in NUMBERS}
-    arrays = {name: np.asarray(hdf5.get(group, name), np.float64) for name in ARRAYS}
-    inside = {
+    held: dict[str, Any] = {name: _number(name, hdf5.get(group, name)) for name in NUMBERS}
+    held |= {name: np.asarray(hdf5.get(group, name), np.float64) for name in ARRAYS}
+    held |= {
         name: _card(hdf5.member(group, name, h5py.Group), ("even",) if name == "pair" else ())
         for name in parts
         if name in group
     }
-    return DeviceCard(unit=about["unit"], origin=origin, **numbers, **arrays, **inside)
+    return DeviceCard(unit=about["unit"], origin=origin, **held)
 
 
 def _number(name: str, value: Any) -> float:

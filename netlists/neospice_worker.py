@@ -39,7 +39,7 @@ def main(netlist: Path, result: Path) -> None:
         "load_seconds": None,
         "solve_seconds": time.perf_counter() - start,
     }
-    arrays = {f"column {k}": np.asarray(column) for k, column in enumerate(columns.values())}
+    arrays: dict[str, Any] = {f"column {k}": np.asarray(column) for k, column in enumerate(columns.values())}
     np.savez(result, about=np.array(json.dumps(about)), **arrays)
 
 

@@ -41,7 +41,7 @@ def main(netlist: Path, result: Path) -> None:
         "load_seconds": loaded - start,
         "solve_seconds": solved - loaded,
     }
-    columns = {f"column {k}": np.asarray(wave._data) for k, wave in enumerate(waves.values())}
+    columns: dict[str, Any] = {f"column {k}": wave._data for k, wave in enumerate(waves.values())}
     np.savez(result, about=np.array(json.dumps(about)), **columns)
 
 

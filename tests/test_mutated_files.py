@@ -16,6 +16,7 @@ import pytest
 from gguf import GGMLQuantizationType as Type
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mutations import mutations, overwritten
 
 from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.errors import Error
@@ -27,23 +28,6 @@ TEXTS = [b"9" * 30, b"-1", b"null", b"[[", b'"', b"1e400", b"NaN", b"true", b"{}
 FUZZ = settings(
     max_examples=350, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-
-
-def mutations(insertions: list[bytes], reach: int) -> st.SearchStrategy[list[tuple[int, int, bytes]]]:
-    """Where, how many bytes go, and what comes: near the beginning half of the time; sometimes the rest goes."""
-    where = st.one_of(st.integers(0, reach), st.integers(0, 2**17))
-    gone = st.one_of(st.integers(0, 16), st.just(2**30))
-    new = st.one_of(st.binary(min_size=1, max_size=8), st.sampled_from(insertions))
-    return st.lists(st.tuples(where, gone, new), min_size=1, max_size=3)
-
-
-def overwritten(data: bytes, changes: list[tuple[int, int, bytes]], keep_length: bool) -> bytes:
-    """The bytes after the changes; `keep_length` puts each new piece over as many old bytes."""
-    for where, gone, new in changes:
-        at = where % (len(data) + 1)
-        end = at + (len(new) if keep_length and gone < 2**30 else gone)
-        data = data[:at] + new + data[end:]
-    return data
 
 
 def load_or_refuse(path: Path, text: str) -> None:

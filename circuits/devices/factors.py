@@ -16,7 +16,7 @@ from numpy.polynomial import chebyshev
 from ..errors import Error
 
 Array = Any
-DEGREES = {"odd": range(1, 16, 2), "even": range(2, 16, 2), "any": range(1, 13)}
+DEGREES = {"odd": range(1, 16, 2), "even": range(2, 16, 2), "any": range(1, 16)}
 """Powers of v by parity of the surface in v."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -55,9 +55,9 @@ def characterize(
     overrides = parse_set(settings)
     with stdout_kept_for_json(as_json):
         card = measured(
-            unit, technology=technology, models=load_models(spice_models or (), nfet=nfet), width=width, length=length,
-            corner=corner, temperature=temperature, vdd=vdd, overrides=overrides, bias=bias, tolerance=tolerance,
-            engine=engine,
+            cast(Any, unit), technology=technology, models=load_models(spice_models or (), nfet=nfet), width=width,
+            length=length, corner=corner, temperature=temperature, vdd=vdd, overrides=overrides, bias=bias,
+            tolerance=tolerance, engine=cast(Any, engine),
         )  # fmt: skip
         spread = load_technology(technology, overrides=overrides).mismatch.of(card.width * card.length)
         rows = _rows(card, spread)

@@ -13,6 +13,7 @@ from dsmachine.circuits.calibration import fit_to_devices
 from dsmachine.circuits.cells.hold import HOLDS, leakage
 from dsmachine.circuits.checkpoints import Model, load_model
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.devices.models import load_models
 from dsmachine.circuits.loads import load_nodes
 from dsmachine.circuits.mapping.activation import map_relu
 from dsmachine.circuits.mapping.builder import Builder
@@ -22,6 +23,7 @@ from dsmachine.circuits.technology_parts import INFORMATION, UNITS
 from dsmachine.emulator.run import transient
 from dsmachine.energy.area import area
 from dsmachine.energy.meter import EnergyMeter
+from dsmachine.netlists.characterize import Bench
 from dsmachine.netlists.writer import write_netlist
 
 TOML = Path(__file__).resolve().parents[2] / "circuits" / "technologies" / "cmos45.toml"
@@ -52,6 +54,7 @@ def numbers(model: Model, technology: Technology) -> list[Any]:
         str(fit),
         [leakage(technology, hold) for hold in HOLDS],
         load_nodes(wide_row(), technology).arrays["v"].capacitance,
+        transistor(technology),
     ]
     for circuit, inputs in ((mapped, {"embed": model.embed(tokens)}), (relu, {"h.0.mlp.pre": np.ones((4, 32))})):
         meter = EnergyMeter(technology, dac_bits=6, adc_bits=10)
@@ -62,6 +65,13 @@ def numbers(model: Model, technology: Technology) -> list[Any]:
         report = meter.report()
         found += [text, noise, report.to_json(), str(report), area(circuit, technology)]
     return found
+
+
+def transistor(technology: Technology) -> list[Any]:
+    """What a simulator is asked of a coupling's transistor, and its spread."""
+    size, supply = technology.coupling, technology.supply
+    bench = Bench(load_models(), size.width, size.length, technology.temperature, supply.common_mode)
+    return [bench.netlist(np.arange(4.0), np.arange(-2.0, 3.0)), technology.mismatch.of(size.width * size.length)]
 
 
 def wide_row() -> Circuit:
