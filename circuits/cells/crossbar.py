@@ -8,7 +8,6 @@ units share one matrix (of language models the first position has one, and all o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..arrays import matmul, module_of
@@ -21,7 +20,8 @@ Runs = tuple[tuple[int, int, int], ...]
 @dataclass(frozen=True)
 class Crossbar:
     """lead: positions, the axes before the last of what is driven; runs: (first, one past the last, set) of positions
-    of equal units; volts (sets, in): U of the driving nodes; matrices (sets, out, r·in); shapes: ψ_r, volts -> 1."""
+    of equal units; volts (P, in), or (1, in) of positions that are all alike: U of the driving nodes; matrices (sets,
+    out, r·in); shapes: ψ_r, volts -> 1."""
 
     source: View
     lead: tuple[int, ...]
@@ -34,38 +34,38 @@ class Crossbar:
     def reads(self) -> tuple[str, ...]:
         return (self.source.array,)
 
+    @property
+    def sets(self) -> int:
+        """How many matrices there are."""
+        return len(self.matrices)
+
     def seen(self, x: Array) -> Array:
         """What the crossbar reads of a signal (K, *shape), (K, P, in)."""
         return rows_of(self.source, x, self.lead, self.volts.shape[1])
 
     def sums(self, x: Signals) -> Array:
         """d, (K, *lead, out)."""
-        seen = self.seen(x[self.source.array])
-        return self._products(shaped(self.shapes, seen[:, a:b], self.volts[s]) for a, b, s in self.runs)
+        return self.products(shaped(self.shapes, self.seen(x[self.source.array]), self.volts))
 
     def sums_along(self, x: Signals, moved: Array) -> Array:
         """Derivative of d along a move (K, *shape) of the source; one of the two K may be 1."""
-        seen, moved = self.seen(x[self.source.array]), self.seen(moved)
-        slopes = tuple(derivative(shape) for shape in self.shapes)
-        return self._products(
-            shaped(slopes, seen[:, a:b], self.volts[s]) * (moved[:, a:b] * self.volts[s])[:, :, None, :]
-            for a, b, s in self.runs
-        )
+        moved = self.seen(moved) * self.volts
+        return self.products(self.slopes_at(x) * moved[:, :, None, :])
 
-    def _products(self, parts: Iterable[Array]) -> Array:
-        """Σ of each run's shapes (K, positions, r, in) by its matrix, side by side."""
-        out: Array = None
-        for (a, b, s), part in zip(self.runs, parts, strict=True):
-            samples, positions, rank, width = part.shape
-            flat = part.reshape(samples * positions, rank * width)
-            found = matmul(flat, self.matrices[s].T).reshape(samples, positions, -1)
-            if len(self.runs) == 1:
-                return found.reshape(samples, *self.lead, -1)
-            if out is None:
-                shape = (samples, self.runs[-1][1], found.shape[-1])
-                out = module_of(found).empty_like(found, shape=shape, order="C")
-            out[:, a:b] = found
-        return out.reshape(len(out), *self.lead, -1)
+    def slopes_at(self, x: Signals) -> Array:
+        """ψ_r′ [1/V] at each driving node, (K, P, r, in)."""
+        return shaped(tuple(map(derivative, self.shapes)), self.seen(x[self.source.array]), self.volts)
+
+    def products(self, shapes: Array) -> Array:
+        """Σ of shapes (K, P, r, in) by the matrices: all positions by the one that most have, then the others."""
+        samples, positions, rank, width = shapes.shape
+        most = max(range(self.sets), key=lambda s: sum(b - a for a, b, own in self.runs if own == s))
+        found = matmul(shapes.reshape(-1, rank * width), self.matrices[most].T).reshape(samples, positions, -1)
+        for a, b, s in self.runs:
+            if s != most:
+                part = shapes[:, a:b].reshape(-1, rank * width)
+                found[:, a:b] = matmul(part, self.matrices[s].T).reshape(samples, b - a, -1)
+        return found.reshape(samples, *self.lead, -1)
 
 
 def rows_of(view: View, x: Array, lead: tuple[int, ...], width: int) -> Array:

@@ -24,7 +24,7 @@ WORST = 1e3  # condition of a change of basis
 
 
 def shaped(polynomials: Sequence[Polynomial], x: Array, unit: Array) -> Array:
-    """ψ_r(U x), (K, P, r, n), contiguous: x (K, P, n), unit (n,)."""
+    """ψ_r(U x), (K, P, r, n), contiguous: x (K, P, n), unit (P or 1, n)."""
     xp = module_of(x)
     out = xp.empty_like(x, shape=(*x.shape[:2], len(polynomials), x.shape[2]), order="C")
     if xp is not np:
@@ -38,7 +38,8 @@ def shaped(polynomials: Sequence[Polynomial], x: Array, unit: Array) -> Array:
     for a in range(0, samples, step):
         for b in range(0, positions, places):
             part = x[a : a + step, b : b + places]
-            program.run(part, unit, room[:, : part.shape[0], : part.shape[1]], out[a : a + step, b : b + places])
+            here = unit if len(unit) == 1 else unit[b : b + places]
+            program.run(part, here, room[:, : part.shape[0], : part.shape[1]], out[a : a + step, b : b + places])
     return out
 
 

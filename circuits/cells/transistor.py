@@ -101,9 +101,14 @@ class TransistorCoupling(Crossbar, Term):
     def _set_at(self, position: int) -> int:
         return next(s for a, b, s in self.runs if a <= position < b)
 
+    def _volts_of(self, s: int) -> Array:
+        """U of the driving nodes (in,) in a set."""
+        first = next(a for a, _, own in self.runs if own == s)
+        return self.volts[min(first, len(self.volts) - 1)]
+
     def _amperes(self, circuit: Circuit) -> Array:
         """g U_i (sets, out): amperes that one logical unit of drive is."""
-        found = np.zeros((len(self.volts), len(self.weight)))
+        found = np.zeros((self.sets, len(self.weight)))
         units = circuit.units(self.target).reshape(-1, len(self.weight))
         for a, _, s in self.runs:
             found[s] = units[a]
@@ -119,7 +124,7 @@ class TransistorCoupling(Crossbar, Term):
 
     def _row_sums(self, circuit: Circuit) -> Array:
         """ΣG [S] at each target node, in its shape."""
-        each = np.stack([np.abs(self._siemens(circuit, s)).sum(axis=1) for s in range(len(self.volts))])
+        each = np.stack([np.abs(self._siemens(circuit, s)).sum(axis=1) for s in range(self.sets)])
         return (self._each_position(each) * self._present(circuit)).reshape(circuit.arrays[self.target].shape)
 
     def loading(self, circuit: Circuit) -> tuple[Array, Array]:
@@ -128,8 +133,8 @@ class TransistorCoupling(Crossbar, Term):
     def _conducting(self, circuit: Circuit) -> Array:
         """The matrices in amperes (sets, out, r, in), of the sign that makes every unit conduct."""
         out, width = self.weight.shape
-        found = np.asarray(self.matrices, float).reshape(len(self.volts), out, -1, width)
-        sign = np.stack([np.sign(self._siemens(circuit, s)) for s in range(len(self.volts))])
+        found = np.asarray(self.matrices, float).reshape(self.sets, out, -1, width)
+        sign = np.stack([np.sign(self._siemens(circuit, s)) for s in range(self.sets)])
         return found * sign[:, :, None, :] * self._amperes(circuit)[:, :, None, None]
 
     def noise(self, circuit: Circuit) -> Siemens:
@@ -153,8 +158,8 @@ class TransistorCoupling(Crossbar, Term):
         return np.concatenate(parts)
 
     def meter(self, circuit: Circuit) -> Meter:
-        units = self._each_position(self.volts)
-        return Meter(rest=ColumnLaw.of(self.source, self.lead, self.shapes, self._columns(circuit), units))
+        units = np.broadcast_to(self.volts, (self.runs[-1][1], self.volts.shape[1]))
+        return Meter(rest=ColumnLaw.of(self.source, self.lead, self.shapes, self._columns(circuit), units.copy()))
 
     def drivers(self) -> tuple[View, ...]:
         return (self.source,)
@@ -172,7 +177,7 @@ class TransistorCoupling(Crossbar, Term):
         return self.count(circuit) * (technology.coupling.area + gates)
 
     def peaks(self, circuit: Circuit) -> Array:
-        each = np.stack([np.abs(self._siemens(circuit, s)).max(axis=1) for s in range(len(self.volts))])
+        each = np.stack([np.abs(self._siemens(circuit, s)).max(axis=1) for s in range(self.sets)])
         return self._each_position(each).reshape(circuit.arrays[self.target].shape)
 
     def strongest(self, circuit: Circuit) -> float:
@@ -196,12 +201,12 @@ class TransistorCoupling(Crossbar, Term):
         """Control volts (sets, out, in) of each unit, as wanted or as the DAC wrote them."""
         if self.written is not None:
             return self.written
-        return np.stack([control_of(self.card, self._wanted(circuit, s)) for s in range(len(self.volts))])
+        return np.stack([control_of(self.card, self._wanted(circuit, s)) for s in range(self.sets)])
 
     def _wanted(self, circuit: Circuit, s: int, rows: slice = slice(None)) -> Array:
         """|G|/m [S] that the weights ask of a finger."""
         current = self._amperes(circuit)[s][rows, None] * np.abs(np.asarray(self.weight, float)[rows])
-        return current / self.volts[s] / self.fingers
+        return current / self._volts_of(s) / self.fingers
 
     def programmed(
         self, circuit: Circuit, devices: Devices | None = None, trimmed: Array | None = None
@@ -210,7 +215,7 @@ class TransistorCoupling(Crossbar, Term):
         of conductance that write-verify leaves by moving the gates (None: they stay)."""
         out, width = self.weight.shape
         shapes, mix, slopes = basis_of(self.card, erring=devices is not None)
-        matrices = np.empty((len(self.volts), out, len(shapes) * width))
+        matrices = np.empty((self.sets, out, len(shapes) * width))
         step = max(1, BLOCK // width)
         for s, amperes in enumerate(self._amperes(circuit)):
             for rows in (slice(k, k + step) for k in range(0, out, step)):
@@ -240,14 +245,14 @@ class TransistorCoupling(Crossbar, Term):
         if not (spread.mismatch or spread.vt_mismatch):
             return cell
         w = np.asarray(self.weight, float)
-        peak = row_peak(w, self.volts[self.runs[-1][2]]) if spread.vt_mismatch else 0.0
+        peak = row_peak(w, self.volts[-1]) if spread.vt_mismatch else 0.0
         share = np.divide(erring(self.name, w, peak, spread, draw), w, out=np.ones(shape), where=w != 0)
         return cell.scaled(share)
 
     def scaled(self, share: Array) -> TransistorCoupling:
         """Each unit's current times so much, (out, in)."""
         out, width = self.weight.shape
-        matrices = self.matrices.reshape(len(self.volts), out, -1, width) * share[:, None, :]
+        matrices = self.matrices.reshape(self.sets, out, -1, width) * share[:, None, :]
         return replace(self, matrices=matrices.reshape(self.matrices.shape))
 
     # --- netlist --------------------------------------------------------------------------------------
@@ -330,14 +335,14 @@ def of_transistors(term: Coupling, circuit: Circuit, card: DeviceCard) -> Transi
     u_in = rows_of(term.source, circuit.units(source.name)[None], lead, width)[0]
     u_out = circuit.units(term.target).reshape(-1, out)
     runs, places = neighbours(np.concatenate([u_out, u_in], axis=1))
-    volts = np.ascontiguousarray(u_in[places])
+    volts = u_in[:1] if (u_in == u_in[0]).all() else u_in
     weight = np.asarray(term.weight, float)
     strongest = max(
         float((np.abs(weight) * u_out[p][:, None] / u_in[p]).max(initial=0.0)) * node.conductance for p in places
     )
     bare = TransistorCoupling(
-        term.source, lead, runs, volts, np.empty((len(volts), out, 0)), (), term.name, term.target, weight, card,
-        fingers_for(card, strongest), np.zeros(0), programmable=term.programmable,
+        term.source, lead, runs, volts.copy(), np.empty((len(places), out, 0)), (), term.name, term.target, weight,
+        card, fingers_for(card, strongest), np.zeros(0), programmable=term.programmable,
     )  # fmt: skip
     return bare.programmed(circuit)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .crossbar import Crossbar, rows_of
-from .polynomials import Polynomial, derivative, shaped
+from .polynomials import Polynomial
 from .power import DRIVEN, Costs, Power, driven
 from .term import Array, Signals, View
 
@@ -18,9 +18,7 @@ class MovingConductance(Crossbar):
     """ΣG_i = Σ_j |dI_ij/dv_j|, a crossbar of the shapes' slopes; matrices [A]."""
 
     def __call__(self, x: Signals) -> Array:
-        seen = self.seen(x[self.source.array])
-        slopes = tuple(derivative(shape) for shape in self.shapes)
-        return self._products(shaped(slopes, seen[:, a:b], self.volts[s]) for a, b, s in self.runs)
+        return self.products(self.slopes_at(x))
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class Builder:
         weight = weight if np.ndim(weight) == 0 else np.broadcast_to(weight, shape).copy()
         self.circuit.couple(name, source, target, weight, elementwise=True, programmable=False, **self._variant(target))
 
-    def _variant(self, target: str) -> dict[str, bool]:
+    def _variant(self, target: str) -> dict[str, Any]:
         """How couplings into an array are built; nodes with controlled feedback keep their conveyor."""
         controlled = self.circuit.arrays[target].feedback is not None
         return {"balanced": self.coupling == "balanced", "passive": self.coupling == "passive" and not controlled}

@@ -120,7 +120,9 @@ def _show(console: Console, circuit: Circuit, found: dict[str, Any]) -> None:
     from ..energy.report import engineering
 
     card = found["device_card"]
-    made_of = "" if card is None else f" of transistors, {card['unit']} {card['width']:.3g} m / {card['length']:.3g} m"
+    made_of = ""
+    if card is not None:
+        made_of = f" of transistors, {card['unit']} {card['width'] * 1e9:.4g} nm × {card['length'] * 1e6:.4g} µm"
     console.print(
         f"{circuit.name}: {found['positions']} positions on {found['technology']}, "
         f"softmax {found['softmax']}, GELU {found['activation']}, coupling {found['coupling']}{made_of}\n",

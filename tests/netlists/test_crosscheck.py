@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from dsmachine.circuits.errors import Error
 from dsmachine.circuits.mapping.model import map_model
 from dsmachine.circuits.waveforms import PiecewiseLinear, Steps
 from dsmachine.netlists import crosscheck as module
+from dsmachine.netlists.characterize import characterize
 from dsmachine.netlists.crosscheck import crosscheck
 
 NGSPICE = pytest.mark.skipif(shutil.which("ngspice") is None, reason="NGSPICE IS MISSING: apt-get install ngspice")
@@ -45,6 +47,17 @@ def test_a_chip_is_written_with_its_own_devices(build: type[Case]) -> None:
     ideal = crosscheck(circuit, inputs=inputs, energy=True, engine="batch", duration=found.duration)
     ratio = sum(found.heat_spice.values()) / sum(ideal.heat_spice.values())
     assert abs(ratio - 1) > 1e-3
+
+
+@pytest.mark.parametrize("unit", ["single", "pair", "quad"])
+def test_a_tile_of_measured_transistors(unit: Any, tmp_path: Path) -> None:
+    """16 × 8 unequal units of what ngspice measured, as polynomials, in a model."""
+    model = load_model(write_small(tmp_path / "model"))
+    circuit = map_model(model, 4, device_card=characterize(unit))
+    chip = fabricate(circuit, threshold_area=3.5e-9, beta_area=1.5e-8)
+    inputs = {"embed": model.embed(model.encode(PROMPT))}
+    found = crosscheck(chip, select="h.0.mlp.c_fc[0:16,0:8]", inputs=inputs, energy=True, engine="batch")
+    assert found.passed, (found.nrmse, found.energy_ratio)
 
 
 def test_initial_voltages() -> None:
