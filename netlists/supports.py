@@ -1,4 +1,4 @@
-"""What a conveyor or buffer of transistors does, as ngspice finds it (`circuits/cells/mos/follower.py` has the circuits).
+"""What a conveyor or buffer of transistors does, as ngspice finds it (the circuits: `circuits/cells/mos/follower.py`).
 
 Each number follows from one analysis of the circuit alone, at the common mode:
 
@@ -10,6 +10,7 @@ Each number follows from one analysis of the circuit alone, at the common mode:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from ..circuits.cells.mos.design import Transistors
 from ..circuits.cells.mos.sheet import DeviceSheet
 from ..circuits.cells.mos.support import Support
 from ..circuits.circuit import BOLTZMANN, Circuit
+from ..circuits.devices.card import DeviceCard
+from ..circuits.devices.models import ModelCard, load_models
 from .ngspice import Engine, Waveforms, run_netlist
 
 Array = Any
@@ -61,6 +64,19 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
     )
 
 
+def transistors_of(
+    card: DeviceCard, models: ModelCard | None = None, *, pair: DeviceCard | None = None, conveyor: str = "ideal"
+) -> Transistors:
+    """Transistors of a device card, for a netlist of level device: conveyors and buffers of one class, measured.
+
+    models: those that the card was measured of; the bundled ones if not given. pair: as for `Transistors`.
+
+    Raises Error for an unknown class, cards that do not go together, or where ngspice is missing.
+    """
+    found = Transistors(models or load_models(), card, pair, conveyor=conveyor, buffer=conveyor)
+    return found if conveyor == "ideal" else replace(found, support=measure_support(found, conveyor))
+
+
 class _Bench:
     """A conveyor from x to z and a buffer from y2 to x2, with everything that they need."""
 
@@ -91,7 +107,8 @@ class _Bench:
     def sweep(self) -> tuple[Array, Array, float]:
         """V(x), i(w) − i(z) for −SMALL, 0, SMALL into x, and what all draws."""
         found = self.run(
-            *self.conveyor, *self.buffer, f"Vz z 0 {self.middle}", f"Vw w 0 {self.middle}", f"Vy2 y2 0 {self.middle}", "Ix 0 x 0",
+            *self.conveyor, *self.buffer, f"Vz z 0 {self.middle}", f"Vw w 0 {self.middle}",
+            f"Vy2 y2 0 {self.middle}", "Ix 0 x 0",
             f".dc Ix {-SMALL:g} {SMALL:g} {SMALL:g}", ".save v(x) i(vz) i(vw) i(vvdd)", ".print dc v(x)",
         )  # fmt: skip
         return found["x"].real, (found["i(vw)"] - found["i(vz)"]).real, float(-found["i(vvdd)"].real[1])
@@ -108,7 +125,8 @@ class _Bench:
     def noise(self) -> float:
         """G [S] whose 4kT·G is the density of i(w) − i(z), without that of the loads."""
         found = self.run(
-            *self.conveyor, *self.buffer, f"Vh h 0 {self.middle}", f"Rz h z {LOAD:g}", f"Rw h w {LOAD:g}", f"Vy2 y2 0 {self.middle}", "Ix 0 x 0 ac 1",
+            *self.conveyor, *self.buffer, f"Vh h 0 {self.middle}", f"Rz h z {LOAD:g}", f"Rw h w {LOAD:g}",
+            f"Vy2 y2 0 {self.middle}", "Ix 0 x 0 ac 1",
             f".noise v(w,z) Ix dec 2 {NOISE_FREQUENCY / 10:g} {NOISE_FREQUENCY * 10:g}", ".print noise onoise_spectrum",
         )  # fmt: skip
         density = float(np.interp(NOISE_FREQUENCY, found.axis, found["onoise_spectrum"].real))

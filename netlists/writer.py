@@ -164,7 +164,9 @@ def compose(
         _section("terms", terms),
         _section("drivers: buffers, and both sides of inputs", drivers),
         _section("heat: 1 V of each node below is the energy it says", heat),
-        _section("analysis", _analysis(bench, sheet, dialect, settings, step, saved, [node for node, _ in meters.values()])),
+        _section(
+            "analysis", _analysis(bench, sheet, dialect, settings, step, saved, [node for node, _ in meters.values()])
+        ),
         [".end", ""],
     ]
     text = "\n".join(line for section in sections for line in section)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from dsmachine.circuits.cells.mos.design import Transistors
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.netlists.ngspice import Waveforms, run_netlist

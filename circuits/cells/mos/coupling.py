@@ -66,8 +66,8 @@ def units(
     if card.unit == "quad":
         high, g = sheet.gates(card.bias + sign * control / 2)
         low, h = sheet.gates(card.bias - sign * control / 2)
-        columns = (*sheet.sides(driver), straight, crossed, g, h)
-        return [*high, *low, *elements(sheet.prefix("X"), f"%s %s %s %s %s %s {name} m={m}", every, *columns)]
+        quad = (*sheet.sides(driver), straight, crossed, g, h)
+        return [*high, *low, *elements(sheet.prefix("X"), f"%s %s %s %s %s %s {name} m={m}", every, *quad)]
     lines, gate = sheet.gates(control)
     if card.unit == "single":
         whole, drivers = _whole(sheet, driver)

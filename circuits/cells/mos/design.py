@@ -24,8 +24,9 @@ class Transistors:
 
     models: cards of the two transistors, of which `card` was measured: the unit of couplings. pair: card of feedback
     devices and products (None: `card` itself, or the pair of a quad). conveyor, buffer: "ideal" (sources), "A" or "AB"
-    (`mos/follower.py`). support: their measured state, by which a node's capacitors and feedback devices are made
-    smaller (None: left as they are). feedback: "transistors", or "ideal", conductances that do not bend. centre [V]: gates of a product at control 0, of couplings that are no quads.
+    (`mos/follower.py`). feedback: "transistors", or "ideal", conductances that do not bend. support: measured state of
+    the conveyors, by which a node's capacitors and feedback devices are made smaller (None: left as they are).
+    centre [V]: gates of a product at control 0, where couplings are no quads.
 
     Raises Error for supports that do not exist, and cards that do not go together.
     """
@@ -56,14 +57,18 @@ class Transistors:
             raise Error(f"support was measured of class {self.support.kind!r}, the conveyor is {self.conveyor!r}")
         for card in (self.card, pair):
             if card.origin.sha256 != self.models.sha256:
-                raise Error(f"device card is of {card.origin.models}, models are {self.models.origin}: characterize them")
+                raise Error(
+                    f"device card is of {card.origin.models}, models are {self.models.origin}: characterize them"
+                )
 
     @property
     def pair_card(self) -> DeviceCard:
         """The pair of feedback devices and products."""
         found = self.pair or (self.card.pair if self.card.unit == "quad" else self.card)
         if found is None or found.unit != "pair":
-            raise Error(f"couplings are of unit {self.card.unit!r}: give the card of a pair for feedback devices, pair=…")
+            raise Error(
+                f"couplings are of unit {self.card.unit!r}: give the card of a pair for feedback devices, pair=…"
+            )
         return found
 
     @property

@@ -60,7 +60,10 @@ MIRROR = {
     "q": ("r q vdd", "p", 2.5, 0.15),
     "qc": ("q bc r", "p", 4.0, 0.1),
 }
-TURNED = {"A": 0.95, "AB": 0.93}  # the copy of the sink at w, whose original stands at 0.55 V, not 0.25 V, drain to source
+TURNED = {
+    "A": 0.95,
+    "AB": 0.93,
+}  # the copy of the sink at w, whose original stands at 0.55 V, not 0.25 V, drain to source
 
 
 def define(sheet: DeviceSheet, kind: str) -> None:
@@ -117,9 +120,7 @@ def buffers(sheet: DeviceSheet, array: str, needed: Array) -> list[str]:
             lines += elements(sheet.prefix("E"), "%s 0 %s 0 1", needed, names + output, names + side)
         else:
             _follower(sheet, kind, f"buffer_{kind.lower()}", copied=False)
-            lines += elements(
-                sheet.prefix("X"), f"%s %s buffer_{kind.lower()}", needed, names + side, names + output
-            )
+            lines += elements(sheet.prefix("X"), f"%s %s buffer_{kind.lower()}", needed, names + side, names + output)
     return lines
 
 

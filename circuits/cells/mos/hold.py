@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from .sheet import DeviceSheet
 
 
-
 def hold(sheet: DeviceSheet, farads: float, width: float, length: float) -> str:
     """Name of the subcircuit with ports (line, held, gate); sizes of the switch in metres."""
     device = {"1": ("line gate held", "n", width * 1e6, length * 1e6)}

@@ -2,10 +2,11 @@
 
     C dv/dt = i(p) − i(n) − [f(V_g, v/2) − f(V_g, −v/2)]
 
-A feedback device is the same transistor as a coupling's, and so bends with v as they do. What a measured conveyor's output has of capacitance and conductance, capacitor and feedback device
-have less. Its gate is constant, or driven
-by the node that controls it: m fingers whose gate follows V₀ + s v_c, the line through the characterised conductances at
-a quarter of and at the control's full scale, next to a constant device of the floor's conductance.
+A feedback device is the same transistor as a coupling's, and so bends with v as they do: its even order moves the
+common mode, v = f⁻¹(I/2) − f⁻¹(−I/2). Capacitor and feedback device have less by what a measured conveyor's output has
+of capacitance and conductance. The gate is constant, or driven by the node that controls it: m fingers whose gate
+follows V₀ + s v_c, the line through the characterised conductances at a quarter of the control's full scale and at all
+of it, next to a constant device of the floor's conductance.
 
 There is no rail but the supply's: sides stop where a sink (near 0 V) or a mirror (near VDD) leaves saturation; class A
 sinks take no more than their bias. The common mode is held by the feedback devices.
@@ -24,8 +25,8 @@ from .coupling import fingers
 from .rails import SIDES
 
 if TYPE_CHECKING:
-    from .sheet import DeviceSheet
     from ..node import NodeArray
+    from .sheet import DeviceSheet
 
 LOW = 0.25  # share of a control's full scale at which a driven feedback device is exact, beside full scale itself
 
@@ -37,7 +38,9 @@ def node_units(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     hung, leak = _conveyor_output(sheet)
     farads = np.broadcast_to(np.asarray(node.capacitance, float), node.shape) - hung
     if np.any(farads[here] <= 0):
-        raise Error(f"capacitance of {node.name!r} is {farads[here].min() + hung:g} F: its conveyor alone has {hung:g} F")
+        raise Error(
+            f"capacitance of {node.name!r} is {farads[here].min() + hung:g} F: its conveyor alone has {hung:g} F"
+        )
     for side in SIDES:
         lines += elements(sheet.prefix("C"), "%s 0 %.12g", here, names + side, farads)
     ratio = np.broadcast_to(np.asarray(node.ratio, float), node.shape)

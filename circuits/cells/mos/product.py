@@ -20,8 +20,8 @@ from .coupling import unit
 from .rails import INPUTS
 
 if TYPE_CHECKING:
-    from .sheet import DeviceSheet
     from ..product import Product
+    from .sheet import DeviceSheet
 
 REACH = 0.4  # V, largest difference of the two gates at full scale, quad_bias ± 0.2 V
 

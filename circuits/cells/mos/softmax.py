@@ -18,8 +18,8 @@ from .mirror import mirrored
 from .rails import BIAS, BIAS_N, INPUTS
 
 if TYPE_CHECKING:
-    from .sheet import DeviceSheet
     from ..softmax import Softmax
+    from .sheet import DeviceSheet
 
 CENTRE = 0.65  # V, a branch's gate at score 0
 WIDTH, LENGTH = 8.0, 0.06  # µm, of a branch at 5 µA

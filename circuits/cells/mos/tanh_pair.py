@@ -18,8 +18,8 @@ from .rails import BIAS, BIAS_N, INPUTS
 from .softmax import CENTRE, DESIGN_CURRENT, LENGTH, WIDTH
 
 if TYPE_CHECKING:
-    from .sheet import DeviceSheet
     from ..tanh_pair import TanhPair
+    from .sheet import DeviceSheet
 
 SLOPE_FACTOR = 1.265  # of this pair at half of its tail a side: 1.10 in weak inversion, and the bend above it
 
