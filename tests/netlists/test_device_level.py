@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,14 @@ from cell_circuits import dense
 from device_bench import analysed, settled
 from device_units import card, support, transistors
 from scipy.optimize import brentq
+from small_models import PROMPT, write_small
 
 from dsmachine.circuits.cells.mos.coupling import fingers
 from dsmachine.circuits.cells.transistor import with_transistors
+from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.errors import Error
+from dsmachine.circuits.mapping.model import map_model
 from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator.run import operating_point, transient
 from dsmachine.energy.meter import EnergyMeter
@@ -108,12 +112,13 @@ def test_state_of_conveyors_and_buffers() -> None:
         assert found.noise_conductance > 4e-4  # far more than the 32 µS of a node: the sinks' and mirrors'
 
 
-def test_supply_of_a_buffered_tile() -> None:
+@pytest.mark.parametrize("kind", ["A", "AB"])
+def test_supply_of_a_buffered_tile(kind: str) -> None:
     """∫V·I of the supply against the meter, with bias currents as measured; class A draws them whatever is asked."""
     circuit, inputs = small()
     circuit.nodes("w", (4,))
     circuit.couple("next", "v", "w", np.eye(4))
-    devices, state = transistors(conveyor="A", buffer="A"), support("A")
+    devices, state = transistors(conveyor=kind, buffer=kind), support(kind)
     netlist = write_netlist(circuit, inputs=inputs, level="device", transistors=devices)
     waves = run_netlist(netlist.text, engine="batch")
     lines = 3 * 10e-6  # bias lines, one set for the whole machine
@@ -152,3 +157,17 @@ def test_initial_voltages_and_supply_are_there() -> None:
     assert waves["v.0"][0] == pytest.approx(0.1, abs=1e-3)
     found = analysed(netlist, ".op", ".save i(vvdd)", ".print op i(vvdd)")
     assert found["i(vvdd)"].real[0] == pytest.approx(-30e-6, rel=0.02)
+
+
+@pytest.mark.parametrize("select", ["h.0.ln_1", pytest.param("h.0.attn", marks=pytest.mark.slow)])
+def test_parts_of_a_small_model(select: str, tmp_path: Path) -> None:
+    """A norm, with its root and division, and attention, all of transistors but for what feeds back."""
+    model = load_model(str(write_small(tmp_path)))
+    tokens = model.encode(PROMPT)
+    technology = load_technology("cmos45", overrides={"supply.swing": 0.3})
+    circuit = map_model(model, len(tokens), technology=technology, device_card=card())
+    found = crosscheck(
+        circuit, select=select, inputs={"embed": model.embed(tokens)}, level="device",
+        transistors=transistors(feedback="ideal"), engine="batch", limit=0.05,
+    )  # fmt: skip
+    assert found.passed, found.by_array

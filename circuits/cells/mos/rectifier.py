@@ -3,8 +3,8 @@
     I = 4 · max(G v/4, 0)
 
 One device of conductance G takes v/2 from a side into a conveyor of its own; half of it, w's copy, enters a
-diode-connected n-channel device, of which two copies of ratio 2 leave, straight (out of xn) and turned round (into
-xp). A current of the other sign is taken by a clamp, so the diode cuts off. Near 0 the diode is slow: its pole is C nV_T / I.
+diode-connected n-channel device, of which two copies of ratio 2 leave, straight (from xn) and turned (into xp).
+A current of the other sign is taken by a clamp, and the diode cuts off. Near 0 it is slow: its pole is C nV_T / I.
 """
 
 from __future__ import annotations
