@@ -24,6 +24,7 @@ from ..circuits.devices.factors import factored
 from ..circuits.devices.models import ModelCard, load_models
 from ..circuits.errors import Error
 from ..circuits.technology import Technology, load_technology
+from ..circuits.technology_parts import Supply
 from .ngspice import Engine, Waveforms, run_netlist
 
 Array = Any
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 GATE_STEP = 10e-3  # volts; factors are made from every second one
 BEYOND = 0.1  # volts over VDD: ten σ of a threshold, 120 nm × 1 µm
 SIDE = 40  # voltages on either side of 0
+FORWARD = 0.4  # volts under the bulk at which a junction would count
 KELVIN = 273.15
 SMALLEST, LARGEST = 10e-9, 1e-3  # metres
 COLDEST, HOTTEST = 200.0, 450.0  # kelvin
@@ -130,7 +132,10 @@ def characterize(
         shift,
         mobility,
     )
-    return _measured(unit, tech, bench, bias, tolerance, engine)
+    _check_terminals(tech.supply, tech.supply.swing / (1 if unit == "single" else 2))
+    card = _measured(unit, tech, bench, bias, tolerance, engine)
+    card.control(0.0)  # whose conductance does not rise is no card
+    return card
 
 
 def corner_of(technology: str | Path, corner: str) -> tuple[float, float]:
@@ -229,6 +234,15 @@ def _bias(tech: Technology, bias: float | None) -> float:
     if bias > supply.vdd - 2 * GATE_STEP:
         raise Error(f"bias {bias!r} V leaves a quad no room under VDD, {supply.vdd:g} V: lower it")
     return bias
+
+
+def _check_terminals(supply: Supply, side: float) -> None:
+    lowest = supply.common_mode - side
+    if lowest < -FORWARD:
+        raise Error(
+            f"swing ±{supply.swing:g} V takes a terminal to {lowest:.3g} V, where its junction to the bulk conducts: "
+            "lower supply.swing or raise supply.common_mode"
+        )
 
 
 def _swept(axis: Array) -> str:

@@ -58,7 +58,9 @@ def load_device(path: str | Path) -> DeviceCard:
     try:
         with hdf5.open_to_read(Path(path)) as file:
             _check_kind(file, where)
-            return _card(hdf5.member(file, "card", h5py.Group), PARTS)
+            card = _card(hdf5.member(file, "card", h5py.Group), PARTS)
+        card.control(0.0)  # whose conductance does not rise is no card
+        return card
     except Error as problem:
         raise Error(str(problem) if str(problem).startswith(where) else f"{where}: {problem}") from None
     except FileNotFoundError:

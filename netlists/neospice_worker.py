@@ -61,8 +61,8 @@ def found(run: Any) -> dict[str, Any]:
         f = np.asarray(noise.frequency)
         columns = {"frequency": f, "onoise_spectrum": noise.output_noise_sqrt()}
         columns["inoise_spectrum"] = noise.input_noise_sqrt()
-        columns["onoise_total"] = [np.sqrt(noise.integrated_output_noise(f[0], f[-1]))]
-        columns["inoise_total"] = [np.sqrt(noise.integrated_input_noise(f[0], f[-1]))]
+        columns["onoise_total"] = [noise.integrated_output_noise(f[0], f[-1])]
+        columns["inoise_total"] = [noise.integrated_input_noise(f[0], f[-1])]
         return columns
     for kind, axis, name in AXES:
         analysis = getattr(run, kind)

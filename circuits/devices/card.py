@@ -57,7 +57,8 @@ class DeviceCard:
     error: largest |residual| as a share of the largest |I|, at the points measured and at as many between them;
     even: factors of e (a pair's), pair: the two of a quad; origin.
 
-    Raises Error for numbers that make no card: holes, or a conductance that does not rise with its control.
+    Raises Error for numbers that make no card, such as a surface with holes; `control` for a conductance that does not
+    rise with it.
     """
 
     unit: Unit
@@ -82,7 +83,8 @@ class DeviceCard:
     def __post_init__(self) -> None:
         check_surface(self.gates, self.volts, self.surface)
         shapes = (len(self.gates), self.rank), (self.rank, np.shape(self.coefficients)[-1])
-        if (np.shape(self.table), np.shape(self.coefficients)) != shapes or not np.isfinite(self.table).all():
+        finite = np.isfinite(self.table).all() and np.isfinite(self.coefficients).all()
+        if (np.shape(self.table), np.shape(self.coefficients)) != shapes or not finite:
             raise Error(
                 f"factors of shapes {np.shape(self.table)} and {np.shape(self.coefficients)}: characterize again"
             )

@@ -67,7 +67,7 @@ def crosscheck(
     spice_models: SpiceModelsOption = None,
     limit: Annotated[float, typer.Option(help="NRMSE of the worst array that passes.")] = 1e-4,
     energy: Annotated[bool, typer.Option("--energy", help="Compare dissipated joules too, to 1e-3.")] = False,
-    engine: Annotated[str, typer.Option(help="pyspice (libngspice) or batch (ngspice -b).")] = "pyspice",
+    engine: Annotated[str, typer.Option(help="pyspice (libngspice), batch (ngspice -b) or neospice.")] = "pyspice",
     timeout: Annotated[float, typer.Option(help="Seconds that ngspice may take.")] = 600.0,
     technology: TechnologyOption = "cmos45",
     softmax: SoftmaxOption = None,

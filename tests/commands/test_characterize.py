@@ -93,6 +93,7 @@ def square_law_quad(pair: DeviceCard) -> DeviceCard:
         (["--set", "coupling.widht=1"], ("coupling.widht", "did you mean")),
         (["--set", "coupling.width"], ("--set 'coupling.width'", "KEY=VALUE")),
         (["--set", "coupling.width=1 furlong"], ("furlong",)),
+        (["--set", "supply.swing=2"], ("±2 V takes a terminal to -0.75 V", "lower supply.swing")),
         (["--engine", "xyce"], ("engine 'xyce'", "'batch'")),
         (["--technology", "cmos54"], ("cmos54", "cmos45")),
         (["--nfet", "nmos_vtl"], ("nfet 'nmos_vtl' is not in cmos45.pm", "it has nfet")),
@@ -217,3 +218,10 @@ def test_holes_in_a_device_file(tmp_path: Path) -> None:
         file["card/surface"][3, 4] = np.nan
     with pytest.raises(ds.Error, match=r"card\.h5: surface has 1 holes, the first at control 0\.06 V, v -0\.4 V"):
         ds.load_device(path)
+
+
+def test_a_control_that_falls_in_a_device_file(tmp_path: Path) -> None:
+    card = square_law_pair()
+    ds.save_device(replace(card, table=-card.table), tmp_path / "card.h5")
+    with pytest.raises(ds.Error, match=r"card\.h5: conductance does not rise with its control"):
+        ds.load_device(tmp_path / "card.h5")

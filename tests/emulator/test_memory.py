@@ -111,7 +111,8 @@ def test_kernels(
     embed = prompts(model, batch)
     ds.transient(circuit, {"embed": embed}, **options)  # compiles
     _, found, peak = measured(circuit, embed, **options)
-    assert 0.9 * peak < found.statistics["predicted_bytes"] < most * peak
+    # up to 3 % of the peak are earlier arrays in cycles, which Python collects when it likes
+    assert 0.87 * peak < found.statistics["predicted_bytes"] < most * peak
 
 
 def test_a_gpu_need_not_be_there(circuit: ds.Circuit) -> None:

@@ -54,6 +54,55 @@ def test_rc_follows_its_exponential(engine: module.Engine) -> None:
     assert "No. of Data Rows" in waves.log
 
 
+LOWPASS = """RC lowpass
+V1 in 0 dc 2 ac 1
+R1 in y 30k
+R2 y 0 30k
+C1 y 0 1p
+.options reltol=1e-6 temp=27
+{analysis}
+.end
+"""
+
+
+@pytest.mark.spice
+@pytest.mark.parametrize("engine", [*ENGINES, "neospice"])
+def test_every_analysis_has_its_axis_and_values(engine: module.Engine) -> None:
+    """A divider of 2, with a pole at 1/(2π R C) of its 15 kΩ, and kT/C of noise."""
+    if engine == "neospice":
+        pytest.importorskip("neospice")
+
+    def run(analysis: str) -> module.Waveforms:
+        return run_netlist(LOWPASS.format(analysis=analysis), engine=engine)
+
+    op = run(".op")
+    assert (op.analysis, op.axis.size, op["y"].shape) == ("op", 0, (1,))
+    assert op["y"][0] == pytest.approx(1.0)
+    dc = run(".dc V1 -1 1 0.5")
+    np.testing.assert_allclose(dc.axis, [-1, -0.5, 0, 0.5, 1])
+    np.testing.assert_allclose(dc["y"], dc.axis / 2, atol=1e-9)
+    pole = 1 / (2 * np.pi * 15e3 * 1e-12)
+    ac = run(f".ac dec 1 {pole / 10} {pole}")
+    assert not np.iscomplexobj(ac.axis) and ac.axis[-1] == pytest.approx(pole)
+    np.testing.assert_allclose(ac["y"], 0.5 / (1 + 1j * ac.axis / pole), rtol=1e-6)
+    noise = run(f".noise v(y) V1 dec 50 {pole / 1e4} {pole * 1e4}")
+    assert noise.axis.shape == noise["onoise_spectrum"].shape
+    assert noise["onoise_spectrum"][0] == pytest.approx(np.sqrt(4 * 1.380649e-23 * 300.15 * 15e3), rel=1e-3)
+    assert noise["onoise_total"][0] == pytest.approx(np.sqrt(1.380649e-23 * 300.15 / 1e-12), rel=0.01)
+    with pytest.raises(Error, match=r"analysis \.noise has no time"):
+        _ = noise.time
+
+
+@pytest.mark.spice
+def test_neospice_knows_our_names_and_says_what_it_lacks() -> None:
+    pytest.importorskip("neospice")
+    waves = run_netlist(RC, engine="neospice")
+    assert waves["y.0"][-1] == pytest.approx(1 - np.exp(-waves.time[-1] / TAU), abs=1e-3)
+    assert waves.version.startswith("neospice-")
+    with pytest.raises(Error, match="neospice rejects the netlist"):
+        run_netlist(with_line("Qfoo"), engine="neospice")
+
+
 @pytest.mark.spice
 def test_both_engines_take_the_same_steps() -> None:
     one, other = (run_netlist(RC, engine=engine) for engine in ("pyspice", "batch"))
