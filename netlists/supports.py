@@ -17,11 +17,13 @@ import numpy as np
 
 from ..circuits.cells.mos import follower
 from ..circuits.cells.mos.design import Transistors
+from ..circuits.cells.mos.rails import KELVIN
 from ..circuits.cells.mos.sheet import DeviceSheet
 from ..circuits.cells.mos.support import Support
 from ..circuits.circuit import BOLTZMANN, Circuit
 from ..circuits.devices.card import DeviceCard
 from ..circuits.devices.models import ModelCard, load_models
+from .characterize import corner_of
 from .ngspice import Engine, Waveforms, run_netlist
 
 Array = Any
@@ -29,7 +31,6 @@ WIRE = 20e-15  # F at x
 LOAD = 31e3  # ohms at z and w while noise is measured
 SMALL = 1e-6  # A either way, for slopes
 NOISE_FREQUENCY = 1e7  # Hz
-KELVIN = 273.15
 
 
 def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "batch") -> Support:
@@ -67,13 +68,17 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
 def transistors_of(
     card: DeviceCard, models: ModelCard | None = None, *, pair: DeviceCard | None = None, conveyor: str = "ideal"
 ) -> Transistors:
-    """Transistors of a device card, for a netlist of level device: conveyors and buffers of one class, measured.
+    """Transistors of a device card and its corner, for netlists of level device; conveyors of a class are measured.
 
     models: those that the card was measured of; the bundled ones if not given. pair: as for `Transistors`.
 
     Raises Error for an unknown class, cards that do not go together, or where ngspice is missing.
     """
-    found = Transistors(models or load_models(), card, pair, conveyor=conveyor, buffer=conveyor)
+    corner = card.origin.corner
+    shift, mobility = (0.0, 1.0) if corner == "TT" else corner_of(card.origin.technology, corner)
+    found = Transistors(
+        models or load_models(), card, pair, conveyor=conveyor, buffer=conveyor, threshold=shift, mobility=mobility
+    )
     return found if conveyor == "ideal" else replace(found, support=measure_support(found, conveyor))
 
 

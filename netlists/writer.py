@@ -148,7 +148,7 @@ def compose(
     units, terms = _nodes(sheet), _terms(sheet)
     heat, meters = _heat(bench, sheet) if energy else ([], {})
     tight = dialect.options if len(units) + len(terms) <= MANY else dialect.large
-    settings = dict(tight) | {"chgtol": CHARGE_SHARE * bench.smallest_charge} | dict(options or {})
+    settings = dict(tight) | {"chgtol": CHARGE_SHARE * bench.smallest_charge} | sheet.options | dict(options or {})
     step = float(settings.pop("max_step")) * bench.shortest
     saved = tuple(node.name for node in circuit.arrays.values() if not node.clamped and sheet.shows(node))
     drivers = sheet.drivers()

@@ -98,6 +98,11 @@ class Sheet:
         """Lines of a term."""
         return term.spice(self)
 
+    @property
+    def options(self) -> dict[str, float]:
+        """Options that the cells need of a simulator."""
+        return {}
+
     def supplies(self) -> list[str]:
         """Lines of rails and bias lines."""
         return []

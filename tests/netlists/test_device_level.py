@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ from dsmachine.circuits.cells.mos.coupling import fingers
 from dsmachine.circuits.cells.transistor import with_transistors
 from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.devices.card import DeviceCard
 from dsmachine.circuits.errors import Error
 from dsmachine.circuits.mapping.model import map_model
 from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator.run import operating_point, transient
 from dsmachine.energy.meter import EnergyMeter
+from dsmachine.netlists.characterize import characterize
 from dsmachine.netlists.crosscheck import crosscheck
 from dsmachine.netlists.ngspice import run_netlist
+from dsmachine.netlists.supports import transistors_of
 from dsmachine.netlists.writer import write_netlist
 
 NGSPICE = pytest.mark.skipif(shutil.which("ngspice") is None, reason="NGSPICE IS MISSING: apt-get install ngspice")
@@ -41,12 +45,10 @@ def small(rows: int = 4) -> tuple[Circuit, dict[str, Any]]:
     return circuit, {"u": rng.uniform(-0.1, 0.1, rows)}
 
 
-@pytest.mark.parametrize("unit", ["single", "pair", "quad"])
-def test_a_tile_rests_where_its_device_card_says(unit: str) -> None:
-    """Couplings Σ ± m I(V_ij, u_j) as their card has it; ±I/2 through one feedback device each, whose even order moves
-    the common mode: v = f⁻¹(I/2) − f⁻¹(−I/2)."""
+def rest(unit_card: DeviceCard, pair: DeviceCard, one: DeviceCard) -> list[float]:
+    """Where `small` rests. Couplings Σ ± m I(V_ij, u_j) as their card has it; ±I/2 through one feedback device each, whose
+    even order moves the common mode: v = f⁻¹(I/2) − f⁻¹(−I/2)."""
     circuit, inputs = small()
-    unit_card, pair, one = card(unit), card("pair"), card("single")
     siemens = circuit.terms["w"].siemens(circuit)
     m = fingers(unit_card, float(np.abs(siemens).max()))
     gates = unit_card.control(np.abs(siemens) / m)
@@ -58,9 +60,32 @@ def test_a_tile_rests_where_its_device_card_says(unit: str) -> None:
     def side(amperes: float) -> float:
         return float(brentq(lambda u: own * float(one.current(gate, u)) - amperes, -0.29, 0.29))
 
-    expected = [side(i / 2) - side(-i / 2) for i in units.sum(axis=1)]
+    return [side(i / 2) - side(-i / 2) for i in units.sum(axis=1)]
+
+
+@pytest.mark.parametrize("unit", ["single", "pair", "quad"])
+def test_a_tile_rests_where_its_device_card_says(unit: str) -> None:
+    circuit, inputs = small()
     found = settled(circuit, inputs, transistors(unit))
-    assert found["v"] == pytest.approx(expected, abs=2e-3 * 0.2)
+    assert found["v"] == pytest.approx(rest(card(unit), card("pair"), card("single")), abs=2e-3 * 0.2)
+
+
+def test_corner_and_temperature_of_the_card_are_the_netlists() -> None:
+    """A slow chip at 85 °C; at 27 °C or typical it would rest elsewhere, since gates stay."""
+    circuit, inputs = small()
+    there: dict[str, Any] = {
+        "corner": "SS",
+        "temperature": 358.15,
+        "engine": "batch",
+        "overrides": {"supply.swing": 0.3},
+    }
+    pair, one = characterize("pair", **there), characterize("single", **there)
+    devices = transistors_of(pair)
+    assert devices.threshold > 0 and devices.mobility < 1
+    found = settled(circuit, inputs, devices)["v"]
+    assert found == pytest.approx(rest(pair, pair, one), abs=2e-3 * 0.2)
+    warm = replace(devices, threshold=0.0, mobility=1.0)
+    assert np.abs(settled(circuit, inputs, warm)["v"] - found).max() > 2e-3 * 0.2
 
 
 @pytest.mark.parametrize(("conveyor", "buffer"), [("ideal", "ideal"), ("A", "A"), ("AB", "AB")])

@@ -79,7 +79,8 @@ def units(
 def unit(sheet: DeviceSheet, card: DeviceCard, kind: str) -> str:
     """Name of the subcircuit of a unit of this card's transistors."""
     ports, note, ends = ENDS[kind]
-    name = f"{kind}_{card.width * 1e9:.0f}n_{card.length * 1e9:.0f}n"
+    size = f"{card.width * 1e9:.6g}n_{card.length * 1e9:.6g}n"
+    name = f"{kind}_{size}".replace(".", "d")
     devices = {key: (three, "n", card.width * 1e6, card.length * 1e6, " m={m}") for key, three in ends.items()}
     sheet.need(sheet.transistors.subcircuit(f"{name} {ports} m=1", note, devices))
     return name

@@ -26,7 +26,8 @@ class Transistors:
     devices and products (None: `card` itself, or the pair of a quad). conveyor, buffer: "ideal" (sources), "A" or "AB"
     (`mos/follower.py`). feedback: "transistors", or "ideal", conductances that do not bend. support: measured state of
     the conveyors, by which a node's capacitors and feedback devices are made smaller (None: left as they are).
-    centre [V]: gates of a product at control 0, where couplings are no quads.
+    centre [V]: gates of a product at control 0, where couplings are no quads. threshold [V], mobility: shift and factor
+    of the corner that the cards were measured in, on all transistors.
 
     Raises Error for supports that do not exist, and cards that do not go together.
     """
@@ -39,6 +40,8 @@ class Transistors:
     feedback: str = "transistors"
     support: Support | None = None
     centre: float = 0.8
+    threshold: float = 0.0
+    mobility: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("conveyor", "buffer"):
@@ -82,7 +85,8 @@ class Transistors:
         area, rim = width * DIFFUSION * 1e-6, width * 1e-6 + 2 * DIFFUSION
         junctions = f"ad={area:.6g} as={area:.6g} pd={rim:.6g} ps={rim:.6g}"
         size = f"w={width * 1e-6:.6g} l={length * 1e-6:.6g}"
-        return f"M{name} {ends} {bulk} {model} {size} {junctions}{fingers}"
+        corner = self.models.adjusted(f"{kind}fet", self.threshold, self.mobility)
+        return f"M{name} {ends} {bulk} {model} {size} {junctions}{fingers}{corner}"
 
     def subcircuit(self, head: str, note: str, devices: Mapping[str, tuple[Any, ...]], *others: str) -> str:
         """A subcircuit of transistors: name -> (ends, kind, width, length[, fingers])."""

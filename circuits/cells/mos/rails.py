@@ -4,6 +4,7 @@ SIDES = (":p", ":n")
 OUTPUTS = (":op", ":on")
 INPUTS = (":xp", ":xn")
 RAILS = "vdd vcm bn bp bc"
+KELVIN = 273.15
 BIAS = 10e-6  # A, in each bias line
 BIAS_N = (10.0, 0.5)  # µm, size of the n-channel mirror device that carries BIAS
 BIAS_P = (6.0, 0.3)

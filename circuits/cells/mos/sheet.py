@@ -24,7 +24,7 @@ from ..spice import Array, Sheet, elements
 from ..term import Term
 from . import follower
 from .design import Transistors
-from .rails import BIAS, BIAS_N, BIAS_P, CASCODE_P, OUTPUTS, RAILS, SIDES
+from .rails import BIAS, BIAS_N, BIAS_P, CASCODE_P, KELVIN, OUTPUTS, RAILS, SIDES
 
 
 @dataclass
@@ -68,6 +68,11 @@ class DeviceSheet(Sheet):
                 write = follower.inputs if node.clamped else follower.buffers
                 lines += write(self, node.name, asked)
         return lines
+
+    @property
+    def options(self) -> dict[str, float]:
+        """The temperature that the device card was measured at."""
+        return {"temp": self.transistors.card.temperature - KELVIN}
 
     def supplies(self) -> list[str]:
         """Rails and bias lines; the current of `vvdd` is what the machine draws."""
