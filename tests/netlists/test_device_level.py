@@ -46,8 +46,8 @@ def small(rows: int = 4) -> tuple[Circuit, dict[str, Any]]:
 
 
 def rest(unit_card: DeviceCard, pair: DeviceCard, one: DeviceCard) -> list[float]:
-    """Where `small` rests. Couplings Σ ± m I(V_ij, u_j) as their card has it; ±I/2 through one feedback device each, whose
-    even order moves the common mode: v = f⁻¹(I/2) − f⁻¹(−I/2)."""
+    """Where `small` rests. Couplings Σ ± m I(V_ij, u_j) as their card has it; ±I/2 through one feedback device each,
+    whose even order moves the common mode: v = f⁻¹(I/2) − f⁻¹(−I/2)."""
     circuit, inputs = small()
     siemens = circuit.terms["w"].siemens(circuit)
     m = fingers(unit_card, float(np.abs(siemens).max()))
