@@ -159,7 +159,7 @@ def _show(console: Console, found: Annealed, output: Path | None) -> None:
 
 
 def _chip(found: Annealed) -> str:
-    spreads = {k: v for k, v in vars(found.machine.spread).items() if v}
+    spreads = {k: v for k, v in vars(found.machine.spread).items() if v and k != "write_verify"}  # a trim
     if not spreads:
         return "ideal chip"
     said = ", ".join(f"{name} {value:g}" for name, value in spreads.items())
