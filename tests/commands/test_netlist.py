@@ -105,7 +105,7 @@ def test_level_device(small: str, tmp_path: Path, capfd: pytest.CaptureFixture[s
     capfd.readouterr()
     text = path.read_text()
     assert "Vvdd vdd 0 1" in text and ".subckt conveyor_ab y x z w" in text and ".model nfet nmos" in text
-    done = as_json(capfd, "crosscheck", small, *TILE, "--prompt", PROMPT, *device, "--limit", "0.05")
+    done = as_json(capfd, "crosscheck", small, *TILE, *device, "--limit", "0.05")
     assert done["passed"] and done["nrmse"] > 1e-5
     assert main(["netlist", small, *TILE, "--conveyor", "A", "-o", str(tmp_path / "no.cir")]) == 2
     assert "--level device" in capfd.readouterr().err
