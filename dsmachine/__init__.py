@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .netlists.characterize import characterize
     from .netlists.crosscheck import crosscheck
     from .netlists.device_file import load_device, save_device
+    from .netlists.supports import measure_support, transistors_of
     from .netlists.writer import write_netlist
     from .range_report import calibration_report
     from .serial import generate
@@ -72,6 +73,8 @@ __all__ = [
     "write_netlist",
     "crosscheck",
     "characterize",
+    "transistors_of",
+    "measure_support",
     "load_models",
     "save_device",
     "load_device",
@@ -103,6 +106,8 @@ _HOME = {
     "write_netlist": ".netlists.writer",
     "crosscheck": ".netlists.crosscheck",
     "characterize": ".netlists.characterize",
+    "transistors_of": ".netlists.supports",
+    "measure_support": ".netlists.supports",
     "load_models": ".circuits.devices.models",
     "save_device": ".netlists.device_file",
     "load_device": ".netlists.device_file",

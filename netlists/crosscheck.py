@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits.cells.mos.design import Transistors
 from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
@@ -93,6 +94,7 @@ def crosscheck(
     initial: Mapping[str, Any] | None = None,
     duration: float | None = None,
     level: str = "behavioural",
+    transistors: Transistors | None = None,
     energy: bool = False,
     engine: Engine = "pyspice",
     options: Mapping[str, str | float] | None = None,
@@ -114,7 +116,7 @@ def crosscheck(
     begun = time.perf_counter()
     netlist = write_netlist(
         machine, select=select, inputs=inputs, position=position, initial=initial, duration=duration, level=level,
-        energy=energy, options=options,
+        transistors=transistors, energy=energy, options=options,
     )  # fmt: skip
     written = time.perf_counter()
     try:

@@ -34,13 +34,19 @@ class Dialect:
         """The `.options` card."""
         return [".options " + " ".join(f"{name}={_plain(value)}" for name, value in options.items())]
 
-    def analysis(self, tau: float, duration: float, step: float) -> str:
-        """A transient from the given initial voltages: (print interval, end, start, longest step) in seconds."""
-        return f".tran {tau * self.print_share:.9g} {duration:.12g} 0 {step:.9g} uic"
+    def analysis(self, tau: float, duration: float, step: float, start: str) -> str:
+        """A transient: (print interval, end, start, longest step) in seconds. start "uic": from the initial voltages,
+        all others being 0; "op": from the operating point in which the initial voltages are held."""
+        begin = " uic" if start == "uic" else ""
+        return f".tran {tau * self.print_share:.9g} {duration:.12g} 0 {step:.9g}{begin}"
 
-    def save(self, nodes: Iterable[str]) -> list[str]:
-        """Keep these voltages and no others."""
-        return continued(".save", [f"v({node})" for node in nodes])
+    def models(self, cards: str) -> list[str]:
+        """Model cards, in the netlist itself: it runs as it stands, and reads no other file."""
+        return [line for card in cards.splitlines() for line in continued_words(card)]
+
+    def save(self, nodes: Iterable[str], sources: Iterable[str] = ()) -> list[str]:
+        """Keep these voltages, and the currents through these sources, and nothing else."""
+        return continued(".save", [*(f"v({node})" for node in nodes), *(f"i({source})" for source in sources)])
 
     def print(self, nodes: Iterable[str]) -> str:
         """What a run in batch mode prints; without it ngspice runs nothing."""
@@ -62,6 +68,12 @@ class Dialect:
         pairs = [f"{t:.11g},{v:.11g}" for t, v in zip(times, volts, strict=True)]
         pairs.append(f"{2 * max(duration, times[-1]):.11g},{volts[-1]:.11g}")
         return continued(f"B{label} {node} 0 V=pwl(time,", pairs, ")", ",")
+
+
+def continued_words(card: str) -> list[str]:
+    """A long card over several lines, parted at blanks."""
+    words = card.split()
+    return continued(" ".join(words[:3]), words[3:])
 
 
 def continued(head: str, items: list[str], tail: str = "", comma: str = "") -> list[str]:

@@ -42,7 +42,7 @@ RIVALS = "pip install 'dsmachine[rivals]'"
 # ngspice evaluates BSIM in OpenMP threads that spin while they wait: where other work shares the cores, one transistor
 # swept over 9,000 points took 5 to 60 s with two threads and 0.14 s with one.
 ALONE = {"OMP_THREAD_LIMIT": "1"}
-AXES = ("time", "v-sweep", "i-sweep", "temp-sweep", "res-sweep", "frequency")
+AXES = ("time", "v-sweep", "i-sweep", "i(i-sweep)", "temp-sweep", "res-sweep", "frequency")
 
 # Phrases with blanks, so that no node name can look like a failure.
 _FAILED = re.compile(r"simulation\(s\) aborted|due to error!|fatal error|not parsed\.|setting level to 1\b", re.I)

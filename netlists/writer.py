@@ -8,8 +8,9 @@
     heat               if asked: a node for each term that integrates the power its elements turn to heat
     analysis           options, transient from the initial voltages, what to save and print
 
-Level `behavioural`: exactly the emulator's law in volts, amperes, seconds. Every line about a cell is written by that
-cell; here they are only put in order.
+Level `behavioural`: exactly the emulator's law in volts, amperes, seconds. Level `device`: transistors, with a supply,
+buffers and conveyors (docs/transistors.md). Every line about a cell is written by that cell; here they are only put in
+order.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from typing import Any
 import numpy as np
 
 from ..circuits.cells import parts
+from ..circuits.cells.mos.design import Transistors
+from ..circuits.cells.mos.sheet import DeviceSheet
 from ..circuits.cells.spice import Sheet
 from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
@@ -36,8 +39,7 @@ from .names import comment, name_table, node_names
 from .selection import Selection, parse_selection
 
 Array = Any
-LEVELS = ("behavioural",)
-PLANNED = ("device",)
+LEVELS = ("behavioural", "device")
 METER_CAPACITANCE = 49e-15  # farads, on which heat is integrated to about 1 V
 PRINTED = 8  # voltages that a run in batch mode prints
 
@@ -74,6 +76,7 @@ def write_netlist(
     initial: Mapping[str, Any] | None = None,
     duration: float | None = None,
     level: str = "behavioural",
+    transistors: Transistors | None = None,
     energy: bool = False,
     dialect: str = "ngspice",
     options: Mapping[str, str | float] | None = None,
@@ -85,17 +88,23 @@ def write_netlist(
     inputs: value of each clamped array in logical units, or its waveform, one sample, as for `transient`.
     position: of a tile, the last by default. initial: logical values of free arrays at t = 0, zero by default.
     duration [s]: default until the part has settled to 8 bits. energy: integrate heat in SPICE too.
+    level "device" is of `transistors`, which say the model cards, coupling units, conveyors and buffers; it saves the
+    supply's current instead of heat.
     options: instead of single tight defaults, such as {"reltol": 1e-4}; `max_step` in shortest time constants.
 
     Raises Error for selections, positions, levels and dialects that do not exist, and unusable paths.
     """
     settings = dialect_of(dialect)
     check_level(level)
+    if level == "device":
+        check_transistors(transistors, energy=energy)
+    elif transistors is not None:
+        raise Error(f"transistors are given for level {level!r}: use level='device'")
     if path is not None:
         check_target(path, overwrite=overwrite)
     chosen = parse_selection(select, circuit_of(machine)) if isinstance(select, str) else select
     bench = set_up(machine, chosen, inputs, position=position, initial=initial, duration=duration)
-    netlist = compose(bench, settings, energy=energy, options=options)
+    netlist = compose(bench, settings, transistors, energy=energy, options=options)
     if path is None:
         return netlist
     write_text(path, netlist.text, overwrite=overwrite)
@@ -103,11 +112,17 @@ def write_netlist(
 
 
 def check_level(level: str) -> None:
-    """Raises Error for a level that is not built."""
-    if level in PLANNED:
-        raise Error(f"level {level!r} (transistors) is not built yet: use 'behavioural'")
+    """Raises Error for a level that does not exist."""
     if level not in LEVELS:
         raise Error(f"level {level!r} is unknown: use {' or '.join(repr(known) for known in LEVELS)}")
+
+
+def check_transistors(transistors: Transistors | None, *, energy: bool) -> None:
+    """Raises Error where a netlist of level device lacks its transistors, or is asked for heat part by part."""
+    if transistors is None:
+        raise Error("level 'device' needs transistors: give model cards and a characterised unit, transistors=…")
+    if energy:
+        raise Error("heat by part is of level 'behavioural': at level 'device' integrate the supply's current, i(vvdd)")
 
 
 def dialect_of(name: str) -> Dialect:
@@ -118,29 +133,40 @@ def dialect_of(name: str) -> Dialect:
 
 
 def compose(
-    bench: Bench, dialect: Dialect, *, energy: bool = False, options: Mapping[str, str | float] | None = None
+    bench: Bench,
+    dialect: Dialect,
+    transistors: Transistors | None = None,
+    *,
+    energy: bool = False,
+    options: Mapping[str, str | float] | None = None,
 ) -> Netlist:
-    """The netlist of what stands on a bench."""
+    """The netlist of what stands on a bench, in transistors if they are given."""
     circuit = bench.circuit
     names = node_names(circuit)
-    sheet = Sheet(circuit, names)
+    sheet = Sheet(circuit, names) if transistors is None else DeviceSheet(circuit, names, transistors=transistors)
     sources = _inputs(bench, sheet, dialect)
     units, terms = _nodes(sheet), _terms(sheet)
     heat, meters = _heat(bench, sheet) if energy else ([], {})
     tight = dialect.options if len(units) + len(terms) <= MANY else dialect.large
-    settings = dict(tight) | {"chgtol": CHARGE_SHARE * bench.smallest_charge} | dict(options or {})
+    settings = dict(tight) | {"chgtol": CHARGE_SHARE * bench.smallest_charge} | sheet.options | dict(options or {})
     step = float(settings.pop("max_step")) * bench.shortest
-    saved = tuple(node.name for node in circuit.arrays.values() if not node.clamped)
+    saved = tuple(node.name for node in circuit.arrays.values() if not node.clamped and sheet.shows(node))
+    drivers = sheet.drivers()
     title = f"dsmachine: {comment(bench.title)}"
     sections = [
         [title],
-        _about(bench, names, dialect),
+        _about(bench, names, dialect, sheet.about),
+        _section("models", dialect.models(transistors.models.text) if transistors else []),
+        _section("supply and bias", sheet.supplies()),
         _section("cells", "\n".join(sheet.subcircuits.values()).split("\n") if sheet.subcircuits else []),
         _section("inputs", sources),
         _section("node units", units),
         _section("terms", terms),
+        _section("drivers: buffers, and both sides of inputs", drivers),
         _section("heat: 1 V of each node below is the energy it says", heat),
-        _section("analysis", _analysis(bench, sheet, dialect, settings, step, [node for node, _ in meters.values()])),
+        _section(
+            "analysis", _analysis(bench, sheet, dialect, settings, step, saved, [node for node, _ in meters.values()])
+        ),
         [".end", ""],
     ]
     text = "\n".join(line for section in sections for line in section)
@@ -151,10 +177,10 @@ def _section(title: str, lines: list[str]) -> list[str]:
     return ["*", f"* ---- {title}", *lines] if lines else []
 
 
-def _about(bench: Bench, names: Mapping[str, Array], dialect: Dialect) -> list[str]:
+def _about(bench: Bench, names: Mapping[str, Array], dialect: Dialect, level: str) -> list[str]:
     free = sum(node.count for node in bench.circuit.arrays.values() if not node.clamped)
     lines = [
-        f"behavioural netlist by dsmachine, for {dialect.name}: {dialect.command} FILE",
+        f"{level} netlist by dsmachine, for {dialect.name}: {dialect.command} FILE",
         f"{free} nodes, {len(bench.circuit.terms)} terms, {bench.duration:.6g} s from the initial voltages",
         "C dv/dt = limited sum of currents - g(v) v; currents flow into a node's conveyor input, <node>:x",
         *(comment(note) for note in bench.notes),
@@ -194,7 +220,7 @@ def _nodes(sheet: Sheet) -> list[str]:
         if not node.clamped:
             standing = sum((t.loading(sheet.circuit)[1] for t in sheet.circuit.into(node.name)), start=np.zeros(()))
             layer = f", layer {comment(node.layer)}" if node.layer else ""
-            lines += [f"* {comment(node.name)}{layer}", *node.spice(sheet, standing)]
+            lines += [f"* {comment(node.name)}{layer}", *sheet.node(node, standing)]
     return lines
 
 
@@ -203,7 +229,7 @@ def _terms(sheet: Sheet) -> list[str]:
     for term in sheet.circuit.terms.values():
         reads = " and ".join(comment(view.array) for view in term.sources)
         route = f"{reads} -> " if reads else "-> "
-        lines += [f"* {comment(term.name)} ({term.label}): {route}{comment(term.target)}", *term.spice(sheet)]
+        lines += [f"* {comment(term.name)} ({term.label}): {route}{comment(term.target)}", *sheet.term(term)]
     return lines
 
 
@@ -228,15 +254,21 @@ def _at_end(value: Any, bench: Bench) -> Array:
 
 
 def _analysis(
-    bench: Bench, sheet: Sheet, dialect: Dialect, options: Mapping[str, str | float], step: float, meters: list[str]
+    bench: Bench,
+    sheet: Sheet,
+    dialect: Dialect,
+    options: Mapping[str, str | float],
+    step: float,
+    saved: tuple[str, ...],
+    meters: list[str],
 ) -> list[str]:
     circuit = bench.circuit
-    lines = [*dialect.option_lines(options), dialect.analysis(bench.shortest, bench.duration, step)]
-    for name, value in bench.initial.items():
+    lines = [*dialect.option_lines(options), dialect.analysis(bench.shortest, bench.duration, step, sheet.start)]
+    at_rest = dict.fromkeys(saved, 0.0) if sheet.start == "op" else {}
+    for name, value in (at_rest | dict(bench.initial)).items():
         here = sheet.present(name)
         volts = (np.broadcast_to(np.asarray(value, float), here.shape) * circuit.units(name))[here]
-        lines += dialect.initial(sheet.names[name][here], volts)
-    free = [node.name for node in circuit.arrays.values() if not node.clamped]
-    nodes = [name for array in free for name in sheet.names[array][sheet.present(array)].tolist()]
-    last = sheet.names[free[-1]][sheet.present(free[-1])].tolist()
-    return [*lines, *dialect.save([*nodes, *meters]), dialect.print(last[:PRINTED])]
+        lines += dialect.initial(*sheet.initial(sheet.names[name][here], volts))
+    nodes = [name for array in saved for name in sheet.names[array][sheet.present(array)].tolist()]
+    last = sheet.names[saved[-1]][sheet.present(saved[-1])].tolist()
+    return [*lines, *dialect.save([*nodes, *meters], sheet.currents), dialect.print(last[:PRINTED])]

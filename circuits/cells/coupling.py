@@ -25,9 +25,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..arrays import matmul
+from ..errors import Error
 from ..rows import by_rows
 from .coupling_law import Loaded
 from .crossbar import lead_of
+from .mos.coupling import couplings
+from .mos.rails import INPUTS, SIDES
 from .power import Meter, added, scatter
 from .siemens import Siemens
 from .spice import elements
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from ..technology import Technology
     from .converter import Converter
     from .mismatch import Draw, Spread
+    from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
 INDEPENDENT = 20_000  # up to so many couplings a netlist weighs the heat of each on its own
@@ -241,6 +245,12 @@ class Coupling(Term):
         for row, driver, g in self._pairs(sheet):
             lines += elements(sheet.prefix("G"), "0 %s %s 0 %.12g", g != 0, into[row], driver, g)
         return lines + load_lines(sheet, self)
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        if self.balanced:
+            raise Error(f"balanced couplings {self.name!r} have no circuit of transistors: map them one-sided")
+        into = sheet.names[self.target].reshape(-1)
+        return couplings(sheet, self._pairs(sheet), into, SIDES if self.passive else INPUTS)
 
     def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
         """Coupling by coupling |G| v², passive |G| (v_j ∓ v_i)²; where they are very many, driver by driver."""

@@ -8,6 +8,7 @@ units share one matrix (of language models the first position has one, and all o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ..arrays import matmul, module_of
@@ -58,14 +59,14 @@ class Crossbar:
 
     def products(self, shapes: Array) -> Array:
         """Σ of shapes (K, P, r, in) by the matrices: all positions by the one that most have, then the others."""
-        samples, positions, rank, width = shapes.shape
+        (samples, positions, rank, width), out = shapes.shape, self.matrices.shape[1]
         most = max(range(self.sets), key=lambda s: sum(b - a for a, b, own in self.runs if own == s))
-        found = matmul(shapes.reshape(-1, rank * width), self.matrices[most].T).reshape(samples, positions, -1)
+        found = matmul(shapes.reshape(-1, rank * width), self.matrices[most].T).reshape(samples, positions, out)
         for a, b, s in self.runs:
             if s != most:
                 part = shapes[:, a:b].reshape(-1, rank * width)
-                found[:, a:b] = matmul(part, self.matrices[s].T).reshape(samples, b - a, -1)
-        return found.reshape(samples, *self.lead, -1)
+                found[:, a:b] = matmul(part, self.matrices[s].T).reshape(samples, b - a, out)
+        return found.reshape(samples, *self.lead, out)
 
 
 def rows_of(view: View, x: Array, lead: tuple[int, ...], width: int) -> Array:
@@ -74,7 +75,7 @@ def rows_of(view: View, x: Array, lead: tuple[int, ...], width: int) -> Array:
     part = part.reshape(len(part), *lead_of(part.shape[1:], width), width)
     if part.shape[1:-1] != lead:
         part = module_of(part).broadcast_to(part, (len(part), *lead, width))
-    return part.reshape(len(part), -1, width)
+    return part.reshape(len(part), math.prod(lead), width)
 
 
 def lead_of(shape: tuple[int, ...], width: int) -> tuple[int, ...]:

@@ -34,6 +34,7 @@ import numpy as np
 from .. import checks
 from ..errors import Error
 from .feedback import Controlled, Feedback
+from .mos.node import node_units
 from .power import Meter
 from .smooth import limit, limit_slope
 from .spice import elements, knee
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
+    from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
 Array = Any
@@ -275,6 +277,10 @@ class NodeArray:
             "controlled", "x y ratio", here, self._spice_controlled, share, self.offset, self.capacitance
         )
         return lines + elements(sheet.prefix("X"), "%s %s %s %s", here, *ends, ratio, unit)
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        """The same in transistors; passive couplings load the node themselves."""
+        return node_units(sheet, self)
 
     def _spice_unit(self, excess: str, feedback: str, farads: float) -> list[str]:
         """Elements of a node unit: conveyor from x to y, what its limiter keeps back, capacitor, feedback.

@@ -33,7 +33,7 @@ def shaped(polynomials: Sequence[Polynomial], x: Array, unit: Array) -> Array:
     samples, positions, width = x.shape
     program = _program(tuple(polynomials))
     places = min(positions, max(1, CACHED // width))
-    step = min(samples, max(1, CACHED // (width * places)))
+    step = max(1, min(samples, CACHED // (width * places)))
     room = xp.empty_like(x, shape=(2 + len(program.powers), step, places, width), order="C")
     for a in range(0, samples, step):
         for b in range(0, positions, places):

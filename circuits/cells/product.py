@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from .contract import contract
+from .mos.product import products
 from .power import Meter
 from .product_law import product_law
 from .siemens import Siemens
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
+    from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
 TOGETHER = 1 << 20  # devices that are looked at together
@@ -196,6 +198,9 @@ class Product(Term):
         sheet.need(SUBCIRCUIT)
         ports = sheet.ports(self.target).reshape(-1)[index]
         return elements(sheet.prefix("X"), "%s %s %s product k=%.12g", keep, a, b, ports, k)
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        return products(sheet, self)
 
     def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
         """K|v_a| v_b² of each unit."""

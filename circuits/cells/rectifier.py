@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from .mos.rectifier import rectifiers
 from .power import Costs, Law, Meter
 from .siemens import Siemens
 from .smooth import ramp, ramp_slope
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
+    from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
 SUBCIRCUIT = f""".subckt rectifier in x g=1 w=1
@@ -75,6 +77,9 @@ class Rectifier(Transfer):
         return elements(
             sheet.prefix("X"), "%s %s rectifier g=%.12g w=%.12g", sheet.present(self.target), *ends, *values
         )
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        return rectifiers(sheet, self)
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Rectifier:
         if not spread.mismatch:

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..arrays import module_of
+from .mos.softmax import softmaxes
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
+    from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
 ABSENT = -1e30  # logit of a branch that does not exist
@@ -179,6 +181,9 @@ class Softmax(Transfer):
         lines = elements(sheet.prefix("I"), "%s 0 1e-6", exists.any(axis=-1, keepdims=True), tail)
         lines += self.spice_branches(sheet, tail, tail, 1e-6)
         return lines + self.spice_branches(sheet, tail, port, sheet.amperes(self.target))
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        return softmaxes(sheet, self)
 
     def spice_branches(self, sheet: Sheet, tail: Array, into: Array, amperes: Array) -> list[str]:
         """Branches that push amperes·e^(z − T) into the nodes `into`; T: nats on `tail`, volts where it is an array."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from .mos.rails import INPUTS
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
@@ -20,6 +21,7 @@ from .term import Array, Signals, Term, View
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from .converter import Converter
+    from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
 
@@ -55,6 +57,15 @@ class Source(Term):
         current = sheet.amperes(self.target) * np.asarray(self.value)
         keep = sheet.present(self.target) & (current != 0)
         return elements(sheet.prefix("I"), "0 %s %.12g", keep, sheet.ports(self.target), current)
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        """Ideal currents of the bias DAC: half into one conveyor, half out of the other."""
+        current = np.broadcast_to(
+            sheet.amperes(self.target) * np.asarray(self.value) / 2, sheet.names[self.target].shape
+        )
+        keep, names = sheet.present(self.target) & (current != 0), sheet.names[self.target]
+        lines = elements(sheet.prefix("I"), "0 %s %.12g", keep, names + INPUTS[0], current)
+        return lines + elements(sheet.prefix("I"), "%s 0 %.12g", keep, names + INPUTS[1], current)
 
     def quantized(self, circuit: Circuit, dac: Converter) -> Source:
         """Currents on the levels of a DAC whose range is the array's largest; units of the last position."""

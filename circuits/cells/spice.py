@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
-    from .term import View
+    from .node import NodeArray
+    from .term import Term, View
 
 Array = Any
 PORT = ":x"
@@ -26,11 +27,17 @@ PORT = ":x"
 
 @dataclass
 class Sheet:
-    """A circuit on its way to SPICE. names: array -> SPICE node of each of its nodes (object array in its shape)."""
+    """A circuit on its way to SPICE. names: array -> SPICE node of each of its nodes (object array in its shape).
+
+    about: the level. start: of a transient, "uic" from initial voltages alone or "op". currents: sources to read.
+    """
 
     circuit: Circuit
     names: Mapping[str, Array]
     subcircuits: dict[str, str] = field(default_factory=dict)
+    about: ClassVar[str] = "behavioural"
+    start: ClassVar[str] = "uic"
+    currents: ClassVar[tuple[str, ...]] = ()
     _number: int = 0
     _variants: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -82,6 +89,35 @@ class Sheet:
             name = self._variants[kind, text] = f"{kind}{number}"
             self.need(f".subckt {name} {ports}\n{text}\n.ends")
         return self._variants[kind, text]
+
+    def node(self, node: NodeArray, standing: Array) -> list[str]:
+        """Lines of an array's node units; standing [S]: what passive couplings load them with."""
+        return node.spice(self, standing)
+
+    def term(self, term: Term) -> list[str]:
+        """Lines of a term."""
+        return term.spice(self)
+
+    @property
+    def options(self) -> dict[str, float]:
+        """Options that the cells need of a simulator."""
+        return {}
+
+    def supplies(self) -> list[str]:
+        """Lines of rails and bias lines."""
+        return []
+
+    def drivers(self) -> list[str]:
+        """Lines of what stands between nodes and cells, written last: cells say what they need."""
+        return []
+
+    def shows(self, node: NodeArray) -> bool:
+        """Whether the array's voltages can be read."""
+        return True
+
+    def initial(self, nodes: Array, volts: Array) -> tuple[Array, Array]:
+        """Where voltages at t = 0 are to be set for these voltages of nodes, and to what."""
+        return nodes, volts
 
     def prefix(self, letter: str) -> str:
         """A fresh beginning for the names of some elements: letter, number, dot."""

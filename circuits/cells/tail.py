@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
+    from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
 FARTHEST = 60.0  # nats; e^60 is no current, but a number in float32
@@ -99,6 +100,10 @@ class TailNode(NodeArray):
         lines = elements(sheet.prefix("C"), "%s 0 %.12g", here, tail, self.capacitance)
         return lines + elements(sheet.prefix("I"), "%s 0 %.12g", here, tail, current)
 
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        """Nothing: the softmax unit's branches meet on a tail of their own."""
+        return []
+
     def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
         return []
 
@@ -155,6 +160,9 @@ class TailDrive(Term):
     def spice(self, sheet: Sheet) -> list[str]:
         tail = sheet.names[self.target]
         return self.pair.spice_branches(sheet, tail, tail, sheet.amperes(self.target) * self.pair.share)
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        return []
 
     def count(self, circuit: Circuit) -> int:
         return circuit.arrays[self.target].count

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from ..arrays import module_of
+from .mos.tanh_pair import tanh_pairs
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
+    from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
 SUBCIRCUIT = """.subckt tanh_pair in x i=1 a=1 b=0
@@ -85,6 +87,9 @@ class TanhPair(Transfer):
         values = (self.gain * sheet.amperes(self.target), 1 / sheet.units(self.source), self.shift)
         ends = (sheet.nodes(self.source), sheet.ports(self.target))
         return elements(sheet.prefix("X"), pattern, sheet.present(self.target), *ends, *values)
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        return tanh_pairs(sheet, self)
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> TanhPair:
         if not spread.offset:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..errors import Error
 from .power import Meter
 from .siemens import Siemens
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..technology import Technology
     from .converter import Converter
     from .mismatch import Draw, Spread
+    from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
 Array = Any
@@ -176,6 +178,10 @@ class Term:
     def spice(self, sheet: Sheet) -> list[str]:
         """SPICE elements that push the cell's current into the conveyor inputs of its target."""
         raise NotImplementedError
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        """The same in transistors."""
+        raise Error(f"{self.label} {self.name!r} has no circuit of transistors: write level='behavioural'")
 
     def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
         """SPICE elements that push `scale` amperes per watt of the cell's heat into the node `meter`."""

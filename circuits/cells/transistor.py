@@ -26,6 +26,7 @@ import numpy as np
 from ..errors import Error
 from .coupling import Coupling, erring, load_lines, row_peak
 from .crossbar import Crossbar, Runs, rows_of
+from .mos.coupling import units
 from .polynomials import text
 from .power import Meter
 from .siemens import Siemens
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from ..technology import Technology
     from .converter import Converter
     from .mismatch import Draw, Spread
+    from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
 
@@ -289,6 +291,18 @@ class TransistorCoupling(Crossbar, Term):
         """(position, its set)."""
         for a, b, s in self.runs:
             yield from ((p, s) for p in range(a, b))
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        """The units themselves. A chip's own transistors are not known one by one: those of the design are written."""
+        names, shown = self._drivers(sheet)
+        present, control = self._present(sheet.circuit), self.control(sheet.circuit)
+        into = sheet.names[self.target].reshape(present.shape)
+        lines: list[str] = []
+        for p, s in self._positions():
+            row, column = np.nonzero((self.weight != 0) & present[p][:, None] & shown[p][None, :])
+            chosen = (names[p][column], into[p][row], np.sign(self.weight[row, column]), control[s][row, column])
+            lines += units(sheet, self.card, self.fingers, *chosen)
+        return lines
 
     def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
         """Driver by driver |v Σ_i I_ij|."""

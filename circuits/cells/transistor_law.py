@@ -9,8 +9,8 @@ import numpy as np
 
 from .crossbar import Crossbar, rows_of
 from .polynomials import Polynomial
-from .power import DRIVEN, Costs, Power, driven
-from .term import Array, Signals, View
+from .power import Costs, Driven, Law
+from .term import Array, Inline, Signals, View
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,13 @@ class MovingConductance(Crossbar):
     def __call__(self, x: Signals) -> Array:
         return self.products(self.slopes_at(x))
 
+    @property
+    def inline(self) -> Inline | None:
+        return None
+
 
 @dataclass(frozen=True)
-class ColumnLaw:
+class ColumnLaw(Law):
     """heat = Σ_j |v_j| Σ_i |I_ij|, supply Σ_ij |I_ij|, with Σ_i |I_ij| = |x_j c_j(x_j)| a polynomial of each node.
 
     powers (n, P, in): those of c in steps of `step` [A per logical unit]; unit (P, in): U.
@@ -51,10 +55,6 @@ class ColumnLaw:
     def reads(self) -> tuple[str, ...]:
         return (self.source.array,)
 
-    def __call__(self, x: Signals) -> Power:
-        heat, supply = driven(*self.pair(x), self.unit, 1.0)
-        return Power(heat, heat, supply)
-
     def pair(self, x: Signals) -> tuple[Array, Array]:
         y = rows_of(self.source, x[self.source.array], self.lead, self.unit.shape[1])
         base = y * y if self.step == 2 else y
@@ -64,6 +64,10 @@ class ColumnLaw:
             c *= base
         return y, c + self.powers[0] if len(self.powers) > 1 else c
 
+    def flows(self, y: Array, c: Array) -> tuple[Array, Array]:
+        amperes = abs(y * c)
+        return amperes, amperes * abs(y)
+
     @property
     def costs(self) -> Costs:
-        return Costs(DRIVEN, self.unit, 1.0, share=1.0)
+        return Costs(Driven.CUDA, self.unit, 1.0, share=1.0)

@@ -11,8 +11,10 @@ import typer
 from .. import Error
 
 if TYPE_CHECKING:
+    from ..circuits.cells.mos.design import Transistors
     from ..circuits.checkpoints import Model
     from ..circuits.circuit import Circuit
+    from ..circuits.devices.card import DeviceCard
 
 TileOption = Annotated[
     str | None,
@@ -25,7 +27,10 @@ PartPromptOption = Annotated[
     str | None, typer.Option("--prompt", help="Input of the model [default: its calibration text begins so].")
 ]
 PositionOption = Annotated[int | None, typer.Option("--position", help="Position of a tile [default: the last].")]
-LevelOption = Annotated[str, typer.Option(help="behavioural.")]
+LevelOption = Annotated[str, typer.Option(help="behavioural, or device: transistors of --device-card.")]
+ConveyorOption = Annotated[
+    str, typer.Option(help="Conveyors and buffers of level device: ideal, or of transistors, class A or AB.")
+]
 
 TOKENS = 8
 
@@ -75,6 +80,24 @@ def mapped_part(
     circuit = map_model(loaded, len(ids), **options)
     parse_selection(select, circuit)
     return Part(circuit, prompt, {"embed": loaded.embed(ids)}, select, position)
+
+
+def transistors_of_level(
+    level: str, card: DeviceCard | None, models: list[Path] | None, conveyor: str
+) -> Transistors | None:
+    """What a netlist of level device is made of; None for the other level. Error for what only one of them takes."""
+    from .. import load_models
+    from ..netlists.supports import transistors_of
+    from ..netlists.writer import check_level
+
+    check_level(level)
+    if level != "device":
+        if models or conveyor != "ideal":
+            raise Error(f"--spice-models and --conveyor are of --level device, not {level!r}: leave them out")
+        return None
+    if card is None:
+        raise Error("--level device needs --device-card: make one with dsmachine characterize")
+    return transistors_of(card, load_models(models or ()), conveyor=conveyor)
 
 
 def default_prompt(model: Model, tokens: int) -> str:

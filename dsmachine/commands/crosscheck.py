@@ -30,11 +30,22 @@ from ._options import (
     SoftmaxClampOption,
     SoftmaxGainOption,
     SoftmaxOption,
+    SpiceModelsOption,
     TaylorOrderOption,
     TechnologyOption,
     card_of,
 )
-from ._part import BlockOption, LevelOption, PartPromptOption, PositionOption, TileOption, chosen, mapped_part
+from ._part import (
+    BlockOption,
+    ConveyorOption,
+    LevelOption,
+    PartPromptOption,
+    PositionOption,
+    TileOption,
+    chosen,
+    mapped_part,
+    transistors_of_level,
+)
 from ._progress import stage_progress
 
 if TYPE_CHECKING:
@@ -52,6 +63,8 @@ def crosscheck(
     prompt: PartPromptOption = None,
     position: PositionOption = None,
     level: LevelOption = "behavioural",
+    conveyor: ConveyorOption = "ideal",
+    spice_models: SpiceModelsOption = None,
     limit: Annotated[float, typer.Option(help="NRMSE of the worst array that passes.")] = 1e-4,
     energy: Annotated[bool, typer.Option("--energy", help="Compare dissipated joules too, to 1e-3.")] = False,
     engine: Annotated[str, typer.Option(help="pyspice (libngspice), batch (ngspice -b) or neospice.")] = "pyspice",
@@ -84,9 +97,11 @@ def crosscheck(
         raise Error(f"--timeout {timeout} leaves ngspice no time: give a number above 0")
     if output is not None:
         check_output_folder(output, overwrite=overwrite)
+    card = card_of(device_card)
+    transistors = transistors_of_level(level, card, spice_models, conveyor)
     options = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
-        "coupling": coupling, "device_card": card_of(device_card),
+        "coupling": coupling, "device_card": card,
         "input_resistance": input_resistance, "leakage": leakage,
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain, "allow_unstable": allow_unstable,
     }  # fmt: skip
@@ -95,6 +110,7 @@ def crosscheck(
             mapped=(model, calibration, prompt, select, position, options),
             tile=tile is not None,
             level=level,
+            transistors=transistors,
             limit=limit,
             energy=energy,
             engine=engine,
@@ -110,20 +126,17 @@ def crosscheck(
         raise typer.Exit(FAILED)
 
 
-def _check(mapped: tuple[Any, ...], *, tile: bool, engine: Any, level: str, **options: Any) -> CrossCheck:
+def _check(mapped: tuple[Any, ...], *, tile: bool, engine: Any, **options: Any) -> CrossCheck:
     from .. import crosscheck as check
     from ..netlists.ngspice import run_netlist
-    from ..netlists.writer import check_level
 
-    check_level(level)
     run_netlist(RESISTOR, engine=engine)  # asked before any work: is it installed?
     with stage_progress() as stage:
         stage("calibrate and map")
         part = mapped_part(*mapped, tile=tile)
         stage(f"ngspice on {part.select}")
         return check(
-            part.circuit, select=part.select, inputs=part.inputs, position=part.position, engine=engine, level=level,
-            **options,
+            part.circuit, select=part.select, inputs=part.inputs, position=part.position, engine=engine, **options,
         )  # fmt: skip
 
 

@@ -21,11 +21,22 @@ from ._options import (
     SoftmaxClampOption,
     SoftmaxGainOption,
     SoftmaxOption,
+    SpiceModelsOption,
     TaylorOrderOption,
     TechnologyOption,
     card_of,
 )
-from ._part import BlockOption, LevelOption, PartPromptOption, PositionOption, TileOption, chosen, mapped_part
+from ._part import (
+    BlockOption,
+    ConveyorOption,
+    LevelOption,
+    PartPromptOption,
+    PositionOption,
+    TileOption,
+    chosen,
+    mapped_part,
+    transistors_of_level,
+)
 
 
 def netlist(
@@ -37,6 +48,8 @@ def netlist(
     prompt: PartPromptOption = None,
     position: PositionOption = None,
     level: LevelOption = "behavioural",
+    conveyor: ConveyorOption = "ideal",
+    spice_models: SpiceModelsOption = None,
     technology: TechnologyOption = "cmos45",
     softmax: SoftmaxOption = None,
     taylor_order: TaylorOrderOption = None,
@@ -55,14 +68,15 @@ def netlist(
 
     It runs as it stands with ngspice -b.
     """
-    from ..netlists.writer import check_level, write_netlist
+    from ..netlists.writer import write_netlist
 
     select = chosen(tile, block)
     check_target(output, overwrite=overwrite)
-    check_level(level)
+    card = card_of(device_card)
+    transistors = transistors_of_level(level, card, spice_models, conveyor)
     options = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
-        "coupling": coupling, "device_card": card_of(device_card),
+        "coupling": coupling, "device_card": card,
         "input_resistance": input_resistance, "leakage": leakage,
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain, "allow_unstable": allow_unstable,
     }  # fmt: skip
@@ -70,7 +84,7 @@ def netlist(
         part = mapped_part(model, calibration, prompt, select, position, options, tile=tile is not None)
         written = write_netlist(
             part.circuit, output, select=part.select, inputs=part.inputs, position=part.position, level=level,
-            overwrite=overwrite,
+            transistors=transistors, overwrite=overwrite,
         )  # fmt: skip
     bench = written.bench.circuit
     nodes = sum(node.count for node in bench.arrays.values() if not node.clamped)

@@ -48,4 +48,5 @@ def test_sum_over_devices(spec: str, chip: bool) -> None:
         watts += summed(size * signs, b**2 * unit * errors)
     power = law(x)
     assert power.supply == pytest.approx(amperes)
-    assert power.heat == pytest.approx(watts) and power.delivered is power.heat
+    assert power.heat == pytest.approx(watts)
+    assert power.delivered == pytest.approx(watts)

@@ -182,7 +182,7 @@ def test_positions_outside_the_context(positions: int, small: Path, refused: Ref
         (["--block", "h.0", "--position", "2"], ("--position 2", "leave it out")),
         (["--block", "h.0", "--tile", "wte[0:8,0:8]"], ("exclude each other", "give one")),
         ([], ("neither --tile nor --block", "name a part")),
-        (["--block", "h.0", "--level", "device"], ("level 'device'", "not built yet", "behavioural")),
+        (["--block", "h.0", "--level", "device"], ("--level device", "--device-card", "characterize")),
     ],
 )
 def test_parts(command: str, part: list[str], words: tuple[str, ...], small: Path, out: Path, refused: Refused) -> None:

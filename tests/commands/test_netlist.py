@@ -91,3 +91,21 @@ def test_default_prompt_reaches_the_position(small: str) -> None:
     model = ds.load_model(small)
     assert len(model.tokenize(default_prompt(model, 3))) == 3
     assert len(model.tokenize(default_prompt(model, 99))) == model.config.context
+
+
+@spice
+def test_level_device(small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A tile of transistors behind conveyors of transistors runs, and agrees to a few percent: feedback bends."""
+    card = str(tmp_path / "pair.h5")
+    assert main(["characterize", "-o", card]) == 0
+    capfd.readouterr()
+    device = ["--level", "device", "--device-card", card, "--conveyor", "AB"]
+    path = tmp_path / "tile.cir"
+    assert main(["netlist", small, *TILE, "--prompt", PROMPT, *device, "-o", str(path)]) == 0
+    capfd.readouterr()
+    text = path.read_text()
+    assert "Vvdd vdd 0 1" in text and ".subckt conveyor_ab y x z w" in text and ".model nfet nmos" in text
+    done = as_json(capfd, "crosscheck", small, *TILE, *device, "--limit", "0.05")
+    assert done["passed"] and done["nrmse"] > 1e-5
+    assert main(["netlist", small, *TILE, "--conveyor", "A", "-o", str(tmp_path / "no.cir")]) == 2
+    assert "--level device" in capfd.readouterr().err

@@ -130,7 +130,7 @@ def test_nodes_that_do_not_exist_are_not_written() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"level": "device"}, "not built yet"),
+        ({"level": "device"}, "needs transistors"),
         ({"level": "tran"}, "level 'tran' is unknown"),
         ({"dialect": "xyce"}, "dialect 'xyce' is unknown: use 'ngspice'"),
         ({"duration": 0.0}, "duration is 0.0: it must be positive"),

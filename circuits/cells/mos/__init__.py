@@ -1,0 +1,1 @@
+"""Transistor circuits of the cells, for netlists of level `device`: one cell a file, in SPICE text."""

@@ -1,0 +1,144 @@
+"""What a conveyor or buffer of transistors does, as ngspice finds it (the circuits: `circuits/cells/mos/follower.py`).
+
+Each number follows from one analysis of the circuit alone, at the common mode:
+
+    r_x = dV(x)/di(x), current gain d(i(w) − i(z))/di(x), offset V(x) − V_CM and what is left       .dc of a current
+    output conductance and capacitance of z and w                                                  .ac of their voltage
+    bandwidth: where the copy has fallen by 3 dB                                                   .ac of a current
+    noise: i(w) − i(z) as the conductance G whose 4kT·G it has at 10 MHz                           .noise
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..circuits.cells.mos import follower
+from ..circuits.cells.mos.design import Transistors
+from ..circuits.cells.mos.rails import KELVIN
+from ..circuits.cells.mos.sheet import DeviceSheet
+from ..circuits.cells.mos.support import Support
+from ..circuits.circuit import BOLTZMANN, Circuit
+from ..circuits.devices.card import DeviceCard
+from ..circuits.devices.models import ModelCard, load_models
+from .characterize import corner_of
+from .ngspice import Engine, Waveforms, run_netlist
+
+Array = Any
+WIRE = 20e-15  # F at x
+LOAD = 31e3  # ohms at z and w while noise is measured
+SMALL = 1e-6  # A either way, for slopes
+NOISE_FREQUENCY = 1e7  # Hz
+
+
+def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "batch") -> Support:
+    """Measure the conveyor and buffer of a class, "A" or "AB", of these transistors."""
+    bench = _Bench(transistors, kind, engine)
+    x, copied, both = bench.sweep()
+    lines, conveyor = bench.drawn(), bench.drawn(conveyor=True)
+    slope = np.polyfit([-SMALL, 0, SMALL], np.stack([x, copied], axis=1), 1)[0]
+    frequency, found = bench.response(1, 0, 0)
+    passed = found["i(vw)"] - found["i(vz)"]
+    found = bench.response(0, 1, 0)[1]
+    admittance = -(found["i(vw)"] + found["i(vz)"])
+    found = bench.response(0, 0, 1)[1]
+    followed, taken = found["x2"], -found["i(vy2)"]
+    low = int(np.searchsorted(frequency, 1e8))
+    omega = 2 * np.pi * frequency[low]
+    return Support(
+        kind=kind,
+        input_resistance=float(slope[0]),
+        current_gain=float(slope[1]),
+        offset=float(x[1] - transistors.card.common_mode),
+        left_current=float(copied[1]),
+        output_conductance=float(admittance[0].real),
+        output_capacitance=float(admittance[low].imag / omega),
+        bandwidth=_corner(frequency, np.abs(passed)),
+        noise_conductance=bench.noise(),
+        buffer_gain=float(np.abs(followed[0])),
+        buffer_bandwidth=_corner(frequency, np.abs(followed)),
+        buffer_capacitance=float(taken[low].imag / omega),
+        conveyor_current=conveyor - lines,
+        buffer_current=both - conveyor,
+    )
+
+
+def transistors_of(
+    card: DeviceCard, models: ModelCard | None = None, *, pair: DeviceCard | None = None, conveyor: str = "ideal"
+) -> Transistors:
+    """Transistors of a device card and its corner, for netlists of level device; conveyors of a class are measured.
+
+    models: those that the card was measured of; the bundled ones if not given. pair: as for `Transistors`.
+
+    Raises Error for an unknown class, cards that do not go together, or where ngspice is missing.
+    """
+    corner = card.origin.corner
+    shift, mobility = (0.0, 1.0) if corner == "TT" else corner_of(card.origin.technology, corner)
+    found = Transistors(
+        models or load_models(), card, pair, conveyor=conveyor, buffer=conveyor, threshold=shift, mobility=mobility
+    )
+    return found if conveyor == "ideal" else replace(found, support=measure_support(found, conveyor))
+
+
+class _Bench:
+    """A conveyor from x to z and a buffer from y2 to x2, with everything that they need."""
+
+    def __init__(self, transistors: Transistors, kind: str, engine: Engine) -> None:
+        sheet = DeviceSheet(Circuit("support", transistors.card.temperature), {}, transistors=transistors)
+        follower.define(sheet, kind)
+        self.engine, self.temperature = engine, transistors.card.temperature
+        middle = transistors.card.common_mode
+        self.middle = middle
+        cells = "\n".join(sheet.subcircuits.values())
+        name = kind.lower()
+        self.rails = "\n".join([
+            f"conveyor and buffer of class {kind}", transistors.models.text, *sheet.supplies(), cells,
+            f".options temp={transistors.card.temperature - KELVIN:.9g}",
+        ])  # fmt: skip
+        self.conveyor = [f"X1 vcm x z w conveyor_{name}", f"Cx x 0 {WIRE:g}"]
+        self.buffer = [f"X2 y2 x2 buffer_{name}", f"C2 x2 0 {WIRE:g}"]
+
+    def run(self, *lines: str) -> Waveforms:
+        return run_netlist("\n".join([self.rails, *lines, ".end", ""]), engine=self.engine)
+
+    def drawn(self, *, conveyor: bool = False) -> float:
+        """What the bias lines draw [A], with a conveyor if asked for."""
+        more = [*self.conveyor, f"Vz z 0 {self.middle}", f"Vw w 0 {self.middle}"] if conveyor else []
+        found = self.run(*more, ".op", ".save i(vvdd)", ".print op i(vvdd)")
+        return float(-found["i(vvdd)"].real[0])
+
+    def sweep(self) -> tuple[Array, Array, float]:
+        """V(x), i(w) − i(z) for −SMALL, 0, SMALL into x, and what all draws."""
+        found = self.run(
+            *self.conveyor, *self.buffer, f"Vz z 0 {self.middle}", f"Vw w 0 {self.middle}",
+            f"Vy2 y2 0 {self.middle}", "Ix 0 x 0",
+            f".dc Ix {-SMALL:g} {SMALL:g} {SMALL:g}", ".save v(x) i(vz) i(vw) i(vvdd)", ".print dc v(x)",
+        )  # fmt: skip
+        return found["x"].real, (found["i(vw)"] - found["i(vz)"]).real, float(-found["i(vvdd)"].real[1])
+
+    def response(self, into: int, out: int, follow: int) -> tuple[Array, Waveforms]:
+        """(frequencies, response) to 1 A into x, 1 V at z and w, or 1 V at the buffer's input."""
+        found = self.run(
+            *self.conveyor, *self.buffer, f"Vz z 0 {self.middle} ac {out}", f"Vw w 0 {self.middle} ac {out}",
+            f"Vy2 y2 0 {self.middle} ac {follow}", f"Ix 0 x 0 ac {into}", ".ac dec 20 1e6 1e11",
+            ".save v(x2) i(vz) i(vw) i(vy2)", ".print ac v(x2)",
+        )  # fmt: skip
+        return found.axis, found
+
+    def noise(self) -> float:
+        """G [S] whose 4kT·G is the density of i(w) − i(z), without that of the loads."""
+        found = self.run(
+            *self.conveyor, *self.buffer, f"Vh h 0 {self.middle}", f"Rz h z {LOAD:g}", f"Rw h w {LOAD:g}",
+            f"Vy2 y2 0 {self.middle}", "Ix 0 x 0 ac 1",
+            f".noise v(w,z) Ix dec 2 {NOISE_FREQUENCY / 10:g} {NOISE_FREQUENCY * 10:g}", ".print noise onoise_spectrum",
+        )  # fmt: skip
+        density = float(np.interp(NOISE_FREQUENCY, found.axis, found["onoise_spectrum"].real))
+        return (density / LOAD) ** 2 / (4 * BOLTZMANN * self.temperature) - 2 / LOAD
+
+
+def _corner(frequency: Array, response: Array) -> float:
+    """Frequency at which a response has fallen to 1/√2 of its first value."""
+    below = response < response[0] / np.sqrt(2)
+    return float(frequency[int(np.argmax(below))]) if below.any() else float(frequency[-1])

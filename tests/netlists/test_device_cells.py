@@ -1,0 +1,171 @@
+"""Cells in transistors, one by one, against their laws: transfer, poles, noise, leakage."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+from device_bench import analysed, noise_rms, settled
+from device_units import card, support, transistors
+
+from dsmachine.circuits.cells.mos.hold import hold
+from dsmachine.circuits.cells.mos.sheet import DeviceSheet
+from dsmachine.circuits.cells.mos.softmax import WIDTH
+from dsmachine.circuits.cells.transistor import with_transistors
+from dsmachine.circuits.circuit import BOLTZMANN, Circuit
+from dsmachine.emulator.run import operating_point
+from dsmachine.netlists.ngspice import run_netlist
+from dsmachine.netlists.writer import write_netlist
+
+NGSPICE = pytest.mark.skipif(shutil.which("ngspice") is None, reason="NGSPICE IS MISSING: apt-get install ngspice")
+pytestmark = [pytest.mark.spice, NGSPICE]
+TEMPERATURE = 300.15
+NODE = {"rail": 0.3, "full_scale": 0.2}
+
+
+def circuit_of(name: str) -> Circuit:
+    return Circuit(name, temperature=TEMPERATURE)
+
+
+def products() -> tuple[Circuit, dict[str, Any]]:
+    circuit = circuit_of("products")
+    circuit.clamp("a", (6,), **NODE)
+    circuit.clamp("b", (6,), **NODE)
+    circuit.nodes("v", (6,), **NODE)
+    circuit.multiply("k", "a", "b", "v", "i,i->i", gain=4.0)
+    return circuit, {
+        "a": np.array([0.2, 0.1, -0.1, -0.2, 0.15, 0.0]),
+        "b": np.array([0.1, -0.1, 0.1, -0.05, 0.05, 0.1]),
+    }
+
+
+def tanhs() -> tuple[Circuit, dict[str, Any]]:
+    circuit = circuit_of("tanh")
+    circuit.clamp("u", (7,), unit=0.1, **NODE)
+    circuit.nodes("v", (7,), unit=0.1, **NODE)
+    circuit.tanh("t", "u", "v")
+    return circuit, {"u": np.linspace(-2, 2, 7)}
+
+
+def rectifiers() -> tuple[Circuit, dict[str, Any]]:
+    circuit = circuit_of("rectifier")
+    circuit.clamp("u", (6,), **NODE)
+    circuit.nodes("v", (6,), **NODE)
+    circuit.rectify("r", "u", "v")
+    return circuit, {"u": np.array([-0.15, -0.05, 0.02, 0.05, 0.1, 0.15])}
+
+
+@pytest.mark.parametrize(
+    ("cell", "conveyor", "share"),
+    [(products, "ideal", 0.05), (tanhs, "ideal", 0.03), (rectifiers, "ideal", 0.09), (products, "A", 0.05),
+     (rectifiers, "A", 0.2)],
+)  # fmt: skip
+def test_transfer(cell: Any, conveyor: str, share: float) -> None:
+    """Shares of the largest settled voltage. A rectifier's one device compresses; its own conveyor's output stands at
+    0.4 V, where its conductance takes some of the current."""
+    circuit, inputs = cell()
+    ideal = operating_point(circuit, inputs).outputs["v"][0]
+    found = settled(circuit, inputs, transistors(conveyor=conveyor))["v"]
+    assert found == pytest.approx(ideal, abs=share * np.abs(ideal).max())
+
+
+def softmax(branches: int, nats: float = 2.0) -> tuple[Circuit, dict[str, Any]]:
+    """A row of so many branches; nodes of 0.12 V take 3.9 µA."""
+    circuit = circuit_of("softmax")
+    circuit.clamp("score", (1, branches), unit=1.12 * circuit.thermal_voltage, rail=0.3, full_scale=0.2)
+    circuit.nodes("prob", (1, branches), unit=0.12, **NODE)
+    circuit.softmax("softmax", "score", "prob", junction_capacitance=0.2e-15)
+    return circuit, {"score": nats * np.random.default_rng(0).uniform(-1, 1, size=(1, branches))}
+
+
+@pytest.mark.parametrize(
+    "branches", [8, pytest.param(64, marks=pytest.mark.slow), pytest.param(128, marks=pytest.mark.slow)]
+)
+def test_softmax_transfer(branches: int) -> None:
+    """Within 7 % of each branch above a tenth of the largest, and the row's sum within 4 %."""
+    circuit, inputs = softmax(branches)
+    p = settled(circuit, inputs, transistors())["prob"][0] / 0.12
+    ideal = operating_point(circuit, inputs).outputs["prob"][0, 0] / 0.12
+    large = ideal > 0.1 * ideal.max()
+    assert p[large] / p.sum() == pytest.approx(ideal[large], rel=0.07)
+    assert p.sum() == pytest.approx(1, abs=0.04)
+
+
+@pytest.mark.parametrize("branches", [8, pytest.param(64, marks=pytest.mark.slow)])
+def test_softmax_tail_pole(branches: int) -> None:
+    """R C of the tail: seen from its sources the pair is V_T/I, without n; C_j of a branch: 0.5 to 2 fF/µm of width."""
+    circuit, inputs = softmax(branches, nats=0.0)
+    netlist = write_netlist(circuit, inputs=inputs, level="device", transistors=transistors(), duration=1e-9)
+    tail = f"{netlist.nodes['prob'][0, 0]}:tail"
+    found = analysed(
+        netlist, f"Iprobe 0 {tail} 0 ac 1", ".ac dec 40 1e5 1e11", f".save v({tail})", f".print ac v({tail})"
+    )
+    response = np.abs(found[tail])
+    corner = found.axis[int(np.argmax(response < response[0] / np.sqrt(2)))]
+    tau = 1 / (2 * np.pi * corner)
+    assert response[0] * 5e-6 == pytest.approx(circuit.thermal_voltage, rel=0.1)
+    junction = tau / (branches * response[0])
+    assert 0.5e-15 * WIDTH < junction < 2e-15 * WIDTH
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.1, 0.2])
+def test_noise_of_node_and_couplings(bias: float) -> None:
+    """2 kT/C (1 + Σ|dI/dv|/g): both sides have a C and devices of their own, so twice the law of one lag.
+
+    BSIM4's noise of a transistor at rest is not exactly 4kT g_ds: 1.03 times at a gate of 1 V, 1.07 times at 0.8 V.
+    """
+    circuit = circuit_of("coupling")
+    circuit.clamp("u", (4,), **NODE)
+    circuit.nodes("v", (1,), **NODE)
+    circuit.couple("w", "u", "v", [[0.5, -0.3, 0.2, 0.8]])
+    x = {"u": bias * np.array([1, 0.5, -1, 0.3])}
+    crossbar = with_transistors(circuit, card())
+    moving = crossbar.terms["w"].noise(crossbar).moving
+    assert moving is not None
+    couplings, g = float(moving({"u": x["u"][None]}).sum()), circuit.arrays["v"].conductance
+    found = noise_rms(crossbar, x, transistors(feedback="ideal"), "v") ** 2
+    ktc = 2 * BOLTZMANN * TEMPERATURE / 49e-15
+    assert ktc * (1 + couplings / g) < found < ktc * (1 + 1.06 * couplings / g)
+
+
+def test_noise_of_a_node() -> None:
+    """2 kT/C, exactly, of a node whose feedback is a conductance."""
+    circuit = circuit_of("node")
+    circuit.clamp("u", (1,), **NODE)
+    circuit.nodes("v", (1,), **NODE)
+    circuit.couple("w", "u", "v", [[1e-5]])
+    found = noise_rms(circuit, {"u": [0.0]}, transistors(feedback="ideal"), "v")
+    assert found**2 == pytest.approx(2 * BOLTZMANN * TEMPERATURE / 49e-15, rel=2e-3)
+
+
+def test_noise_of_a_node_with_real_conveyors() -> None:
+    """Two conveyors of the measured noise conductance beside both feedback devices: G C⁻¹ kT of all of them."""
+    circuit = circuit_of("node")
+    circuit.clamp("u", (1,), **NODE)
+    circuit.nodes("v", (1,), **NODE)
+    circuit.couple("w", "u", "v", [[1e-3]])
+    found = noise_rms(circuit, {"u": [0.0]}, transistors(conveyor="AB"), "v")
+    g = circuit.arrays["v"].conductance
+    expected = BOLTZMANN * TEMPERATURE / 49e-15 * 2 * (1 + support("AB").noise_conductance / g)
+    assert found**2 == pytest.approx(expected, rel=0.3)
+
+
+def test_hold_capacitor_leaks() -> None:
+    """C dv/dt = −I_off(v): the drop in a microsecond against the off current of the same switch, by itself."""
+    farads, size = 49e-15, (120e-9, 1e-6)
+    sheet = DeviceSheet(circuit_of("hold"), {}, transistors=transistors())
+    name = hold(sheet, farads, *size)
+    head = ["hold capacitor", sheet.transistors.models.text, *sheet.supplies(), *sheet.subcircuits.values()]
+    tail = ["Vgate gate 0 0", f"X1 vcm held gate {name}", ".options gmin=1e-16 abstol=1e-16"]
+    still = run_netlist("\n".join([
+        *head, *tail, "Vheld held 0 0.4", ".op", ".save i(Vheld)", ".print op i(Vheld)", ".end", "",
+    ]), engine="batch")  # fmt: skip
+    leak = -float(still["i(vheld)"].real[0])
+    moving = run_netlist("\n".join([
+        *head, *tail, ".ic v(held)=0.4", ".tran 10n 1u", ".save v(held)", ".print tran v(held)", ".end", "",
+    ]), engine="batch")  # fmt: skip
+    drop = moving["held"][0] - moving["held"][-1]
+    assert drop == pytest.approx(leak * 1e-6 / farads, rel=0.1)
+    assert 0 < drop < 5e-3

@@ -1,0 +1,198 @@
+"""Netlists of transistors: what ngspice makes of them, against the device card's and the cells' own laws."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cell_circuits import dense
+from device_bench import analysed, settled
+from device_units import card, support, transistors
+from scipy.optimize import brentq
+from small_models import PROMPT, write_small
+
+from dsmachine.circuits.cells.mos.coupling import fingers
+from dsmachine.circuits.cells.transistor import with_transistors
+from dsmachine.circuits.checkpoints import load_model
+from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.devices.card import DeviceCard
+from dsmachine.circuits.errors import Error
+from dsmachine.circuits.mapping.model import map_model
+from dsmachine.circuits.technology import load_technology
+from dsmachine.emulator.run import operating_point, transient
+from dsmachine.energy.meter import EnergyMeter
+from dsmachine.netlists.characterize import characterize
+from dsmachine.netlists.crosscheck import crosscheck
+from dsmachine.netlists.ngspice import run_netlist
+from dsmachine.netlists.supports import transistors_of
+from dsmachine.netlists.writer import write_netlist
+
+NGSPICE = pytest.mark.skipif(shutil.which("ngspice") is None, reason="NGSPICE IS MISSING: apt-get install ngspice")
+pytestmark = [pytest.mark.spice, NGSPICE]
+
+
+def small(rows: int = 4) -> tuple[Circuit, dict[str, Any]]:
+    """A tile of inputs up to ±0.1 V, of nodes of ±0.3 V and full scale 0.2 V."""
+    rng = np.random.default_rng(rows)
+    circuit = Circuit("small", temperature=300.15)
+    circuit.clamp("u", (rows,), rail=0.3, full_scale=0.2)
+    circuit.nodes("v", (rows,), rail=0.3, full_scale=0.2)
+    circuit.couple("w", "u", "v", rng.normal(size=(rows, rows)) / np.sqrt(rows))
+    return circuit, {"u": rng.uniform(-0.1, 0.1, rows)}
+
+
+def rest(unit_card: DeviceCard, pair: DeviceCard, one: DeviceCard) -> list[float]:
+    """Where `small` rests. Couplings Σ ± m I(V_ij, u_j) as their card has it; ±I/2 through one feedback device each,
+    whose even order moves the common mode: v = f⁻¹(I/2) − f⁻¹(−I/2)."""
+    circuit, inputs = small()
+    siemens = circuit.terms["w"].siemens(circuit)
+    m = fingers(unit_card, float(np.abs(siemens).max()))
+    gates = unit_card.control(np.abs(siemens) / m)
+    units = np.sign(siemens) * m * unit_card.current(gates, np.broadcast_to(inputs["u"], gates.shape))
+    g = circuit.arrays["v"].conductance
+    own = fingers(pair, g)
+    gate = pair.control(g / own)
+
+    def side(amperes: float) -> float:
+        return float(brentq(lambda u: own * float(one.current(gate, u)) - amperes, -0.29, 0.29))
+
+    return [side(i / 2) - side(-i / 2) for i in units.sum(axis=1)]
+
+
+@pytest.mark.parametrize("unit", ["single", "pair", "quad"])
+def test_a_tile_rests_where_its_device_card_says(unit: str) -> None:
+    circuit, inputs = small()
+    found = settled(circuit, inputs, transistors(unit))
+    assert found["v"] == pytest.approx(rest(card(unit), card("pair"), card("single")), abs=2e-3 * 0.2)
+
+
+def test_corner_and_temperature_of_the_card_are_the_netlists() -> None:
+    """A slow chip at 85 °C; at 27 °C or typical it would rest elsewhere, since gates stay."""
+    circuit, inputs = small()
+    there: dict[str, Any] = {
+        "corner": "SS",
+        "temperature": 358.15,
+        "engine": "batch",
+        "overrides": {"supply.swing": 0.3},
+    }
+    pair, one = characterize("pair", **there), characterize("single", **there)
+    devices = transistors_of(pair)
+    assert devices.threshold > 0 and devices.mobility < 1
+    found = settled(circuit, inputs, devices)["v"]
+    assert found == pytest.approx(rest(pair, pair, one), abs=2e-3 * 0.2)
+    warm = replace(devices, threshold=0.0, mobility=1.0)
+    assert np.abs(settled(circuit, inputs, warm)["v"] - found).max() > 2e-3 * 0.2
+
+
+@pytest.mark.parametrize(("conveyor", "buffer"), [("ideal", "ideal"), ("A", "A"), ("AB", "AB")])
+def test_a_tile_agrees_with_the_linear_law(conveyor: str, buffer: str) -> None:
+    circuit, inputs = small()
+    ideal = operating_point(circuit, inputs).outputs["v"][0]
+    found = settled(circuit, inputs, transistors(conveyor=conveyor, buffer=buffer))
+    assert found["v"] == pytest.approx(ideal, abs=0.06 * np.abs(ideal).max())
+
+
+def test_a_chain_goes_through_real_buffers() -> None:
+    """Two tiles in a row, between them buffers of gain 0.97."""
+    circuit, inputs = small()
+    circuit.nodes("w", (4,))
+    circuit.couple("next", "v", "w", np.eye(4))
+    found = settled(circuit, inputs, transistors(conveyor="A", buffer="A"))
+    assert found["w"] == pytest.approx(found["v"], rel=0.06, abs=3e-3)
+
+
+@pytest.mark.parametrize("unit", ["pair", "quad"])
+def test_a_tile_of_16_with_its_card(unit: str) -> None:
+    """The crossbar of r products against 16 × 16 units of transistors, in time."""
+    circuit, inputs = small(16)
+    crossbar = with_transistors(circuit, card(unit))
+    devices = transistors(unit, feedback="ideal")
+    found = crosscheck(crossbar, inputs=inputs, level="device", transistors=devices, engine="batch", limit=5e-3)
+    assert found.passed, found.nrmse
+    linear = crosscheck(circuit, inputs=inputs, level="device", transistors=devices, engine="batch", limit=1.0)
+    assert found.nrmse < linear.nrmse
+
+
+@pytest.mark.slow
+def test_a_tile_of_16_behind_real_conveyors() -> None:
+    circuit, inputs = small(16)
+    devices = transistors(conveyor="AB")
+    found = crosscheck(circuit, inputs=inputs, level="device", transistors=devices, engine="batch", limit=0.02)
+    assert found.passed, found.nrmse
+
+
+def test_state_of_conveyors_and_buffers() -> None:
+    """What docs/transistors.md prints, and what a second measurement of another kind says of it."""
+    for kind, ohms, gain in (("A", 102, 0.970), ("AB", 146, 0.975)):
+        found = support(kind)
+        assert found.input_resistance == pytest.approx(ohms, rel=0.05)
+        assert found.current_gain == pytest.approx(1, abs=0.02)
+        assert found.buffer_gain == pytest.approx(gain, abs=5e-3)
+        assert found.bandwidth > 1.5e9 and found.buffer_bandwidth > 2e9
+        assert abs(found.offset) < 6e-3 and abs(found.left_current) < 1e-6
+        assert found.noise_conductance > 4e-4  # far more than the 32 µS of a node: the sinks' and mirrors'
+
+
+@pytest.mark.parametrize("kind", ["A", "AB"])
+def test_supply_of_a_buffered_tile(kind: str) -> None:
+    """∫V·I of the supply against the meter, with bias currents as measured; class A draws them whatever is asked."""
+    circuit, inputs = small()
+    circuit.nodes("w", (4,))
+    circuit.couple("next", "v", "w", np.eye(4))
+    devices, state = transistors(conveyor=kind, buffer=kind), support(kind)
+    netlist = write_netlist(circuit, inputs=inputs, level="device", transistors=devices)
+    waves = run_netlist(netlist.text, engine="batch")
+    lines = 3 * 10e-6  # bias lines, one set for the whole machine
+    drawn = devices.card.vdd * (np.trapezoid(-waves["i(vvdd)"], waves.time) - lines * (waves.time[-1] - waves.time[0]))
+    meter = EnergyMeter(load_technology("cmos45", overrides={
+        "conveyor.bias_current": 2 * state.conveyor_current, "conveyor.mirror_copies": 0.0,
+        "buffer.bias_current": 2 * state.buffer_current, "buffer.class_b_factor": 0.0,
+    }))  # fmt: skip
+    transient(circuit, inputs, duration=netlist.bench.duration, observers=[meter])
+    parts = meter.report().by("part")
+    ours = float(sum(parts[name][0][0] for name in ("conveyors", "buffers")))
+    assert ours == pytest.approx(drawn, rel=0.02)
+
+
+def test_what_has_no_transistors_says_so() -> None:
+    circuit, inputs = small()
+    with pytest.raises(Error, match="needs transistors"):
+        write_netlist(circuit, inputs=inputs, level="device")
+    with pytest.raises(Error, match="use level='device'"):
+        write_netlist(circuit, inputs=inputs, transistors=transistors())
+    with pytest.raises(Error, match="heat by part"):
+        write_netlist(circuit, inputs=inputs, level="device", transistors=transistors(), energy=True)
+    with pytest.raises(Error, match="buffer 'B' is unknown"):
+        transistors(buffer="B")
+    balanced, inputs = dense(coupling={"balanced": True})
+    with pytest.raises(Error, match="no circuit of transistors"):
+        write_netlist(balanced, inputs=inputs, level="device", transistors=transistors())
+
+
+def test_initial_voltages_and_supply_are_there() -> None:
+    circuit, inputs = small()
+    netlist = write_netlist(
+        circuit, inputs=inputs, initial={"v": [0.1, 0, 0, 0]}, level="device", transistors=transistors(), duration=1e-9
+    )
+    waves = run_netlist(netlist.text, engine="batch")
+    assert waves["v.0"][0] == pytest.approx(0.1, abs=1e-3)
+    found = analysed(netlist, ".op", ".save i(vvdd)", ".print op i(vvdd)")
+    assert found["i(vvdd)"].real[0] == pytest.approx(-30e-6, rel=0.02)
+
+
+@pytest.mark.parametrize("select", ["h.0.ln_1", pytest.param("h.0.attn", marks=pytest.mark.slow)])
+def test_parts_of_a_small_model(select: str, tmp_path: Path) -> None:
+    """A norm, with its root and division, and attention, all of transistors but for what feeds back."""
+    model = load_model(str(write_small(tmp_path)))
+    tokens = model.encode(PROMPT)
+    technology = load_technology("cmos45", overrides={"supply.swing": 0.3})
+    circuit = map_model(model, len(tokens), technology=technology, device_card=card())
+    found = crosscheck(
+        circuit, select=select, inputs={"embed": model.embed(tokens)}, level="device",
+        transistors=transistors(feedback="ideal"), engine="batch", limit=0.05,
+    )  # fmt: skip
+    assert found.passed, found.by_array
