@@ -7,13 +7,14 @@ on the device until they are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..circuits.cells import Driven, Law, View
 from ..emulator import kernels
+from ..emulator.gather import Gather
 from ..emulator.kernels import blocks, struct
 from ..emulator.observers import Element
 from ..emulator.plan import Plan
@@ -118,6 +119,7 @@ class FusedTally(Tally):
         self.kinds = list(dict.fromkeys(job.kind for each in jobs.values() for job in each))
         self._launches = {first: [Launch(self, some) for some in _filled(each)] for first, each in jobs.items()}
         self._kernels: dict[int, Any] = {}
+        self._gathers: dict[tuple[str, ...], Gather] = {}
 
     def _lay_out(self) -> None:
         """What is read together has its rows in the same runs."""
@@ -133,6 +135,17 @@ class FusedTally(Tally):
     def _of_group(self, found: Readings) -> list[Job]:
         each = [Job(self, reading.nodes, reading.array, reading.driven) for reading in found.each]
         return each + [Job(self, None, None, [part]) for part in found.others]
+
+    def restart(self, start: Mapping[str, Array]) -> None:
+        for block in (self._sums, self._law_sums, self._starts):
+            block.fill(0)
+        names, begin = tuple(start), self.backend.address(self._starts)
+        if names not in self._gathers:
+            into = [self.start[name] for name in names]
+            places = [(self.backend.address(part) - begin) // part.itemsize for part in into]
+            self._gathers[names] = Gather(self.backend, [part.size for part in into], places)
+        self._gathers[names](list(start.values()), self._starts)
+        self._ends[...] = self._starts
 
     def ready(self) -> None:
         """All that launches need, on the device: nothing is compiled or copied while a run is recorded."""
