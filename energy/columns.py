@@ -45,7 +45,7 @@ class Columns:
 
     @classmethod
     def joined(cls, several: Sequence[Columns], longest: int) -> Columns:
-        """Rows that are in one run of each, `longest` of them at most: for nodes of one shape that are read together."""
+        """Runs of rows that are in one run of each, `longest` at most: for nodes that are read together."""
         rows, width = several[0].rows, several[0].width
         edges = sorted({edge for columns in several for edge in columns.edges})
         begins = (begin for a, b in pairwise(edges) for begin in range(a, b, longest))

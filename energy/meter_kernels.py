@@ -31,8 +31,9 @@ WEIGH = r"""
 // node or, with own_step 0, of all
 struct LawOfJob { long long OF_LAW_OF_JOB; };
 
-// What never changes of a job. block: its first; kind: what is integrated; place: where in `Moving` its Place begins, to
-// be followed by a PlaceOfLaw each; sums (3, samples, runs, width) of |x|, x² and |Δx|; edges: of its runs
+// What never changes of a job. block: its first; kind: what is integrated; place: where in `Moving` its Place begins,
+// which a PlaceOfLaw for each law follows; sums (3, samples, runs, width) of |y|, y² and |Δy|; last: where y ended;
+// edges: of its runs
 struct Job { long long OF_JOB; LawOfJob laws[MOST]; };
 
 // Where it reads: nodes y, steps of a sample's point, of a row and along a column's axes, of which the last two are n2
@@ -58,8 +59,8 @@ template <class T> static __device__ __forceinline__ T placed(const Moving& movi
     return found;
 }
 
-// What jobs of a kind integrate: ITSELF, |y| and y², and LAWS, amperes and watts at a node and point; ALONE: bit n where
-// c of law n is y
+// What jobs of a kind integrate: ITSELF, |y| and y², and LAWS, amperes and watts at a node and point; ALONE: bit n
+// where c of law n is y
 template <int KIND> struct Kind;
 KINDS
 
