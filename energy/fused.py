@@ -72,14 +72,14 @@ class Job:
     def _packed(self, sizes: list[int], along: Sequence[list[int]], begins: list[int]) -> bool:
         """Whether all of a thread's columns can be read at once: they lie side by side in y, and in each c or are one
         there, from aligned addresses on."""
-        if self._pack == 1 or self.columns.width % self._pack or sizes[-1] % self._pack:
+        if self.columns.width % self._pack or sizes[-1] % self._pack:
             return False
-        bytes_each = np.dtype(self._backend.dtype).itemsize
+        aligned = self._pack * np.dtype(self._backend.dtype).itemsize
         for its, begin in zip(along, begins, strict=False):
             side_by_side = its[-1] == 1 and not any(step % self._pack for step in its[:-1])
-            if not (side_by_side and begin % (self._pack * bytes_each) == 0) and (its is along[0] or its[-1]):
+            if not (side_by_side and begin % aligned == 0) and (its is along[0] or its[-1]):
                 return False
-        return begins[-1] % (self._pack * bytes_each) == 0
+        return int(begins[-1]) % int(aligned) == 0
 
 
 class Launch:

@@ -211,7 +211,7 @@ class Kind:
 
 def pack(dtype: Any) -> int:
     """Columns that a thread goes through."""
-    return BYTES // np.dtype(dtype).itemsize
+    return BYTES // int(np.dtype(dtype).itemsize)
 
 
 def most_laws(kinds: Sequence[Kind]) -> int:

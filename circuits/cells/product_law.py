@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .term import View
 
 Array = Any
-LONGEST = 16  # targets that are added up by one: more of them would keep fewer threads busy
+LONGEST = 8  # targets that are added up by one: more of them would keep fewer threads busy
 
 
 def product_law(

@@ -19,10 +19,11 @@ Array = Any
     [
         ((7, 2, 3, 4, 5), (1, 2, 3, 0, 4), (1, 2, 1)),
         ((7, 2, 3, 4, 5), (3, 1, 2, 0, 4), (2, 1, 1)),
+        ((7, 3, 2, 4), (2, 1, 0, 3), (1, 1, 1)),
         ((7, 2, 3), (1, 2, 0), (1, 1, 0)),
         ((7, 2, 3), (2, 0, 1), (0, 1, 1)),
     ],
-    ids=["two summed", "two outer", "no inner", "no outer"],
+    ids=["two summed", "two outer", "read four at once", "no inner", "no outer"],
 )
 def test_sums_of_runs(
     shape: tuple[int, ...], order: tuple[int, ...], axes: tuple[int, int, int], signed: bool,
