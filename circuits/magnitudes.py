@@ -79,8 +79,8 @@ def magnitudes(x: Array, axes: tuple[int, int, int], edges: Array, signs: Array 
 def launched(x: Array, axes: tuple[int, int, int], edges: Array, signs: Array | None) -> Array:
     """The same by one launch."""
     steps = [step // x.itemsize for step in x.strides]
-    lengths, along = _parts(x.shape, axes), _parts(steps, axes)
-    outer, summed, inner = (_together(*each) for each in zip(lengths, along, strict=True))
+    parts = zip(_parts(x.shape, axes), _parts(steps, axes), strict=True)
+    outer, summed, inner = (_together(*each) for each in parts)
     if len(outer) > 1 or len(summed) > 2 or len(inner) > 1:
         return launched(module_of(x).ascontiguousarray(x), axes, edges, signs)
     points, by_point = x.shape[-1 - axes[2]], steps[-1 - axes[2]]

@@ -154,7 +154,7 @@ class FusedTally(Tally):
 
     def element(self, element: Element) -> None:
         p, real = element.points, np.dtype(self.backend.dtype).type
-        weights = quadrature(p).astype(real).view(np.dtype([("at", real, p)]))
+        weights = quadrature(p).astype(real).view(np.dtype([("at", real, (p,))]))
         for launch in self._launches[element.group.stages[0].name]:
             rows, held = zip(*(job.place(element) for job in launch.jobs), strict=True)
             numbers = [number for row in rows for number in row]
