@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,12 @@ def magnitudes(x: Array, axes: tuple[int, int, int], edges: Array, signs: Array 
     size = np.abs(x, out=np.empty(x.shape, x.dtype)).reshape(shape)
     if signs is not None:
         size *= signs.reshape(shape)
-    return size if len(edges) == size.shape[1] + 1 else np.add.reduceat(size, edges[:-1], axis=1)
+    if len(edges) == size.shape[1] + 1:
+        return size
+    out = np.empty((len(size), len(edges) - 1, *size.shape[2:]), x.dtype)
+    for run, (begin, end) in enumerate(pairwise(edges.tolist())):  # many times faster than reduceat
+        size[:, begin:end].sum(axis=1, out=out[:, run])
+    return out
 
 
 def launched(x: Array, axes: tuple[int, int, int], edges: Array, signs: Array | None) -> Array:
