@@ -90,7 +90,8 @@ class Launch:
         counts = [job.blocks for job in jobs]
         first = np.cumsum([0, *counts[:-1]]).tolist()
         places = np.cumsum([0, *(job.size for job in jobs[:-1])]).tolist()
-        self.blocks, self._held = sum(counts), list[Array]()  # what the tables point to
+        self.blocks = sum(counts)
+        self._held: list[Array] = []  # what the tables point to
         rows = [self._row(tally, *each) for each in zip(jobs, first, places, strict=True)]
         self.table = xp.asarray(np.array(rows, np.int64))
         self.job_of_block = xp.asarray(np.repeat(np.arange(len(jobs), dtype=np.int32), counts))

@@ -64,6 +64,63 @@ template <class T> static __device__ __forceinline__ T placed(const Moving& movi
 template <int KIND> struct Kind;
 KINDS
 
+// Where a thread reads an array: at its points one after another, then in the next row; `one`: all columns are one
+struct Walk {
+    const REAL* at;
+    long long step, back;
+    bool one;
+    template <int N> __device__ __forceinline__ void read_points(Pack<N>* into) {
+#pragma unroll
+        for (int q = 0; q < P; ++q, at += step) {
+            if (!one) into[q] = read<N>(at);
+            else for (int v = 0; v < N; ++v) into[q].of[v] = *at;
+        }
+    }
+};
+struct Start { int row, i1, i2, i3; };  // of a thread
+static __device__ __forceinline__ Walk walk(
+    const Start& s, const Elements& e, long long at, long long point, long long row, long long by1, long long by2,
+    long long by3, bool one)
+{
+    const long long step = e.samples * point, first = e.sample * point + s.row * row + s.i1 * by1 + s.i2 * by2;
+    const Walk found = {(const REAL*)at + first + s.i3 * by3, step, row - e.count * P * step, one};
+    return found;
+}
+
+// What a thread adds up of N columns: of nodes themselves, and of a law
+template <int N> struct Itself {
+    REAL size[N], square[N], way[N];
+    __device__ __forceinline__ void add_points(const Pack<N>* y, const Pack<N>& from, const Weights& w) {
+#pragma unroll
+        for (int v = 0; v < N; ++v) {
+#pragma unroll
+            for (int q = 0; q < P; ++q) {
+                const REAL weighed = w.at[q] * y[q].of[v];
+                size[v] += fabs(weighed);
+                square[v] += weighed * y[q].of[v];
+            }
+            way[v] += fabs(y[P - 1].of[v] - from.of[v]);
+        }
+    }
+};
+template <int N> struct Flows {
+    REAL amperes[N], watts[N];
+    template <class Its> __device__ __forceinline__ void add_points(
+        int n, const Pack<N>* y, const Pack<N>* c, const Pack<N>& own, REAL least, const Weights& w)
+    {
+#pragma unroll
+        for (int v = 0; v < N; ++v) {
+#pragma unroll
+            for (int q = 0; q < P; ++q) {
+                REAL its_amperes, its_watts;
+                Its::flow(n, y[q].of[v], c[q].of[v], own.of[v], least, its_amperes, its_watts);
+                amperes[v] += w.at[q] * its_amperes;
+                watts[v] += w.at[q] * its_watts;
+            }
+        }
+    }
+};
+
 // N columns of a run
 template <int KIND, int N> static __device__ __forceinline__ void go_through(
     const Job& job, const Place& place, const Moving& moving, int column, int run, const Elements& e,
@@ -71,91 +128,60 @@ template <int KIND, int N> static __device__ __forceinline__ void go_through(
 {
     typedef Kind<KIND> Its;
     const int* const edges = (const int*)job.edges;
-    const int n2 = place.n2, n3 = place.n3, i1 = column / (n2 * n3), i2 = column / n3 % n2, i3 = column % n3;
-    const int first = edges[run], rows = edges[run + 1] - first, width = job.width;
-    const REAL* y_at = (const REAL*)place.y + e.sample * place.y_point + first * place.y_row + i1 * place.y1
-        + i2 * place.y2 + i3 * place.y3;
-    const long long y_step = e.samples * place.y_point, y_back = place.y_row - e.count * P * y_step;
-    const REAL *c_at[Its::LAWS + 1], *own[Its::LAWS + 1];
-    long long c_step[Its::LAWS + 1], c_back[Its::LAWS + 1];
-    bool one[Its::LAWS + 1];
+    const int n2 = place.n2, n3 = place.n3, rows = edges[run + 1] - edges[run], width = job.width;
+    const Start start = {edges[run], column / (n2 * n3), column / n3 % n2, column % n3};
+    Walk of_y = walk(start, e, place.y, place.y_point, place.y_row, place.y1, place.y2, place.y3, false);
+    Walk of_c[Its::LAWS + 1];
 #pragma unroll
     for (int n = 0; n < Its::LAWS; ++n) {
-        const PlaceOfLaw law = placed<PlaceOfLaw>(
-            moving, job.place + sizeof(Place) / 8 + n * (sizeof(PlaceOfLaw) / 8));
-        c_at[n] = (const REAL*)law.c + e.sample * law.c_point + first * law.c_row + i1 * law.c1 + i2 * law.c2
-            + i3 * law.c3;
-        c_step[n] = e.samples * law.c_point, c_back[n] = law.c_row - e.count * P * c_step[n], one[n] = !law.c3;
-        own[n] = (const REAL*)job.laws[n].own;
+        const int at = job.place + sizeof(Place) / 8 + n * (sizeof(PlaceOfLaw) / 8);
+        const PlaceOfLaw l = placed<PlaceOfLaw>(moving, at);
+        of_c[n] = walk(start, e, l.c, l.c_point, l.c_row, l.c1, l.c2, l.c3, !l.c3);
     }
-    long long node = (long long)first * width + column;
+    long long node = (long long)start.row * width + column;
     const long long nodes = (long long)edges[job.runs] * width;
     const REAL* const before = place.before ? (const REAL*)place.before + e.sample * nodes : 0;
     REAL* const last = Its::ITSELF && e.ends ? (REAL*)job.last + e.sample * nodes : 0;
-    REAL size[N] = {}, square[N] = {}, way[N] = {}, amperes[Its::LAWS + 1][N] = {}, watts[Its::LAWS + 1][N] = {};
-    for (int row = 0; row < rows; ++row, node += width, y_at += y_back) {
-        Pack<N> from = {};
+    Itself<N> itself = {};
+    Flows<N> flows[Its::LAWS + 1] = {};
+    for (int row = 0; row < rows; ++row, node += width) {
+        Pack<N> from = {}, own[Its::LAWS + 1];
         if (before) from = read<N>(before + node);
-        REAL number[Its::LAWS + 1][N];
 #pragma unroll
         for (int n = 0; n < Its::LAWS; ++n)
 #pragma unroll
-            for (int v = 0; v < N; ++v) number[n][v] = own[n][1 + (node + v) * job.laws[n].own_step];
+            for (int v = 0; v < N; ++v)
+                own[n].of[v] = ((const REAL*)job.laws[n].own)[1 + (node + v) * job.laws[n].own_step];
         for (int k = 0; k < e.count; ++k) {
-            Pack<N> y[P];
-#pragma unroll
-            for (int q = 0; q < P; ++q, y_at += y_step) y[q] = read<N>(y_at);
+            Pack<N> y[P], c[P];
+            of_y.read_points(y);
 #pragma unroll
             for (int n = 0; n < Its::LAWS; ++n) {
-                Pack<N> c[P];
-                if (!(Its::ALONE >> n & 1)) {
-#pragma unroll
-                    for (int q = 0; q < P; ++q, c_at[n] += c_step[n]) {
-                        if (!one[n]) c[q] = read<N>(c_at[n]);
-                        else for (int v = 0; v < N; ++v) c[q].of[v] = *c_at[n];
-                    }
-                }
-#pragma unroll
-                for (int v = 0; v < N; ++v) {
-#pragma unroll
-                    for (int q = 0; q < P; ++q) {
-                        REAL its_amperes, its_watts;
-                        const REAL its = Its::ALONE >> n & 1 ? y[q].of[v] : c[q].of[v];
-                        Its::flow(n, y[q].of[v], its, number[n][v], own[n][0], its_amperes, its_watts);
-                        amperes[n][v] += w.at[q] * its_amperes;
-                        watts[n][v] += w.at[q] * its_watts;
-                    }
-                }
+                const bool alone = Its::ALONE >> n & 1;
+                if (!alone) of_c[n].read_points(c);
+                const REAL least = *(const REAL*)job.laws[n].own;
+                flows[n].template add_points<Its>(n, y, alone ? y : c, own[n], least, w);
             }
-            if (!Its::ITSELF) continue;
-#pragma unroll
-            for (int v = 0; v < N; ++v) {
-#pragma unroll
-                for (int q = 0; q < P; ++q) {
-                    const REAL weighed = w.at[q] * y[q].of[v];
-                    size[v] += fabs(weighed);
-                    square[v] += weighed * y[q].of[v];
-                }
-                way[v] += fabs(y[P - 1].of[v] - from.of[v]);
-            }
+            if (Its::ITSELF) itself.add_points(y, from, w);
             from = y[P - 1];
         }
         if (last) *(Pack<N>*)(last + node) = from;
+        of_y.at += of_y.back;
 #pragma unroll
-        for (int n = 0; n < Its::LAWS; ++n) c_at[n] += c_back[n];
+        for (int n = 0; n < Its::LAWS; ++n) of_c[n].at += of_c[n].back;
     }
     const long long sum = (e.sample * job.runs + run) * width + column, flow = e.samples * job.runs * width;
     if (Its::ITSELF) {
         REAL* const sums = (REAL*)job.sums + sum;
-        add<N>(sums, size, e.scale);
-        add<N>(sums + flow, square, e.scale);
-        if (before) add<N>(sums + 2 * flow, way, 1);
+        add<N>(sums, itself.size, e.scale);
+        add<N>(sums + flow, itself.square, e.scale);
+        if (before) add<N>(sums + 2 * flow, itself.way, 1);
     }
 #pragma unroll
     for (int n = 0; n < Its::LAWS; ++n) {
         REAL* const sums = (REAL*)job.laws[n].sums + sum;
-        add<N>(sums, amperes[n], e.scale);
-        add<N>(sums + flow, watts[n], e.scale);
+        add<N>(sums, flows[n].amperes, e.scale);
+        add<N>(sums + flow, flows[n].watts, e.scale);
     }
 }
 
