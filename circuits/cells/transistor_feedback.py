@@ -10,12 +10,12 @@ Sides are taken to be at rest with each other: their common mode follows within 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..devices.laws import STEPS, Device, Surface, fitted, kept_rising, one_transistor, resting
+from ..devices.laws import STEPS, Device, Surface, fitted, kept_rising, one_transistor, sides
 from ..errors import Error
 from .feedback import Feedback
 from .mos.coupling import fingers
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .node import NodeArray
     from .spice import Sheet
 
+USUAL = 0.8  # share of a control's full scale that most stand at: 1 / the margin of ranges
 BEYOND = 1.5  # times the control's full scale up to which a driven device's law is known
 LEAST = 0.25  # of γ: the least differential conductance of devices in the emulator
 POWERS = 9  # of a driven device's control: near its threshold it bends by as much as it conducts
@@ -160,17 +161,41 @@ def feedback_of_transistors(node: NodeArray, circuit: Circuit, pair: DeviceCard)
     Raises Error for nodes of an array whose constant conductances differ.
     """
     name, g = f"{node.name}.feedback", node.conductance
-    volts = float(node.rail if node.rail is not None else 1.5 * np.max(node.full_scale))
+    volts = _reach(node)
     if node.feedback is None:
         if np.ptp(np.asarray(node.ratio, float)) > 0:
             raise Error(f"nodes of {node.name!r} have feedback of unequal conductance: transistors are one size an array")
         siemens = g * float(np.max(node.ratio))
-        v, current = resting([_constant(pair, siemens)], volts)
+        v, current, _ = sides([_constant(pair, siemens)], volts)
         current = kept_rising(v, current, LEAST * siemens)
         bend = fitted(np.ones(1), v, (siemens * v - current)[None] / g, (0,))
         return FeedbackBend(name, node.name, circuit.units(node.name), bend.rows, volts)
     found, most = _driven_law(node, node.feedback, circuit, pair, volts)
     return FeedbackBend(name, node.name, circuit.units(node.name), found.rows, volts, node.feedback, most)
+
+
+def common_mode(node: NodeArray, circuit: Circuit, pair: DeviceCard) -> tuple[Array, Array]:
+    """(v, c(v)): how far the even order of its feedback devices moves both sides of a node that rests at v; of a driven
+    feedback, with its control at `USUAL` of full scale."""
+    volts = _reach(node)
+    if node.feedback is None:
+        v, _, common = sides([_constant(pair, node.conductance * float(np.max(node.ratio)))], volts)
+        return v, common
+    m, start, per_siemens, most = _line(node, node.feedback, circuit, pair)
+    steady = _constant(pair, node.conductance * node.feedback.floor)
+    v, _, common = sides([one_transistor(pair, start + per_siemens * USUAL * most, m), steady], volts)
+    return v, common
+
+
+def _reach(node: NodeArray) -> float:
+    return float(node.rail if node.rail is not None else 1.5 * np.max(node.full_scale))
+
+
+def _line(node: NodeArray, feedback: Feedback, circuit: Circuit, pair: DeviceCard) -> tuple[int, float, float, float]:
+    """(fingers, V₀, V per siemens, largest conductance [S]) of a driven device, as `mos/node.py` has them."""
+    full = np.asarray(feedback.gain) * circuit.full_scale(feedback.control) * circuit.arrays[feedback.control].present
+    most = node.conductance * float(full.max())
+    return *driven_line(pair, most, node.conductance * feedback.floor), most
 
 
 def _constant(pair: DeviceCard, siemens: float) -> Device:
@@ -182,16 +207,14 @@ def _driven_law(
     node: NodeArray, feedback: Feedback, circuit: Circuit, pair: DeviceCard, volts: float
 ) -> tuple[Surface, float]:
     """Σ_n r^n P_n(v), over g: γ v less the current of the driven and the constant device together; and the largest r."""
-    g, control = node.conductance, feedback.control
-    full = np.asarray(feedback.gain) * circuit.full_scale(control) * circuit.arrays[control].present
-    most = g * float(full.max())
-    m, start, per_siemens = driven_line(pair, most, g * feedback.floor)
+    g = node.conductance
+    m, start, per_siemens, most = _line(node, feedback, circuit, pair)
     steady = _constant(pair, g * feedback.floor)
     k = BEYOND * most / g * SHARES
-    gamma = Feedback(control, 1.0, feedback.floor).ratio(k)
+    gamma = replace(feedback, gain=1.0).ratio(k)
     bends = []
     for y, ratio in zip(k.tolist(), gamma.tolist(), strict=True):
-        at, current = resting([one_transistor(pair, start + per_siemens * g * y, m), steady], volts)
+        at, current, _ = sides([one_transistor(pair, start + per_siemens * g * y, m), steady], volts)
         bends.append(ratio * at - kept_rising(at, current / g, LEAST * ratio))
     at, bends = np.linspace(0, volts, STEPS), np.array(bends)
     return fitted(gamma - feedback.floor, at, bends, range(POWERS), 1 / gamma[:, None]), float(gamma[-1] - feedback.floor)

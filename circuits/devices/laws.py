@@ -12,12 +12,13 @@ Both are fitted by Σ_n a^n P_n(v), few powers n of what drives the gates and po
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import Error
+from .factors import factored
 
 if TYPE_CHECKING:
     from .card import DeviceCard
@@ -74,8 +75,8 @@ def quad_law(pair: DeviceCard, bias: float, reach: float, volts: float) -> Surfa
 Device = Callable[[Array], Array]
 
 
-def one_transistor(pair: DeviceCard, gate: float, fingers: int) -> Device:
-    """f(V, u) of so many fingers, as a function of u, beyond the card's volts in a straight line."""
+def one_transistor(pair: DeviceCard, gate: Array, fingers: int) -> Device:
+    """f(V, u) of so many fingers, as a function of u, beyond the card's volts in a straight line. gate broadcasts."""
     most = float(pair.volts[-1]) / 2
 
     def current(u: Array) -> Array:
@@ -92,18 +93,26 @@ def one_transistor(pair: DeviceCard, gate: float, fingers: int) -> Device:
     return current
 
 
-def resting(devices: Sequence[Device], volts: float) -> tuple[Array, Array]:
-    """(v, I(v)) of devices from each side to the common mode, for v from 0 to `volts`."""
+def sides(devices: Sequence[Device], volts: float) -> tuple[Array, Array, Array]:
+    """(v, I(v), common mode c(v) above V_CM) of devices from each side to V_CM, for v from 0 to `volts`."""
     u = np.linspace(-1.2 * volts, 1.2 * volts, 2401)
     side = sum((device(u) for device in devices), np.zeros(u.shape))
     rising = np.maximum.accumulate(side) + 1e-6 * float(np.ptp(side)) * u / volts  # a saturated device stands still
     if float((rising - side).max()) > FALLS * float(np.ptp(side)):
         raise Error(f"current of a feedback device falls with its voltage below {volts:g} V: lower the swing")
-    side = rising
-    current = np.linspace(0, min(side[-1], -side[0]), 400)
-    v = np.interp(current, side, u) - np.interp(-current, side, u)
+    half = np.linspace(0, min(rising[-1], -rising[0]), 400)
+    p, n = np.interp(half, rising, u), np.interp(-half, rising, u)
     at = np.linspace(0, volts, STEPS)
-    return at, np.interp(at, v, 2 * current)
+    return at, np.interp(at, p - n, 2 * half), np.interp(at, p - n, (p + n) / 2)
+
+
+def displaced(pair: DeviceCard, v: Array, common: Array) -> DeviceCard:
+    """The card of a pair whose driver's sides stand at V_CM + c(|v|) ± v/2: f(V, c + v/2) − f(V, c − v/2)."""
+    c = np.interp(np.abs(pair.volts), v, common)
+    one = one_transistor(pair, pair.gates[:, None], 1)
+    surface = one(c + pair.volts / 2) - one(c - pair.volts / 2)
+    found = factored(pair.volts, surface, pair.origin.tolerance, "odd")
+    return replace(pair, surface=surface, table=found.table, coefficients=found.coefficients, error=found.error)
 
 
 def kept_rising(v: Array, current: Array, least: float) -> Array:
