@@ -132,8 +132,10 @@ def decay(stage: Stage, x: Mapping[str, Array]) -> Array:
 def _by_node(group: Group) -> bool:
     """Whether a cycle is one array of which each node sees only itself."""
     stage = group.stages[0]
-    return group.cyclic and len(group.stages) == 1 and all(
-        term.by_node for term in stage.terms if any(view.array == stage.name for view in term.sources)
+    return (
+        group.cyclic
+        and len(group.stages) == 1
+        and all(term.by_node for term in stage.terms if any(view.array == stage.name for view in term.sources))
     )
 
 

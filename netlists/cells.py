@@ -38,7 +38,8 @@ def _tanh(transistors: Transistors, engine: Engine) -> CellCard:
     sheet = _sheet(transistors)
     volt = SLOPE_FACTOR * sheet.circuit.thermal_voltage
     lines = [".subckt cell a b p n", *pair(sheet, DESIGN_CURRENT, DESIGN_CURRENT), ".ends", "X1 a b p n cell",
-             f"Ba a 0 V={CENTRE:.12g}+{volt:.12g}*V(x)", f"Bb b 0 V={CENTRE:.12g}-{volt:.12g}*V(x)", "Vx x 0 0"]  # fmt: skip
+             "Vx x 0 0", f"Ba a 0 V={CENTRE:.12g}+{volt:.12g}*V(x)",
+             f"Bb b 0 V={CENTRE:.12g}-{volt:.12g}*V(x)"]  # fmt: skip
     x = np.linspace(-FARTHEST, FARTHEST, POINTS)
     found = _swept(sheet, lines, "Vx", x, engine)
     return cell_card("tanh", np.tanh(x), found / DESIGN_CURRENT, DESIGN_CURRENT)

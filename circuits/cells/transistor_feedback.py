@@ -1,10 +1,12 @@
 """Feedback devices of transistors: what they carry beside the conductance γ of the node unit.
 
-    C dv/dt = Σ I − g γ v + [g γ v − I]
-    constant gate: I(v), the current at which both sides rest;  driven gate: I(r, v), r = γ(x_c) − floor
+    C dv/dt = Σ I − g γ v + [g γ v − I(r, v)],        r = γ(x_c) − floor; a constant gate: I(v)
 
-The bracket, Σ_n r^n P_n(v) over g, is this term: it reads the node itself, so a node with transistors is a cycle of one, which elements sweep
-until they agree; it is a small share of γ v, so few sweeps do. Operating points take Newton's method node by node.
+with I the current at which both sides rest. The bracket, g Σ_n r^n P_n(v), is this term. It reads the node itself, so a
+node of transistors is a cycle of one: elements sweep it until it agrees, operating points take Newton's method node by
+node. Newton inside an element, as roots have it, would save the sweeps, but be a second law in solver, stepper and
+kernels; the bracket is a tenth of γ v where nodes work, so sweeps are few. Where devices saturate a side goes anywhere;
+there the emulator keeps a differential conductance of `LEAST` γ.
 Sides are taken to be at rest with each other: their common mode follows within a time constant of the node's own.
 """
 
@@ -164,7 +166,9 @@ def feedback_of_transistors(node: NodeArray, circuit: Circuit, pair: DeviceCard)
     volts = _reach(node)
     if node.feedback is None:
         if np.ptp(np.asarray(node.ratio, float)) > 0:
-            raise Error(f"nodes of {node.name!r} have feedback of unequal conductance: transistors are one size an array")
+            raise Error(
+                f"nodes of {node.name!r} have feedback of unequal conductance: transistors are one size an array"
+            )
         siemens = g * float(np.max(node.ratio))
         v, current, _ = sides([_constant(pair, siemens)], volts)
         current = kept_rising(v, current, LEAST * siemens)
@@ -206,7 +210,7 @@ def _constant(pair: DeviceCard, siemens: float) -> Device:
 def _driven_law(
     node: NodeArray, feedback: Feedback, circuit: Circuit, pair: DeviceCard, volts: float
 ) -> tuple[Surface, float]:
-    """Σ_n r^n P_n(v), over g: γ v less the current of the driven and the constant device together; and the largest r."""
+    """Σ_n r^n P_n(v), γ v less the current over g of the driven and the constant device together; and the largest r."""
     g = node.conductance
     m, start, per_siemens, most = _line(node, feedback, circuit, pair)
     steady = _constant(pair, g * feedback.floor)
@@ -216,5 +220,6 @@ def _driven_law(
     for y, ratio in zip(k.tolist(), gamma.tolist(), strict=True):
         at, current, _ = sides([one_transistor(pair, start + per_siemens * g * y, m), steady], volts)
         bends.append(ratio * at - kept_rising(at, current / g, LEAST * ratio))
-    at, bends = np.linspace(0, volts, STEPS), np.array(bends)
-    return fitted(gamma - feedback.floor, at, bends, range(POWERS), 1 / gamma[:, None]), float(gamma[-1] - feedback.floor)
+    at = np.linspace(0, volts, STEPS)
+    r = gamma - feedback.floor
+    return fitted(r, at, np.array(bends), range(POWERS), 1 / gamma[:, None]), float(r[-1])

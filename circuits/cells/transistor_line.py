@@ -7,7 +7,7 @@ The powers c_k follow from the card's factors at each unit's gate. Noise, power 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,8 @@ from .term import Array, Inline, Signals
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
+    from .converter import Converter
+    from .mismatch import Draw, Spread
     from .spice import Sheet
 
 
@@ -56,6 +58,18 @@ class TransistorLine(Coupling):
     @property
     def rows(self) -> None:
         return None
+
+    def _as(self, found: Coupling) -> TransistorLine:
+        """This coupling with the weights of another, each unit's current changed as its weight."""
+        w = np.asarray(self.weight, float)
+        share = np.divide(found.weight, w, out=np.ones(np.shape(found.weight)), where=w != 0)
+        return replace(self, weight=found.weight, powers=self.powers * share)
+
+    def quantized(self, circuit: Circuit, dac: Converter) -> TransistorLine:
+        return self._as(super().quantized(circuit, dac))
+
+    def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> TransistorLine:
+        return self._as(super().fabricate(circuit, spread, draw))
 
     def spice(self, sheet: Sheet) -> list[str]:
         here = sheet.present(self.target) & sheet.shown(self.source)

@@ -91,10 +91,8 @@ class TransistorProduct(Product):
             f"{'*'.join(['({s})*V(a)'] * n)}*{text(row, 'V(b)', '%.12g')}"
             for n, row in zip(self.powers, self.laws, strict=True)
         )
-        name = sheet.prefix("quad").lower()
-        sheet.need(
-            f".subckt {name} a b x s=1\n* I(x) = m Q(s v_a, v_b)\nB1 0 x I={self.fingers}*({law})\n.ends"
-        )
+        name = sheet.prefix("quad").rstrip(".").lower()
+        sheet.need(f".subckt {name} a b x s=1\n* I(x) = m Q(s v_a, v_b)\nB1 0 x I={self.fingers}*({law})\n.ends")
         ports = sheet.ports(self.target).reshape(-1)[index]
         shift = k / (self.fingers * self.per_volt)
         return elements(sheet.prefix("X"), f"%s %s %s {name} s=%.12g", keep, a, b, ports, shift)

@@ -3,13 +3,13 @@
     tanh       f(x) = gain Σ_k c_k t^k,               t = tanh(x + shift)
     rectifier  f(x) = (4 I₀/gU) Σ_k c_k t^k,          t = m [o(V, v) + e(V, v)]/4I₀ at v = U ramp(x)
 
-The rectifier's current is one transistor's, f(V, v/2), which its conveyor halves and its mirror, measured up to I₀, takes
-four times. Noise, power and area are those of the ideal cells.
+The rectifier's current is one transistor's, f(V, v/2), which its conveyor halves and its mirror, measured up to I₀,
+takes four times. Noise, power and area are those of the ideal cells.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
     from ..devices.cell_card import CellCard
+    from .mismatch import Draw, Spread
     from .spice import Sheet
 
 
@@ -57,8 +58,10 @@ class TransistorTanh(TanhPair):
 
     def spice(self, sheet: Sheet) -> list[str]:
         law = text(self.law, "tanh(({a})*V(in)+({b}))", "%.12g")
-        name = sheet.prefix("tanh").lower()
-        sheet.need(f".subckt {name} in x i=1 a=1 b=0\n* I(x) = i times a polynomial of tanh\nB1 0 x I=({{i}})*{law}\n.ends")
+        name = sheet.prefix("tanh").rstrip(".").lower()
+        sheet.need(
+            f".subckt {name} in x i=1 a=1 b=0\n* I(x) = i times a polynomial of tanh\nB1 0 x I=({{i}})*{law}\n.ends"
+        )
         values = (self.gain * sheet.amperes(self.target), 1 / sheet.units(self.source), self.shift)
         ends = (sheet.nodes(self.source), sheet.ports(self.target))
         pattern = f"%s %s {name} i=%.12g a=%.12g b=%.12g"
@@ -102,6 +105,10 @@ class TransistorRectifier(Rectifier):
     def inline_slope(self) -> None:
         return None
 
+    def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> TransistorRectifier:
+        found = super().fabricate(circuit, spread, draw)
+        return replace(self, gain=found.gain, leaving=self.leaving * found.gain / self.gain)
+
     def spice(self, sheet: Sheet) -> list[str]:
         """The ramp of each node in logical units, then its current."""
         here, names = sheet.present(self.target), sheet.nodes(self.source)
@@ -116,7 +123,9 @@ class TransistorRectifier(Rectifier):
         x = [f"V({name})/{u:.12g}" for name, u in zip(names[here], unit[here], strict=True)]
         ramps = np.full(here.shape, "", object)
         w = self.knee
-        ramps[here] = [f"{one}<{-w:g} ? 0 : ({one}>{w:g} ? {one} : {2 * w:g}*{knee(f'{one}*{0.5 / w:g}+0.5')})" for one in x]
+        ramps[here] = [
+            f"{one}<{-w:g} ? 0 : ({one}>{w:g} ? {one} : {2 * w:g}*{knee(f'{one}*{0.5 / w:g}+0.5')})" for one in x
+        ]
         lines = elements(sheet.prefix("B"), "0 %s I=%s", here, port, ramps)
         lines += elements(sheet.prefix("R"), "%s 0 1", here, port)
         return lines + elements(sheet.prefix("B"), "0 %s I=%s", here, sheet.ports(self.target), laws)
@@ -128,7 +137,9 @@ def tanh_of_transistors(term: TanhPair, card: CellCard) -> TransistorTanh:
     return TransistorTanh(**own, law=card.polynomial)
 
 
-def rectifier_of_transistors(term: Rectifier, circuit: Circuit, pair: DeviceCard, card: CellCard) -> TransistorRectifier:
+def rectifier_of_transistors(
+    term: Rectifier, circuit: Circuit, pair: DeviceCard, card: CellCard
+) -> TransistorRectifier:
     """A rectifier as `mos/rectifier.py` writes it: its device from a pair's card, its mirror from its own."""
     node = circuit.arrays[term.target]
     unit = np.broadcast_to(np.asarray(term.source.of(circuit.units(term.source.array)[None])[0], float), node.shape)

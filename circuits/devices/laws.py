@@ -1,11 +1,12 @@
 """Laws of cells that are made of a pair's transistors, from the pair's device card alone.
 
-With o and e the odd and even current of a pair (`card.py`) one transistor carries f(V, u) = [o(V, 2u) + e(V, 2u)]/2, and
+With o and e the odd and even current of a pair (`card.py`) a transistor carries f(V, u) = [o(V, 2u) + e(V, 2u)]/2, and
 
     quad whose gates are driven     Q(δ, v) = o(V_b + δ/2, v) − o(V_b − δ/2, v)                     odd in δ and in v
     device to V_CM on each side     I(v):  F(u_p) = I/2,  F(u_n) = −I/2,  u_p − u_n = v,  F = Σ f   odd in v
 
-The second is the current at which the sides come to rest: even orders of f move them together, which takes v along.
+The second is the current at which the sides come to rest: even orders of f move both by c(v), which takes v along, and
+is what the couplings that the node drives see: f(V, c + v/2) − f(V, c − v/2).
 Both are fitted by Σ_n a^n P_n(v), few powers n of what drives the gates and polynomials P_n.
 """
 
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Error
 from .factors import factored
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Array = Any
 ODD = (1, 3, 5, 7)  # powers of v
 STEPS = 33
-FALLS = 0.05  # share of a device's current by which factors may have it fall where it saturates
+CLOSE = 5e-4  # share of the largest current that displacement is worth knowing to
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ Device = Callable[[Array], Array]
 def one_transistor(pair: DeviceCard, gate: Array, fingers: int) -> Device:
     """f(V, u) of so many fingers, as a function of u, beyond the card's volts in a straight line. gate broadcasts."""
     most = float(pair.volts[-1]) / 2
+    gate = np.maximum(gate, pair.gates[0])
 
     def current(u: Array) -> Array:
         inside = np.clip(u, -most, most)
@@ -98,8 +99,6 @@ def sides(devices: Sequence[Device], volts: float) -> tuple[Array, Array, Array]
     u = np.linspace(-1.2 * volts, 1.2 * volts, 2401)
     side = sum((device(u) for device in devices), np.zeros(u.shape))
     rising = np.maximum.accumulate(side) + 1e-6 * float(np.ptp(side)) * u / volts  # a saturated device stands still
-    if float((rising - side).max()) > FALLS * float(np.ptp(side)):
-        raise Error(f"current of a feedback device falls with its voltage below {volts:g} V: lower the swing")
     half = np.linspace(0, min(rising[-1], -rising[0]), 400)
     p, n = np.interp(half, rising, u), np.interp(-half, rising, u)
     at = np.linspace(0, volts, STEPS)
@@ -111,7 +110,7 @@ def displaced(pair: DeviceCard, v: Array, common: Array) -> DeviceCard:
     c = np.interp(np.abs(pair.volts), v, common)
     one = one_transistor(pair, pair.gates[:, None], 1)
     surface = one(c + pair.volts / 2) - one(c - pair.volts / 2)
-    found = factored(pair.volts, surface, pair.origin.tolerance, "odd")
+    found = factored(pair.volts, surface, max(pair.origin.tolerance, CLOSE), "odd")
     return replace(pair, surface=surface, table=found.table, coefficients=found.coefficients, error=found.error)
 
 

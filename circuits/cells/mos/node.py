@@ -5,8 +5,8 @@
 A feedback device is the same transistor as a coupling's, and so bends with v as they do: its even order moves the
 common mode, v = f⁻¹(I/2) − f⁻¹(−I/2). Capacitor and feedback device have less by what a measured conveyor's output has
 of capacitance and conductance. The gate is constant, or driven by the node that controls it: m fingers whose gate
-follows V₀ + s v_c, the line through the characterised conductances at a quarter of the largest G = g K x_c and at all of
-it, next to a constant device of the floor's conductance.
+follows V₀ + s v_c, the line through the characterised conductances at a quarter of the largest G = g K x_c and at all
+of it, next to a constant device of the floor's conductance.
 
 There is no rail but the supply's: sides stop where a sink (near 0 V) or a mirror (near VDD) leaves saturation; class A
 sinks take no more than their bias. The common mode is held by the feedback devices.

@@ -2,9 +2,9 @@
 
     I = o(V_b + δ/2, v_b) − o(V_b − δ/2, v_b),       δ = s v_a
 
-with o the pair's odd current. In the square law I = β s v_a v_b whatever V_b. The level shifter's gain is s = K/mS, S the
-slope by which characterised conductances differ with δ, one for all units of a term; fingers m are such that δ stays
-within `REACH`. Both gates are driven by ideal level shifters about the quad's bias.
+with o the pair's odd current. In the square law I = β s v_a v_b whatever V_b. The level shifter's gain is s = K/mS, S
+the slope by which characterised conductances differ with δ, one for all units of a term; fingers m are such that δ
+stays within `REACH`. Both gates are driven by ideal level shifters about the quad's bias.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def _gates(sheet: DeviceSheet, nodes: Array, shift: Array) -> tuple[list[str], t
 
 
 def gain(pair: DeviceCard, centre: float, most: float, what: str) -> tuple[int, float]:
-    """(fingers m, S [S/V]): conductances of gates `centre` ± δ/2 differ by S δ, in least squares over what the strongest
-    unit needs, `most` [S] by m fingers."""
+    """(fingers m, S [S/V]): conductances of gates `centre` ± δ/2 differ by S δ, in least squares over what the
+    strongest unit needs, `most` [S] by m fingers."""
     deltas = np.linspace(0, REACH, 201)
     difference = np.asarray(pair.conductance(centre + deltas / 2)) - np.asarray(pair.conductance(centre - deltas / 2))
     if not np.all(np.diff(difference) > 0):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..devices.laws import displaced
 from .coupling import Coupling
 from .product import Product
 from .rectifier import Rectifier
 from .tanh_pair import TanhPair
-from ..devices.laws import displaced
 from .transistor import TransistorCoupling, of_transistors
 from .transistor_feedback import common_mode, feedback_of_transistors
 from .transistor_line import line_of_transistors
@@ -50,9 +50,7 @@ def machine_of_transistors(
     return circuit.with_terms([*terms, *bends], [] if rails else [replace(node, rail=None) for node in free])
 
 
-def seen_by_crossbar(
-    term: Coupling, circuit: Circuit, card: DeviceCard, seen: DeviceCard | None
-) -> TransistorCoupling:
+def seen_by_crossbar(term: Coupling, circuit: Circuit, card: DeviceCard, seen: DeviceCard | None) -> TransistorCoupling:
     """A dense coupling; seen: the card at its driver's common mode, the gates are those of `card`."""
     found = of_transistors(term, circuit, card)
     if seen is None:
