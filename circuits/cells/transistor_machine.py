@@ -9,11 +9,14 @@ from ..devices.laws import displaced
 from .coupling import Coupling
 from .product import Product
 from .rectifier import Rectifier
+from .softmax import Softmax
+from .tail import TailDrive
 from .tanh_pair import TanhPair
 from .transistor import TransistorCoupling, of_transistors
 from .transistor_feedback import common_mode, feedback_of_transistors
 from .transistor_line import line_of_transistors
 from .transistor_product import product_of_transistors
+from .transistor_softmax import softmax_of_transistors
 from .transistor_transfer import rectifier_of_transistors, tanh_of_transistors
 
 if TYPE_CHECKING:
@@ -22,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def machine_of_transistors(
-    circuit: Circuit, card: DeviceCard, *, feedback: bool = True, rails: bool = True, centre: float = 0.8
+    circuit: Circuit, card: DeviceCard, *, feedback: bool = True, centre: float = 0.8
 ) -> Circuit:
     """All couplings, products and feedback devices of a circuit by the laws of a card's transistors.
 
-    centre [V]: gates of a product at control 0. feedback: whether feedback devices bend. rails: whether
-    conveyors have a limit of current; netlists of transistors have none but the supply's.
+    centre [V]: gates of a product at control 0. feedback: whether feedback devices bend. Tanh pairs, rectifiers and
+    softmax units stay ideal where the card has no cell of theirs.
     """
     pair = card.pair or card
     free = [node for node in circuit.arrays.values() if not node.clamped and not node.is_tail]
@@ -46,8 +49,12 @@ def machine_of_transistors(
             terms.append(tanh_of_transistors(term, card.cells["tanh"]))
         elif isinstance(term, Rectifier) and "rectifier" in card.cells:
             terms.append(rectifier_of_transistors(term, circuit, pair, card.cells["rectifier"]))
+        elif isinstance(term, Softmax) and "softmax" in card.cells:
+            pairs = softmax_of_transistors(term, circuit, card.cells["softmax"])
+            tail = [] if term.tail is None else [TailDrive(term.tail.array, term.tail.array, pairs)]
+            terms += [pairs, *tail]
     bends = [feedback_of_transistors(node, circuit, pair) for node in free] if feedback else []
-    return circuit.with_terms([*terms, *bends], [] if rails else [replace(node, rail=None) for node in free])
+    return circuit.with_terms([*terms, *bends])
 
 
 def seen_by_crossbar(term: Coupling, circuit: Circuit, card: DeviceCard, seen: DeviceCard | None) -> TransistorCoupling:

@@ -23,7 +23,6 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from ..errors import Error
-from .cell_card import CellCard
 
 Array = Any
 Unit = Literal["single", "pair", "quad"]
@@ -57,7 +56,8 @@ class DeviceCard:
     gates (K,) control voltages V, volts (V,) of v, surface (K, V) [A] as measured;
     table (K, r) φ [A] and coefficients (r, degree + 1) of ψ, lowest power of v first, largest |ψ| 1;
     error: largest |residual| as a share of the largest |I|, at the points measured and at as many between them;
-    even: factors of e (a pair's), pair: the two of a quad; cells: cards of other cells of the same transistors; origin.
+    even: factors of e (a pair's), pair: the two of a quad; cells: cards of other cells of the same transistors, by
+    name; origin.
 
     Raises Error for numbers that make no card, such as a surface with holes; `control` for a conductance that does not
     rise with it.
@@ -81,7 +81,7 @@ class DeviceCard:
     bias: float = 0.0
     even: DeviceCard | None = field(default=None, repr=False)
     pair: DeviceCard | None = field(default=None, repr=False)
-    cells: Mapping[str, CellCard] = field(default_factory=dict, repr=False)
+    cells: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         check_surface(self.gates, self.volts, self.surface)
