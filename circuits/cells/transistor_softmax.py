@@ -10,7 +10,7 @@ evaluated array by array.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -97,8 +97,8 @@ class TransistorSoftmax(Softmax):
 
 def softmax_of_transistors(term: Softmax, circuit: Circuit, card: BranchCard) -> TransistorSoftmax:
     """A softmax unit as its card has it."""
-    own = {part.name: getattr(term, part.name) for part in fields(term)}
+    own: dict[str, Any] = {part.name: getattr(term, part.name) for part in fields(term)}
     unit = np.asarray(term.source.of(circuit.units(term.source.array)[None])[0], float)
-    laws = {name: tuple(np.asarray(getattr(card, name), float).tolist()) for name in ("gate", "bend", "mirror", "sink")}
-    found = TransistorSoftmax(**own, **laws, unit=unit)
+    own |= {name: tuple(np.asarray(getattr(card, name), float).tolist()) for name in ("gate", "bend", "mirror", "sink")}
+    found = TransistorSoftmax(**own, unit=unit)
     return found if term.tail is None else found.resting(circuit)  # type: ignore[return-value]
