@@ -32,9 +32,15 @@ SCORES = 0.12  # V either way at a branch's gate, four nats
 
 def measure_cell(cell: str, transistors: Transistors, *, engine: Engine = "batch") -> CellCard | BranchCard:
     """The card of a cell, "tanh", "rectifier" or "softmax", made of these transistors. Raises Error for any other."""
-    if cell not in MEASURES:
-        raise Error(f"cell {cell!r} is unknown: take {' or '.join(MEASURES)}")
+    check_cells([cell])
     return MEASURES[cell](transistors, engine)
+
+
+def check_cells(names: Sequence[str]) -> None:
+    """Raises Error for a cell that there is no measurement of."""
+    for name in names:
+        if name not in MEASURES:
+            raise Error(f"cell {name!r} is unknown: take {', '.join(MEASURES)}")
 
 
 def _tanh(transistors: Transistors, engine: Engine) -> CellCard:

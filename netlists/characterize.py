@@ -26,7 +26,7 @@ from ..circuits.devices.models import ModelCard, load_models
 from ..circuits.errors import Error
 from ..circuits.technology import Technology, load_technology
 from ..circuits.technology_parts import Supply
-from .cells import measure_cell
+from .cells import check_cells, measure_cell
 from .ngspice import Engine, Waveforms, run_netlist
 
 Array = Any
@@ -125,6 +125,7 @@ def characterize(
     checks.number("tolerance", tolerance, "give a share of the largest current, above 0 and up to 0.1", above=0)
     if tolerance > 0.1:
         raise Error(f"tolerance is {tolerance!r}: give a share of the largest current, above 0 and up to 0.1")
+    check_cells(cells)
     tech = load_technology(technology, corner=corner, temperature=temperature, vdd=vdd, overrides=overrides)
     models = models or load_models()
     shift, mobility = corner_of(technology, corner)
