@@ -115,6 +115,16 @@ def lowest_powers(coefficients: Array, reach: float) -> tuple[Array, Array]:
     return reduced, mix
 
 
+def value(polynomial: Polynomial, y: Array) -> Array:
+    """ψ(y), in the type of y."""
+    powers, step, lowest = _powers(polynomial)
+    base = y if step == 1 else y * y
+    found = powers[-1] + 0 * y
+    for power in powers[-2::-1]:
+        found = found * base + power
+    return found * y if lowest else found
+
+
 def derivative(polynomial: Polynomial) -> Polynomial:
     """ψ′."""
     return tuple(k * c for k, c in enumerate(polynomial))[1:] or (0.0,)

@@ -84,7 +84,7 @@ class Product(Term):
     @property
     def inline(self) -> Inline | None:
         """Of products element by element."""
-        if not _by_element(self.spec):
+        if not by_element(self.spec):
             return None
         gain = self.gain if self.errors is None else self.gain * (1 + self.signs * self.errors)
         return Inline("v0 * r0 * r1", (self.a, self.b), (gain,))
@@ -252,7 +252,7 @@ class ProductSiemens:
     @property
     def inline(self) -> Inline | None:
         """Of products element by element."""
-        if not _by_element(self.spec):
+        if not by_element(self.spec):
             return None
         inverse = self.inverse if self.signs is None else self.inverse + self.signs * self.spoiled
         return Inline("v0 * fabs(r0)", (self.a,), (self.scale * inverse[0],))
@@ -265,7 +265,7 @@ class ProductSiemens:
         return self.scale * total.reshape(-1, *self.shape)
 
 
-def _by_element(spec: str) -> bool:
+def by_element(spec: str) -> bool:
     factors, _, result = spec.partition("->")
     return factors == f"{result},{result}"
 

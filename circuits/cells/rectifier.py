@@ -54,7 +54,7 @@ class Rectifier(Transfer):
         return self.gain * ramp_slope(x, self.knee)
 
     @property
-    def inline_slope(self) -> Inline:
+    def inline_slope(self) -> Inline | None:
         return Inline("v0 * ramp_slope(r0, v1)", (self.source,), (self.gain, self.knee))
 
     def noise(self, circuit: Circuit) -> Siemens:

@@ -81,6 +81,8 @@ class Softmax(Transfer):
     tail: View | None = None
     share: Array = 1.0
     kind: ClassVar[str] = "softmax"
+    bends: ClassVar[bool] = False
+    """Whether branches are no plain exponentials, so that no kernel has their sum."""
 
     @property
     def sources(self) -> tuple[View, ...]:

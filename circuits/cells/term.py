@@ -196,6 +196,11 @@ class Term:
         """Whether the current reaches the node through its conveyor, and not through plain resistors."""
         return True
 
+    @property
+    def by_node(self) -> bool:
+        """Whether a node of an array that the cell reads and drives sees none but itself of it."""
+        return False
+
     def drivers(self) -> tuple[View, ...]:
         """Views whose nodes must deliver current to the cell, so need a buffer (gates need none)."""
         return ()

@@ -14,6 +14,7 @@ Where the devices of a pair differ, e(V, v) = f(V, v/2) + f(V, −v/2) no longer
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -55,7 +56,8 @@ class DeviceCard:
     gates (K,) control voltages V, volts (V,) of v, surface (K, V) [A] as measured;
     table (K, r) φ [A] and coefficients (r, degree + 1) of ψ, lowest power of v first, largest |ψ| 1;
     error: largest |residual| as a share of the largest |I|, at the points measured and at as many between them;
-    even: factors of e (a pair's), pair: the two of a quad; origin.
+    even: factors of e (a pair's), pair: the two of a quad; cells: cards of other cells of the same transistors, by
+    name; origin.
 
     Raises Error for numbers that make no card, such as a surface with holes; `control` for a conductance that does not
     rise with it.
@@ -79,6 +81,7 @@ class DeviceCard:
     bias: float = 0.0
     even: DeviceCard | None = field(default=None, repr=False)
     pair: DeviceCard | None = field(default=None, repr=False)
+    cells: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         check_surface(self.gates, self.volts, self.surface)
@@ -97,7 +100,7 @@ class DeviceCard:
     def about(self) -> dict[str, Any]:
         """What it is, in plain values."""
         names = ("unit", "width", "length", "temperature", "vdd", "rank", "error")
-        return {name: getattr(self, name) for name in names} | vars(self.origin)
+        return {name: getattr(self, name) for name in names} | {"cells": sorted(self.cells)} | vars(self.origin)
 
     # --- programming, on the host in float64 ----------------------------------------------------------
 

@@ -79,6 +79,8 @@ def square_law_quad(pair: DeviceCard) -> DeviceCard:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--cell", "log"], ("cell 'log'", "tanh, rectifier, softmax")),
+        (["--cell", "tanh", "--unit", "single"], ("unit 'single'", "card of a pair")),
         (["--unit", "octet"], ("unit 'octet'", "single, pair or quad")),
         (["--corner", "XX"], ("'XX'", "corner")),
         (["--temperature", "20"], ("temperature is 20.0 K", "200 … 450")),

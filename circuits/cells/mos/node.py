@@ -5,7 +5,7 @@
 A feedback device is the same transistor as a coupling's, and so bends with v as they do: its even order moves the
 common mode, v = f⁻¹(I/2) − f⁻¹(−I/2). Capacitor and feedback device have less by what a measured conveyor's output has
 of capacitance and conductance. The gate is constant, or driven by the node that controls it: m fingers whose gate
-follows V₀ + s v_c, the line through the characterised conductances at a quarter of the control's full scale and at all
+follows V₀ + s v_c, the line through the characterised conductances at a quarter of the largest G = g K x_c and at all
 of it, next to a constant device of the floor's conductance.
 
 There is no rail but the supply's: sides stop where a sink (near 0 V) or a mirror (near VDD) leaves saturation; class A
@@ -25,6 +25,7 @@ from .coupling import fingers
 from .rails import SIDES
 
 if TYPE_CHECKING:
+    from ...devices.card import DeviceCard
     from ..node import NodeArray
     from .sheet import DeviceSheet
 
@@ -96,20 +97,20 @@ def _driven(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     here = sheet.present(node.name)
     unit, full = circuit.units(control), circuit.full_scale(control)
     slope = np.broadcast_to(node.conductance * np.asarray(node.feedback.gain) / unit, here.shape)
-    volts = np.broadcast_to(full * unit, here.shape)
-    most = slope * volts
-    m = fingers(pair, float(most[here].max()))
-    floor = node.conductance * node.feedback.floor
-    high, low = (pair.control((np.where(here, most, most.max()) * share - floor) / m) for share in (1.0, LOW))
-    per_volt = (high - low) / ((1 - LOW) * volts)
-    lines: list[str] = []
-    gate = np.full(here.shape, "0", object)
+    most = float((slope * np.broadcast_to(full * unit, here.shape))[here].max())
+    m, start, per_siemens = driven_line(pair, most, node.conductance * node.feedback.floor)
     names = np.broadcast_to(sheet.names[control], here.shape)
-    for start in np.unique((high - per_volt * volts)[here]):
-        keep = here & (high - per_volt * volts == start)
-        more, found = sheet.level_shifts(names, keep, float(start), per_volt)
-        lines, gate = lines + more, np.where(keep, found, gate)
+    lines, gate = sheet.level_shifts(names, here, start, per_siemens * slope)
     return lines + _to_common_mode(sheet, node, here, gate, m)
+
+
+def driven_line(pair: DeviceCard, most: float, floor: float) -> tuple[int, float, float]:
+    """(fingers m, V₀, V per siemens) of a driven feedback device: its gate is V₀ + G times that, G = g K x_c, and exact
+    at `most` [S] and at `LOW` of it."""
+    m = fingers(pair, most)
+    high, low = (float(pair.control((most * share - floor) / m)) for share in (1.0, LOW))
+    per_siemens = (high - low) / ((1 - LOW) * most)
+    return m, high - per_siemens * most, per_siemens
 
 
 def _to_common_mode(sheet: DeviceSheet, node: NodeArray, here: Array, gate: Array, m: int) -> list[str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..rectifier import Rectifier
     from .sheet import DeviceSheet
 
+COPIES = 4  # of the current into the diode, over both outputs
 MIRROR = {
     "d": ("d d 0", "n", 2.0, 0.15),
     "c": ("vdd bc d", "n", 2.0, 0.1),
@@ -30,6 +31,11 @@ MIRROR = {
     "v": ("u u vdd", "p", 4.0, 0.15),
     "p": ("p u vdd", "p", 4.0, 0.15),
 }
+
+
+def mirror(sheet: DeviceSheet, name: str) -> str:
+    """The diode d, its clamp, and the copies that leave by p and n."""
+    return sheet.transistors.subcircuit(f"{name} d p n", "diode with its clamp, mirrors", MIRROR)
 
 
 def rectifiers(sheet: DeviceSheet, term: Rectifier) -> list[str]:
