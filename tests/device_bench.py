@@ -40,6 +40,6 @@ def noise_rms(circuit: Circuit, inputs: dict[str, Any], devices: Transistors, ar
     netlist = write_netlist(circuit, inputs=inputs, level="device", transistors=devices, duration=1e-9)
     node = str(netlist.nodes[array].reshape(-1)[0])
     found = analysed(
-        netlist, f"Iprobe 0 {node}:p 0 ac 1", f".noise v({node}) Iprobe dec 20 1e3 1e12", ".print noise onoise_spectrum"
+        netlist, f"Iprobe 0 {node}:p 0 ac 1", f".noise v({node}) Iprobe dec 40 1e3 1e12", ".print noise onoise_spectrum"
     )
-    return float(found["onoise_total"].real[-1])
+    return float(np.sqrt(np.trapezoid(found["onoise_spectrum"].real ** 2, found.axis)))

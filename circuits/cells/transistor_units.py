@@ -6,9 +6,9 @@ in equal devices of area W·L, m in parallel (Pelgrom, Duinmaijer & Welbers 1989
 
     σ(δ) = A_Vt / √(W L m),        σ(β) = A_β / √(W L m)
 
-With o and e the odd and the even part of a pair's current, o, e = f(V, v/2) ∓ f(V, −v/2), a finger carries
+With o and e the odd and the even part of a pair's current, o, e = ½ [f(V, v/2) ∓ f(V, −v/2)], a finger carries
 
-    single   (1 + β) f(V − δ, v)
+    single   ½ (1 + β) f(V − δ, v/2)
     pair     ½ Σ_k (1 + β_k) [o ± e](V − δ_k, v)                     signs + −
     quad     the same at V_b + V/2, less that of two more at V_b − V/2
 

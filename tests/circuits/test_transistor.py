@@ -108,12 +108,12 @@ def test_tile() -> None:
 
 
 def test_single_transistors_follow_the_square_law() -> None:
-    """I = s m β[(V − V_t) v − v²/2] with m β (V − V_t) = |G|; the square has the sign of the connection."""
+    """I = s m β[(V − V_t) v − v²/4] with m β (V − V_t) = |G|; the square has the sign of the connection."""
     circuit, term = built(square_single())
     x = signals()
     v = volts(circuit, x)[:, :, None, :]
     g = np.stack([linear().terms["w"].siemens(linear(), p) for p in range(P)])  # type: ignore[attr-defined]
-    expected = g * v - np.sign(g) * term.fingers * BETA / 2 * v**2
+    expected = g * v - np.sign(g) * term.fingers * BETA / 4 * v**2
     assert currents(circuit, term, x) == pytest.approx(expected, abs=1e-12 * np.abs(expected).max())
     assert term.fingers == int(np.ceil(np.abs(g).max() / (BETA * (1 - THRESHOLD))))
 
@@ -176,7 +176,7 @@ def test_quad_errs_by_the_difference_of_its_pairs() -> None:
 
 
 def test_a_pair_of_unequal_transistors_by_hand() -> None:
-    """I = f₁(v/2) − f₂(−v/2) with f_k = (1 + β_k) β[(V − δ_k − V_t) u − u²/2], on the chip's own draws."""
+    """I = ½ [f₁(v/2) − f₂(−v/2)] with f_k = 2 (1 + β_k) β[(V − δ_k − V_t) u − u²/2], on the chip's own draws."""
     _, term, _ = unequal(square_pair(), rows=20, threshold_area=10e-9, beta_area=5e-8)
     side, draw, shape = np.sqrt(120e-9 * 1e-6), Draw(5), (20, 100)
     u, total = 0.4 / 2, 0.0

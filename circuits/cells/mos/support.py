@@ -12,7 +12,8 @@ class Support:
     input_resistance r_x [Ω]; current_gain of the copies, i(w) − i(z) to i(x); offset of x [V], left_current [A] in that
     difference at rest (a node's two conveyors have both alike: common mode); output_conductance [S],
     output_capacitance [F] of z and w together, which a node's side has; bandwidth [Hz] of the copies;
-    noise_conductance [S]: 4kT·G is the density of i(w) − i(z), and a node has two conveyors; buffer_gain,
+    noise_conductance [S]: 4kT·G is the density of i(w) − i(z), and a node has two conveyors that each add half of
+    it to its current; buffer_gain,
     buffer_bandwidth [Hz], buffer_capacitance [F] of its input; conveyor_current, buffer_current [A] that one of each
     draws from the supply at rest.
     """
