@@ -132,6 +132,12 @@ def _gate(card: DeviceCard, own: DeviceCard, transistor: Transistor, control: Ar
     return np.clip(card.bias + transistor.gate * control - shift, float(own.gates[0]), float(own.gates[-1]))
 
 
+def both_pairs(card: DeviceCard, control: Array) -> Array:
+    """φ_r [A] of the sum of a quad's two pairs, (…, r) of their card: what its noise, heat and loading are of."""
+    assert card.pair is not None
+    return sum(card.pair.factors(card.bias + side * control / 2) for side in (1, -1))
+
+
 def verified_control(
     card: DeviceCard, control: Array, siemens: Array, devices: Devices, dac: Converter | None
 ) -> Array:
