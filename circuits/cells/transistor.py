@@ -17,6 +17,7 @@ control voltages, with the DAC's resolution if there is one. All positions share
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -45,6 +46,7 @@ from .transistor_units import (
     factors_of,
     fingers_for,
     pelgrom,
+    square_of,
     verified_control,
 )
 
@@ -165,7 +167,22 @@ class TransistorCoupling(Crossbar, Term):
     def meter(self, circuit: Circuit) -> Meter:
         units = np.broadcast_to(self.volts, (self.runs[-1][1], self.volts.shape[1]))
         columns, shapes = self._columns(circuit)
-        return Meter(rest=ColumnLaw.of(self.source, self.lead, shapes, columns, units.copy()))
+        law = ColumnLaw.of(self.source, self.lead, shapes, columns, units.copy())
+        return Meter(rest=law, common=self._common_mode(circuit))
+
+    def _common_mode(self, circuit: Circuit) -> dict[str, Array]:
+        """−2 Σ m e(V_ij, v_j) of equal pairs [A per x²], e by its square: what flows back from both conveyors."""
+        if self.card.even is None:
+            return {}
+        control, present = self.control(circuit), self._present(circuit)
+        share = -2 * self.fingers * square_of(self.card.even, control) * (self.weight != 0)
+        each = np.stack([present[p].astype(float) @ share[s] for p, s in self._positions()])
+        index = np.arange(math.prod(circuit.arrays[self.source.array].shape))
+        index = index.reshape(1, *circuit.arrays[self.source.array].shape)
+        index = rows_of(self.source, index, self.lead, self.weight.shape[1])[0]
+        found = np.zeros(circuit.arrays[self.source.array].shape)
+        np.add.at(found.reshape(-1), index, each * np.broadcast_to(self.volts, index.shape) ** 2)
+        return {self.source.array: found}
 
     def drivers(self) -> tuple[View, ...]:
         return (self.source,)

@@ -138,6 +138,13 @@ def both_pairs(card: DeviceCard, control: Array) -> Array:
     return sum(card.pair.factors(card.bias + side * control / 2) for side in (1, -1))
 
 
+def square_of(even: DeviceCard, control: Array) -> Array:
+    """E [A/V²] with e(V, v) = E(V) v² in least squares over full scale: ∫ e v² / ∫ v⁴."""
+    power = np.arange(even.coefficients.shape[1])
+    moment = np.where(power % 2 == 0, 5.0 * even.full_scale ** (power - 2.0) / (power + 3), 0.0)
+    return even.factors(control) @ (even.coefficients @ moment)
+
+
 def verified_control(
     card: DeviceCard, control: Array, siemens: Array, devices: Devices, dac: Converter | None
 ) -> Array:

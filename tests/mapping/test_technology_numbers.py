@@ -62,6 +62,7 @@ def numbers(model: Model, technology: Technology) -> list[Any]:
         text = write_netlist(circuit, inputs=inputs, duration=3e-9).text
         x = {name: np.full((1, *node.shape), 0.1) for name, node in circuit.arrays.items()}
         noise = [float(np.mean(term.noise(circuit)(x))) for term in circuit.terms.values()]
+        noise += [float(np.mean(node.noise_conductance(1.0, 1e-4))) for node in circuit.arrays.values()]
         report = meter.report()
         found += [text, noise, report.to_json(), str(report), area(circuit, technology)]
     return found
@@ -89,7 +90,7 @@ def _ranges(model: Model, positions: int) -> Any:
 
 
 def edited(key: str, folder: Path) -> Technology:
-    """The bundled technology with one number of its file halved, at another temperature and supply."""
+    """The bundled technology with one number of its file halved, a 0 made 1, at another temperature and supply."""
     section, _, name = key.rpartition(".")
     text = TOML.read_text(encoding="utf-8")
     start = text.index(f"[{section}]") if section else 0
@@ -98,7 +99,9 @@ def edited(key: str, folder: Path) -> Technology:
     number = re.compile(rf"(?m)^({name} = {{ value = )([0-9.e]+)")
     assert number.search(tail), key
     path = folder / "edited.toml"
-    path.write_text(head + number.sub(lambda m: m[1] + repr(factor * float(m[2])), tail, count=1), encoding="utf-8")
+    path.write_text(
+        head + number.sub(lambda m: m[1] + repr(factor * float(m[2]) or 1.0), tail, count=1), encoding="utf-8"
+    )
     return load_technology(path, temperature=None if key == "temperature" else 310.0, vdd=1.1)
 
 

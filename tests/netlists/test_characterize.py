@@ -85,7 +85,7 @@ def test_fewer_products_for_a_narrower_swing() -> None:
 
 
 def test_a_finger_of_the_bundled_transistor(pair: DeviceCard) -> None:
-    """45 kΩ at a gate of 1 V over a grounded source; 0.25 V under that and with body effect some 75 kΩ, of which two in series."""
+    """45 kΩ at a gate of 1 V over a grounded source; 0.25 V under that and with body effect some 75 kΩ, twice."""
     assert 1 / float(pair.conductance(1.0)) == pytest.approx(150e3, rel=0.1)
     assert pair.origin.model == "nfet" and pair.origin.models == "cmos45.pm"
     assert pair.origin.engine == "batch" and pair.origin.version.startswith("ngspice-")

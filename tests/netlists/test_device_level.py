@@ -138,21 +138,21 @@ def test_state_of_conveyors_and_buffers() -> None:
 
 
 @pytest.mark.parametrize("kind", ["A", "AB"])
-def test_supply_of_a_buffered_tile(kind: str) -> None:
-    """∫V·I of the supply against the meter, with bias currents as measured; class A draws them whatever is asked."""
+@pytest.mark.parametrize("volts", [0.1, 0.2, 0.3])
+def test_supply_of_a_buffered_tile(kind: str, volts: float) -> None:
+    """∫V·I of the supply against the meter with conveyors and buffers as measured: their bias, and what the even orders
+    of pairs draw, which is 4 % at the nodes' rails."""
     circuit, inputs = small()
-    circuit.nodes("w", (4,))
+    inputs = {"u": inputs["u"] * volts / 0.1}
+    circuit.nodes("w", (4,), rail=0.3, full_scale=0.2)
     circuit.couple("next", "v", "w", np.eye(4))
     devices, state = transistors(conveyor=kind, buffer=kind), support(kind)
     netlist = write_netlist(circuit, inputs=inputs, level="device", transistors=devices)
     waves = run_netlist(netlist.text, engine="batch")
     lines = 3 * 10e-6  # bias lines, one set for the whole machine
     drawn = devices.card.vdd * (np.trapezoid(-waves["i(vvdd)"], waves.time) - lines * (waves.time[-1] - waves.time[0]))
-    meter = EnergyMeter(load_technology("cmos45", overrides={
-        "conveyor.bias_current": 2 * state.conveyor_current, "conveyor.mirror_copies": 0.0,
-        "buffer.bias_current": 2 * state.buffer_current, "buffer.class_b_factor": 0.0,
-    }))  # fmt: skip
-    transient(circuit, inputs, duration=netlist.bench.duration, observers=[meter])
+    meter = EnergyMeter(load_technology("cmos45", overrides=state.overrides()))
+    transient(with_transistors(circuit, card()), inputs, duration=netlist.bench.duration, observers=[meter])
     parts = meter.report().by("part")
     ours = float(sum(parts[name][0][0] for name in ("conveyors", "buffers")))
     assert ours == pytest.approx(drawn, rel=0.02)

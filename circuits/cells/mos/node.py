@@ -40,7 +40,8 @@ def node_units(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     farads = 2 * np.broadcast_to(np.asarray(node.capacitance, float), node.shape) - hung
     if np.any(farads[here] <= 0):
         raise Error(
-            f"capacitance of {node.name!r} is {(farads[here].min() + hung) / 2:g} F: its conveyor alone has {hung / 2:g} F"
+            f"capacitance of {node.name!r} is {(farads[here].min() + hung) / 2:g} F: its conveyors alone have "
+            f"{hung / 2:g} F"
         )
     for side in SIDES:
         lines += elements(sheet.prefix("C"), "%s 0 %.12g", here, names + side, farads)
@@ -53,7 +54,7 @@ def node_units(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     else:
         lines += _devices(sheet, node, np.full(node.shape, node.conductance * node.feedback.floor - leak / 2))
         lines += _driven(sheet, node)
-    return lines + follower.conveyors(sheet, node.name, node.input_resistance)
+    return lines + follower.conveyors(sheet, node.name, node.input_resistance / 2)
 
 
 def _conveyor_output(sheet: DeviceSheet) -> tuple[float, float]:
