@@ -1,4 +1,4 @@
-"""Noise of measured transistors in cells and conveyors: limits that are known, and what the noise analysis makes of it."""
+"""Noise of measured transistors in cells and conveyors: known limits, and what the noise analysis makes of it."""
 
 from __future__ import annotations
 

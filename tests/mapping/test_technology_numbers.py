@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from device_cards import square_pair
 from small_models import PROMPT, write_small
 
 from dsmachine.circuits.calibration import fit_to_devices
@@ -56,7 +57,11 @@ def numbers(model: Model, technology: Technology) -> list[Any]:
         load_nodes(wide_row(), technology).arrays["v"].capacitance,
         transistor(technology),
     ]
-    for circuit, inputs in ((mapped, {"embed": model.embed(tokens)}), (relu, {"h.0.mlp.pre": np.ones((4, 32))})):
+    parts = (
+        (mapped, {"embed": model.embed(tokens)}), (relu, {"h.0.mlp.pre": np.ones((4, 32))}),
+        (pairs(technology), {"u": [0.1, 0.2]}),
+    )  # fmt: skip
+    for circuit, inputs in parts:
         meter = EnergyMeter(technology, dac_bits=6, adc_bits=10)
         transient(circuit, inputs, duration=3e-9, settle_bits=0, tolerance=1e-2, observers=[meter])
         text = write_netlist(circuit, inputs=inputs, duration=3e-9).text
@@ -73,6 +78,15 @@ def transistor(technology: Technology) -> list[Any]:
     size, supply = technology.coupling, technology.supply
     bench = Bench(load_models(), size.width, size.length, technology.temperature, supply.common_mode)
     return [bench.netlist(np.arange(4.0), np.arange(-2.0, 3.0)), technology.mismatch.of(size.width * size.length)]
+
+
+def pairs(technology: Technology) -> Circuit:
+    """A row of pairs of transistors."""
+    circuit = Circuit("pairs", temperature=technology.temperature)
+    circuit.clamp("u", (2,))
+    circuit.nodes("v", (1,))
+    circuit.couple("w", "u", "v", [[0.5, 0.2]], device_card=square_pair())
+    return circuit
 
 
 def wide_row() -> Circuit:
