@@ -192,7 +192,7 @@ def test_noise_of_a_cell(name: str, gain: float, points: list[tuple[float, float
         assert found > 1.1 * law(ideal, x, "v")[1] or (name, a) == ("product", 0.2)
 
 
-@pytest.mark.parametrize("lead", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("lead", [0.0, 0.5, 1.0, 1.5])
 def test_noise_of_the_softmax(lead: float) -> None:
     """The first of 8 branches, by how much it leads; the law at the currents that the branches have."""
     circuit, _ = softmax(8)
