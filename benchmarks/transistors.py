@@ -2,7 +2,7 @@
 
     python benchmarks/transistors.py cost                        # crossbars, and a run of tiny-shakespeare
     python benchmarks/transistors.py cost --device cupy
-    python benchmarks/transistors.py perplexity --windows 16     # swing, unit, mismatch and trim
+    python benchmarks/transistors.py perplexity --tokens 32      # swing, unit, mismatch and trim
     # pin the threads: OPENBLAS_NUM_THREADS=1
 
 Transistors are those that ngspice measures of the bundled model cards. Seconds are of the processor (on a GPU of the

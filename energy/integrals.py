@@ -62,7 +62,7 @@ class Tally:
 
     def _columns(self, node: NodeArray) -> Columns:
         """Of an array, by all that its integrals will be weighed with."""
-        of = (by_name for law in self.laws.values() for by_name in (law.heat, law.delivered, law.supply))
+        of = (by_name for law in self.laws.values() for by_name in (law.heat, law.delivered, law.supply, law.common))
         weights = [by_name[node.name] for by_name in of if node.name in by_name]
         return Columns.of(node.shape, [*weights, charge(self.plan.circuit, node)])
 

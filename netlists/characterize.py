@@ -138,7 +138,7 @@ def characterize(
         shift,
         mobility,
     )
-    _check_terminals(tech.supply, tech.supply.swing / (1 if unit == "single" else 2))
+    _check_terminals(tech.supply)
     card = _measured(unit, tech, bench, bias, tolerance, engine)
     card.control(0.0)  # whose conductance does not rise is no card
     if not cells:
@@ -164,7 +164,7 @@ def _measured(
     supply = tech.supply
     gates = GATE_STEP * np.arange(round((supply.vdd + BEYOND) / GATE_STEP) + 1)
     volts = np.linspace(-supply.swing, supply.swing, 2 * SIDE + 1)
-    found, waves = bench.sweep(gates, volts if unit == "single" else volts / 2, engine)
+    found, waves = bench.sweep(gates, volts / 2, engine)
     log.info("%s swept %d points in %.2f s", waves.version, found.size, waves.seconds)
     ignored = sorted({name[:40] for name in IGNORED.findall(waves.log)})
     if ignored:
@@ -178,8 +178,8 @@ def _measured(
         ),
     )  # fmt: skip
     if unit == "single":
-        return card("single", gates, found, "any", supply.vdd)
-    odd, even = found - found[:, ::-1], found + found[:, ::-1]
+        return card("single", gates, found / 2, "any", supply.vdd)
+    odd, even = (found - found[:, ::-1]) / 2, (found + found[:, ::-1]) / 2
     largest = float(np.abs(odd).max())
     pair = card("pair", gates, odd, "odd", supply.vdd)
     if float(np.abs(even).max()) > tolerance * largest:
@@ -245,8 +245,8 @@ def _bias(tech: Technology, bias: float | None) -> float:
     return bias
 
 
-def _check_terminals(supply: Supply, side: float) -> None:
-    lowest = supply.common_mode - side
+def _check_terminals(supply: Supply) -> None:
+    lowest = supply.common_mode - supply.swing / 2
     if lowest < -FORWARD:
         raise Error(
             f"swing ±{supply.swing:g} V takes a terminal to {lowest:.3g} V, where its junction to the bulk conducts: "

@@ -16,7 +16,7 @@ from ..circuits.errors import Error, place
 from ..emulator import hdf5
 from ..emulator.files import check_target, written_whole
 
-KIND, VERSION = "dsmachine device card", 1
+KIND, VERSION = "dsmachine device card", 2
 NUMBERS = {
     "width": "m", "length": "m", "common_mode": "V", "vdd": "V", "temperature": "K", "full_scale": "V",
     "reach": "V", "error": "1", "bias": "V",
@@ -89,6 +89,8 @@ def _check_kind(file: h5py.File, where: str) -> None:
     version = int(file.attrs["format_version"])
     if version > VERSION:
         raise Error(f"{where} has format {version}, newer than {VERSION}: upgrade dsmachine")
+    if version < VERSION:
+        raise Error(f"{where} has format {version}, which counts a pair's current twice: {FIX}")
 
 
 def _card(group: h5py.Group, parts: tuple[str, ...]) -> DeviceCard:

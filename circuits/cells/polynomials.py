@@ -160,3 +160,9 @@ def _kernel(polynomials: tuple[Polynomial, ...]) -> Any:
     outputs = ", ".join(f"T y{k}" for k in range(len(polynomials)))
     laws = "; ".join(f"y{k} = {text(each, 'v', '(T)%.17g')}" for k, each in enumerate(polynomials))
     return cupy.ElementwiseKernel("T x, T unit", outputs, f"const T v = x * unit; {laws}", "polynomials")
+
+
+def padded(shapes: Sequence[Polynomial]) -> Array:
+    """Coefficients of polynomials as rows of one array (r, powers)."""
+    most = max(len(shape) for shape in shapes)
+    return np.array([[*shape, *(0.0,) * (most - len(shape))] for shape in shapes])

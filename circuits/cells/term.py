@@ -21,6 +21,7 @@ from .siemens import Siemens
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
+    from .channel import Channels
     from .converter import Converter
     from .mismatch import Draw, Spread
     from .mos.sheet import DeviceSheet
@@ -155,6 +156,10 @@ class Term:
 
     def quantized(self, circuit: Circuit, dac: Converter) -> Term:
         """This cell with its programmed values as a DAC writes them."""
+        return self
+
+    def measured(self, channels: Channels | None) -> Term:
+        """This cell with the noise that its transistors were measured to have; None: that of the ideal cell."""
         return self
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Term:

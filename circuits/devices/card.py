@@ -1,14 +1,17 @@
 """Device card: what a simulator measured of the transistors of one coupling unit, in factors a solver can use.
 
 With f(V, u) the current of one transistor, its gate at V, from a terminal at V_CM + u into one held at V_CM, a unit
-that a node of v volts drives (its terminals at V_CM ± v/2, the current counted as that of p minus that of n) delivers
+that a node of v volts drives (its terminals at V_CM ± v/2) delivers the differential current I = (i_p − i_n)/2:
 
-    single   I = f(V, v)                                                    p alone, driven by the whole of v
-    pair     I = f(V, v/2) − f(V, −v/2)                                     odd in v
+    single   I = ½ f(V, v/2)                                                of p alone
+    pair     I = ½ [f(V, v/2) − f(V, −v/2)]                                 odd in v
     quad     I = o(V_b + V/2, v) − o(V_b − V/2, v),   o that of a pair      odd in v, signed by V
 
+A pair of transistors that conduct 2G each is a conductance G between the node's sides: two in series over the virtual
+ground. Its heat is I v and its noise 4kT dI/dv, as of any resistor G, and so are those of a single of 4G.
+
 and I(V, v) = Σ_r φ_r(V) ψ_r(v). V is the unit's control voltage: that of the gate, of a quad the difference of two.
-Where the devices of a pair differ, e(V, v) = f(V, v/2) + f(V, −v/2) no longer cancels: `even` has its factors.
+Where the devices of a pair differ, e(V, v) = ½ [f(V, v/2) + f(V, −v/2)] no longer cancels: `even` has its factors.
 """
 
 from __future__ import annotations
