@@ -52,7 +52,7 @@ def _tanh(transistors: Transistors, engine: Engine) -> CellCard:
              f"Bb b 0 V={CENTRE:.12g}-{volt:.12g}*V(x)"]  # fmt: skip
     x = np.linspace(-FARTHEST, FARTHEST, POINTS)
     p, n = _swept(sheet, lines, ["Vx"], [x], engine)
-    return cell_card("tanh", np.tanh(x), (p - n) / DESIGN_CURRENT, DESIGN_CURRENT)
+    return cell_card("tanh", np.tanh(x), (p - n) / (2 * DESIGN_CURRENT), DESIGN_CURRENT)
 
 
 def _rectifier(transistors: Transistors, engine: Engine) -> CellCard:
@@ -72,7 +72,7 @@ def _softmax(transistors: Transistors, engine: Engine) -> BranchCard:
     v, tail = np.linspace(-SCORES, SCORES, 13), np.linspace(0.02, 0.6, 117)
     found = _swept(sheet, lines, ["Vt", "Vg"], [tail, CENTRE + v], engine, ["Vp", "Vn", "Vt", "Es"])
     p, n, into, drawn = (row.reshape(len(v), len(tail)) / DESIGN_CURRENT for row in found)
-    return branch_card(v, tail / sheet.circuit.thermal_voltage, into, p - n, -drawn[0])
+    return branch_card(v, tail / sheet.circuit.thermal_voltage, into, (p - n) / 2, -drawn[0])
 
 
 MEASURES: dict[str, Callable[[Transistors, Engine], CellCard | BranchCard]] = {
