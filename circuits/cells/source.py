@@ -59,10 +59,8 @@ class Source(Term):
         return elements(sheet.prefix("I"), "0 %s %.12g", keep, sheet.ports(self.target), current)
 
     def spice_device(self, sheet: DeviceSheet) -> list[str]:
-        """Ideal currents of the bias DAC: half into one conveyor, half out of the other."""
-        current = np.broadcast_to(
-            sheet.amperes(self.target) * np.asarray(self.value) / 2, sheet.names[self.target].shape
-        )
+        """Ideal currents of the bias DAC, into one conveyor and out of the other."""
+        current = np.broadcast_to(sheet.amperes(self.target) * np.asarray(self.value), sheet.names[self.target].shape)
         keep, names = sheet.present(self.target) & (current != 0), sheet.names[self.target]
         lines = elements(sheet.prefix("I"), "0 %s %.12g", keep, names + INPUTS[0], current)
         return lines + elements(sheet.prefix("I"), "%s 0 %.12g", keep, names + INPUTS[1], current)

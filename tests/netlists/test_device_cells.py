@@ -71,6 +71,15 @@ def test_transfer(cell: Any, conveyor: str, share: float) -> None:
     assert found == pytest.approx(ideal, abs=share * np.abs(ideal).max())
 
 
+def test_bias_and_offset_are_whole() -> None:
+    """A source and a chip's offset where they belong, g a conductance: v = bias + offset."""
+    circuit = circuit_of("bias")
+    circuit.nodes("v", (2,), offset=np.array([0.0, 0.02]), **NODE)
+    circuit.bias("b", "v", np.array([0.1, -0.05]))
+    found = settled(circuit, {}, transistors(feedback="ideal"))["v"]
+    assert found == pytest.approx([0.1, -0.03], abs=1e-4)
+
+
 def softmax(branches: int, nats: float = 2.0) -> tuple[Circuit, dict[str, Any]]:
     """A row of so many branches; nodes of 0.12 V take 3.9 µA."""
     circuit = circuit_of("softmax")
