@@ -84,12 +84,11 @@ def ranks() -> list[dict[str, Any]]:
         bench = Bench(load_models(), 120e-9, 1e-6, 300.15, common)
         for swing in (0.1, 1 / 3, 0.5):
             sides = np.linspace(-swing, swing, 81)
-            single, _ = bench.sweep(gates, sides, "pyspice")
             half, _ = bench.sweep(gates, sides / 2, "pyspice")
             odd = half - half[:, ::-1]
             middle = round(BIAS / 0.01)
             steps = np.arange(len(gates) - middle)
-            surfaces = {"single": single, "pair": odd, "quad": odd[middle + steps] - odd[middle - steps]}
+            surfaces = {"single": half, "pair": odd, "quad": odd[middle + steps] - odd[middle - steps]}
             for unit, surface in surfaces.items():
                 about = {"unit": unit, "V_CM V": common, "swing V": swing}
                 rows.append(about | {f"rank {r} %": left_by(surface, r) * 100 for r in range(1, 6)})

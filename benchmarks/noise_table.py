@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -114,7 +115,7 @@ def linear(bench: Bench, plan: Plan, femtofarads: float, chip: int | None) -> di
         default = ds.load_technology("cmos45").node.capacitance
         for case in CASES:
             only = case.scaling == "first" and case.coupling == "buffered" and set(case.overrides) <= {CAPACITANCE}
-            if only and np.isclose(case.overrides.get(CAPACITANCE, default), femtofarads * 1e-15):
+            if only and math.isclose(case.overrides.get(CAPACITANCE, default), femtofarads * 1e-15):
                 found = [row for row in Rows("noise").rows if row["machine"] == case.name]
                 if found:
                     return found[0]

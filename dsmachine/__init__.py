@@ -22,6 +22,7 @@ from .circuits.errors import Error
 
 if TYPE_CHECKING:
     from . import plots
+    from .circuits.cells.channel import with_channels
     from .circuits.checkpoints import load_model
     from .circuits.chip import fabricate
     from .circuits.circuit import Circuit
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .emulator.run import operating_point, transient
     from .emulator.runfile import load_run
     from .energy.meter import EnergyMeter
+    from .netlists.channels import measure_channels
     from .netlists.characterize import characterize
     from .netlists.crosscheck import crosscheck
     from .netlists.device_file import load_device, save_device
@@ -75,6 +77,8 @@ __all__ = [
     "characterize",
     "transistors_of",
     "measure_support",
+    "measure_channels",
+    "with_channels",
     "load_models",
     "save_device",
     "load_device",
@@ -108,6 +112,8 @@ _HOME = {
     "characterize": ".netlists.characterize",
     "transistors_of": ".netlists.supports",
     "measure_support": ".netlists.supports",
+    "measure_channels": ".netlists.channels",
+    "with_channels": ".circuits.cells.channel",
     "load_models": ".circuits.devices.models",
     "save_device": ".netlists.device_file",
     "load_device": ".netlists.device_file",

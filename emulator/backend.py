@@ -18,6 +18,8 @@ from . import kernels
 
 Array = Any
 KEPT = 4096  # small arrays
+CACHED = 1 << 17  # node values that stay in a processor's cache
+FEW, MANY = 1 << 19, 1 << 28  # node values of a block on a GPU: less work than a launch is; 1 GiB in float32
 Cell = TypeVar("Cell")
 DTYPES = {"float32": np.float32, "float64": np.float64, "tf32": np.float32}
 
@@ -179,16 +181,23 @@ class Backend:
             done += len(part)
         return out
 
-    @property
-    def block_values(self) -> int:
-        """Node values that a block of elements may hold: what stays in a cache, or what keeps a GPU busy."""
-        return 1 << (17 if self.kind == "numpy" else 28)
+    def block(self, values: int) -> int:
+        """Elements of so many node values each that are solved at once at most: what stays in a cache; on a GPU four
+        unless they are too large, and more where they are small. Longer rows of equal elements save launches, but there
+        are more elements then, each of them kept, as one grows only after a row.
+
+        >>> [Backend("cupy").block(values) for values in (1 << 15, 1 << 20, 1 << 27, 1 << 30)]
+        [16, 4, 2, 1]
+        """
+        if self.kind == "numpy":
+            return max(1, CACHED // values)
+        return max(1, min(4, MANY // values), FEW // values)
 
     @property
     def step_values(self) -> int:
         """Node values that a block of steps may hold: what stays in a cache, or in a tenth of the GPU's memory."""
         if self.kind == "numpy":
-            return self.block_values
+            return CACHED
         return int(0.1 * self.xp.cuda.runtime.memGetInfo()[1] / np.dtype(self.dtype).itemsize)
 
     @property

@@ -59,7 +59,7 @@ class Fluctuation:
 
     def _strength(self, stage: Stage, level: str | float) -> Array:
         """τ √(Q ω₀) in logical units; a given σ means Q = 2λσ²/τ, which leaves σ to a node alone."""
-        tau = np.asarray(stage.node.time_constants, float)
+        tau = np.asarray(self.plan.backend.host(stage.node.time_constants), float)
         if level == "thermal":
             found = tau * np.sqrt(stage_intensity(self.plan, stage, self.x) * self.pole)
         else:
@@ -137,7 +137,7 @@ def _mean_rate(plan: Plan, decays: Mapping[str, Array]) -> float:
     """Geometric mean over all nodes of λ/τ [1/s]."""
     total, count = 0.0, 0
     for stage in plan.stages:
-        rate = plan.backend.host(decays[stage.name]) / np.asarray(stage.node.time_constants, float)
+        rate = plan.backend.host(decays[stage.name]) / plan.backend.host(stage.node.time_constants)
         nodes = plan.circuit.arrays[stage.name].count
         total += nodes * float(np.log(np.maximum(rate, np.finfo(float).tiny)).mean())
         count += nodes

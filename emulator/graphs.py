@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from .gather import Gather
 from .observers import Recordable
 from .operating_point import settle
 from .plan import Plan
@@ -63,6 +64,10 @@ class Graph:
         solver.pool.renew()
         with self._stream, cupy.cuda.using_allocator(self._pool.malloc):
             self._inputs = {name: cupy.array(value) for name, value in values.items()}
+            self._batch = max(len(value) for value in values.values())
+            sizes = [self._batch * int(np.prod(stage.node.shape)) for stage in plan.stages]
+            self._gather = Gather(plan.backend, sizes, np.cumsum([0, *sizes[:-1]]).tolist())
+            self._ends = cupy.empty(sum(sizes), plan.backend.dtype)
             self._stream.synchronize()
             self._stream.begin_capture()
             try:
@@ -80,9 +85,8 @@ class Graph:
     def _record(self, request: Request) -> None:
         xp, x = self.plan.backend.xp, dict(self._inputs)
         self._rest = settle(self.plan, x)
-        batch = max(len(value) for value in x.values())
         dtype, stages = self.plan.backend.dtype, self.plan.stages
-        start = {stage.name: xp.zeros((batch, *stage.node.shape), dtype) for stage in stages}
+        start = {stage.name: xp.zeros((self._batch, *stage.node.shape), dtype) for stage in stages}
         rest, bits = {stage.name: x[stage.name] for stage in stages}, checked_bits(request.settle_bits)
         self.watch = SettlingWatch(self.plan, rest, bits)
         self.march = March(
@@ -90,9 +94,7 @@ class Graph:
             observers=[_Again(observer) for observer in self.observers], aims=self.watch.aims,
         )  # fmt: skip
         self._solved = self.march.follow(self.taken.windows)
-        self._ends = xp.empty(sum(value.size for value in self.march.x.values()), dtype)
-        for part, value in zip(self._split(self._ends), self.march.x.values(), strict=True):
-            part[...] = value
+        self._gather(list(self.march.x.values()), self._ends)
         self._bases = list({id(f.numbers.base): f.numbers.base for _, f in self._solved}.values())
 
     def run(self, values: Mapping[str, Array]) -> bool:

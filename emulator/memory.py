@@ -19,10 +19,11 @@ of all families follow: in a window of w = length/τ, τ the median time constan
     N = 2.8 ε^(−1/6) s(w)               8 points: from there on models differ, this is near the most they take
     N = w/0.4, to a power of two        ε that the precision hardly resolves
 
-    s(w) = (w/30)^0.6 max(1, w/36)^0.4
+    s(w) = (w/30)^0.6 max(1, w/36n)^0.4        windows n times the usual
 
 Elements are short where a window begins and long where its arrays come to rest, hence less than in proportion to w. A
-wide window is one of a machine with some long time constants, in which the busiest layers do not come to rest.
+wide window is one of a machine with some long time constants, in which the busiest layers do not come to rest. Where
+several elements are solved at once, as on a GPU, one grows only after a row of equal ones: a third more are taken.
 What observers keep is not counted.
 """
 
@@ -57,6 +58,7 @@ from .weightless import Weightless, weightless
 Array = Any
 DECADE, TIGHT, TIGHTEST = 2.85, 1e-4, 2.8  # elements: a decade of tolerance; under TIGHT, times ε^(−1/6)
 USUAL, WIDE, SHARE = 30.0, 36.0, 0.6  # widths of windows; power that elements grow with, in proportion beyond WIDE
+ROWS = 4 / 3  # elements solved several at once / one at a time
 ROUNDING, SHORTEST = 512, 0.4  # a tolerance of so many roundings or less sees rounding, and elements are so short
 PARTS = ("weights", "constants", "state", "polynomials", "temporaries")
 
@@ -102,8 +104,10 @@ class _Walk(March):
     their own elements. Without a tolerance all take one."""
 
     def _march_group(self, number: int, group: Group, begin: float, length: float) -> None:
-        wanted = 1 if self.tolerance is None else max(1, assumed(self.plan, self.tolerance, length) - number % 2)
-        each, most = length / wanted, min(wanted, self.block[number])
+        block, wanted = self.block[number], 1
+        if self.tolerance is not None:
+            wanted = max(1, assumed(self.plan, self.tolerance, length, self.stretch, block) - number % 2)
+        each, most = length / wanted, min(wanted, block)
         before = wanted - most
         for stage in group.stages:
             self.pieces[stage.name] = list(self._past(self.x[stage.name], begin, each, before, most))
@@ -199,15 +203,16 @@ def _stepper(plan: Plan, request: Request, inputs: Any, start: Any, observers: l
     return Stepper(plan, inputs, start, step=math.inf, noise=noise, observers=observers)
 
 
-def assumed(plan: Plan, tolerance: float, length: float) -> int:
-    """Elements of the busiest group in a window of `length` seconds, to the nearest."""
+def assumed(plan: Plan, tolerance: float, length: float, stretch: int, block: int) -> int:
+    """Elements of the busiest group in a window of `length` seconds, `stretch` times the usual, to the nearest. block:
+    how many are solved at once at most."""
     tau = float(np.median([node.time_constant for node in plan.circuit.arrays.values() if not node.clamped]))
     width = length / tau
     if tolerance < ROUNDING * float(np.finfo(plan.backend.dtype).eps):
         return 1 << max(1, round(math.log2(width / SHORTEST)))
     law = -DECADE * math.log10(tolerance) if tolerance >= TIGHT else TIGHTEST * float(tolerance ** (-1 / 6))
-    grown = (width / USUAL) ** SHARE * max(1.0, width / WIDE) ** (1 - SHARE)
-    return max(2, round(law * float(grown)))
+    grown = (width / USUAL) ** SHARE * max(1.0, width / stretch / WIDE) ** (1 - SHARE)
+    return max(2, round(law * float(grown) * (ROWS if block > 1 else 1.0)))
 
 
 def _shadowed(plan: Plan) -> Plan:

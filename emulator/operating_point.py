@@ -22,6 +22,7 @@ from .plan import Group, Plan, Stage
 Array = Any
 log = logging.getLogger(__name__)
 LARGEST = 4000  # nodes of a dense matrix
+MOST_NEWTON = 60
 
 
 def solve_operating_point(
@@ -54,7 +55,9 @@ def settle(plan: Plan, x: dict[str, Array]) -> Any:
     for name, value in x.items():
         x[name] = backend.xp.broadcast_to(value, (batch, *value.shape[1:]))
     for _, group in plan.visited():
-        if group.cyclic:
+        if _by_node(group):
+            x[group.stages[0].name] = _settle_by_node(plan, group.stages[0], x, batch)
+        elif group.cyclic:
             _settle_cycle(plan, group, x, batch)
         else:
             for stage in group.stages:
@@ -124,6 +127,33 @@ def decay(stage: Stage, x: Mapping[str, Array]) -> Array:
         return gamma
     own = x[stage.name]
     return gamma + feedback.slope(own) * (own - stage.offset)
+
+
+def _by_node(group: Group) -> bool:
+    """Whether a cycle is one array of which each node sees only itself."""
+    stage = group.stages[0]
+    return (
+        group.cyclic
+        and len(group.stages) == 1
+        and all(term.by_node for term in stage.terms if any(view.array == stage.name for view in term.sources))
+    )
+
+
+def _settle_by_node(plan: Plan, stage: Stage, x: Mapping[str, Array], batch: int) -> Array:
+    """Values at which such an array rests, by Newton's method for all nodes together from where it would rest if no
+    cell read it."""
+    xp = plan.backend.xp
+    own = xp.zeros((batch, *stage.node.shape), plan.backend.dtype)
+    own = settled_stage(stage, {**x, stage.name: own}, batch)
+    tolerance = 100 * float(np.finfo(plan.backend.dtype).eps)
+    for _ in range(MOST_NEWTON):
+        here = {**x, stage.name: own}
+        steep = residual_jvp(stage, here, {stage.name: xp.ones_like(own)})
+        step = residual(stage, here) / steep
+        own = own - step
+        if float(abs(step).max()) <= tolerance * max(float(abs(own).max()), 1e-6):
+            return own
+    raise Error(f"no operating point found for {stage.name!r}: its own cells may not be stable")
 
 
 def _settle_cycle(plan: Plan, group: Group, x: dict[str, Array], batch: int) -> None:

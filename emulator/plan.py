@@ -248,7 +248,8 @@ def driven(circuit: Circuit) -> dict[str, list[Term]]:
 def _stage(
     circuit: Circuit, backend: Backend, place: Callable[[Term], Term], node: NodeArray, terms: list[Term]
 ) -> Stage:
-    heavy = [t for t in terms if t.conveyed and node.input_resistance > 0]  # cells whose load the node feels
+    felt = node.input_resistance > 0 or node.noise_ohms > 0
+    heavy = [t for t in terms if t.conveyed and felt]  # cells whose load the node feels
     load = sum((t.loading(circuit)[0] for t in heavy), start=0.0)
     standing = sum((t.loading(circuit)[1] for t in terms if not t.conveyed), start=0.0) / node.conductance
     loaded = _any(load)

@@ -169,7 +169,7 @@ class March:
     def _block(self, group: Group) -> int:
         """Elements solved at once: many where an element is small beside the cost of asking for it."""
         nodes = self.batch * sum(math.prod(stage.node.shape) for stage in group.stages)
-        return 1 if group.cyclic else min(MOST, max(1, self.plan.backend.block_values // (self.p * nodes)))
+        return 1 if group.cyclic else min(MOST, self.plan.backend.block(self.p * nodes))
 
     def window(self, begin: float, length: float, given: Mapping[str, list[Piece]] | None = None) -> None:
         """March every group from begin to begin + length; given: polynomials in it that an earlier share has found."""

@@ -118,7 +118,16 @@ class _Account:
         tech, standing = self.technology, self.laws[term.name].standing * self.sums.seconds
         drawn = tech.supply.vdd * (tech.buffer.class_b_factor * coulombs + standing)
         self.add(term.kind, self._layer(term), drawn=drawn, dissipated=heat)
+        self._weigh_common_mode(term)
         return delivered
+
+    def _weigh_common_mode(self, term: Term) -> None:
+        """What even orders of its devices make conveyors draw, and drivers save."""
+        tech = self.technology
+        for name, weight in self.laws[term.name].common.items():
+            coulombs, source = _total(self.sums.square[name], weight) * tech.supply.vdd, self.circuit.arrays[name]
+            self.add("conveyors", self._layer(term), drawn=tech.conveyor.common_mode * coulombs)
+            self.add(_drivers_of(source), source.layer, drawn=-tech.buffer.common_mode * coulombs)
 
     def weigh_retention(self, term: Term) -> None:
         held, tech = term.weights(self.circuit), self.technology
@@ -151,7 +160,7 @@ class _Account:
         bias = self.technology.buffer.bias_current * self.technology.supply.vdd * self.sums.seconds
         for name, count in driver_counts(self.circuit, self.technology).items():
             node = self.circuit.arrays[name]
-            self.add("input drivers" if node.clamped else "buffers", node.layer, drawn=bias * count)
+            self.add(_drivers_of(node), node.layer, drawn=bias * count)
 
     def weigh_converters(self) -> None:
         """One DAC conversion for each input node, one ADC conversion for each output node."""
@@ -194,6 +203,11 @@ class _Account:
 def charge(circuit: Circuit, node: NodeArray) -> Array:
     """C U [C] that a logical unit is on each node of an array."""
     return node.capacitance * circuit.units(node.name)
+
+
+def _drivers_of(node: NodeArray) -> str:
+    """What drives couplings for a node: a buffer, of an input the driver that is there anyhow."""
+    return "input drivers" if node.clamped else "buffers"
 
 
 def _total(integral: Array, weight: Array) -> Array:

@@ -9,7 +9,7 @@ column by column: of a language model's machine the first position, and all othe
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -33,18 +33,23 @@ class Columns:
     edges: tuple[int, ...]
 
     @classmethod
-    def of(cls, shape: tuple[int, ...], weights: Iterable[Array], longest: int | None = None) -> Columns:
-        """Of nodes of a shape, with all weights (broadcastable to it) that will ever be asked for; longest: rows of a
-        run at most."""
+    def of(cls, shape: tuple[int, ...], weights: Iterable[Array]) -> Columns:
+        """Of nodes of a shape, with all weights (broadcastable to it) that will ever be asked for."""
         rows, width = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, math.prod(shape))
         apart = np.zeros(max(0, rows - 1), bool)
         for weight in weights:
             if np.size(weight) > 1:
                 each = np.broadcast_to(weight, shape).reshape(rows, width)
                 apart |= (abs(np.diff(each, axis=0)) > EQUAL * abs(each[1:])).any(axis=1)
-        edges = [0, *(1 + np.flatnonzero(apart)).tolist(), rows]
-        pieces = (range(a, b, longest or rows) for a, b in pairwise(edges))
-        return cls(rows, width, (*(begin for piece in pieces for begin in piece), rows))
+        return cls(rows, width, (0, *(1 + np.flatnonzero(apart)).tolist(), rows))
+
+    @classmethod
+    def joined(cls, several: Sequence[Columns], longest: int) -> Columns:
+        """Runs of rows that are in one run of each, `longest` at most: for nodes that are read together."""
+        rows, width = several[0].rows, several[0].width
+        edges = sorted({edge for columns in several for edge in columns.edges})
+        begins = (begin for a, b in pairwise(edges) for begin in range(a, b, longest))
+        return cls(rows, width, (*begins, rows))
 
     @property
     def runs(self) -> int:

@@ -1,65 +1,85 @@
 """The meter on a GPU: one launch an element of a group; the host waits for nothing.
 
-Each array, and each law that reads two, is a job of the launch (`meter_kernels.py`). What laws sum over other nodes
-first (`Contracted`, `Loaded`) is one matrix product more. All sums stay on the device until they are asked for.
+Nodes that are read, with all laws whose y they are, are a job of the launch (`meter_kernels.py`): an array is read once
+for all of them. What laws sum over other nodes first (`Contracted`, `Loaded`) is one matrix product more. All sums stay
+on the device until they are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..circuits.cells import Costs
+from ..circuits.cells import Driven, Law, View
 from ..emulator import kernels
+from ..emulator.gather import Gather
 from ..emulator.kernels import blocks, struct
 from ..emulator.observers import Element
 from ..emulator.plan import Plan
 from ..emulator.radau import quadrature
+from .columns import Columns
 from .integrals import Tally
-from .meter_kernels import ITSELF, weigh_source
+from .meter_kernels import AXES, JOB, LAW_OF_JOB, MOVING, PLACE, PLACE_OF_LAW, Kind, most_laws, pack, weigh_source
 from .readings import Readings
 
 Array = Any
-AXES = 3  # that a kernel tells a column's indices along
-TOGETHER = 32  # jobs of a launch at most: what moves of them is handed over by value, in 4 KB
-ROWS = 16  # of a run at most: longer ones keep fewer threads busy, shorter ones more sums to read and write
+ROWS = 8  # of a run at most: longer ones keep fewer threads busy, shorter ones more sums to read and write
 
 
 class Job:
-    """An array to be integrated, or with `part` the law of a part.
+    """Nodes to be read, and what is integrated of them. array: they are all of one, itself integrated; nodes: a view,
+    or None where only the law of the one part knows them."""
 
-    fixed: `meter_kernels.FIXED` but for its first block; held: arrays that it points to.
-    """
-
-    def __init__(self, tally: FusedTally, array: str | None, part: str | None) -> None:
-        backend = tally.backend
-        self.array, self.part = array, part
-        self.columns = tally.law_columns[part] if part else tally.columns[array or ""]
-        costs = tally.rest[part].costs if part else Costs(ITSELF, 0.0, 0.0)
-        sums, last = (tally.of_law[part], None) if part else (tally.of[array or ""], tally.last[array or ""])
-        own = np.concatenate([[costs.least], np.reshape(costs.own, -1)])
-        edges = backend.xp.asarray(np.array(self.columns.edges, np.int32))
-        self.held = [backend.array(own), edges]
-        addresses = (backend.address(sums), 0 if last is None else backend.address(last))
-        self.fixed = (
-            tally.flows.index(costs.cuda), self.columns.runs, self.columns.width, *addresses, backend.address(edges),
-            backend.address(self.held[0]), int(len(own) > 2),
-        )  # fmt: skip
-        self._steps: dict[Any, list[int]] = {}
+    def __init__(self, tally: FusedTally, nodes: View | None, array: str | None, parts: Sequence[str]) -> None:
+        self.nodes, self.array, self.parts = nodes, array, parts
+        self._laws, costed = [tally.placed[part] for part in parts], [tally.rest[part] for part in parts]
+        self.columns = tally.columns[array] if array else tally.law_columns[parts[0]]
+        self.kind = Kind(array is not None, tuple((law.costs.cuda, _alone(law)) for law in costed))
+        self._pack, self._backend = pack(tally.backend.dtype), tally.backend
+        self._steps: dict[Any, tuple[list[int], ...]] = {}
 
     @property
     def blocks(self) -> int:
-        """Of threads, one a column of a run."""
-        return blocks(self.columns.runs * self.columns.width)[0]
+        """Of threads, each with some neighbouring columns of a run."""
+        return blocks(self.columns.runs * -(-self.columns.width // self._pack))[0]
 
-    def moving(self, y: Array, c: Array) -> list[int]:
-        """Lengths and steps of `meter_kernels.MOVING`, for y (K, …) and c, broadcastable to it."""
-        key = y.strides, c.shape, c.strides
+    @property
+    def size(self) -> int:
+        """Numbers of `meter_kernels.MOVING` that it takes."""
+        return len(PLACE) + len(self.parts) * len(PLACE_OF_LAW)
+
+    def place(self, element: Element) -> tuple[list[int], Any]:
+        """(Those numbers, the arrays in them, to be kept until the kernel is launched)."""
+        flat, address = element.flat, self._backend.address
+        pairs = [law.pair(flat) for law in self._laws]
+        y = pairs[0][0] if self.nodes is None else self.nodes.of(flat[self.nodes.array])
+        before = element.initial.get(self.array) if self.array else None
+        before = None if before is None else self._backend.xp.ascontiguousarray(before)
+        read = [y, *(c for _, c in pairs)]
+        key = tuple((x.shape, x.strides) for x in read)
         if key not in self._steps:
-            self._steps[key] = steps(y, c)
-        return self._steps[key]
+            self._steps[key] = steps(read)
+        sizes, *along = self._steps[key]
+        begins, begun = [address(x) for x in read], 0 if before is None else address(before)
+        wide = self._packed(sizes, along, [*begins, begun])
+        row = [begins[0], begun, wide, *sizes[1:], *along[0]]
+        for begin, its in zip(begins[1:], along[1:], strict=True):
+            row += [begin, *its]
+        return row, (read, before)
+
+    def _packed(self, sizes: list[int], along: Sequence[list[int]], begins: list[int]) -> bool:
+        """Whether all of a thread's columns can be read at once: they lie side by side in y, and in each c or are one
+        there, from aligned addresses on."""
+        if self.columns.width % self._pack or sizes[-1] % self._pack:
+            return False
+        aligned = self._pack * np.dtype(self._backend.dtype).itemsize
+        for its, begin in zip(along, begins, strict=False):
+            side_by_side = its[-1] == 1 and not any(step % self._pack for step in its[:-1])
+            if not (side_by_side and begin % aligned == 0) and (its is along[0] or its[-1]):
+                return False
+        return int(begins[-1]) % int(aligned) == 0
 
 
 class Launch:
@@ -68,89 +88,129 @@ class Launch:
     def __init__(self, tally: FusedTally, jobs: Sequence[Job]) -> None:
         xp, self.jobs = tally.backend.xp, jobs
         counts = [job.blocks for job in jobs]
-        first = np.cumsum([0, *counts[:-1]])
+        first = np.cumsum([0, *counts[:-1]]).tolist()
+        places = np.cumsum([0, *(job.size for job in jobs[:-1])]).tolist()
         self.blocks = sum(counts)
-        self.table = xp.asarray(np.array([(at, *job.fixed) for at, job in zip(first, jobs, strict=True)], np.int64))
+        self._held: list[Array] = []  # what the tables point to
+        rows = [self._row(tally, *each) for each in zip(jobs, first, places, strict=True)]
+        self.table = xp.asarray(np.array(rows, np.int64))
         self.job_of_block = xp.asarray(np.repeat(np.arange(len(jobs), dtype=np.int32), counts))
+
+    def _row(self, tally: FusedTally, job: Job, first: int, place: int) -> list[int]:
+        """Of the table: `meter_kernels.JOB`, then `LAW_OF_JOB` of each law that a job has room for."""
+        address, columns, array = tally.backend.address, job.columns, job.array
+        edges = tally.backend.xp.asarray(np.array(columns.edges, np.int32))
+        self._held.append(edges)
+        sums, last = (address(tally.of[array]), address(tally.last[array])) if array else (0, 0)
+        row = [first, tally.kinds.index(job.kind), columns.runs, columns.width, place, sums, last, address(edges)]
+        for part in job.parts:
+            costs = tally.rest[part].costs
+            own = tally.backend.array(np.concatenate([[costs.least], np.reshape(costs.own, -1)]))
+            self._held.append(own)
+            row += [address(tally.of_law[part]), address(own), int(own.size > 2)]
+        return row + [0] * (len(JOB) + most_laws(tally.kinds) * len(LAW_OF_JOB) - len(row))
 
 
 class FusedTally(Tally):
     """As `Tally`."""
 
-    longest = ROWS
-
     def __init__(self, plan: Plan, batch: int) -> None:
         super().__init__(plan, batch)
-        self.flows = list(dict.fromkeys([ITSELF, *(law.costs.cuda for law in self.rest.values())]))
-        self._launches = {first: self._of_group(found) for first, found in self._readings.items()}
-        self._kernels: dict[tuple[int, int], Any] = {}
+        jobs = {first: self._of_group(found) for first, found in self._readings.items()}
+        self.kinds = list(dict.fromkeys(job.kind for each in jobs.values() for job in each))
+        self._launches = {first: [Launch(self, some) for some in _filled(each)] for first, each in jobs.items()}
+        self._kernels: dict[int, Any] = {}
+        self._gathers: dict[tuple[str, ...], Gather] = {}
 
-    def _of_group(self, found: Readings) -> list[Launch]:
-        """A law follows the array that it reads, which is still in a cache."""
-        jobs = []
-        for reading in found.each:
-            jobs += [Job(self, reading.array, None)] if reading.array else []
-            jobs += [Job(self, None, part) for part in reading.driven]
-        jobs += [Job(self, None, part) for part in found.others]
-        return [Launch(self, jobs[k : k + TOGETHER]) for k in range(0, len(jobs), TOGETHER)]
+    def _lay_out(self) -> None:
+        """What is read together has its rows in the same runs."""
+        super()._lay_out()
+        for found in self._readings.values():
+            for reading in found.each:
+                of = [self.columns[reading.array]] if reading.array else []
+                together = Columns.joined([*of, *(self.law_columns[part] for part in reading.driven)], ROWS)
+                self.columns |= {reading.array: together} if reading.array else {}
+                self.law_columns |= dict.fromkeys(reading.driven, together)
+            self.law_columns |= {part: Columns.joined([self.law_columns[part]], ROWS) for part in found.others}
+
+    def _of_group(self, found: Readings) -> list[Job]:
+        each = [Job(self, reading.nodes, reading.array, reading.driven) for reading in found.each]
+        return each + [Job(self, None, None, [part]) for part in found.others]
+
+    def restart(self, start: Mapping[str, Array]) -> None:
+        for block in (self._sums, self._law_sums, self._starts):
+            block.fill(0)
+        names, begin = tuple(start), self.backend.address(self._starts)
+        if names not in self._gathers:
+            into = [self.start[name] for name in names]
+            places = [(self.backend.address(part) - begin) // part.itemsize for part in into]
+            self._gathers[names] = Gather(self.backend, [part.size for part in into], places)
+        self._gathers[names](list(start.values()), self._starts)
+        self._ends[...] = self._starts
 
     def ready(self) -> None:
         """All that launches need, on the device: nothing is compiled or copied while a run is recorded."""
         for points in self.plan.solvers:
-            self.backend.kept(quadrature, points)
-            for size in {len(launch.jobs) for launches in self._launches.values() for launch in launches}:
-                self._kernel(points, size).compile()
+            self._kernel(points).compile()
 
     def element(self, element: Element) -> None:
         p, real = element.points, np.dtype(self.backend.dtype).type
+        weights = quadrature(p).astype(real).view(np.dtype([("at", real, (p,))]))
         for launch in self._launches[element.group.stages[0].name]:
-            rows, held = zip(*(self._placed_job(job, element) for job in launch.jobs), strict=True)
+            rows, held = zip(*(job.place(element) for job in launch.jobs), strict=True)
+            numbers = [number for row in rows for number in row]
             arguments = (
                 np.int64(self.batch), np.int32(element.count), real(element.length / element.count),
-                np.int32(element.ends), self.backend.kept(quadrature, p), launch.table, launch.job_of_block,
-                struct(rows),
+                np.int32(element.ends), weights, launch.table, launch.job_of_block,
+                struct(numbers + [0] * (MOVING - len(numbers))),
             )  # fmt: skip
-            self._kernel(p, len(rows))((launch.blocks, self.batch), (kernels.THREADS,), arguments)
+            self._kernel(p)((launch.blocks, self.batch), (kernels.THREADS,), arguments)
             del held
 
-    def _placed_job(self, job: Job, element: Element) -> tuple[list[int], Any]:
-        """(`meter_kernels.MOVING` of a job, the arrays in it, to be kept until the kernel is launched)."""
-        flat, address = element.flat, self.backend.address
-        if job.part:
-            y, c = self._placed[job.part].pair(flat)
-            return [address(y), address(c), 0, *job.moving(y, c)], (y, c)
-        assert job.array is not None
-        y, before = flat[job.array], element.initial.get(job.array)
-        before = None if before is None else self.backend.xp.ascontiguousarray(before)
-        start = 0 if before is None else address(before)
-        return [address(y), address(y), start, *job.moving(y, y)], (y, before)
-
-    def _kernel(self, points: int, jobs: int) -> Any:
-        if (points, jobs) not in self._kernels:
-            source = weigh_source(self.backend.dtype, points, jobs, self.flows)
-            self._kernels[points, jobs] = self.backend.kernel(source, "weigh")
-        return self._kernels[points, jobs]
+    def _kernel(self, points: int) -> Any:
+        if points not in self._kernels:
+            source = weigh_source(self.backend.dtype, points, self.kinds)
+            self._kernels[points] = self.backend.kernel(source, "weigh")
+        return self._kernels[points]
 
 
-def steps(y: Array, c: Array) -> list[int]:
-    """How a kernel finds a node in y (K, rows, …) and c, which broadcasts to it: the last two of the lengths that a
-    column's index is told apart by, then steps of K, of rows and along those three axes, of y and of c. Neighbouring
-    axes that can be counted through are one."""
-    c = c.reshape(len(c), *(1,) * (y.ndim - c.ndim), *c.shape[1:])
-    y, c = (x[:, None] if y.ndim == 2 else x for x in (y, c))
-    of_y, of_c = ([step // x.itemsize for step in x.strides] for x in (y, c))
-    of_c = [0 if n == 1 else step for n, step in zip(c.shape, of_c, strict=True)]
-    axes: list[tuple[int, int, int]] = []
-    for n, step, other in zip(y.shape[2:], of_y[2:], of_c[2:], strict=True):
-        if axes and axes[-1][1:] == (n * step, n * other):
-            axes[-1] = (axes[-1][0] * n, step, other)
+def _alone(law: Law) -> bool:
+    return isinstance(law, Driven) and law.alone
+
+
+def _filled(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+    """As many in a row as one launch can be told of."""
+    some: list[Job] = []
+    for job in jobs:
+        if sum(each.size for each in some) + job.size > MOVING:
+            yield some
+            some = []
+        some.append(job)
+    yield some
+
+
+def steps(read: Sequence[Array]) -> tuple[list[int], ...]:
+    """How a kernel finds a node in each array that is read together: the first y (K, rows, …), to which the others
+    broadcast. Lengths of the axes that a column's index is told apart by, then of each array its steps of K, of rows
+    and along those axes. Neighbouring axes that can be counted through are one."""
+    y = read[0]
+    shapes = [(len(x), *(1,) * (y.ndim - x.ndim), *x.shape[1:]) for x in read]
+    read = [x.reshape(shape) for x, shape in zip(read, shapes, strict=True)]
+    read = [x[:, None] if y.ndim == 2 else x for x in read]
+    each = [
+        [0 if n == 1 and k else step // x.itemsize for n, step in zip(x.shape, x.strides, strict=True)]
+        for k, x in enumerate(read)
+    ]
+    axes: list[tuple[int, tuple[int, ...]]] = []
+    for n, *step in zip(*(read[0].shape[2:],), *(its[2:] for its in each), strict=True):
+        if axes and axes[-1][1] == tuple(n * one for one in step):
+            axes[-1] = (axes[-1][0] * n, tuple(step))
         elif n > 1:
-            axes.append((n, step, other))
+            axes.append((n, tuple(step)))
     if len(axes) > AXES:
         raise ValueError(f"nodes of shape {y.shape[1:]} need {len(axes)} axes beside their rows; {AXES} at most")
-    axes = [(1, 0, 0)] * (AXES - len(axes)) + axes
-    sizes, along_y, along_c = ([axis[k] for axis in axes] for k in range(3))
-    return [*sizes[1:], *of_y[:2], *along_y, *of_c[:2], *along_c]
+    axes = [(1, (0,) * len(read))] * (AXES - len(axes)) + axes
+    return [n for n, _ in axes], *([*its[:2], *(step[k] for _, step in axes)] for k, its in enumerate(each))
 
 
 def tally(plan: Plan, batch: int) -> Tally:

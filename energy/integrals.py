@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..circuits.cells import Costs, Driven, Meter, NodeArray, parts
+from ..circuits.cells import Driven, Meter, NodeArray, parts
 from ..emulator.observers import Element
 from ..emulator.plan import Plan
 from .account import Sums, charge
@@ -25,6 +25,7 @@ from .readings import Reading, readings
 
 Array = Any
 SLAB = 1 << 17  # numbers worked on together
+ALIGNED = 4  # numbers: 16 bytes at least
 
 
 class Tally:
@@ -36,19 +37,16 @@ class Tally:
     """
 
     keeps = ("weighed",)
-    longest: int | None = None
-    """Rows of a run at most."""
 
     def __init__(self, plan: Plan, batch: int) -> None:
         self.plan, self.backend, self.batch = plan, plan.backend, batch
         circuit, xp, dtype = plan.circuit, plan.backend.xp, plan.backend.dtype
         self.laws: dict[str, Meter] = {name: cell.meter(circuit) for name, cell in parts(circuit).items()}
         self.rest = {name: law.rest for name, law in self.laws.items() if law.rest is not None}
-        self._placed = {name: plan.backend.place(law) for name, law in self.rest.items()}
-        self._driven = {name: law for name, law in self._placed.items() if isinstance(law, Driven)}
+        self.placed = {name: plan.backend.place(law) for name, law in self.rest.items()}
+        self._driven = {name: law for name, law in self.placed.items() if isinstance(law, Driven)}
         self._readings = readings(plan, self.rest)
-        self.columns = {name: self._columns(node) for name, node in circuit.arrays.items()}
-        self.law_columns = {part: self._law_columns(law.costs) for part, law in self.rest.items()}
+        self._lay_out()
         self.of, self._sums = _zeros(xp, dtype, {n: (3, batch, *c.sums) for n, c in self.columns.items()})
         self.of_law, self._law_sums = _zeros(xp, dtype, {n: (2, batch, *c.sums) for n, c in self.law_columns.items()})
         shapes = {name: (batch, *node.shape) for name, node in circuit.arrays.items()}
@@ -56,14 +54,17 @@ class Tally:
         self.last, self._ends = _zeros(xp, dtype, shapes)
         self._scratch = np.empty(0, dtype)
 
+    def _lay_out(self) -> None:
+        """Which nodes of each array and of each law are summed."""
+        self.columns = {name: self._columns(node) for name, node in self.plan.circuit.arrays.items()}
+        each = {part: law.costs for part, law in self.rest.items()}
+        self.law_columns = {n: Columns.of(c.shape, (c.heat, c.supply, c.own)) for n, c in each.items()}
+
     def _columns(self, node: NodeArray) -> Columns:
         """Of an array, by all that its integrals will be weighed with."""
-        of = (by_name for law in self.laws.values() for by_name in (law.heat, law.delivered, law.supply))
+        of = (by_name for law in self.laws.values() for by_name in (law.heat, law.delivered, law.supply, law.common))
         weights = [by_name[node.name] for by_name in of if node.name in by_name]
-        return Columns.of(node.shape, [*weights, charge(self.plan.circuit, node)], self.longest)
-
-    def _law_columns(self, costs: Costs) -> Columns:
-        return Columns.of(costs.shape, (costs.heat, costs.supply, costs.own), self.longest)
+        return Columns.of(node.shape, [*weights, charge(self.plan.circuit, node)])
 
     @property
     def weighed(self) -> list[Array]:
@@ -95,7 +96,7 @@ class Tally:
             if reading.array:
                 self._move(reading.array, element, ends)
         for part in found.others:
-            law, columns = self._placed[part], self.law_columns[part]
+            law, columns = self.placed[part], self.law_columns[part]
             for integral, flow in zip(self.of_law[part], law.flows(*law.pair(flat)), strict=True):
                 integral += columns.integral(np.ascontiguousarray(self._by_sample(flow)), times)
 
@@ -181,8 +182,9 @@ class Tally:
 
 
 def _zeros(xp: Any, dtype: Any, shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, Array], Array]:
-    """Arrays of these shapes, and the block that they are parts of."""
-    edges = np.cumsum([0, *map(math.prod, shapes.values())]).tolist()
-    block = xp.zeros(edges[-1], dtype)
-    each = zip(shapes.items(), edges[:-1], edges[1:], strict=True)
-    return {name: block[a:b].reshape(shape) for (name, shape), a, b in each}, block
+    """Arrays of these shapes, and the block that they are parts of, each from an aligned address on."""
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    begins = np.cumsum([0, *(-(-size // ALIGNED) * ALIGNED for size in sizes)]).tolist()
+    block = xp.zeros(begins[-1], dtype)
+    each = zip(shapes.items(), begins, sizes, strict=False)
+    return {name: block[a : a + n].reshape(shape) for (name, shape), a, n in each}, block

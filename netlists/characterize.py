@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 
 from ..circuits import checks
+from ..circuits.cells.mos.design import Transistors
 from ..circuits.devices.card import UNITS, DeviceCard, Origin, Unit, check_surface
 from ..circuits.devices.factors import factored
 from ..circuits.devices.models import ModelCard, load_models
 from ..circuits.errors import Error
 from ..circuits.technology import Technology, load_technology
 from ..circuits.technology_parts import Supply
+from .cells import check_cells, measure_cell
 from .ngspice import Engine, Waveforms, run_netlist
 
 Array = Any
@@ -98,6 +100,7 @@ def characterize(
     overrides: Mapping[str, float] | None = None,
     bias: float | None = None,
     tolerance: float = 1e-3,
+    cells: Sequence[str] = (),
     engine: Engine = "pyspice",
 ) -> DeviceCard:
     """The device card of a coupling unit, I(V, v) = Σ_r φ_r(V) ψ_r(v), as a simulator measures it.
@@ -110,6 +113,8 @@ def characterize(
         width, length: of each transistor [m], instead of the technology's `coupling.width`, `coupling.length`.
         bias: V_b [V] of a quad; midway between VDD and the threshold above V_CM if not given.
         tolerance: largest residual, as a share of the largest current.
+        cells: others to measure, of "tanh", "rectifier" and "softmax" (`cells.py`); a model mapped with a card that
+            has any follows transistors in all its cells.
         engine: "pyspice", "batch" or "neospice".
 
     Raises Error for a size, temperature or tolerance out of range, a model the simulator rejects, and currents that
@@ -120,6 +125,7 @@ def characterize(
     checks.number("tolerance", tolerance, "give a share of the largest current, above 0 and up to 0.1", above=0)
     if tolerance > 0.1:
         raise Error(f"tolerance is {tolerance!r}: give a share of the largest current, above 0 and up to 0.1")
+    check_cells(cells)
     tech = load_technology(technology, corner=corner, temperature=temperature, vdd=vdd, overrides=overrides)
     models = models or load_models()
     shift, mobility = corner_of(technology, corner)
@@ -132,10 +138,13 @@ def characterize(
         shift,
         mobility,
     )
-    _check_terminals(tech.supply, tech.supply.swing / (1 if unit == "single" else 2))
+    _check_terminals(tech.supply)
     card = _measured(unit, tech, bench, bias, tolerance, engine)
     card.control(0.0)  # whose conductance does not rise is no card
-    return card
+    if not cells:
+        return card
+    transistors = Transistors(models, card, threshold=shift, mobility=mobility)
+    return replace(card, cells={name: measure_cell(name, transistors, engine=engine) for name in cells})
 
 
 def corner_of(technology: str | Path, corner: str) -> tuple[float, float]:
@@ -155,7 +164,7 @@ def _measured(
     supply = tech.supply
     gates = GATE_STEP * np.arange(round((supply.vdd + BEYOND) / GATE_STEP) + 1)
     volts = np.linspace(-supply.swing, supply.swing, 2 * SIDE + 1)
-    found, waves = bench.sweep(gates, volts if unit == "single" else volts / 2, engine)
+    found, waves = bench.sweep(gates, volts / 2, engine)
     log.info("%s swept %d points in %.2f s", waves.version, found.size, waves.seconds)
     ignored = sorted({name[:40] for name in IGNORED.findall(waves.log)})
     if ignored:
@@ -169,8 +178,8 @@ def _measured(
         ),
     )  # fmt: skip
     if unit == "single":
-        return card("single", gates, found, "any", supply.vdd)
-    odd, even = found - found[:, ::-1], found + found[:, ::-1]
+        return card("single", gates, found / 2, "any", supply.vdd)
+    odd, even = (found - found[:, ::-1]) / 2, (found + found[:, ::-1]) / 2
     largest = float(np.abs(odd).max())
     pair = card("pair", gates, odd, "odd", supply.vdd)
     if float(np.abs(even).max()) > tolerance * largest:
@@ -236,8 +245,8 @@ def _bias(tech: Technology, bias: float | None) -> float:
     return bias
 
 
-def _check_terminals(supply: Supply, side: float) -> None:
-    lowest = supply.common_mode - side
+def _check_terminals(supply: Supply) -> None:
+    lowest = supply.common_mode - supply.swing / 2
     if lowest < -FORWARD:
         raise Error(
             f"swing ±{supply.swing:g} V takes a terminal to {lowest:.3g} V, where its junction to the bulk conducts: "

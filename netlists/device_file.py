@@ -9,18 +9,23 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ..circuits.devices.branch_card import LAWS, BranchCard
 from ..circuits.devices.card import UNITS, DeviceCard, Origin
+from ..circuits.devices.cell_card import CELLS, CellCard
 from ..circuits.errors import Error, place
 from ..emulator import hdf5
 from ..emulator.files import check_target, written_whole
 
-KIND, VERSION = "dsmachine device card", 1
+KIND, VERSION = "dsmachine device card", 2
 NUMBERS = {
     "width": "m", "length": "m", "common_mode": "V", "vdd": "V", "temperature": "K", "full_scale": "V",
     "reach": "V", "error": "1", "bias": "V",
 }  # fmt: skip
 ARRAYS = {"gates": "V", "volts": "V", "surface": "A", "table": "A", "coefficients": "1/V^n"}
+BRANCH_ARRAYS = {"gate": "1/V^n", "bend": "1", "mirror": "1", "sink": "1", "error": "1"}
 PARTS = ("even", "pair")
+CELL = "cell "  # before the name of a cell's group
+CELL_ARRAYS = {"ideal": "1", "measured": "1", "coefficients": "1", "error": "1", "largest": "A"}
 FIX = "characterize again"
 
 
@@ -47,6 +52,10 @@ def _put(group: h5py.Group, card: DeviceCard) -> None:
         part = getattr(card, name)
         if part is not None:
             _put(hdf5.group(group, name), part)
+    for name, cell in card.cells.items():
+        own = hdf5.group(group, f"{CELL}{name}")
+        for what, unit in (BRANCH_ARRAYS if isinstance(cell, BranchCard) else CELL_ARRAYS).items():
+            hdf5.put(own, what, getattr(cell, what), unit)
 
 
 def load_device(path: str | Path) -> DeviceCard:
@@ -80,6 +89,8 @@ def _check_kind(file: h5py.File, where: str) -> None:
     version = int(file.attrs["format_version"])
     if version > VERSION:
         raise Error(f"{where} has format {version}, newer than {VERSION}: upgrade dsmachine")
+    if version < VERSION:
+        raise Error(f"{where} has format {version}, which counts a pair's current twice: {FIX}")
 
 
 def _card(group: h5py.Group, parts: tuple[str, ...]) -> DeviceCard:
@@ -97,7 +108,23 @@ def _card(group: h5py.Group, parts: tuple[str, ...]) -> DeviceCard:
         for name in parts
         if name in group
     }
-    return DeviceCard(unit=about["unit"], origin=origin, **held)
+    cells = {
+        name: _cell(name, hdf5.member(group, CELL + name, h5py.Group))
+        for name in (*CELLS, "softmax")
+        if CELL + name in group
+    }
+    return DeviceCard(unit=about["unit"], origin=origin, cells=cells, **held)
+
+
+def _cell(name: str, group: h5py.Group) -> CellCard | BranchCard:
+    if name == "softmax":
+        laws = {what: np.asarray(hdf5.get(group, what), np.float64) for what in LAWS}
+        return BranchCard(**laws, error=_number("error", hdf5.get(group, "error")))
+    ideal, measured, coefficients = (
+        np.asarray(hdf5.get(group, what), np.float64) for what in ("ideal", "measured", "coefficients")
+    )
+    error, largest = (_number(what, hdf5.get(group, what)) for what in ("error", "largest"))
+    return CellCard(name, ideal, measured, coefficients, error, largest)
 
 
 def _number(name: str, value: Any) -> float:

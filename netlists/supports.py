@@ -5,7 +5,7 @@ Each number follows from one analysis of the circuit alone, at the common mode:
     r_x = dV(x)/di(x), current gain d(i(w) − i(z))/di(x), offset V(x) − V_CM and what is left       .dc of a current
     output conductance and capacitance of z and w                                                  .ac of their voltage
     bandwidth: where the copy has fallen by 3 dB                                                   .ac of a current
-    noise: i(w) − i(z) as the conductance G whose 4kT·G it has at 10 MHz                           .noise
+    noise: i(w) − i(z) as 4kT (G + R (αL)²) at 10 MHz, with nothing and with L at x; i(w) alone    .noise
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from .ngspice import Engine, Waveforms, run_netlist
 
 Array = Any
 WIRE = 20e-15  # F at x
-LOAD = 31e3  # ohms at z and w while noise is measured
 SMALL = 1e-6  # A either way, for slopes
 NOISE_FREQUENCY = 1e7  # Hz
+LOADED = 0.5e-3  # S at x, noiseless, while the input's noise is measured
 
 
 def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "batch") -> Support:
@@ -45,6 +45,7 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
     admittance = -(found["i(vw)"] + found["i(vz)"])
     found = bench.response(0, 0, 1)[1]
     followed, taken = found["x2"], -found["i(vy2)"]
+    alone = bench.noise()
     low = int(np.searchsorted(frequency, 1e8))
     omega = 2 * np.pi * frequency[low]
     return Support(
@@ -56,12 +57,16 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
         output_conductance=float(admittance[0].real),
         output_capacitance=float(admittance[low].imag / omega),
         bandwidth=_corner(frequency, np.abs(passed)),
-        noise_conductance=bench.noise(),
+        noise_conductance=alone,
+        noise_resistance=(bench.noise(LOADED) - alone) * (1 / LOADED + float(slope[0])) ** 2,
+        copy_noise=bench.noise(ends="w"),
         buffer_gain=float(np.abs(followed[0])),
         buffer_bandwidth=_corner(frequency, np.abs(followed)),
         buffer_capacitance=float(taken[low].imag / omega),
         conveyor_current=conveyor - lines,
         buffer_current=both - conveyor,
+        conveyor_slope=bench.slope(bench.conveyor, "Ix x 0"),
+        buffer_slope=bench.slope(bench.buffer, "Ix x2 0"),
     )
 
 
@@ -118,6 +123,15 @@ class _Bench:
         )  # fmt: skip
         return found["x"].real, (found["i(vw)"] - found["i(vz)"]).real, float(-found["i(vvdd)"].real[1])
 
+    def slope(self, cell: list[str], pull: str) -> float:
+        """What the supply delivers more for each ampere drawn from x."""
+        found = self.run(
+            *cell, f"Vz z 0 {self.middle}", f"Vw w 0 {self.middle}", f"Vy2 y2 0 {self.middle}", f"{pull} 0",
+            f".dc Ix {-SMALL:g} {SMALL:g} {2 * SMALL:g}", ".save i(vvdd)", ".print dc i(vvdd)",
+        )  # fmt: skip
+        drawn = -found["i(vvdd)"].real
+        return float(drawn[1] - drawn[0]) / (2 * SMALL)
+
     def response(self, into: int, out: int, follow: int) -> tuple[Array, Waveforms]:
         """(frequencies, response) to 1 A into x, 1 V at z and w, or 1 V at the buffer's input."""
         found = self.run(
@@ -127,15 +141,16 @@ class _Bench:
         )  # fmt: skip
         return found.axis, found
 
-    def noise(self) -> float:
-        """G [S] whose 4kT·G is the density of i(w) − i(z), without that of the loads."""
+    def noise(self, load: float = 0.0, ends: str = "wz") -> float:
+        """G [S] whose 4kT·G is the density of i(w) − i(z), or of i(w) alone, with a conductance at x."""
         found = self.run(
-            *self.conveyor, *self.buffer, f"Vh h 0 {self.middle}", f"Rz h z {LOAD:g}", f"Rw h w {LOAD:g}",
-            f"Vy2 y2 0 {self.middle}", "Ix 0 x 0 ac 1",
-            f".noise v(w,z) Ix dec 2 {NOISE_FREQUENCY / 10:g} {NOISE_FREQUENCY * 10:g}", ".print noise onoise_spectrum",
+            *self.conveyor, f"Vmid mid 0 {self.middle}", "Vz z mid 0", "Vw w mid 0", "Ix 0 x 0 ac 1",
+            f"Gx x mid x mid {load:g}", *(f"F{end} {'0 out' if end == 'w' else 'out 0'} V{end} 1" for end in ends),
+            "Rout out 0 1 noisy=0",
+            f".noise v(out) Ix dec 2 {NOISE_FREQUENCY / 10:g} {NOISE_FREQUENCY * 10:g}", ".print noise onoise_spectrum",
         )  # fmt: skip
         density = float(np.interp(NOISE_FREQUENCY, found.axis, found["onoise_spectrum"].real))
-        return (density / LOAD) ** 2 / (4 * BOLTZMANN * self.temperature) - 2 / LOAD
+        return density**2 / (4 * BOLTZMANN * self.temperature)
 
 
 def _corner(frequency: Array, response: Array) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dsmachine.circuits.cells.mos.design import Transistors
-from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.circuit import BOLTZMANN, Circuit
 from dsmachine.netlists.ngspice import Waveforms, run_netlist
 from dsmachine.netlists.writer import Netlist, write_netlist
 
@@ -35,11 +35,28 @@ def settled(circuit: Circuit, inputs: dict[str, Any], devices: Transistors) -> d
     }
 
 
-def noise_rms(circuit: Circuit, inputs: dict[str, Any], devices: Transistors, array: str) -> float:
-    """Integrated noise [V rms] of the first node of an array."""
+def noise(circuit: Circuit, inputs: dict[str, Any], devices: Transistors, array: str) -> tuple[float, float]:
+    """(ΣG [S] of the density far under the poles, variance [V²]) of the first node of an array.
+
+    ΣG: of the current noise that makes it with the node's g, S = 4kT ΣG / g².
+    """
     netlist = write_netlist(circuit, inputs=inputs, level="device", transistors=devices, duration=1e-9)
     node = str(netlist.nodes[array].reshape(-1)[0])
     found = analysed(
-        netlist, f"Iprobe 0 {node}:p 0 ac 1", f".noise v({node}) Iprobe dec 20 1e3 1e12", ".print noise onoise_spectrum"
+        netlist, f"Iprobe 0 {node}:p 0 ac 1", f".noise v({node}) Iprobe dec 40 1e3 1e12", ".print noise onoise_spectrum"
     )
-    return float(found["onoise_total"].real[-1])
+    density = found["onoise_spectrum"].real ** 2
+    siemens = density[0] * circuit.arrays[array].conductance ** 2 / (4 * BOLTZMANN * circuit.temperature)
+    return float(siemens), float(np.trapezoid(density, found.axis))
+
+
+def law(circuit: Circuit, inputs: dict[str, Any], array: str) -> tuple[float, float]:
+    """The same as cells and node state it: ΣG, and kT/C ΣG/g."""
+    node, x = circuit.arrays[array], {name: np.asarray(value, float)[None] for name, value in inputs.items()}
+    terms = circuit.into(array)
+    load = sum(np.broadcast_to(term.loading(circuit)[0], node.shape).reshape(-1)[0] for term in terms)
+    share = node.attenuation(load) ** 2
+    each = (np.broadcast_to(term.noise(circuit)(x), (1, *node.shape)).reshape(-1)[0] for term in terms)
+    siemens = float(node.noise_conductance(1.0, load) + share * sum(each))
+    ktc = BOLTZMANN * circuit.temperature / float(np.max(node.capacitance))
+    return siemens, ktc * siemens / node.conductance

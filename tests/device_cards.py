@@ -35,12 +35,12 @@ def resistor() -> DeviceCard:
 
 
 def square_single() -> DeviceCard:
-    """One transistor in triode, driven at V_CM + v: β[(V − V_t) v − v²/2]."""
-    return card("single", [BETA, 0.0], [0.0, -BETA / 2], [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    """One transistor of 4β in triode, ½ f(V, v/2): β[(V − V_t) v − v²/4]."""
+    return card("single", [BETA, 0.0], [0.0, -BETA / 4], [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
 
 
 def square_pair() -> DeviceCard:
-    """Two of them, at ±v/2: β (V − V_t) v; what is even, −β v²/4, cancels in equal devices."""
+    """Two transistors of 2β, at ±v/2: β (V − V_t) v; what is even, −β v²/4, cancels in equal devices."""
     even = card("pair", [0.0], [-BETA / 4], [[0.0, 0.0, 1.0]])
     return replace(resistor(), even=even)
 

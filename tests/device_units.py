@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from dsmachine.circuits.cells.channel import Channels
 from dsmachine.circuits.cells.mos.design import Transistors
 from dsmachine.circuits.cells.mos.support import Support
 from dsmachine.circuits.devices.card import DeviceCard
 from dsmachine.circuits.devices.models import load_models
+from dsmachine.netlists.channels import measure_channels
 from dsmachine.netlists.characterize import characterize
 from dsmachine.netlists.supports import measure_support
 
@@ -23,6 +25,12 @@ def card(unit: Any = "pair", swing: float = 0.3) -> DeviceCard:
 def support(kind: str) -> Support:
     """What conveyors and buffers of a class do."""
     return measure_support(transistors(), kind)
+
+
+@cache
+def channels() -> Channels:
+    """Noise of the transistors inside cells."""
+    return measure_channels(transistors())
 
 
 def transistors(unit: str = "pair", conveyor: str = "ideal", buffer: str = "ideal", **options: Any) -> Transistors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import mutations, overwritten
 
+from dsmachine.circuits.devices.branch_card import BranchCard
+from dsmachine.circuits.devices.cell_card import cell_card
 from dsmachine.circuits.devices.models import load_models
 from dsmachine.circuits.errors import Error
 from dsmachine.netlists.allowed import check_netlist
@@ -49,7 +52,10 @@ def test_model_cards(changes: list[tuple[int, int, bytes]], keep_length: bool, t
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("device") / "card.h5"
-    save_device(square_law_pair(cubic=0.3), path)
+    t = np.linspace(-1, 1, 9)
+    branch = BranchCard(np.array([13.0, 34.0, 0.0]), np.array([0.0, 0.7, 0.0, 0.0]), np.eye(3)[0], np.eye(3)[0], 0.01)
+    cells = {"tanh": cell_card("tanh", t, t, 5e-6), "softmax": branch}
+    save_device(replace(square_law_pair(cubic=0.3), cells=cells), path)
     return path.read_bytes()
 
 

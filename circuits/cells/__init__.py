@@ -15,6 +15,7 @@ from .tanh_pair import TanhPair
 from .term import Keeping, Signals, Term, View, as_view
 from .transfer import Transfer
 from .transistor import TransistorCoupling, of_transistors, with_transistors
+from .transistor_machine import machine_of_transistors
 
 __all__ = [
     "Converter",
@@ -44,6 +45,7 @@ __all__ = [
     "converter",
     "coupling",
     "feedback_of",
+    "machine_of_transistors",
     "of_transistors",
     "parts",
     "product",

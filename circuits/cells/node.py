@@ -21,6 +21,8 @@ of every current that is pushed in there.
 
 Noise: 4kT·g(v) of the feedback, one-sided [A²/Hz]; r_x is a noisy resistor too, 4kT·r_x (αL)²; of a cell's density α²
 arrives. Couplings and r_x together make 4kT·L/(1 + r_x L), that of the resistors in series. A passive RC gives kT/C.
+A conveyor of transistors adds 4kT·(G_n + R_n (αL)²): its output's current noise, and its amplifier's voltage noise,
+which pushes current through whatever hangs on its input (Rothe & Dahlke, Proc. IRE 44(6), 1956).
 Mismatch: `offset`, a static voltage the node settles off by. Dissipation g(v)·v²; supply: the conveyor's bias.
 """
 
@@ -82,7 +84,8 @@ class NodeArray:
     capacitance [F] and ratio (constant feedback as a share of g₀), broadcastable to shape; conductance g₀ [S].
     rail [V]: None for the ideal node; held: a node that rests on it is meant to, and no error.
     full_scale [V]: the settled range calibration gave; errors are shares of it.
-    input_resistance r_x [Ω] of the conveyor: its couplings see Σ|G| r_x of loading.
+    input_resistance r_x [Ω] of the conveyor: its couplings see Σ|G| r_x of loading. noise_siemens G_n [S], noise_ohms
+        R_n [Ω]: its noise beside that of r_x.
     offset [V]: static, broadcastable. exists: bool mask of nodes that are there (None: all).
     layer: label under which energy and error are reported and elements are chosen together.
     clamped: an input, its voltage prescribed by the run; stored: it holds that itself (a hold capacitor, a digital
@@ -100,6 +103,8 @@ class NodeArray:
     held: bool = False
     full_scale: Array = 1 / 3
     input_resistance: float = 0.0
+    noise_siemens: float = 0.0
+    noise_ohms: float = 0.0
     offset: Array = 0.0
     exists: Array | None = None
     layer: str = ""
@@ -116,6 +121,8 @@ class NodeArray:
             checks.positive(f"{name} {what}", getattr(self, name), shape)
         checks.number(f"conductance {what}", self.conductance, "give siemens, above 0", above=0)
         checks.number(f"input_resistance {what}", self.input_resistance, "give ohms, 0 (ideal) or more", least=0)
+        checks.number(f"noise_siemens {what}", self.noise_siemens, "give siemens, 0 (none) or more", least=0)
+        checks.number(f"noise_ohms {what}", self.noise_ohms, "give ohms, 0 (none) or more", least=0)
         if self.rail is not None:
             checks.number(f"rail {what}", self.rail, "give volts above 0, or None for the ideal node", above=0)
         for name in ("ratio", "offset"):
@@ -232,9 +239,10 @@ class NodeArray:
         return 1 / (1 + self.input_resistance * load)
 
     def noise_conductance(self, gamma: Array, load: Array) -> Array:
-        """G [S] whose 4kT·G is the noise of the node's own devices: feedback g₀γ, and r_x as the capacitor sees it,
-        (r_x·load·attenuation)²/r_x."""
-        return self.conductance * gamma + self.input_resistance * (load * self.attenuation(load)) ** 2
+        """G [S] whose 4kT·G is the noise of the node's own devices: feedback g₀γ, and the conveyor as the capacitor
+        sees it, G_n + (r_x + R_n)(load·attenuation)²."""
+        seen = (load * self.attenuation(load)) ** 2
+        return self.conductance * gamma + self.noise_siemens + (self.input_resistance + self.noise_ohms) * seen
 
     def meter(self, circuit: Circuit) -> Meter:
         """Heat g(v)·v² of the feedback; supply: its current g(v)·|v|, which the conveyor delivers at rest."""

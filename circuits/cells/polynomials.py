@@ -115,6 +115,16 @@ def lowest_powers(coefficients: Array, reach: float) -> tuple[Array, Array]:
     return reduced, mix
 
 
+def value(polynomial: Polynomial, y: Array) -> Array:
+    """ψ(y), in the type of y."""
+    powers, step, lowest = _powers(polynomial)
+    base = y if step == 1 else y * y
+    found = powers[-1] + 0 * y
+    for power in powers[-2::-1]:
+        found = found * base + power
+    return found * y if lowest else found
+
+
 def derivative(polynomial: Polynomial) -> Polynomial:
     """ψ′."""
     return tuple(k * c for k, c in enumerate(polynomial))[1:] or (0.0,)
@@ -150,3 +160,9 @@ def _kernel(polynomials: tuple[Polynomial, ...]) -> Any:
     outputs = ", ".join(f"T y{k}" for k in range(len(polynomials)))
     laws = "; ".join(f"y{k} = {text(each, 'v', '(T)%.17g')}" for k, each in enumerate(polynomials))
     return cupy.ElementwiseKernel("T x, T unit", outputs, f"const T v = x * unit; {laws}", "polynomials")
+
+
+def padded(shapes: Sequence[Polynomial]) -> Array:
+    """Coefficients of polynomials as rows of one array (r, powers)."""
+    most = max(len(shape) for shape in shapes)
+    return np.array([[*shape, *(0.0,) * (most - len(shape))] for shape in shapes])

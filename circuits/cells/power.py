@@ -3,6 +3,7 @@
     heat(t)      = Σ_a Σ_n H_an x_an²  + rest        W, in the cell's own elements
     delivered(t) = Σ_a Σ_n D_an x_an²  + rest        W, handed over by the driving nodes at their own voltages
     supply(t)    = Σ_a Σ_n A_an |x_an| + standing + rest        A, drawn from the rails
+    common(t)    = Σ_a Σ_n M_an x_an²                          A, common mode of both sides, from conveyors into drivers
 
 a: arrays the cell reads, n: their nodes, x: logical values. The sums over nodes are left to the meter: with ∫x² and
 ∫|x| of each node, which all cells on an array share, a cell costs one dot product a *run*. Only what is not of this
@@ -122,13 +123,14 @@ class Driven(Law):
 class Meter:
     """The power law of one cell, everything that does not change in a run worked out.
 
-    heat, delivered [W per x²], supply [A per |x|]: arrays by array name, each in that array's shape. standing [A].
-    rest: a `Law`, or None.
+    heat, delivered [W per x²], supply [A per |x|], common [A per x²]: arrays by array name, each in that array's shape.
+    standing [A]. rest: a `Law`, or None.
     """
 
     heat: Mapping[str, Array] = field(default_factory=dict)
     delivered: Mapping[str, Array] = field(default_factory=dict)
     supply: Mapping[str, Array] = field(default_factory=dict)
+    common: Mapping[str, Array] = field(default_factory=dict)
     standing: float = 0.0
     rest: Law | None = None
 

@@ -4,7 +4,8 @@
     K   = κ g U_t / (U_a U_b)  [A/V²], an element's own gain when the units differ along the contraction
 
 The device is a triode transistor of conductance |K v_a| between ±v_b and the target's conveyor (a sign is a crossed
-connection): noise 4kT·Σ|K v_a| (γ = 1), dissipation |K v_a| v_b².
+connection): noise 4kT·Σ|K v_a| (γ = 1), dissipation |K v_a| v_b². As built of transistors it is a quad, whose pairs
+conduct at v_a = 0 too: with `channels` (`channel.py`) noise is that of both.
 
 The devices load the target's conveyor with Σ|K v_a|, which changes with the state; that is left out, as if r_x were 0
 for them (in the bundled model they conduct 0.14 mS at most, the couplings of a node 1.1 mS).
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from .channel import Channels
 from .contract import contract
 from .mos.product import products
 from .power import Meter
@@ -52,6 +54,7 @@ class Product(Term):
 
     gain: scalar, or broadcastable to the target's shape (logical units of the target per unit of a·b).
     signs, errors: of a fabricated chip, ±1 for each node of `a` and σξ for each of `b`; None: devices alike.
+    channels: of quads, as measured.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Product(Term):
     gain: Array = 1.0
     signs: Array | None = None
     errors: Array | None = None
+    channels: Channels | None = None
     kind: ClassVar[str] = "product"
 
     @property
@@ -84,7 +88,7 @@ class Product(Term):
     @property
     def inline(self) -> Inline | None:
         """Of products element by element."""
-        if not _by_element(self.spec):
+        if not by_element(self.spec):
             return None
         gain = self.gain if self.errors is None else self.gain * (1 + self.signs * self.errors)
         return Inline("v0 * r0 * r1", (self.a, self.b), (gain,))
@@ -112,12 +116,21 @@ class Product(Term):
         return np.asarray(view.of(circuit.units(view.array)[None])[0], float)[None]
 
     def noise(self, circuit: Circuit) -> Siemens:
-        """Σ |K v_a| at each target node: g U_t |κ| Σ |x_a| / U_b."""
+        """Σ |K v_a| at each target node: g U_t |κ| Σ |x_a| / U_b; of quads that of all their pairs."""
+        if self.channels is not None:
+            return Siemens(self._standing(circuit, self.channels))
         node = circuit.arrays[self.target]
         scale = np.asarray(node.conductance * node.unit * np.abs(self.gain))
         inverse = 1 / self._unit(circuit, self.b)
         spoiled = None if self.errors is None else inverse * self.errors
         return Siemens(moving=ProductSiemens(self.a, self.spec, self.shape, scale, inverse, self.signs, spoiled))
+
+    def _standing(self, circuit: Circuit, channels: Channels) -> Array:
+        """ΣG [S] of quads: so many fingers that the strongest one's pairs differ enough."""
+        strongest = self.strongest(circuit)
+        fingers = max(1, math.ceil(strongest / channels.difference * (1 - 1e-9)))
+        here = [view.of(_present(circuit, view.array)[None]) for view in self.sources]
+        return fingers * channels.standing * contract(self.spec, *here).reshape(self.shape)
 
     def strongest(self, circuit: Circuit) -> float:
         """max |K v_a| over the devices, v_a at full scale: g U_t |κ| x_a / U_b."""
@@ -208,6 +221,9 @@ class Product(Term):
         law = f"0 {meter} I=%.12g*abs(V(%s))*V(%s)*V(%s)"
         return elements(sheet.prefix("B"), law, keep, scale * np.abs(k), a, b, b)
 
+    def measured(self, channels: Channels | None) -> Product:
+        return replace(self, channels=channels)
+
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Product:
         if not spread.mismatch:
             return self
@@ -252,7 +268,7 @@ class ProductSiemens:
     @property
     def inline(self) -> Inline | None:
         """Of products element by element."""
-        if not _by_element(self.spec):
+        if not by_element(self.spec):
             return None
         inverse = self.inverse if self.signs is None else self.inverse + self.signs * self.spoiled
         return Inline("v0 * fabs(r0)", (self.a,), (self.scale * inverse[0],))
@@ -265,7 +281,7 @@ class ProductSiemens:
         return self.scale * total.reshape(-1, *self.shape)
 
 
-def _by_element(spec: str) -> bool:
+def by_element(spec: str) -> bool:
     factors, _, result = spec.partition("->")
     return factors == f"{result},{result}"
 

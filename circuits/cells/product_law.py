@@ -5,18 +5,21 @@ What a node of b sees is Σ_t s_t |x_a| over the targets t, s = κ g U_t [A], an
     supply = Σ_b |x_b| Σ_t s_t |x_a|,        heat = delivered = Σ_b U_b x_b² Σ_t s_t |x_a|
 
 Where each node of b meets one of `a` only (squares, gates), s is a weight of that node: `Paired`. Else the sum is a
-contraction of |x_a| with what never changes, one matrix product for all points: `Contracted`.
+contraction of |x_a| with what never changes, one matrix product for all points: `Contracted`. Targets with the same s,
+such as all positions but the first that an attention weight is for, are added up before.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import matmul, module_of
+from ..arrays import matmul
+from ..magnitudes import magnitudes
 from .power import Costs, Driven
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from .term import View
 
 Array = Any
+LONGEST = 8  # targets that are added up by one: more of them would keep fewer threads busy
 
 
 def product_law(
@@ -45,20 +49,34 @@ def product_law(
             weight = weight * (1 + _arranged(signs, of_a, of_b) * errors)
         return Paired(a, b, axes, missing, weight * unit, np.ascontiguousarray(weight))
     sizes = dict(zip(out, scale.shape, strict=True)) | dict(zip(of_b, unit.shape, strict=True))
-    laid, found = shared + summed + "." + free, shared + rest + "." + free  # . for points and batch
+    laid = shared + summed + "." + free  # . for points and batch
+    across = of_b[-1:] in rest  # neighbours in b are neighbours in the product
+    found = shared + "." + free + rest if across else shared + rest + "." + free
     lengths = (math.prod(sizes[i] for i in part) for part in (shared, rest, summed))
+    factor = _arranged(scale, out, shared + rest + summed).reshape(tuple(lengths))
+    edges = _runs(factor)
     return Contracted(
         a,
         b,
         axes=tuple(("." + of_a).index(i) for i in laid),
-        factor=np.ascontiguousarray(_arranged(scale, out, shared + rest + summed)).reshape(tuple(lengths)),
-        lead=tuple(sizes[i] for i in shared + rest),
-        tail=tuple(sizes[i] for i in free),
+        counts=(len(shared), len(summed), len(free)),
+        edges=edges,
+        factor=np.ascontiguousarray(factor[..., edges[:-1]]),
+        across=across,
+        found=tuple(-1 if i == "." else sizes[i] for i in found),
         back=tuple(found.index(i) for i in "." + of_b),
         unit=unit,
         signs=None if signs is None else _arranged(signs[None], "." + of_a, laid),
         errors=errors,
     )
+
+
+def _runs(factor: Array) -> Array:
+    """Where runs of equal numbers along the last axis begin, and its length; LONGEST at most."""
+    apart = (factor[..., 1:] != factor[..., :-1]).any(axis=(0, 1))
+    edges = [0, *(1 + np.flatnonzero(apart)).tolist(), factor.shape[-1]]
+    begins = [begin for a, b in pairwise(edges) for begin in range(a, b, LONGEST)]
+    return np.array([*begins, factor.shape[-1]], np.int32)
 
 
 def _arranged(x: Array, have: str, want: str) -> Array:
@@ -106,18 +124,21 @@ class Paired(Driven):
 @dataclass(frozen=True)
 class Contracted(Driven):
     """heat = Σ U c x_b², supply = Σ c |x_b|, c = Σ_t s_t |x_a| by one batched product with `factor` (shared, rest,
-    summed).
+    runs) of |x_a| summed over runs of targets.
 
-    axes: a's into (shared, summed, points and batch, free); back: of the result, (shared, rest, points and batch,
-    free), into b's. lead, tail: lengths of its indices before and after points and batch.
+    axes: a's into (shared, summed, points and batch, free); counts: how many are shared, summed and free; edges: of
+    runs; found: lengths of the product's axes (shared, rest, points and batch, free), or where `across` (shared, points
+    and batch, free, rest); back: of those into b's.
     """
 
     a: View
     b: View
     axes: tuple[int, ...]
+    counts: tuple[int, int, int]
+    edges: Array
     factor: Array
-    lead: tuple[int, ...]
-    tail: tuple[int, ...]
+    across: bool
+    found: tuple[int, ...]
     back: tuple[int, ...]
     unit: Array
     signs: Array | None
@@ -133,18 +154,19 @@ class Contracted(Driven):
 
     def pull(self, x: Signals) -> Array:
         a = self.a.of(x[self.a.array]).transpose(self.axes)
-        xp = module_of(a)
-        size = xp.abs(a, out=xp.empty(a.shape, a.dtype))
-        current = self._summed(size)
+        current = self._summed(a, None)
         if self.errors is not None:
-            size *= self.signs
-            current += self._summed(size) * self.errors
+            current += self._summed(a, self.signs) * self.errors
         return current
 
-    def _summed(self, size: Array) -> Array:
-        shared, _, summed = self.factor.shape
-        out = matmul(self.factor, size.reshape(shared, summed, -1))
-        return out.reshape(*self.lead, -1, *self.tail).transpose(self.back)
+    def _summed(self, a: Array, signs: Array | None) -> Array:
+        size = magnitudes(a, self.counts, self.edges, signs)
+        size = size.reshape(*size.shape[:2], -1)
+        if self.across:
+            out = matmul(size.swapaxes(1, 2), self.factor.swapaxes(1, 2))
+        else:
+            out = matmul(self.factor, size)
+        return out.reshape(self.found).transpose(self.back)
 
     @property
     def costs(self) -> Costs:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from .channel import LEAST, Channels, time_constant
 from .mos.rectifier import rectifiers
 from .power import Costs, Law, Meter
 from .siemens import Siemens
@@ -36,11 +37,15 @@ B1 0 x I=V(in)<(-{{w}}) ? 0 : (V(in)>({{w}}) ? ({{g}})*V(in) : 2*({{g}})*({{w}})
 
 @dataclass(frozen=True)
 class Rectifier(Transfer):
-    """f(x) = gain · max(x, 0), smoothed over |x| < knee (logical units). bias_current [A] of each."""
+    """f(x) = gain · max(x, 0), smoothed over |x| < knee (logical units).
+
+    bias_current [A] of each; channels: noise of its transistors, as measured.
+    """
 
     gain: Array = 1.0
     knee: float = 1e-3
     bias_current: float = 1e-6
+    channels: Channels | None = None
     kind: ClassVar[str] = "rectifier"
 
     def f(self, x: Array) -> Array:
@@ -54,12 +59,17 @@ class Rectifier(Transfer):
         return self.gain * ramp_slope(x, self.knee)
 
     @property
-    def inline_slope(self) -> Inline:
+    def inline_slope(self) -> Inline | None:
         return Inline("v0 * ramp_slope(r0, v1)", (self.source,), (self.gain, self.knee))
 
     def noise(self, circuit: Circuit) -> Siemens:
         node = circuit.arrays[self.target]
         u_in = np.asarray(self.source.of(circuit.units(self.source.array)[None])[0], float)
+        if self.channels is not None:
+            tau = time_constant(node)
+            full = self.full_current(circuit, self.gain)
+            law = RectifierSiemens(self, self.channels, full, u_in, tau, circuit.thermal_voltage)
+            return Siemens(moving=law)
         return self.slope_siemens(node.conductance * node.unit / u_in)
 
     def meter(self, circuit: Circuit) -> Meter:
@@ -80,6 +90,9 @@ class Rectifier(Transfer):
 
     def spice_device(self, sheet: DeviceSheet) -> list[str]:
         return rectifiers(sheet, self)
+
+    def measured(self, channels: Channels | None) -> Rectifier:
+        return replace(self, channels=channels)
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Rectifier:
         if not spread.mismatch:
@@ -111,3 +124,37 @@ class Mirrored(Law):
     @property
     def costs(self) -> Costs:
         return Costs("amperes = ramp(y, least); watts = 0;", 0.0, self.amperes, least=self.knee)
+
+
+@dataclass(frozen=True)
+class RectifierSiemens:
+    """ΣG of the circuit of `mos/rectifier.py` while it conducts; I = ½ G v in its diode, of which ±2I leave.
+
+    2G + 4 G_conveyor + G_mirrors(I)
+
+    The input device (2G), what its conveyor adds to the diode, and of the mirrors the diode, two thirds of them, pass
+    the diode's pole (`channel.py`). full [A]: current of a logical unit, unit [V] of the input.
+    """
+
+    cell: Rectifier
+    channels: Channels
+    full: Array
+    unit: Array
+    tau: Array
+    thermal_voltage: float
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.cell.source.array,)
+
+    @property
+    def inline(self) -> Inline | None:
+        return None
+
+    def __call__(self, x: Signals) -> Array:
+        signal = self.cell.source.of(x[self.cell.source.array])
+        on, amperes = ramp_slope(signal, self.cell.knee), self.full / 2 * ramp(signal, self.cell.knee) + LEAST
+        mirrors = self.channels.rectifier.siemens(amperes, self.thermal_voltage)
+        late = self.channels.rectifier.capacitance / mirrors / self.tau
+        passed = on * (2 * self.full / self.unit + 4 * self.channels.conveyor) + mirrors * (2 / 3)
+        return passed / (1 + late) + mirrors / 3

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..arrays import module_of
+from .channel import Channels, OutputMirrors, time_constant
 from .mos.softmax import softmaxes
 from .power import Meter
 from .siemens import Siemens
@@ -70,7 +71,8 @@ class Softmax(Transfer):
     exists: bool mask of branches, or None; gain: nats per logical unit (design temperature / actual temperature);
     shift: branch offset [nats]; floor: nats under the row's maximum where leakage takes over (None: no leakage);
     tail_current [A]: of a row, in front of the output mirrors; tail: the tails (…, 1) as an array of their own, None
-    for tails that follow at once; share: 1/N of each row, for cells with a tail array (see `resting`).
+    for tails that follow at once; share: 1/N of each row, for cells with a tail array (see `resting`);
+    channels: noise of its transistors, as measured.
     """
 
     exists: Array | None = None
@@ -80,7 +82,10 @@ class Softmax(Transfer):
     tail_current: float = 5e-6
     tail: View | None = None
     share: Array = 1.0
+    channels: Channels | None = None
     kind: ClassVar[str] = "softmax"
+    bends: ClassVar[bool] = False
+    """Whether branches are no plain exponentials, so that no kernel has their sum."""
 
     @property
     def sources(self) -> tuple[View, ...]:
@@ -159,6 +164,12 @@ class Softmax(Transfer):
 
     def noise(self, circuit: Circuit) -> Siemens:
         """G = I_T p (1 − p) / (2 kT/q), whose 4kT·G is the branch's shot noise; I_T = g U_t."""
+        if self.channels is not None:
+            ratio = self.full_current(circuit) / self.tail_current
+            mirrors = OutputMirrors(
+                self.channels, ratio, time_constant(circuit.arrays[self.target]), circuit.thermal_voltage
+            )
+            return Siemens(moving=MirroredSiemens(self, mirrors))
         node = circuit.arrays[self.target]
         siemens = np.asarray(node.conductance * node.unit / (2 * circuit.thermal_voltage))
         return Siemens(moving=BranchSiemens(self, siemens))
@@ -216,6 +227,9 @@ class Softmax(Transfer):
         lines += elements(sheet.prefix("X"), pattern, np.ones(node.shape, bool), node, below, top, a, b)
         return lines, top[..., -1:]
 
+    def measured(self, channels: Channels | None) -> Softmax:
+        return replace(self, channels=channels)
+
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Softmax:
         """Each branch off by an offset of its own, σ in volts at its gate."""
         if not spread.branch_offset:
@@ -264,6 +278,32 @@ class BranchSiemens:
     def __call__(self, x: Signals) -> Array:
         p = self.pair.settled(x)
         return self.siemens * p * (1 - p)
+
+
+@dataclass(frozen=True)
+class MirroredSiemens:
+    """ΣG of branches of transistors, their tail and output mirrors of ratio r; I_i = I_T p_i.
+
+    r² [(1 − p)² G_b(I) + p² Σ_others G_b(I_j) + p² G_tail] + mirrors of I          (`channel.py`)
+    """
+
+    pair: Softmax
+    mirrors: OutputMirrors
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.pair.source.array,)
+
+    @property
+    def inline(self) -> None:
+        return None  # p is a share of the row's
+
+    def __call__(self, x: Signals) -> Array:
+        p, tail, volts = self.pair.settled(x), self.pair.tail_current, self.mirrors.thermal_voltage
+        channels = self.mirrors.channels
+        own = channels.branches(tail).siemens(tail * p, volts)
+        row = own.sum(axis=-1, keepdims=True) + channels.tail * tail / (2 * volts)
+        return self.mirrors.noise(tail * p, (1 - 2 * p) * own + p * p * row)
 
 
 def _is_zero(value: Array) -> bool:

@@ -131,8 +131,10 @@ class TailDrive(Term):
         return xp.log((current * self.pair.share).sum(axis=-1, keepdims=True)) + top
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> Rows | None:
         pair = self.pair
+        if pair.bends:
+            return None
         leak = 0.0 if pair.floor is None else float(np.exp(-pair.floor))
         exists = 1.0 if pair.exists is None else pair.exists
         law = f"(v0 != 0 ? v1 * r0 + v2 : (REAL){ABSENT!r})"

@@ -7,8 +7,9 @@ of either to the other branch, so the difference I₁ − I₂ fluctuates by 2(I
 
     8q I₁I₂/I_T = 2q I_T (1 − y²) = 4kT·G,        G = I_T (1 − y²) / (2 kT/q),   I_T = g U_t |gain|
 
-The tail's own noise is common to both branches. The output mirror is taken as noiseless and the pair as run at I_T: a
-tail r times smaller, mirrored up, makes r times the density.
+The tail's own noise is common to both branches while y = 0. The output mirror is taken as noiseless and the pair as run
+at I_T: a tail r times smaller, mirrored up, makes r times the density. With `channels`, what circuits of transistors
+were measured to have, all of it is there (`TanhSiemens`).
 Mismatch: input-referred offset (V_t) of the pair.
 Supply: the pair's own tail, always; and its currents through the output mirror, whose branches carry g U_t |gain|
 together however the pair splits it. That is also the largest current that the cell delivers.
@@ -20,11 +21,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from ..arrays import module_of
+from .channel import Channels, OutputMirrors, time_constant
 from .mos.tanh_pair import tanh_pairs
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
-from .term import Array, Inline
+from .term import Array, Inline, Signals
 from .transfer import Transfer
 
 if TYPE_CHECKING:
@@ -44,12 +46,14 @@ B1 0 x I=({i})*tanh(({a})*V(in)+({b}))
 class TanhPair(Transfer):
     """f(x) = gain · tanh(x + shift); shift is the pair's offset in logical units (0 unless fabricated).
 
-    tail_current [A]: of the pair itself, in front of the output mirror.
+    tail_current [A]: of the pair itself, in front of the output mirror; channels: noise of its transistors, as
+    measured.
     """
 
     gain: Array = 1.0
     shift: Array = 0.0
     tail_current: float = 5e-6
+    channels: Channels | None = None
     kind: ClassVar[str] = "tanh"
 
     def f(self, x: Array) -> Array:
@@ -71,6 +75,10 @@ class TanhPair(Transfer):
 
     def noise(self, circuit: Circuit) -> Siemens:
         """G = I_T sech² / (2 kT/q), whose 4kT·G is the pair's shot noise; I_T f′/gain = I_T sech²."""
+        if self.channels is not None:
+            ratio = self.full_current(circuit, self.gain) / self.tail_current
+            tau = time_constant(circuit.arrays[self.target])
+            return Siemens(moving=TanhSiemens(self, self.channels, ratio, tau, circuit.thermal_voltage))
         node = circuit.arrays[self.target]
         return self.slope_siemens(node.conductance * node.unit / (2 * circuit.thermal_voltage))
 
@@ -91,9 +99,46 @@ class TanhPair(Transfer):
     def spice_device(self, sheet: DeviceSheet) -> list[str]:
         return tanh_pairs(sheet, self)
 
+    def measured(self, channels: Channels | None) -> TanhPair:
+        return replace(self, channels=channels)
+
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> TanhPair:
         if not spread.offset:
             return self
         shape = circuit.arrays[self.target].shape
         full_scale = self.source.of(circuit.full_scale(self.source.array)[None])[0]
         return replace(self, shift=spread.offset * full_scale * draw(self.name, "pair offset", shape))
+
+
+@dataclass(frozen=True)
+class TanhSiemens:
+    """ΣG of a pair of transistors, its tail and its output mirrors of ratio r; I₁,₂ = I_T (1 ± y)/2.
+
+    r² [(1 − y)² G_b(I₁) + (1 + y)² G_b(I₂) + y² G_tail] + mirrors of I₁ and I₂          (`channel.py`)
+
+    A branch's own noise leaves in halves by both mirrors, the tail's as the tail current does.
+    """
+
+    cell: TanhPair
+    channels: Channels
+    ratio: Array
+    tau: Array
+    thermal_voltage: float
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.cell.source.array,)
+
+    @property
+    def inline(self) -> Inline | None:
+        return None
+
+    def __call__(self, x: Signals) -> Array:
+        signal, tail = self.cell.source.of(x[self.cell.source.array]), self.cell.tail_current
+        y = module_of(signal).tanh(signal + self.cell.shift)
+        branch, volts = self.channels.branches(tail), self.thermal_voltage
+        mirrors = OutputMirrors(self.channels, self.ratio, self.tau, volts)
+        up, down = tail / 2 * (1 + y), tail / 2 * (1 - y)
+        half = ((1 - y) ** 2 * branch.siemens(up, volts) + (1 + y) ** 2 * branch.siemens(down, volts)) / 2
+        sink = y * y * (self.channels.tail * tail / (2 * volts))
+        return mirrors.noise(up, half + sink * (1 + y) / 2) + mirrors.noise(down, half + sink * (1 - y) / 2)

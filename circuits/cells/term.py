@@ -21,6 +21,7 @@ from .siemens import Siemens
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
+    from .channel import Channels
     from .converter import Converter
     from .mismatch import Draw, Spread
     from .mos.sheet import DeviceSheet
@@ -170,6 +171,10 @@ class Term:
         """This cell with its programmed values as a DAC writes them."""
         return self
 
+    def measured(self, channels: Channels | None) -> Term:
+        """This cell with the noise that its transistors were measured to have; None: that of the ideal cell."""
+        return self
+
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Term:
         """This cell as one chip happens to have it."""
         return self
@@ -208,6 +213,11 @@ class Term:
     def conveyed(self) -> bool:
         """Whether the current reaches the node through its conveyor, and not through plain resistors."""
         return True
+
+    @property
+    def by_node(self) -> bool:
+        """Whether a node of an array that the cell reads and drives sees none but itself of it."""
+        return False
 
     def drivers(self) -> tuple[View, ...]:
         """Views whose nodes must deliver current to the cell, so need a buffer (gates need none)."""

@@ -8,7 +8,8 @@ conveyor holds the output still and a buffer drives the input; there are no pass
 of 0 is no unit.
 
 Noise: 4kT Σ|dI_ij/dv_j| (triode, γ = 1), one-sided, at the bias of the moment. Dissipation |I_ij v_j|: the conveyor's
-input is a virtual ground. Loading of the conveyor: ΣG at rest.
+input is a virtual ground. Loading of the conveyor: ΣG at rest. A quad is the difference of two pairs and has noise,
+dissipation and loading of both, o_A + o_B, even where its weight is small; of a chip, those of its design.
 Quantised is the control voltage, over its range. Mismatch: each transistor's by Pelgrom's law (`transistor_units.py`);
 `mismatch` and `vt_mismatch` scale a unit's current as they do a linear coupling's conductance. Write-verify adjusts
 control voltages, with the DAC's resolution if there is one. All positions share the draws.
@@ -16,6 +17,7 @@ control voltages, with the DAC's resolution if there is one. All positions share
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -27,7 +29,7 @@ from ..errors import Error
 from .coupling import Coupling, erring, load_lines, row_peak, row_peaks
 from .crossbar import Crossbar, Runs, rows_of
 from .mos.coupling import units
-from .polynomials import text
+from .polynomials import padded, text
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
@@ -38,11 +40,13 @@ from .transistor_units import (
     UNITS,
     Devices,
     basis_of,
+    both_pairs,
     check_reach,
     control_of,
     factors_of,
     fingers_for,
     pelgrom,
+    square_of,
     verified_control,
 )
 
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
     from .converter import Converter
     from .mismatch import Draw, Spread
     from .mos.sheet import DeviceSheet
+    from .polynomials import Polynomial
     from .spice import Sheet
 
 
@@ -125,30 +130,32 @@ class TransistorCoupling(Crossbar, Term):
 
     def _row_sums(self, circuit: Circuit) -> Array:
         """ΣG [S] at each target node, in its shape."""
-        each = np.stack([np.abs(self._siemens(circuit, s)).sum(axis=1) for s in range(self.sets)])
+        found, _, slopes = self._conducting(circuit)
+        each = np.tensordot(found, slopes, (2, 0)).sum(axis=-1)
         return (self._each_position(each) * self._present(circuit)).reshape(circuit.arrays[self.target].shape)
 
     def loading(self, circuit: Circuit) -> tuple[Array, Array]:
         return self._row_sums(circuit), 0.0
 
-    def _conducting(self, circuit: Circuit) -> Array:
-        """The matrices in amperes (sets, out, r, in), of the sign that makes every unit conduct."""
+    def _conducting(self, circuit: Circuit) -> tuple[Array, tuple[Polynomial, ...], Array]:
+        """(matrices (sets, out, r, in) [A] of what every unit conducts, whatever its sign; their shapes; their κ)."""
         out, width = self.weight.shape
+        if self.card.pair is not None:
+            shapes, mix, slopes = basis_of(self.card.pair, erring=False)
+            both = both_pairs(self.card, self.control(circuit)) @ mix * (self.fingers * (self.weight != 0))[..., None]
+            return both.transpose(0, 1, 3, 2), shapes, slopes
         found = np.asarray(self.matrices, float).reshape(self.sets, out, -1, width)
         sign = np.stack([np.sign(self._siemens(circuit, s)) for s in range(self.sets)])
-        return found * sign[:, :, None, :] * self._amperes(circuit)[:, :, None, None]
+        return found * sign[:, :, None, :] * self._amperes(circuit)[:, :, None, None], self.shapes, self.slopes
 
     def noise(self, circuit: Circuit) -> Siemens:
-        found = self._conducting(circuit)
-        return Siemens(
-            moving=MovingConductance(
-                self.source, self.lead, self.runs, self.volts, found.reshape(self.matrices.shape), self.shapes
-            )
-        )
+        found, shapes, _ = self._conducting(circuit)
+        flat = found.reshape(*found.shape[:2], -1)
+        return Siemens(moving=MovingConductance(self.source, self.lead, self.runs, self.volts, flat, shapes))
 
-    def _columns(self, circuit: Circuit) -> Array:
-        """Σ_i of what the units of a driving node conduct, by shape: (P, r, in) [A]."""
-        found, here = self._conducting(circuit), self._present(circuit)
+    def _columns(self, circuit: Circuit) -> tuple[Array, tuple[Polynomial, ...]]:
+        """(Σ_i of what the units of a driving node conduct, by shape: (P, r, in) [A]; the shapes)."""
+        (found, shapes, _), here = self._conducting(circuit), self._present(circuit)
         whole = found.sum(axis=1)
         parts = [
             np.broadcast_to(whole[s], (b - a, *whole[s].shape))
@@ -156,11 +163,27 @@ class TransistorCoupling(Crossbar, Term):
             else np.tensordot(here[a:b].astype(float), found[s], (1, 0))
             for a, b, s in self.runs
         ]
-        return np.concatenate(parts)
+        return np.concatenate(parts), shapes
 
     def meter(self, circuit: Circuit) -> Meter:
         units = np.broadcast_to(self.volts, (self.runs[-1][1], self.volts.shape[1]))
-        return Meter(rest=ColumnLaw.of(self.source, self.lead, self.shapes, self._columns(circuit), units.copy()))
+        columns, shapes = self._columns(circuit)
+        law = ColumnLaw.of(self.source, self.lead, shapes, columns, units.copy())
+        return Meter(rest=law, common=self._common_mode(circuit))
+
+    def _common_mode(self, circuit: Circuit) -> dict[str, Array]:
+        """−2 Σ m e(V_ij, v_j) of equal pairs [A per x²], e by its square: what flows back from both conveyors."""
+        if self.card.even is None:
+            return {}
+        control, present = self.control(circuit), self._present(circuit)
+        share = -2 * self.fingers * square_of(self.card.even, control) * (self.weight != 0)
+        each = np.stack([present[p].astype(float) @ share[s] for p, s in self._positions()])
+        index = np.arange(math.prod(circuit.arrays[self.source.array].shape))
+        index = index.reshape(1, *circuit.arrays[self.source.array].shape)
+        index = rows_of(self.source, index, self.lead, self.weight.shape[1])[0]
+        found = np.zeros(circuit.arrays[self.source.array].shape)
+        np.add.at(found.reshape(-1), index, each * np.broadcast_to(self.volts, index.shape) ** 2)
+        return {self.source.array: found}
 
     def drivers(self) -> tuple[View, ...]:
         return (self.source,)
@@ -308,17 +331,13 @@ class TransistorCoupling(Crossbar, Term):
     def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
         """Driver by driver |v Σ_i I_ij|."""
         names, shown = self._drivers(sheet)
-        columns = np.tensordot(self._columns(sheet.circuit).transpose(0, 2, 1), self._padded(), (2, 0))
+        each, shapes = self._columns(sheet.circuit)
+        columns = np.tensordot(each.transpose(0, 2, 1), padded(shapes), (2, 0))
         keep = shown & columns.any(axis=-1)
         rows = zip(columns[keep] * scale, names[keep], strict=True)
         laws = np.empty(keep.shape, object)
         laws[keep] = [f"abs(V({name})*{text(tuple(row), f'V({name})')})" for row, name in rows]
         return elements(sheet.prefix("B"), f"0 {meter} I=%s", keep, laws)
-
-    def _padded(self) -> Array:
-        """Coefficients (r, powers) of the shapes."""
-        most = max(len(shape) for shape in self.shapes)
-        return np.array([[*shape, *(0.0,) * (most - len(shape))] for shape in self.shapes])
 
 
 def of_transistors(term: Coupling, circuit: Circuit, card: DeviceCard) -> TransistorCoupling:

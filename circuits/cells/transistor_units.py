@@ -6,9 +6,9 @@ in equal devices of area W·L, m in parallel (Pelgrom, Duinmaijer & Welbers 1989
 
     σ(δ) = A_Vt / √(W L m),        σ(β) = A_β / √(W L m)
 
-With o and e the odd and the even part of a pair's current, o, e = f(V, v/2) ∓ f(V, −v/2), a finger carries
+With o and e the odd and the even part of a pair's current, o, e = ½ [f(V, v/2) ∓ f(V, −v/2)], a finger carries
 
-    single   (1 + β) f(V − δ, v)
+    single   ½ (1 + β) f(V − δ, v/2)
     pair     ½ Σ_k (1 + β_k) [o ± e](V − δ_k, v)                     signs + −
     quad     the same at V_b + V/2, less that of two more at V_b − V/2
 
@@ -130,6 +130,19 @@ def factors_of(card: DeviceCard, control: Array, devices: Devices | None) -> Arr
 def _gate(card: DeviceCard, own: DeviceCard, transistor: Transistor, control: Array, shift: Array) -> Array:
     """Where a transistor's gate is, less what its threshold is off, within what was measured."""
     return np.clip(card.bias + transistor.gate * control - shift, float(own.gates[0]), float(own.gates[-1]))
+
+
+def both_pairs(card: DeviceCard, control: Array) -> Array:
+    """φ_r [A] of the sum of a quad's two pairs, (…, r) of their card: what its noise, heat and loading are of."""
+    assert card.pair is not None
+    return sum(card.pair.factors(card.bias + side * control / 2) for side in (1, -1))
+
+
+def square_of(even: DeviceCard, control: Array) -> Array:
+    """E [A/V²] with e(V, v) = E(V) v² in least squares over full scale: ∫ e v² / ∫ v⁴."""
+    power = np.arange(even.coefficients.shape[1])
+    moment = np.where(power % 2 == 0, 5.0 * even.full_scale ** (power - 2.0) / (power + 3), 0.0)
+    return even.factors(control) @ (even.coefficients @ moment)
 
 
 def verified_control(

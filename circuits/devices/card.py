@@ -1,19 +1,23 @@
 """Device card: what a simulator measured of the transistors of one coupling unit, in factors a solver can use.
 
 With f(V, u) the current of one transistor, its gate at V, from a terminal at V_CM + u into one held at V_CM, a unit
-that a node of v volts drives (its terminals at V_CM ± v/2, the current counted as that of p minus that of n) delivers
+that a node of v volts drives (its terminals at V_CM ± v/2) delivers the differential current I = (i_p − i_n)/2:
 
-    single   I = f(V, v)                                                    p alone, driven by the whole of v
-    pair     I = f(V, v/2) − f(V, −v/2)                                     odd in v
+    single   I = ½ f(V, v/2)                                                of p alone
+    pair     I = ½ [f(V, v/2) − f(V, −v/2)]                                 odd in v
     quad     I = o(V_b + V/2, v) − o(V_b − V/2, v),   o that of a pair      odd in v, signed by V
 
+A pair of transistors that conduct 2G each is a conductance G between the node's sides: two in series over the virtual
+ground. Its heat is I v and its noise 4kT dI/dv, as of any resistor G, and so are those of a single of 4G.
+
 and I(V, v) = Σ_r φ_r(V) ψ_r(v). V is the unit's control voltage: that of the gate, of a quad the difference of two.
-Where the devices of a pair differ, e(V, v) = f(V, v/2) + f(V, −v/2) no longer cancels: `even` has its factors.
+Where the devices of a pair differ, e(V, v) = ½ [f(V, v/2) + f(V, −v/2)] no longer cancels: `even` has its factors.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -56,7 +60,8 @@ class DeviceCard:
     gates (K,) control voltages V, volts (V,) of v, surface (K, V) [A] as measured;
     table (K, r) φ [A] and coefficients (r, degree + 1) of ψ, lowest power of v first, largest |ψ| 1;
     error: largest |residual| as a share of the largest |I|, at the points measured and at as many between them;
-    even: factors of e (a pair's), pair: the two of a quad; origin.
+    even: factors of e (a pair's), pair: the two of a quad; cells: cards of other cells of the same transistors, by
+    name; origin.
 
     Raises Error for numbers that make no card, such as a surface with holes; `control` for a conductance that does not
     rise with it.
@@ -80,6 +85,7 @@ class DeviceCard:
     bias: float = 0.0
     even: DeviceCard | None = field(default=None, repr=False)
     pair: DeviceCard | None = field(default=None, repr=False)
+    cells: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         check_surface(self.gates, self.volts, self.surface)
@@ -98,7 +104,7 @@ class DeviceCard:
     def about(self) -> dict[str, Any]:
         """What it is, in plain values."""
         names = ("unit", "width", "length", "temperature", "vdd", "rank", "error")
-        return {name: getattr(self, name) for name in names} | vars(self.origin)
+        return {name: getattr(self, name) for name in names} | {"cells": sorted(self.cells)} | vars(self.origin)
 
     # --- programming, on the host in float64 ----------------------------------------------------------
 

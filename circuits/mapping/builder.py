@@ -82,7 +82,8 @@ class Builder:
 
         rail [V]: nodes are held there instead of at the swing, which is meant.
         """
-        supply, node = self.technology.supply, self.technology.node
+        supply, node, conveyor = self.technology.supply, self.technology.node, self.technology.conveyor
+        past = self.coupling == "passive" and feedback is None  # what drives it goes past its conveyor
         if spread is None:
             spread = self.ranges.spread(name, shape, position_axis=position_axis)
         each = unit_for(spread, self.technology) if unit is None else unit
@@ -98,6 +99,8 @@ class Builder:
             conductance=node.conductance,
             feedback=feedback,
             input_resistance=self.input_resistance,
+            noise_siemens=0.0 if past else conveyor.noise_conductance,
+            noise_ohms=conveyor.noise_resistance,
             exists=exists,
             clamped=clamped,
             stored=stored,

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import checks
 from ..calibration import Ranges, fit_to_devices
-from ..cells import with_transistors
+from ..cells import machine_of_transistors, with_transistors
 from ..checkpoints import Model, load_model
 from ..circuit import Circuit
 from ..devices.card import DeviceCard
@@ -79,7 +79,8 @@ def map_model(
     precision: of the matrices of couplings, "float64" or "float32": half the memory, and none beside the checkpoint's
         own where no norm is folded into a matrix.
     device_card: of transistors (`characterize`, `load_device`): matrices of weights are built of them, nonlinear as
-        they are; what the mapping makes (skips, means, rotations) stays fixed linear devices. None: all are linear.
+        they are; what the mapping makes (skips, means, rotations) stays fixed linear devices. With a card that holds
+        other cells too, these, all couplings, products and feedback devices follow its transistors. None: all linear.
     Warns of scores beyond the softmax cell, and of nodes that lose more than a bit to couplings beyond the device.
     Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
     with it and whose Σe is not positive, couplings far beyond the device, and cards that do not fit the technology.
@@ -127,7 +128,9 @@ def map_model(
         "score_nats": {n: float(ranges.values[n].max()) for n in circuit.arrays if n.endswith(".score")},
         "device_card": None if device_card is None else device_card.about(),
     }
-    return circuit if device_card is None else with_transistors(circuit, device_card)
+    if device_card is None:
+        return circuit
+    return machine_of_transistors(circuit, device_card) if device_card.cells else with_transistors(circuit, device_card)
 
 
 def _check_card(card: DeviceCard | None, coupling: str, technology: Technology) -> None:

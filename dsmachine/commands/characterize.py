@@ -40,6 +40,9 @@ def characterize(
     settings: SetOption = None,
     bias: Annotated[float | None, typer.Option(help="Mean gate voltage of a quad.", metavar="V")] = None,
     tolerance: Annotated[float, typer.Option(help="Largest residual, as a share of the largest current.")] = 1e-3,
+    cell: Annotated[
+        list[str] | None, typer.Option(help="Also measure a cell: tanh, rectifier or softmax; repeat. [default: none]")
+    ] = None,
     engine: Annotated[str, typer.Option(help="pyspice, batch or neospice.")] = "pyspice",
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -57,7 +60,7 @@ def characterize(
         card = measured(
             cast(Any, unit), technology=technology, models=load_models(spice_models or (), nfet=nfet), width=width,
             length=length, corner=corner, temperature=temperature, vdd=vdd, overrides=overrides, bias=bias,
-            tolerance=tolerance, engine=cast(Any, engine),
+            tolerance=tolerance, cells=cell or (), engine=cast(Any, engine),
         )  # fmt: skip
         spread = load_technology(technology, overrides=overrides).mismatch.of(card.width * card.length)
         rows = _rows(card, spread)
@@ -83,6 +86,7 @@ def _facts(card: DeviceCard) -> dict[str, object]:
         "even_rank": card.even.rank if card.even else 0,
         "conductance": float(card.conductance(card.reach)),
         "swing": float(card.volts[-1]),
+        "cells": {name: cell.error for name, cell in card.cells.items()},
         **asdict(card.origin),
     }
 
@@ -96,6 +100,7 @@ def _show(console: Console, card: DeviceCard, rows: list[Linearity], output: Pat
         f"{origin.version} ({origin.engine})",
         "factors": f"rank {card.rank}, degree {card.coefficients.shape[1] - 1}, within {card.error:.2%} of the "
         f"largest current (asked: {origin.tolerance:.2%})",
+        "cells": ", ".join(f"{name} within {cell.error:.2%}" for name, cell in card.cells.items()) or "none",
         "finger": f"{card.conductance(card.reach) * 1e6:.4g} µS at {card.reach:.4g} V",
     }
     for name, text in lines.items():

@@ -24,15 +24,20 @@ SPECS = {
 }
 
 
+@pytest.mark.parametrize("alike", [False, True])
 @pytest.mark.parametrize("chip", [False, True])
 @pytest.mark.parametrize("spec", list(SPECS))
-def test_sum_over_devices(spec: str, chip: bool) -> None:
+def test_sum_over_devices(spec: str, chip: bool, alike: bool) -> None:
+    """Also where all targets but the first along an axis are alike: they are added up before."""
     rng = np.random.default_rng(0)
     inputs, out = spec.split("->")
     of_a, of_b = inputs.split(",")
     shape = {letters: tuple(SIZES[i] for i in letters) for letters in (of_a, of_b, out)}
     x = {"a": rng.normal(size=(7, *shape[of_a])), "b": rng.normal(size=(7, *shape[of_b]))}
     scale, unit = rng.uniform(size=shape[out]), rng.uniform(size=shape[of_b])
+    if alike and "i" in out:
+        along = np.moveaxis(scale, out.index("i"), 0)
+        along[2:] = along[1]
     signs = rng.choice([-1.0, 1.0], shape[of_a]) if chip else None
     errors = 0.1 * rng.normal(size=shape[of_b]) if chip else None
     law: Law = product_law(View("a"), View("b"), spec, scale, unit, signs, errors)

@@ -79,6 +79,8 @@ def square_law_quad(pair: DeviceCard) -> DeviceCard:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--cell", "log"], ("cell 'log'", "tanh, rectifier, softmax")),
+        (["--cell", "tanh", "--unit", "single"], ("unit 'single'", "card of a pair")),
         (["--unit", "octet"], ("unit 'octet'", "single, pair or quad")),
         (["--corner", "XX"], ("'XX'", "corner")),
         (["--temperature", "20"], ("temperature is 20.0 K", "200 … 450")),
@@ -207,7 +209,11 @@ def test_a_newer_device_file(tmp_path: Path) -> None:
     ds.save_device(square_law_pair(), path)
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = 99
-    with pytest.raises(ds.Error, match="has format 99, newer than 1: upgrade dsmachine"):
+    with pytest.raises(ds.Error, match="has format 99, newer than 2: upgrade dsmachine"):
+        ds.load_device(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = 1
+    with pytest.raises(ds.Error, match="has format 1, which counts a pair's current twice: characterize again"):
         ds.load_device(path)
 
 

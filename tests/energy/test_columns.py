@@ -19,7 +19,8 @@ def test_weighed_sums_are_those_of_all_nodes(distinct: int, longest: int | None)
     rng = np.random.default_rng(0)
     weight = np.concatenate([rng.normal(size=(distinct, 2, 5)), np.zeros((8 - distinct, 2, 5))])
     weight[distinct:] = weight[distinct - 1]
-    columns = Columns.of((8, 2, 5), [weight, 3.0], longest)
+    columns = Columns.of((8, 2, 5), [weight, 3.0])
+    columns = columns if longest is None else Columns.joined([columns], longest)
     assert columns.sums[1] == 10
     assert columns.runs == ({1: 1, 2: 2, 8: 8} if longest is None else {1: 3, 2: 4, 8: 8})[distinct]
     f, seconds = rng.normal(size=(3, 4, 8, 10)), rng.uniform(size=4)

@@ -118,6 +118,17 @@ def test_noise_of_systems(system: System, noise: str | float) -> None:
     assert max(off.values()) < 1e-9, off
 
 
+@pytest.mark.parametrize("noise", ["thermal", 0.01])
+def test_noise_analysis(noise: str | float) -> None:
+    """Of a machine whose nodes' capacitances differ."""
+    model = ds.load_model("tiny-shakespeare")
+    circuit = ds.map_model(model, 8)
+    inputs = {"embed": model.embed(model.encode(model.calibration_text[:8]))}
+    options: dict[str, Any] = {"noise": noise, "frequencies": 2, "samples": 2, "precision": "float64"}
+    here, there = (ds.noise(circuit, inputs, device=device, **options).rms for device in ("numpy", "cupy"))
+    assert there == pytest.approx(here, rel=1e-9)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_products(dtype: str) -> None:
     """Our way to cuBLAS, for every layout that the cells hand over."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from device_cards import square_pair
 from small_models import PROMPT, write_small
 
 from dsmachine.circuits.calibration import fit_to_devices
@@ -56,12 +57,17 @@ def numbers(model: Model, technology: Technology) -> list[Any]:
         load_nodes(wide_row(), technology).arrays["v"].capacitance,
         transistor(technology),
     ]
-    for circuit, inputs in ((mapped, {"embed": model.embed(tokens)}), (relu, {"h.0.mlp.pre": np.ones((4, 32))})):
+    parts = (
+        (mapped, {"embed": model.embed(tokens)}), (relu, {"h.0.mlp.pre": np.ones((4, 32))}),
+        (pairs(technology), {"u": [0.1, 0.2]}),
+    )  # fmt: skip
+    for circuit, inputs in parts:
         meter = EnergyMeter(technology, dac_bits=6, adc_bits=10)
         transient(circuit, inputs, duration=3e-9, settle_bits=0, tolerance=1e-2, observers=[meter])
         text = write_netlist(circuit, inputs=inputs, duration=3e-9).text
         x = {name: np.full((1, *node.shape), 0.1) for name, node in circuit.arrays.items()}
         noise = [float(np.mean(term.noise(circuit)(x))) for term in circuit.terms.values()]
+        noise += [float(np.mean(node.noise_conductance(1.0, 1e-4))) for node in circuit.arrays.values()]
         report = meter.report()
         found += [text, noise, report.to_json(), str(report), area(circuit, technology)]
     return found
@@ -72,6 +78,15 @@ def transistor(technology: Technology) -> list[Any]:
     size, supply = technology.coupling, technology.supply
     bench = Bench(load_models(), size.width, size.length, technology.temperature, supply.common_mode)
     return [bench.netlist(np.arange(4.0), np.arange(-2.0, 3.0)), technology.mismatch.of(size.width * size.length)]
+
+
+def pairs(technology: Technology) -> Circuit:
+    """A row of pairs of transistors."""
+    circuit = Circuit("pairs", temperature=technology.temperature)
+    circuit.clamp("u", (2,))
+    circuit.nodes("v", (1,))
+    circuit.couple("w", "u", "v", [[0.5, 0.2]], device_card=square_pair())
+    return circuit
 
 
 def wide_row() -> Circuit:
@@ -89,7 +104,7 @@ def _ranges(model: Model, positions: int) -> Any:
 
 
 def edited(key: str, folder: Path) -> Technology:
-    """The bundled technology with one number of its file halved, at another temperature and supply."""
+    """The bundled technology with one number of its file halved, a 0 made 1, at another temperature and supply."""
     section, _, name = key.rpartition(".")
     text = TOML.read_text(encoding="utf-8")
     start = text.index(f"[{section}]") if section else 0
@@ -98,7 +113,9 @@ def edited(key: str, folder: Path) -> Technology:
     number = re.compile(rf"(?m)^({name} = {{ value = )([0-9.e]+)")
     assert number.search(tail), key
     path = folder / "edited.toml"
-    path.write_text(head + number.sub(lambda m: m[1] + repr(factor * float(m[2])), tail, count=1), encoding="utf-8")
+    path.write_text(
+        head + number.sub(lambda m: m[1] + repr(factor * float(m[2]) or 1.0), tail, count=1), encoding="utf-8"
+    )
     return load_technology(path, temperature=None if key == "temperature" else 310.0, vdd=1.1)
 
 

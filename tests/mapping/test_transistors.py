@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from small_models import PROMPT, write_small
 import dsmachine as ds
 from dsmachine.circuits.cells import Coupling, TransistorCoupling
 from dsmachine.circuits.checkpoints import Model
+from dsmachine.circuits.devices.cell_card import cell_card
 from dsmachine.emulator import memory
 
 Array = Any
@@ -37,6 +39,17 @@ def test_resistors_are_the_linear_machine(model: Model) -> None:
         assert isinstance(built.terms[name], TransistorCoupling if dense else type(term)), name
     assert linear.notes["device_card"] is None
     assert built.notes["device_card"]["unit"] == "pair"
+
+
+def test_a_card_with_cells_builds_all_of_transistors(model: Model) -> None:
+    """Resistors and a straight tanh pair change nothing; every node has feedback devices of its own."""
+    t = np.linspace(-1, 1, 41)
+    card = replace(resistor(), cells={"tanh": cell_card("tanh", t, t, 5e-6)})
+    linear, built = (ds.map_model(model, 4, device_card=each) for each in (None, card))
+    assert logits(built, model) == pytest.approx(logits(linear, model), abs=1e-4 * np.abs(logits(linear, model)).max())
+    free = {name for name, node in built.arrays.items() if not node.clamped and not node.is_tail}
+    assert {f"{name}.feedback" for name in free} <= set(built.terms)
+    assert built.notes["device_card"]["cells"] == ["tanh"]
 
 
 def test_positions_share_matrices_where_their_volts_agree(model: Model) -> None:

@@ -34,24 +34,24 @@ def pair() -> DeviceCard:
 
 
 def test_a_quad_in_the_square_law_is_one_product(square: ModelCard) -> None:
-    """I = KP W/L V v, exactly: both squares cancel."""
+    """I = ½ KP W/L V v, exactly: both squares cancel."""
     card = characterize("quad", models=square, overrides=NARROW, bias=0.9, tolerance=1e-4, engine="batch")
     assert card.rank == 1
     assert card.error < 1e-6
     v, control = np.linspace(-0.1, 0.1, 5), np.array([-0.2, 0.05, 0.2])
-    np.testing.assert_allclose(card.current(control[:, None], v), KP * 0.12 * np.outer(control, v), atol=1e-12)
-    assert float(card.control(-KP * 0.12 * 0.1)) == pytest.approx(-0.1, abs=1e-5)
+    np.testing.assert_allclose(card.current(control[:, None], v), KP * 0.06 * np.outer(control, v), atol=1e-12)
+    assert float(card.control(-KP * 0.06 * 0.1)) == pytest.approx(-0.1, abs=1e-5)
     assert card.reach == pytest.approx(0.2)
     assert card.pair is not None and card.pair.unit == "pair"
 
 
 def test_the_even_part_of_a_pair_in_the_square_law(square: ModelCard) -> None:
-    """f(V, u) = K ((V − V_t − V_CM) u − u²/2): o = K (…) v, e = −K v²/4."""
+    """f(V, u) = K ((V − V_t − V_CM) u − u²/2): o = ½ K (…) v, e = −K v²/8."""
     card = characterize("pair", models=square, overrides=NARROW, engine="batch")
     assert card.even is not None
     v = np.linspace(-0.1, 0.1, 5)
-    np.testing.assert_allclose(card.current(0.9, v), KP * 0.12 * (0.9 - THRESHOLD - 0.25) * v, atol=3e-9)
-    np.testing.assert_allclose(card.even.current(0.9, v), -KP * 0.12 * v**2 / 4, atol=3e-9)
+    np.testing.assert_allclose(card.current(0.9, v), KP * 0.06 * (0.9 - THRESHOLD - 0.25) * v, atol=3e-9)
+    np.testing.assert_allclose(card.even.current(0.9, v), -KP * 0.06 * v**2 / 4, atol=3e-9)
 
 
 @pytest.mark.parametrize("unit", ["single", "pair", "quad"])
@@ -66,14 +66,14 @@ def test_ngspice_agrees_between_the_points_within_the_stated_error(unit: str, pa
         below, _ = bench.sweep(card.bias - gates[::-1] / 2, volts / 2, "batch")
         exact = _odd(above) - _odd(below[::-1])
     else:
-        found, _ = bench.sweep(gates, volts if unit == "single" else volts / 2, "batch")
-        exact = found if unit == "single" else _odd(found)
+        found, _ = bench.sweep(gates, volts / 2, "batch")
+        exact = found / 2 if unit == "single" else _odd(found)
     missed = np.abs(card.current(gates[:, None], volts) - exact).max()
     assert missed <= 1.2 * card.error * np.abs(card.surface).max()
 
 
 def _odd(surface: np.ndarray) -> np.ndarray:
-    return surface - surface[:, ::-1]
+    return (surface - surface[:, ::-1]) / 2
 
 
 def test_fewer_products_for_a_narrower_swing() -> None:
@@ -85,8 +85,8 @@ def test_fewer_products_for_a_narrower_swing() -> None:
 
 
 def test_a_finger_of_the_bundled_transistor(pair: DeviceCard) -> None:
-    """45 kΩ at a gate of 1 V over a grounded source; 0.25 V under that and with body effect some 75 kΩ."""
-    assert 1 / float(pair.conductance(1.0)) == pytest.approx(75e3, rel=0.1)
+    """45 kΩ at a gate of 1 V over a grounded source; 0.25 V under that and with body effect some 75 kΩ, twice."""
+    assert 1 / float(pair.conductance(1.0)) == pytest.approx(150e3, rel=0.1)
     assert pair.origin.model == "nfet" and pair.origin.models == "cmos45.pm"
     assert pair.origin.engine == "batch" and pair.origin.version.startswith("ngspice-")
     assert pair.origin.sha256 == load_models().sha256

@@ -1,9 +1,9 @@
 """Two crossbars of transistors after the square law, written out again here and integrated by scipy.
 
-    u (2, 4) -> a (2, 3)   single transistors: f(V, v)
-    a        -> b (2, 2)   pairs of unequal ones: f₁(V, v/2) − f₂(V, −v/2)
+    u (2, 4) -> a (2, 3)   single transistors: ½ f(V, v/2), β_t = 4β
+    a        -> b (2, 2)   pairs of unequal ones: ½ [f₁(V, v/2) − f₂(V, −v/2)], β_t = 2β
 
-    f_k(V, u) = m (1 + β_k) β[(V − δ_k − V_t) u − u²/2],        m β (V − V_t) = |G|
+    f_k(V, u) = m (1 + β_k) β_t[(V − δ_k − V_t) u − u²/2],        m β (V − V_t) = |G|
 
 In the first position a logical unit of u is half as many volts, of a a quarter.
 """
@@ -70,7 +70,7 @@ def slope(u: Array, v: Array) -> Array:
     for p in range(2):
         x = u[p] * UNIT_U[p]
         g = CONDUCTANCE * wa * UNIT_A[p] / UNIT_U[p]
-        into_a[p] = (g * x - np.sign(g) * m * BETA / 2 * x**2).sum(axis=1) / CONDUCTANCE
+        into_a[p] = (g * x - np.sign(g) * m * BETA / 4 * x**2).sum(axis=1) / CONDUCTANCE
         g = CONDUCTANCE * wb * UNIT_B / UNIT_A[p]
         total = np.zeros(wb.shape)
         for k, side in ((0, 1.0), (1, -1.0)):

@@ -2,8 +2,8 @@
 
 With f(V_g, u) the current of one device from V_CM + u into V_CM:
 
-    single  I = f(V_g, v)                           one device, from V_CM + v to xp; crossed: to xn
-    pair    I = f(V_g, v/2) − f(V_g, −v/2)          two, from p to xp and n to xn; crossed: to the other input
+    single  I = ½ f(V_g, v/2)                       one device, from p to xp; crossed: to xn
+    pair    I = ½ [f(V_g, v/2) − f(V_g, −v/2)]      two, from p to xp and n to xn; crossed: to the other input
     quad    I = o(V_A, v) − o(V_B, v)               two crossed pairs o; gates V_A,B = V_b ± V_c/2, V_c signed
 
 Fingers: m equal devices in parallel, one number for a term, the least with which its strongest unit fits a gate.
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ...devices.card import DeviceCard
     from .sheet import DeviceSheet
 
-SINGLE_DRIVER = ":os"
 ENDS = {  # unit -> ports, what it is, its transistors
     "single": ("a x g", "from a into x", {"1": "a g x"}),
     "pair": ("a b x y g", "from a into x, from b into y", {"1": "a g x", "2": "b g y"}),
@@ -70,8 +69,7 @@ def units(
         return [*high, *low, *elements(sheet.prefix("X"), f"%s %s %s %s %s %s {name} m={m}", every, *quad)]
     lines, gate = sheet.gates(control)
     if card.unit == "single":
-        whole, drivers = _whole(sheet, driver)
-        return lines + whole + elements(sheet.prefix("X"), f"%s %s %s {name} m={m}", every, drivers, x, gate)
+        return lines + elements(sheet.prefix("X"), f"%s %s %s {name} m={m}", every, sheet.sides(driver)[0], x, gate)
     columns = (*sheet.sides(driver), x, y, gate)
     return lines + elements(sheet.prefix("X"), f"%s %s %s %s %s {name} m={m}", every, *columns)
 
@@ -84,13 +82,6 @@ def unit(sheet: DeviceSheet, card: DeviceCard, kind: str) -> str:
     devices = {key: (three, "n", card.width * 1e6, card.length * 1e6, " m={m}") for key, three in ends.items()}
     sheet.need(sheet.transistors.subcircuit(f"{name} {ports} m=1", note, devices))
     return name
-
-
-def _whole(sheet: DeviceSheet, driver: Array) -> tuple[list[str], Array]:
-    """Ideal sources that carry V_CM + v of these nodes, and their SPICE nodes."""
-    names = np.unique(driver.astype(str)).astype(object)
-    label, every = sheet.prefix("E"), np.ones(names.shape, bool)
-    return elements(label, "%s vcm %s 0 1", every, names + SINGLE_DRIVER + label, names), driver + SINGLE_DRIVER + label
 
 
 def fingers(card: DeviceCard, strongest: float) -> int:

@@ -1,4 +1,4 @@
-"""Output mirrors: a branch's current, r times, as +r/2 into a conveyor and −r/2 out of the other.
+"""Output mirrors: a branch's current, r times, into a conveyor and out of the other, which is r times it in the node.
 
 A cascoded p-channel diode and two copies of it, one of them turned round by an n-channel mirror; r is a ratio of
 widths. Mirrors without cascodes would err by 6 % over the 0.3 V between a diode's drain and a copy's.
@@ -12,10 +12,9 @@ WIDTH_N, LENGTH_N = 2.0, 0.15
 
 
 def mirrored(branch: str, p: str, n: str, ratio: float, tag: str = "") -> dict[str, tuple[str, str, float, float]]:
-    """Devices that push ratio/2 of the current drawn from `branch` into `p`, and pull as much out of `n`."""
-    half = ratio / 2
+    """Devices that push `ratio` times the current drawn from `branch` into `p`, and pull as much out of `n`."""
     found = {}
-    for name, drain, times in (("d", branch, 1.0), ("p", p, half), ("q", f"w{tag}", half)):
+    for name, drain, times in (("d", branch, 1.0), ("p", p, ratio), ("q", f"w{tag}", ratio)):
         middle = f"{name}{tag}:m"
         found[f"{name}{tag}"] = (f"{middle} {branch} vdd", "p", WIDTH_P * times, LENGTH_P)
         found[f"{name}{tag}c"] = (f"{drain} bc {middle}", "p", WIDTH_C * times, LENGTH_C)

@@ -1,11 +1,12 @@
-"""Node unit in transistors: a capacitor C on each side, a feedback device from each side to V_CM, the conveyors.
+"""Node unit in transistors: a capacitor 2C on each side, a feedback device from each side to V_CM, the conveyors.
 
-    C dv/dt = i(p) − i(n) − [f(V_g, v/2) − f(V_g, −v/2)]
+    C dv/dt = (i(p) − i(n))/2 − ½ [f(V_g, v/2) − f(V_g, −v/2)]
 
+C and g are the behavioural node's, between its sides: 2C and 2g on each, in series. v has kT/C, and ½ C v² is stored.
 A feedback device is the same transistor as a coupling's, and so bends with v as they do: its even order moves the
-common mode, v = f⁻¹(I/2) − f⁻¹(−I/2). Capacitor and feedback device have less by what a measured conveyor's output has
+common mode, v = f⁻¹(I) − f⁻¹(−I). Capacitor and feedback device have less by what a measured conveyor's output has
 of capacitance and conductance. The gate is constant, or driven by the node that controls it: m fingers whose gate
-follows V₀ + s v_c, the line through the characterised conductances at a quarter of the control's full scale and at all
+follows V₀ + s v_c, the line through the characterised conductances at a quarter of the largest G = g K x_c and at all
 of it, next to a constant device of the floor's conductance.
 
 There is no rail but the supply's: sides stop where a sink (near 0 V) or a mirror (near VDD) leaves saturation; class A
@@ -25,6 +26,7 @@ from .coupling import fingers
 from .rails import SIDES
 
 if TYPE_CHECKING:
+    from ...devices.card import DeviceCard
     from ..node import NodeArray
     from .sheet import DeviceSheet
 
@@ -36,23 +38,24 @@ def node_units(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     here, names = sheet.present(node.name), sheet.names[node.name]
     lines = elements(sheet.prefix("E"), "%s 0 %s %s 1", here, names, names + SIDES[0], names + SIDES[1])
     hung, leak = _conveyor_output(sheet)
-    farads = np.broadcast_to(np.asarray(node.capacitance, float), node.shape) - hung
+    farads = 2 * np.broadcast_to(np.asarray(node.capacitance, float), node.shape) - hung
     if np.any(farads[here] <= 0):
         raise Error(
-            f"capacitance of {node.name!r} is {farads[here].min() + hung:g} F: its conveyor alone has {hung:g} F"
+            f"capacitance of {node.name!r} is {(farads[here].min() + hung) / 2:g} F: its conveyors alone have "
+            f"{hung / 2:g} F"
         )
     for side in SIDES:
         lines += elements(sheet.prefix("C"), "%s 0 %.12g", here, names + side, farads)
     ratio = np.broadcast_to(np.asarray(node.ratio, float), node.shape)
     lines += _offsets(sheet, node, ratio if node.feedback is None else 1.0)
     if sheet.transistors.feedback == "ideal":
-        lines += _ideal(sheet, node, node.conductance * ratio - leak, leak)
+        lines += _ideal(sheet, node, 2 * node.conductance * ratio - leak, leak)
     elif node.feedback is None:
-        lines += _devices(sheet, node, node.conductance * ratio - leak)
+        lines += _devices(sheet, node, node.conductance * ratio - leak / 2)
     else:
-        lines += _devices(sheet, node, np.full(node.shape, node.conductance * node.feedback.floor - leak))
+        lines += _devices(sheet, node, np.full(node.shape, node.conductance * node.feedback.floor - leak / 2))
         lines += _driven(sheet, node)
-    return lines + follower.conveyors(sheet, node.name, node.input_resistance)
+    return lines + follower.conveyors(sheet, node.name, node.input_resistance / 2)
 
 
 def _conveyor_output(sheet: DeviceSheet) -> tuple[float, float]:
@@ -74,13 +77,13 @@ def _ideal(sheet: DeviceSheet, node: NodeArray, siemens: Array, leak: float) -> 
         k = np.broadcast_to(np.asarray(node.feedback.gain / sheet.circuit.units(node.feedback.control)), node.shape)
         law = np.full(node.shape, "", object)
         law[here] = [node.feedback.spice(c, float(one)) for c, one in zip(control[here], k[here], strict=True)]
-        pattern = f"%s vcm I=({node.conductance:.11g}*%s-{leak:.11g})*(V(%s)-V(vcm))"
+        pattern = f"%s vcm I=({2 * node.conductance:.11g}*%s-{leak:.11g})*(V(%s)-V(vcm))"
         lines += elements(sheet.prefix("B"), pattern, here, names + side, law, names + side)
     return lines
 
 
 def _devices(sheet: DeviceSheet, node: NodeArray, siemens: Array) -> list[str]:
-    """Devices of constant conductance from each side to the common mode."""
+    """Devices that make a constant conductance between the sides: of twice it, from each to the common mode."""
     here, pair = sheet.present(node.name) & (siemens > 0), sheet.transistors.pair_card
     if not here.any():
         return []
@@ -96,20 +99,20 @@ def _driven(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     here = sheet.present(node.name)
     unit, full = circuit.units(control), circuit.full_scale(control)
     slope = np.broadcast_to(node.conductance * np.asarray(node.feedback.gain) / unit, here.shape)
-    volts = np.broadcast_to(full * unit, here.shape)
-    most = slope * volts
-    m = fingers(pair, float(most[here].max()))
-    floor = node.conductance * node.feedback.floor
-    high, low = (pair.control((np.where(here, most, most.max()) * share - floor) / m) for share in (1.0, LOW))
-    per_volt = (high - low) / ((1 - LOW) * volts)
-    lines: list[str] = []
-    gate = np.full(here.shape, "0", object)
+    most = float((slope * np.broadcast_to(full * unit, here.shape))[here].max())
+    m, start, per_siemens = driven_line(pair, most, node.conductance * node.feedback.floor)
     names = np.broadcast_to(sheet.names[control], here.shape)
-    for start in np.unique((high - per_volt * volts)[here]):
-        keep = here & (high - per_volt * volts == start)
-        more, found = sheet.level_shifts(names, keep, float(start), per_volt)
-        lines, gate = lines + more, np.where(keep, found, gate)
+    lines, gate = sheet.level_shifts(names, here, start, per_siemens * slope)
     return lines + _to_common_mode(sheet, node, here, gate, m)
+
+
+def driven_line(pair: DeviceCard, most: float, floor: float) -> tuple[int, float, float]:
+    """(fingers m, V₀, V per siemens) of a driven feedback device: its gate is V₀ + G times that, G = g K x_c, and exact
+    at `most` [S] and at `LOW` of it."""
+    m = fingers(pair, most)
+    high, low = (float(pair.control((most * share - floor) / m)) for share in (1.0, LOW))
+    per_siemens = (high - low) / ((1 - LOW) * most)
+    return m, high - per_siemens * most, per_siemens
 
 
 def _to_common_mode(sheet: DeviceSheet, node: NodeArray, here: Array, gate: Array, m: int) -> list[str]:
@@ -125,7 +128,7 @@ def _to_common_mode(sheet: DeviceSheet, node: NodeArray, here: Array, gate: Arra
 
 def _offsets(sheet: DeviceSheet, node: NodeArray, ratio: Array) -> list[str]:
     """A chip's offsets as currents g(v) times the offset (of a driven feedback: g times it)."""
-    current = np.broadcast_to(node.conductance * ratio * np.asarray(node.offset, float), node.shape) / 2
+    current = np.broadcast_to(node.conductance * ratio * np.asarray(node.offset, float), node.shape)
     keep, names = sheet.present(node.name) & (current != 0), sheet.names[node.name]
     lines = elements(sheet.prefix("I"), "0 %s %.12g", keep, names + SIDES[0], current)
     return lines + elements(sheet.prefix("I"), "%s 0 %.12g", keep, names + SIDES[1], current)

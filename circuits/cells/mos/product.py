@@ -2,9 +2,9 @@
 
     I = o(V_b + δ/2, v_b) − o(V_b − δ/2, v_b),       δ = s v_a
 
-with o the pair's odd current. In the square law I = β s v_a v_b whatever V_b. s, the level shifter's gain, is chosen
-such that the characterised conductances differ by K v_a at the full scale of `a`; fingers, such that δ stays within
-`REACH`. Both gates are driven by ideal level shifters about the quad's bias.
+with o the pair's odd current. In the square law I = β s v_a v_b whatever V_b. The level shifter's gain is s = K/mS, S
+the slope by which characterised conductances differ with δ, one for all units of a term; fingers m are such that δ
+stays within `REACH`. Both gates are driven by ideal level shifters about the quad's bias.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .coupling import unit
 from .rails import INPUTS
 
 if TYPE_CHECKING:
+    from ...devices.card import DeviceCard
     from ..product import Product
     from .sheet import DeviceSheet
 
@@ -32,10 +33,10 @@ def products(sheet: DeviceSheet, term: Product) -> list[str]:
     if not keep.any():
         return []
     index, k, a, b = index[keep], k[keep], a[keep], b[keep]
-    full = sheet.circuit.full_scale(term.a.array) * sheet.circuit.units(term.a.array)
-    volts = float(full[sheet.present(term.a.array)].max())
-    m, shift = _gain(sheet, np.abs(k), volts, term.name)
-    lines, gates = _gates(sheet, a, np.sign(k) * shift)
+    m, per_volt = gain(
+        sheet.transistors.pair_card, sheet.transistors.quad_bias, term.strongest(sheet.circuit), term.name
+    )
+    lines, gates = _gates(sheet, a, k / (m * per_volt))
     quad = unit(sheet, sheet.transistors.pair_card, "quad")
     into = sheet.names[term.target].reshape(-1)[index]
     every = np.ones(k.shape, bool)
@@ -58,12 +59,13 @@ def _gates(sheet: DeviceSheet, nodes: Array, shift: Array) -> tuple[list[str], t
     return lines, (gates[0], gates[1])
 
 
-def _gain(sheet: DeviceSheet, k: Array, volts: float, what: str) -> tuple[int, Array]:
-    """(fingers, level shift's gain of each unit): conductances of quad_bias ± shift·volts/2 differ by K·volts / m."""
-    pair, centre = sheet.transistors.pair_card, sheet.transistors.quad_bias
+def gain(pair: DeviceCard, centre: float, most: float, what: str) -> tuple[int, float]:
+    """(fingers m, S [S/V]): conductances of gates `centre` ± δ/2 differ by S δ, in least squares over what the
+    strongest unit needs, `most` [S] by m fingers."""
     deltas = np.linspace(0, REACH, 201)
     difference = np.asarray(pair.conductance(centre + deltas / 2)) - np.asarray(pair.conductance(centre - deltas / 2))
     if not np.all(np.diff(difference) > 0):
         raise Error(f"conductance of {what!r}'s device does not rise about {centre:g} V: choose another quad_bias")
-    m = max(1, math.ceil(float(k.max()) * volts / float(difference[-1]) * (1 - 1e-9)))
-    return m, np.interp(k * volts / m, difference, deltas) / volts
+    m = max(1, math.ceil(most / float(difference[-1]) * (1 - 1e-9)))
+    used = deltas <= float(np.interp(most / m, difference, deltas))
+    return m, float(difference[used] @ deltas[used] / (deltas[used] @ deltas[used]))

@@ -1,8 +1,8 @@
 """Rectifier in transistors: a coupling device, a conveyor, and a diode-connected mirror that passes one sign.
 
-    I = 4 · max(G v/4, 0)
+    I = 2 · max(2G · v/2 · ½, 0)
 
-One device of conductance G takes v/2 from a side into a conveyor of its own; half of it, w's copy, enters a
+One device of conductance 2G takes v/2 from a side into a conveyor of its own; half of its current, w's copy, enters a
 diode-connected n-channel device, of which two copies of ratio 2 leave, straight (from xn) and turned (into xp).
 A current of the other sign is taken by a clamp, and the diode cuts off. Near 0 it is slow: its pole is C nV_T / I.
 """
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..rectifier import Rectifier
     from .sheet import DeviceSheet
 
+COPIES = 4  # of the current into the diode, over both outputs
 MIRROR = {
     "d": ("d d 0", "n", 2.0, 0.15),
     "c": ("vdd bc d", "n", 2.0, 0.1),
@@ -30,6 +31,11 @@ MIRROR = {
     "v": ("u u vdd", "p", 4.0, 0.15),
     "p": ("p u vdd", "p", 4.0, 0.15),
 }
+
+
+def mirror(sheet: DeviceSheet, name: str) -> str:
+    """The diode d, its clamp, and the copies that leave by p and n."""
+    return sheet.transistors.subcircuit(f"{name} d p n", "diode with its clamp, mirrors", MIRROR)
 
 
 def rectifiers(sheet: DeviceSheet, term: Rectifier) -> list[str]:
@@ -43,7 +49,7 @@ def rectifiers(sheet: DeviceSheet, term: Rectifier) -> list[str]:
     size = (pair.width * 1e6, pair.length * 1e6, f" m={m}")
     devices = {"1": ("a g x", "n", *size)} | MIRROR
     name = f"rectifier_{m}"
-    note = "I = 2 max(G u_a, 0), u_a from the common mode: device, conveyor, diode with its clamp, mirrors"
+    note = "I = max(2 G u_a, 0), u_a from the common mode: device, conveyor, diode with its clamp, mirrors"
     sheet.need(sheet.transistors.subcircuit(f"{name} a g p n", note, devices, f"X1 vcm x vcm d {conveyor}"))
     driver, _ = sheet.sides(node)
     ports = sheet.names[term.target]

@@ -3,9 +3,9 @@
 A node of level `behavioural` is one SPICE node; here v is differential, and the same name carries v = V(p) − V(n) for
 people and cross-checks. Around it:
 
-    n:p n:n     the two sides, V_CM ± v/2, each with a capacitor C
+    n:p n:n     the two sides, V_CM ± v/2, each with a capacitor 2C
     n:op n:on   the sides as its buffers deliver them, to the sources of coupling units
-    n:xp n:xn   inputs of its two conveyors, held at V_CM; a current I into the node is i(xp) − i(xn)
+    n:xp n:xn   inputs of its two conveyors, held at V_CM; a current I into the node is (i(xp) − i(xn))/2
 
 Global nodes: vdd, vcm, and the bias lines bn, bp, bc. Gates that a node drives (products, pairs) take no current at
 rest: they are driven by ideal level shifters, as are the inputs' two sides.

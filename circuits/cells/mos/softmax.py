@@ -57,8 +57,12 @@ def branch(sheet: DeviceSheet, tail_current: float, amperes: float) -> list[str]
     return ["* branch of a softmax pair and its output mirrors", *(transistor(n, *d) for n, d in devices.items())]
 
 
-def _sinks(sheet: DeviceSheet, tail: Array, here: Array, amperes: float) -> list[str]:
+def sink(sheet: DeviceSheet, amperes: float) -> str:
+    """The subcircuit `softmax_tail` of a tail's current."""
     size = (BIAS_N[0] * amperes / BIAS, BIAS_N[1])
-    text = sheet.transistors.subcircuit("softmax_tail t", "tail current", {"1": ("t bn 0", "n", *size)})
-    sheet.need(text)
+    return sheet.transistors.subcircuit("softmax_tail t", "tail current", {"1": ("t bn 0", "n", *size)})
+
+
+def _sinks(sheet: DeviceSheet, tail: Array, here: Array, amperes: float) -> list[str]:
+    sheet.need(sink(sheet, amperes))
     return elements(sheet.prefix("X"), "%s softmax_tail", here, tail)

@@ -41,7 +41,7 @@ def tanh_pairs(sheet: DeviceSheet, term: TanhPair) -> list[str]:
             lines, gate = lines + more, np.where(keep, found, gate)
         gates.append(gate)
     name = sheet.variants(
-        "tanh_pair", "a b p n", here, lambda amperes: _pair(sheet, term.tail_current, amperes),
+        "tanh_pair", "a b p n", here, lambda amperes: pair(sheet, term.tail_current, amperes),
         np.abs(gain) * sheet.amperes(term.target),
     )  # fmt: skip
     ports = sheet.names[term.target]
@@ -49,7 +49,8 @@ def tanh_pairs(sheet: DeviceSheet, term: TanhPair) -> list[str]:
     return lines + elements(sheet.prefix("X"), "%s %s %s %s %s", here, *gates, p, n, name)
 
 
-def _pair(sheet: DeviceSheet, tail_current: float, amperes: float) -> list[str]:
+def pair(sheet: DeviceSheet, tail_current: float, amperes: float) -> list[str]:
+    """Devices of a pair, gates a and b, whose tail current arrives as `amperes` in p and n."""
     width = WIDTH * tail_current / DESIGN_CURRENT
     ratio = amperes / tail_current
     devices = {
