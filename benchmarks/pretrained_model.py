@@ -12,7 +12,19 @@ from __future__ import annotations
 
 import argparse
 
-from pretrained import converters, mismatch, noise, parity, passages, pictures, scatter, settled, softmax, stepper
+from pretrained import (
+    converters,
+    mismatch,
+    noise,
+    parity,
+    passages,
+    pictures,
+    scatter,
+    settled,
+    softmax,
+    stepper,
+    transistors,
+)
 from pretrained.bench import CALIBRATED_ON, Bench
 
 PARTS = {
@@ -27,6 +39,7 @@ PARTS = {
     "settled": settled.run,
     "stepper": stepper.run,
     "scatter": scatter.run,
+    "transistors": transistors.run,
     "pictures": pictures.run,
 }
 

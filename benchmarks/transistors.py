@@ -1,8 +1,7 @@
-"""Couplings of transistors: what they cost beside linear ones, and what a language model makes of them.
+"""What couplings of transistors cost beside linear ones; what a language model makes of them is in `pretrained/`.
 
-    python benchmarks/transistors.py cost                        # crossbars, and a run of tiny-shakespeare
-    python benchmarks/transistors.py cost --device cupy
-    python benchmarks/transistors.py perplexity --tokens 32      # swing, unit, mismatch and trim
+    python benchmarks/transistors.py                        # crossbars, readers, and a run of tiny-shakespeare
+    python benchmarks/transistors.py --device cupy
     # pin the threads: OPENBLAS_NUM_THREADS=1
 
 Transistors are those that ngspice measures of the bundled model cards. Seconds are of the processor (on a GPU of the
@@ -27,16 +26,7 @@ from dsmachine.emulator.plan import Plan
 
 Array = Any
 SIZES = [(64, 192), (256, 64), (576, 576), (576, 1536), (1536, 576), (4096, 4096)]
-SWINGS = (0.5, 0.3, 0.2, 0.15, 0.1)
-CHIPS: dict[str, dict[str, Any]] = {
-    "ideal": {},
-    "Pelgrom": {"threshold_area": 3.5e-9, "beta_area": 1.5e-8},
-    "Pelgrom, written to 0.5 %": {
-        "threshold_area": 3.5e-9,
-        "beta_area": 1.5e-8,
-        "trim": {"write-verify": 0.005},
-    },
-}
+READERS = [(576, (576, 192, 192)), (576, (1536, 1536))]  # queries, keys, values; gate and up
 
 
 def crossbars(card: DeviceCard, device: str, samples: int, positions: int) -> list[dict[str, Any]]:
@@ -78,50 +68,43 @@ def runs(cards: dict[str, DeviceCard | None], device: str, tokens: int) -> list[
     return rows
 
 
-def perplexities(windows: int, tokens: int) -> list[dict[str, Any]]:
-    """Perplexity of windows of calibration text at the operating point; scores keep their reach at every swing."""
-    model = ds.load_model("tiny-shakespeare")
-    ids = np.asarray(model.tokenize(model.calibration_text))
-    starts = np.linspace(tokens // 2, len(ids) - tokens - 1, windows).astype(int)
-    text = ids[starts[:, None] + np.arange(tokens + 1)]
-    inputs, rows = {"embed": model.embed(text[:, :-1])}, []
-    for swing in SWINGS:
-        numbers = {"supply.swing": swing}
-        technology = ds.load_technology(overrides=numbers)
-        for unit in ("linear", "pair", "quad"):
-            card = None if unit == "linear" else ds.characterize(unit, overrides=numbers)
-            circuit = ds.map_model(model, tokens, technology=technology, device_card=card)
-            for name, chip in CHIPS.items() if card is not None else [("ideal", {})]:
-                run = ds.operating_point(ds.fabricate(circuit, seed=0, **chip), inputs)
-                rows.append(
-                    {"swing_v": swing, "unit": unit, "rank": 1 if card is None else card.rank, "chip": name}
-                    | {"perplexity": perplexity(run.logical("logits"), text[:, 1:])}
-                    | {"saturated": sum(run.saturated.values())}
+def readers(card: DeviceCard, device: str, tokens: int) -> list[dict[str, Any]]:
+    """Seconds of a run of some arrays that read the same nodes, whose shapes they share: crossbars and nodes."""
+    rows, rng = [], np.random.default_rng(0)
+    elements = np.linspace(0, 20e-9, 9)[1:]
+    for width, outs in READERS:
+        found = []
+        for own in (None, card):
+            circuit = Circuit("readers")
+            circuit.clamp("u", (tokens, width))
+            for k, out in enumerate(outs):
+                circuit.nodes(f"v{k}", (tokens, out), layer="one")
+                circuit.couple(
+                    f"w{k}", "u", f"v{k}", rng.normal(size=(out, width)) / np.sqrt(width) / 4, device_card=own
                 )
+            plan: Plan = ds.prepare(circuit, device=device)
+            u = {"u": rng.uniform(-0.3, 0.3, (tokens, width))}
+            go = partial(ds.transient, plan, u, elements=elements, settle_bits=0)
+            taken = seconds_of(go, waiting(device), 7, 2)[0]
+            found.append(taken.cpu if device == "numpy" else taken.wall)
+        ratio = found[1] / found[0]
+        name = f"{width} → {' + '.join(map(str, outs))}"
+        rows.append(
+            {"run of readers": name, "rank": card.rank, "linear_s": found[0], "transistors_s": found[1], "ratio": ratio}
+        )
     return rows
-
-
-def perplexity(logits: Array, ids: Array) -> float:
-    """exp of the mean of −ln p of what comes next; logits (windows, P, V), ids (windows, P)."""
-    logits = logits - logits.max(axis=-1, keepdims=True)
-    log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
-    return float(np.exp(-np.take_along_axis(log_p, ids[..., None], -1).mean()))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("cost", "perplexity"))
     parser.add_argument("--device", default="numpy")
     parser.add_argument("--samples", type=int, default=12, help="points x batch of a crossbar")
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--windows", type=int, default=16)
     options = parser.parse_args()
-    if options.what == "perplexity":
-        save("transistors_perplexity", perplexities(options.windows, options.tokens))
-        return
     cards = {"linear": None, "pair": ds.characterize("pair"), "quad": ds.characterize("quad")}
     rows = crossbars(cards["pair"], options.device, options.samples, options.tokens)
     save(f"transistors_cost_{options.device}", rows)
+    save(f"transistors_readers_{options.device}", readers(cards["pair"], options.device, options.tokens))
     save(f"transistors_runs_{options.device}", runs(cards, options.device, options.tokens))
 
 

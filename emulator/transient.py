@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ..circuits.cells import Keeping
 from ..circuits.errors import Error
 from .collocation import Collocation, Piece
 from .element_kernel import MOST
@@ -62,7 +63,7 @@ class Block:
     count: int
 
 
-class Signals(Mapping[str, Array]):
+class Signals(Keeping):
     """Values (K, *shape), K = count·p·batch, at the points of `count` equal elements in a row.
 
     Own arrays as solved, `last` at the end; others are evaluated when first asked for. ends: whether their group's
@@ -78,6 +79,17 @@ class Signals(Mapping[str, Array]):
         self.known: dict[str, Array] = {}
         self.last: dict[str, Array] = {}
         self.seen: Array | None = None
+        self.latest: tuple[Array, Hashable, Array] | None = None  # values of an array, a wish, what was made of them
+
+    def made(self, name: str, wish: Hashable, make: Callable[[], Array]) -> Array:
+        """Of the latest wish only, and not on a GPU, whose graphs have to launch everything that they need again."""
+        if self.march.plan.backend.kind != "numpy":
+            return make()
+        _ = self[name]
+        values = self.known[name]
+        if self.latest is None or self.latest[0] is not values or self.latest[1] != wish:
+            self.latest = values, wish, make()
+        return self.latest[2]
 
     def __getitem__(self, name: str) -> Array:
         if name not in self.known:

@@ -22,7 +22,7 @@ CONVERTERS = ("weights (DAC)", "inputs (DAC)", "logits (ADC)")
 
 
 def run(bench: Bench) -> None:
-    for name, draw in {"mismatch": _mismatch, "cell": _cell, "noise": _noise}.items():
+    for name, draw in {"mismatch": _mismatch, "cell": _cell, "noise": _noise, "transistors": _transistors}.items():
         draw().savefig(RESULTS / f"pretrained_{name}.png", dpi=160)
 
 
@@ -135,3 +135,49 @@ def _noise() -> Figure:
     side.set_xlim(0.2, 3000)
     side.legend(loc="upper right", borderaxespad=0.0)
     return figure
+
+
+@drawn
+def _transistors() -> Figure:
+    """Distortion against swing beside noise, of the large model and of the bundled one; corners and temperatures."""
+    figure = new_figure(10.4, 3.8)
+    large, small, places = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
+    rows = Rows("transistors").rows
+    for ax, model in ((large, "smollm2"), (small, "tiny-shakespeare")):
+        own = [r for r in rows if r["model"] == model]
+        for unit, colour, mark in zip(("pair", "quad"), COLOURS, MARKS, strict=False):
+            seen = [r for r in own if (r["unit"], r["device"], r["machine"]) == (unit, "120n/1µ", "ideal")]
+            _against_swing(ax, {r["swing_v"]: r["perplexity"] for r in seen}, f"{unit}s, no noise", colour, mark)
+        ax.axhline(next(r["perplexity"] for r in own if r["unit"] == "linear"), color=INK, linewidth=0.9)
+        ax.set_xlabel("swing (±V)")
+    noisy = {_swing(r["machine"]): r["perplexity"] for r in Rows("noise").rows if _swing(r["machine"])}
+    _against_swing(large, noisy, "linear, noise of 49 fF", COLOURS[2], "^")
+    _scale(large, 30, WIDEST)
+    large.set_title("SmolLM2-135M")
+    large.legend(loc="center right", bbox_to_anchor=(1.02, 0.62), fontsize=8)
+    small.set_yscale("log")
+    small.set_yticks((5, 6, 8, 10, 20, 40), ("5", "6", "8", "10", "20", "40"))
+    small.minorticks_off()
+    small.set_title("Bundled model")
+    away = [r for r in rows if (r["model"], r["unit"]) == ("tiny-shakespeare", "quad") and "°C" in r["machine"]]
+    _dots(
+        places,
+        [str(r["machine"]).replace("as written at home, ", "").replace("as written at home", "kept") for r in away],
+        [r["perplexity"] for r in away],
+    )
+    places.set_xlabel("perplexity")
+    places.set_title("Its quads at ±0.2 V,\ngates rewritten or kept")
+    return figure
+
+
+def _against_swing(ax: Axes, found: dict[float, float], label: str, colour: str, mark: str) -> None:
+    swings = sorted(found)
+    values = [min(found[swing], 1e9) for swing in swings]
+    ax.plot(swings, values, color=colour, marker=mark, markersize=4, label=label)
+
+
+def _swing(machine: str) -> float:
+    """Of a row of the noise table where nothing else is changed, else 0."""
+    named = {case.name: case for case in CASES}[machine]
+    swing = named.overrides.get("supply.swing", 0.0)
+    return 0.5 if machine == CASES[0].name else swing

@@ -12,7 +12,7 @@ from .softmax import Softmax
 from .source import Source
 from .tail import TailDrive, TailNode, tails
 from .tanh_pair import TanhPair
-from .term import Signals, Term, View, as_view
+from .term import Keeping, Signals, Term, View, as_view
 from .transfer import Transfer
 from .transistor import TransistorCoupling, of_transistors, with_transistors
 from .transistor_machine import machine_of_transistors
@@ -23,6 +23,7 @@ __all__ = [
     "Coupling",
     "Driven",
     "Feedback",
+    "Keeping",
     "Law",
     "Meter",
     "NodeArray",

@@ -196,7 +196,7 @@ class Coupling(Term):
             return np.abs(self.siemens(circuit))
         u_in = self._source_units(circuit)
         scales, drivers = _distinct(1 / u_in)
-        each = _row_peaks(self.weight, scales)[drivers]
+        each = row_peaks(self.weight, scales)[drivers]
         return g0 * circuit.units(self.target) * each.reshape(*u_in.shape[:-1], -1)
 
     def strongest(self, circuit: Circuit) -> float:
@@ -361,7 +361,7 @@ def erring(name: str, w: Array, peak: Array, spread: Spread, draw: Draw) -> Arra
 
 def row_peak(w: Array, unit: Array) -> Array:
     """Conductance of each row's strongest unit, as a weight at each column; unit (in,): U of the driving nodes."""
-    return _row_peaks(w, 1 / unit[None]).T * unit
+    return row_peaks(w, 1 / unit[None]).T * unit
 
 
 def load_lines(sheet: Sheet, term: Term) -> list[str]:
@@ -384,7 +384,7 @@ def _distinct(x: Array) -> tuple[Array, Array]:
     return rows[np.unique(which, return_index=True)[1]], np.array(which)
 
 
-def _row_peaks(matrix: Array, scales: Array) -> Array:
+def row_peaks(matrix: Array, scales: Array) -> Array:
     """max_j |matrix_ij| scale_j of each row i, (k, rows) for each of scales (k, columns)."""
 
     def peaks(rows: slice) -> Array:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..arrays import matmul, module_of
 from .polynomials import Polynomial, derivative, shaped
-from .term import Array, Signals, View
+from .term import Array, Signals, View, made_of
 
 Runs = tuple[tuple[int, int, int], ...]
 
@@ -45,8 +45,10 @@ class Crossbar:
         return rows_of(self.source, x, self.lead, self.volts.shape[1])
 
     def sums(self, x: Signals) -> Array:
-        """d, (K, *lead, out)."""
-        return self.products(shaped(self.shapes, self.seen(x[self.source.array]), self.volts))
+        """d, (K, *lead, out). Couplings that read the same nodes share their shapes, as U is the nodes'."""
+        name = self.source.array
+        wish = self.source, self.lead, self.shapes
+        return self.products(made_of(x, name, wish, lambda: shaped(self.shapes, self.seen(x[name]), self.volts)))
 
     def sums_along(self, x: Signals, moved: Array) -> Array:
         """Derivative of d along a move (K, *shape) of the source; one of the two K may be 1."""

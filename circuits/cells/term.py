@@ -10,7 +10,7 @@ Physical quantities (siemens, watts) are methods that look the units up in the c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -31,6 +31,19 @@ Array = Any
 Signals = Mapping[str, Array]
 HOST = {"host": True}
 """Metadata of a cell's field that no run needs on its device."""
+
+
+class Keeping(Mapping[str, Array]):
+    """Signals that keep what was last made of one of them, so that cells with the same wish have it made once."""
+
+    def made(self, name: str, wish: Hashable, make: Callable[[], Array]) -> Array:
+        """make(), or what it gave before for the same wish of the same values of array `name`."""
+        raise NotImplementedError
+
+
+def made_of(x: Signals, name: str, wish: Hashable, make: Callable[[], Array]) -> Array:
+    """make(), kept where the signals keep things."""
+    return x.made(name, wish, make) if isinstance(x, Keeping) else make()
 
 
 @dataclass(frozen=True)

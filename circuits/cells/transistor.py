@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..errors import Error
-from .coupling import Coupling, erring, load_lines, row_peak
+from .coupling import Coupling, erring, load_lines, row_peak, row_peaks
 from .crossbar import Crossbar, Runs, rows_of
 from .mos.coupling import units
 from .polynomials import padded, text
@@ -65,7 +65,8 @@ if TYPE_CHECKING:
 class TransistorCoupling(Crossbar, Term):
     """As a dense `Coupling` of the logical weights (out, in), built of transistors by `of_transistors`.
 
-    Its matrices hold φ as drive, m s φ/(g U_i). It belongs to the units its circuit had when it was built.
+    Its matrices, of the weights' type, hold φ as drive, m s φ/(g U_i). It belongs to the units its circuit had when it
+    was built.
     card: of one finger; fingers: m; slopes κ_r [1/V]: G = Σ φ_r κ_r; written: control volts (sets, out, in) where a
     DAC has written them, with that DAC.
     """
@@ -228,7 +229,7 @@ class TransistorCoupling(Crossbar, Term):
 
     def _wanted(self, circuit: Circuit, s: int, rows: slice = slice(None)) -> Array:
         """|G|/m [S] that the weights ask of a finger."""
-        current = self._amperes(circuit)[s][rows, None] * np.abs(np.asarray(self.weight, float)[rows])
+        current = self._amperes(circuit)[s][rows, None] * np.abs(np.asarray(self.weight[rows], float))
         return current / self._volts_of(s) / self.fingers
 
     def programmed(
@@ -238,11 +239,11 @@ class TransistorCoupling(Crossbar, Term):
         of conductance that write-verify leaves by moving the gates (None: they stay)."""
         out, width = self.weight.shape
         shapes, mix, slopes = basis_of(self.card, erring=devices is not None)
-        matrices = np.empty((self.sets, out, len(shapes) * width))
+        matrices = np.empty((self.sets, out, len(shapes) * width), self.weight.dtype)
         step = max(1, BLOCK // width)
         for s, amperes in enumerate(self._amperes(circuit)):
             for rows in (slice(k, k + step) for k in range(0, out, step)):
-                w = np.asarray(self.weight, float)[rows]
+                w = np.asarray(self.weight[rows], float)
                 wanted = self._wanted(circuit, s, rows)
                 control = control_of(self.card, wanted) if self.written is None else self.written[s][rows]
                 here = None if devices is None else devices.rows(rows)
@@ -275,7 +276,7 @@ class TransistorCoupling(Crossbar, Term):
     def scaled(self, share: Array) -> TransistorCoupling:
         """Each unit's current times so much, (out, in)."""
         out, width = self.weight.shape
-        matrices = self.matrices.reshape(self.sets, out, -1, width) * share[:, None, :]
+        matrices = self.matrices.reshape(self.sets, out, -1, width) * share[:, None, :].astype(self.matrices.dtype)
         return replace(self, matrices=matrices.reshape(self.matrices.shape))
 
     # --- netlist --------------------------------------------------------------------------------------
@@ -355,10 +356,9 @@ def of_transistors(term: Coupling, circuit: Circuit, card: DeviceCard) -> Transi
     u_out = circuit.units(term.target).reshape(-1, out)
     runs, places = neighbours(np.concatenate([u_out, u_in], axis=1))
     volts = u_in[:1] if (u_in == u_in[0]).all() else u_in
-    weight = np.asarray(term.weight, float)
-    strongest = max(
-        float((np.abs(weight) * u_out[p][:, None] / u_in[p]).max(initial=0.0)) * node.conductance for p in places
-    )
+    weight = np.asarray(term.weight)
+    weight = weight if weight.dtype.kind == "f" else weight.astype(float)
+    strongest = float((row_peaks(weight, 1 / u_in[places]) * u_out[places]).max()) * node.conductance
     bare = TransistorCoupling(
         term.source, lead, runs, volts.copy(), np.empty((len(places), out, 0)), (), term.name, term.target, weight,
         card, fingers_for(card, strongest), np.zeros(0), programmable=term.programmable,

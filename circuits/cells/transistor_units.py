@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from .polynomials import Polynomial
 
 Array = Any
-BLOCK = 1 << 20  # units that are worked on together
-TURNS = 6  # of Newton's method, from a control some millivolts off
-NUDGE, STRIDE = 1e-4, 0.1  # volts: for the slope of conductance against control; the longest step
+BLOCK = 1 << 16  # units that are worked on together: their numbers stay in a processor's cache
+TURNS = 3  # of Newton's method, from a control some millivolts off: to rounding
+STRIDE = 0.1  # volts: the longest step
 
 
 class Transistor(NamedTuple):
@@ -153,18 +153,21 @@ def verified_control(
     first = sum(t.odd * shift for t, shift in zip(UNITS[card.unit], devices.shift, strict=True))
     found = np.clip(control + first, lowest, card.reach)
     for _ in range(TURNS):
-        here = _conductance(card, found, devices)
-        slope = (_conductance(card, found + NUDGE, devices) - here) / NUDGE
+        here, slope = _conductance(card, found, devices)
         step = (siemens - here) / np.where(slope > 0, slope, np.inf)
         found = np.clip(found + np.clip(step, -STRIDE, STRIDE), lowest, card.reach)
     return found if dac is None else dac(found, card.reach)
 
 
-def _conductance(card: DeviceCard, control: Array, devices: Devices) -> Array:
-    """Of a finger [S]; an even current has no slope at rest."""
+def _conductance(card: DeviceCard, control: Array, devices: Devices) -> tuple[Array, Array]:
+    """(G of a finger [S], its derivative by the control voltage [S/V]); an even current has no slope at rest."""
     own: Array = _parts(card)[0]
-    each = zip(UNITS[card.unit], devices.shift, devices.gain, strict=True)
-    return sum(t.odd * (1 + gain) * own.conductance(_gate(card, own, t, control, shift)) for t, shift, gain in each)
+    found, slope = np.zeros(control.shape), np.zeros(control.shape)
+    for t, shift, gain in zip(UNITS[card.unit], devices.shift, devices.gain, strict=True):
+        each, steeper = own.conductance_and_slope(_gate(card, own, t, control, shift))
+        found += t.odd * (1 + gain) * each
+        slope += t.odd * t.gate * (1 + gain) * steeper
+    return found, slope
 
 
 def check_reach(card: DeviceCard, name: str, volts: float) -> None:

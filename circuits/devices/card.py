@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -26,12 +26,13 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from ..errors import Error
+from .tables import Even, Octaves
 
 Array = Any
 Unit = Literal["single", "pair", "quad"]
 UNITS: tuple[Unit, ...] = ("single", "pair", "quad")
 LEAST = 1e-6  # share of the largest conductance that is nothing
-FINE = 1 << 14  # steps of the inverse of conductance: linear in between is within 1e-6 of it in weak inversion
+FINE = 1 << 14  # steps of the control voltage: linear in between is within 1e-6 of what it is in weak inversion
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,22 @@ class DeviceCard:
 
     @cached_property
     def _spline(self) -> Any:
+        """φ, a cubic spline through the gates measured."""
         return CubicSpline(self.gates, self.table, axis=0)
 
+    @cached_property
+    def _factors(self) -> Even:
+        return Even.of(self._spline, float(self.gates[0]), float(self.gates[-1]), FINE)
+
+    @cached_property
+    def _conductances(self) -> Even:
+        return replace(
+            self._factors, values=self._factors.values @ self.shares, rises=self._factors.rises @ self.shares
+        )
+
     def factors(self, gate: Array) -> Array:
-        """φ_r(V) [A], (…, r): a cubic spline through the gates measured."""
-        return self._spline(np.asarray(gate, float))
+        """φ_r(V) [A], (…, r)."""
+        return self._factors(gate)
 
     @cached_property
     def shares(self) -> Array:
@@ -124,42 +136,53 @@ class DeviceCard:
 
     def conductance(self, gate: Array) -> Array:
         """G(V) [S]: least-squares slope of I over |v| <= full scale."""
-        return self.factors(gate) @ self.shares
+        return self._conductances(gate)
+
+    def conductance_and_slope(self, gate: Array) -> tuple[Array, Array]:
+        """G [S], dG/dV [S/V]."""
+        found, rise = self._conductances.tangent(gate)
+        return found, rise / self._conductances.step
 
     @cached_property
-    def _inverse(self) -> tuple[Array, Array]:
-        """(conductances, control voltages), both rising, up to `reach`.
+    def _inverse(self) -> tuple[float, Octaves]:
+        """(largest conductance, control voltages of conductances from 0 to it), up to `reach`.
 
         Where a transistor is off, and conducts less than the factors are wrong by, its conductance may do anything:
         there the control falls to the lowest voltage in a straight line.
         """
-        lowest = -self.reach if self.unit == "quad" else float(self.gates[0])
+        lowest = 0.0 if self.unit == "quad" else float(self.gates[0])
         gates = np.linspace(lowest, self.reach, FINE + 1)
         siemens = self.conductance(gates)
+        if self.unit == "quad":
+            siemens[0] = 0.0
         falls = np.flatnonzero((np.diff(siemens) <= 0) | ((siemens[:-1] <= 0) & (self.unit != "quad")))
-        if not falls.size:
-            return siemens, gates
-        start = falls[-1] + 1
-        if self.unit == "quad" or np.abs(siemens[: start + 1]).max() > max(self.error, LEAST) * siemens.max():
-            raise Error(
-                f"conductance does not rise with its control at {gates[falls[-1]]:.4g} V: look at the model card, or "
-                "lower the tolerance"
-            )
-        return np.append(0.0, siemens[start:]), np.append(lowest, gates[start:])
+        if falls.size:
+            start = falls[-1] + 1
+            if self.unit == "quad" or np.abs(siemens[: start + 1]).max() > max(self.error, LEAST) * siemens.max():
+                raise Error(
+                    f"conductance does not rise with its control at {gates[falls[-1]]:.4g} V: look at the model card, "
+                    "or lower the tolerance"
+                )
+            siemens, gates = np.append(0.0, siemens[start:]), np.append(lowest, gates[start:])
+        most = float(siemens[-1])
+        return most, Octaves.of(lambda g: np.interp(g, siemens, gates), most)
 
     def control(self, conductance: Array) -> Array:
-        """Control voltage [V] that makes a finger conduct so much [S]; less than the least: the lowest voltage.
+        """Control voltage [V] that makes a finger conduct so much [S], a quad's of the conductance's sign; less than
+        the least: the lowest voltage.
 
         Raises Error for more than `reach` gives.
         """
-        siemens, gates = self._inverse
+        most, inverse = self._inverse
         worst = float(np.max(np.abs(conductance), initial=0.0))
-        if not worst <= siemens[-1] * (1 + 1e-9):
+        if not worst <= most * (1 + 1e-9):
             raise Error(
-                f"conductance {worst:.4g} S is more than the {siemens[-1]:.4g} S of {self.width * 1e9:.4g} nm × "
+                f"conductance {worst:.4g} S is more than the {most:.4g} S of {self.width * 1e9:.4g} nm × "
                 f"{self.length * 1e6:.4g} µm at {self.reach:.3g} V: take more fingers or a wider device"
             )
-        return np.interp(conductance, siemens, gates)
+        if self.unit == "quad":
+            return np.copysign(inverse(np.minimum(np.abs(conductance), most)), conductance)
+        return inverse(np.clip(conductance, 0.0, most))
 
     # --- running, in the arrays' own module and type --------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,20 @@ def test_tile() -> None:
     assert found == pytest.approx(expected, abs=1e-14)
 
 
+def test_matrices_are_of_the_weights_type() -> None:
+    """A circuit mapped in float32 holds r·sets matrices in half the memory; chips too."""
+    plain = linear()
+    weight = plain.terms["w"].weight.astype(np.float32)  # type: ignore[attr-defined]
+    half = plain.with_terms([replace(plain.terms["w"], weight=weight)])  # type: ignore[type-var]
+    spread: dict[str, Any] = {"threshold_area": 3.5e-9, "mismatch": 0.02, "trim": {"write-verify": 0.01}}
+    x = signals()
+    built = [with_transistors(circuit, square_pair()) for circuit in (half, plain)]
+    for circuits in (built, [fabricate(circuit, **spread).circuit for circuit in built]):
+        mine, theirs = (circuit.terms["w"] for circuit in circuits)
+        assert mine.matrices.dtype == np.float32  # type: ignore[attr-defined]
+        assert mine.drive(x) == pytest.approx(theirs.drive(x), abs=1e-5)
+
+
 # --- the square law by hand -------------------------------------------------------------------------
 
 
@@ -207,8 +222,6 @@ def test_a_pair_of_unequal_transistors_by_hand() -> None:
 def test_wider_transistors_and_more_fingers_match_better() -> None:
     spread = {"threshold_area": 3.5e-9}
     _, _, one = unequal(square_pair(), **spread)
-    from dataclasses import replace
-
     _, _, wide = unequal(replace(square_pair(), width=480e-9), **spread)
     assert one.std() / wide.std() == pytest.approx(2, rel=0.02)
 
