@@ -94,7 +94,7 @@ class Extent:
 
 SMALL = Extent(SWINGS, PLACES, tuple(SIZES), RESIDUALS, gains=True)
 LARGE = Extent(
-    (0.2, 0.1, 0.3, 0.15, 0.5), (("TT", 125),), ("120n/1µ",), (0.003,),
+    (0.2, 0.1, 0.3, 0.15, 0.5), PLACES, ("120n/1µ", "1µ/2µ"), (0.003, None),
     gains=False, devices=(("quad", BASE), ("pair", 0.1)),
 )  # fmt: skip
 
