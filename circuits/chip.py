@@ -9,12 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from . import checks
 from .cells.converter import converter
 from .cells.mismatch import Draw, Spread
 from .circuit import Circuit
 from .errors import Error, shown
+
+if TYPE_CHECKING:
+    from .devices.card import DeviceCard
+    from .technology import Technology
 
 TRIMS = {"write-verify": ("mismatch", "vt_mismatch"), "auto-zero": ("offset",)}
 
@@ -66,6 +71,16 @@ def fabricate(
     terms = [term.fabricate(circuit, spread, draw) for term in written]
     nodes = [node.fabricate(spread, draw) for node in circuit.arrays.values()]
     return Chip(circuit.with_terms(terms, nodes), seed, spread, dict(trim or {}), weight_bits)
+
+
+def pelgrom_areas(technology: Technology, wanted: bool, device_card: DeviceCard | None) -> dict[str, float]:
+    """Pelgrom's coefficients for `fabricate`, none if not wanted. Raises Error where there is no transistor."""
+    if not wanted:
+        return {}
+    if device_card is None:
+        raise Error("pelgrom is about transistors and there is no device card: give one, or use mismatch")
+    own = technology.mismatch
+    return {"threshold_area": own.threshold_area, "beta_area": own.beta_area}
 
 
 def circuit_of(machine: Circuit | Chip) -> Circuit:

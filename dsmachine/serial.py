@@ -18,7 +18,7 @@ from .circuits import checks
 from .circuits.cells import Product
 from .circuits.cells.hold import drooped, leakage
 from .circuits.checkpoints import Model, load_model
-from .circuits.chip import fabricate
+from .circuits.chip import fabricate, pelgrom_areas
 from .circuits.circuit import Circuit
 from .circuits.errors import Error
 from .circuits.mapping.bank import BANK, HELD, SELECT, WRITE
@@ -27,7 +27,7 @@ from .circuits.technology import Technology, load_technology
 from .emulator.observers import Observer
 from .emulator.run import Run, transient
 from .energy.meter import EnergyMeter
-from .tasks import check_saturation, logit_error, pelgrom_areas, reference_values
+from .tasks import check_saturation, logit_error, reference_values
 
 Array = Any
 BASIS = "oracle time"  # until when a turn lasts

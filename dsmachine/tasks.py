@@ -16,7 +16,7 @@ import numpy as np
 from .circuits import checks
 from .circuits.cells import Converter, converter
 from .circuits.checkpoints import Model, load_model
-from .circuits.chip import Chip, fabricate
+from .circuits.chip import Chip, fabricate, pelgrom_areas
 from .circuits.circuit import Circuit
 from .circuits.devices.card import DeviceCard
 from .circuits.errors import Error
@@ -297,16 +297,6 @@ def _check(noise: str | float, noise_seed: int, method: str | None, settle_bits:
     if noise != "off":
         Noise(noise, noise_seed)
     checks.whole("timer_prompts", timer_prompts, 0, MOST_PROMPTS, f"use a whole number, 0 (no timer) … {MOST_PROMPTS}")
-
-
-def pelgrom_areas(technology: Technology, wanted: bool, device_card: DeviceCard | None) -> dict[str, float]:
-    """Pelgrom's coefficients for `fabricate`, none if not wanted. Raises Error where there is no transistor."""
-    if not wanted:
-        return {}
-    if device_card is None:
-        raise Error("pelgrom is about transistors and there is no device card: give one, or use mismatch")
-    own = technology.mismatch
-    return {"threshold_area": own.threshold_area, "beta_area": own.beta_area}
 
 
 def recorders() -> list[Observer]:

@@ -43,7 +43,7 @@ def test_committed_with_its_outputs(path: Path) -> None:
     assert all(o.output_type != "error" and o.get("name") != "stderr" for o in outputs(notebook))
     text = path.read_text(encoding="utf-8")
     assert len(text) < MOST_BYTES
-    for place in ("/home/", "/tmp/", "/root/", "/work/", "/Users/"):
+    for place in ("/home/", "/tmp/", "/root/", "/Users/", f"{Path(__file__).parents[1]}/"):
         assert place not in text, "a path of somebody's machine"
 
 

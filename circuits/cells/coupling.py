@@ -18,6 +18,7 @@ the draws.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
@@ -26,7 +27,7 @@ import numpy as np
 
 from ..arrays import matmul
 from ..errors import Error
-from ..rows import by_rows
+from ..rows import by_rows, distinct, row_peaks
 from .coupling_law import Loaded
 from .crossbar import lead_of
 from .mos.coupling import couplings
@@ -136,8 +137,8 @@ class Coupling(Term):
             rows = peak * here.sum(axis=-1, keepdims=True)
             return here * peak * width, np.broadcast_to(rows, (*node.shape[:-1], width))
         each = node.conductance * u_out * here
-        scales, drivers = _distinct(1 / u_in)
-        drives, driven = _distinct(each)
+        scales, drivers = distinct(1 / u_in)
+        drives, driven = distinct(each)
 
         def sums(rows: slice) -> tuple[Array, Array]:
             w = np.abs(self.weight[rows], dtype=float)
@@ -195,7 +196,7 @@ class Coupling(Term):
         if self.elementwise:
             return np.abs(self.siemens(circuit))
         u_in = self._source_units(circuit)
-        scales, drivers = _distinct(1 / u_in)
+        scales, drivers = distinct(1 / u_in)
         each = row_peaks(self.weight, scales)[drivers]
         return g0 * circuit.units(self.target) * each.reshape(*u_in.shape[:-1], -1)
 
@@ -330,7 +331,7 @@ class Coupling(Term):
         node = circuit.arrays[self.target]
         if self.elementwise:
             return node.count
-        return int(np.count_nonzero(self.weight)) * _positions(node.shape)
+        return int(np.count_nonzero(self.weight)) * math.prod(node.shape[:-1])
 
 
 def coupling(
@@ -374,28 +375,3 @@ def load_lines(sheet: Sheet, term: Term) -> list[str]:
         keep = present & (load > 0)
         lines += elements(sheet.prefix("R"), "%s 0 %.12g", keep, where, 1 / np.where(keep, load, 1.0))
     return lines
-
-
-def _distinct(x: Array) -> tuple[Array, Array]:
-    """(distinct rows (k, n) of x (…, n), which of them each row is): positions mostly share their units."""
-    rows = x.reshape(-1, x.shape[-1])
-    first: dict[bytes, int] = {}
-    which = [first.setdefault(row.tobytes(), len(first)) for row in rows]
-    return rows[np.unique(which, return_index=True)[1]], np.array(which)
-
-
-def row_peaks(matrix: Array, scales: Array) -> Array:
-    """max_j |matrix_ij| scale_j of each row i, (k, rows) for each of scales (k, columns)."""
-
-    def peaks(rows: slice) -> Array:
-        w = np.abs(matrix[rows], dtype=float)
-        return np.stack([(w * scale).max(axis=1) for scale in scales])
-
-    return np.concatenate(by_rows(peaks, matrix.shape), axis=1)
-
-
-def _positions(shape: tuple[int, ...]) -> int:
-    count = 1
-    for length in shape[:-1]:
-        count *= length
-    return count

@@ -20,7 +20,7 @@ from .siemens import Siemens
 from .smooth import ramp, ramp_slope
 from .spice import elements, knee
 from .term import Array, Inline, Signals, View
-from .transfer import Transfer
+from .transfer import CellSiemens, Transfer
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -127,7 +127,7 @@ class Mirrored(Law):
 
 
 @dataclass(frozen=True)
-class RectifierSiemens:
+class RectifierSiemens(CellSiemens):
     """ΣG of the circuit of `mos/rectifier.py` while it conducts; I = ½ G v in its diode, of which ±2I leave.
 
     2G + 4 G_conveyor + G_mirrors(I)
@@ -142,14 +142,6 @@ class RectifierSiemens:
     unit: Array
     tau: Array
     thermal_voltage: float
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.cell.source.array,)
-
-    @property
-    def inline(self) -> Inline | None:
-        return None
 
     def __call__(self, x: Signals) -> Array:
         signal = self.cell.source.of(x[self.cell.source.array])

@@ -37,7 +37,7 @@ from .power import Meter
 from .siemens import Siemens
 from .spice import elements
 from .term import Array, Inline, Signals, View
-from .transfer import Transfer
+from .transfer import CellSiemens, Transfer
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -261,45 +261,29 @@ class Softmax(Transfer):
 
 
 @dataclass(frozen=True)
-class BranchSiemens:
-    """ΣG = siemens·p(1 − p) of the branches of a pair."""
+class BranchSiemens(CellSiemens):
+    """ΣG = siemens·p(1 − p) of the branches of a pair; p is a share of the row's, so no kernel has it node by node."""
 
-    pair: Softmax
+    cell: Softmax
     siemens: Array
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.pair.source.array,)
-
-    @property
-    def inline(self) -> None:
-        return None  # p is a share of the row's
-
     def __call__(self, x: Signals) -> Array:
-        p = self.pair.settled(x)
+        p = self.cell.settled(x)
         return self.siemens * p * (1 - p)
 
 
 @dataclass(frozen=True)
-class MirroredSiemens:
+class MirroredSiemens(CellSiemens):
     """ΣG of branches of transistors, their tail and output mirrors of ratio r; I_i = I_T p_i.
 
     r² [(1 − p)² G_b(I) + p² Σ_others G_b(I_j) + p² G_tail] + mirrors of I          (`channel.py`)
     """
 
-    pair: Softmax
+    cell: Softmax
     mirrors: OutputMirrors
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.pair.source.array,)
-
-    @property
-    def inline(self) -> None:
-        return None  # p is a share of the row's
-
     def __call__(self, x: Signals) -> Array:
-        p, tail, volts = self.pair.settled(x), self.pair.tail_current, self.mirrors.thermal_voltage
+        p, tail, volts = self.cell.settled(x), self.cell.tail_current, self.mirrors.thermal_voltage
         channels = self.mirrors.channels
         own = channels.branches(tail).siemens(tail * p, volts)
         row = own.sum(axis=-1, keepdims=True) + channels.tail * tail / (2 * volts)

@@ -27,7 +27,7 @@ from .power import Meter
 from .siemens import Siemens
 from .spice import elements
 from .term import Array, Inline, Signals
-from .transfer import Transfer
+from .transfer import CellSiemens, Transfer
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -111,7 +111,7 @@ class TanhPair(Transfer):
 
 
 @dataclass(frozen=True)
-class TanhSiemens:
+class TanhSiemens(CellSiemens):
     """ΣG of a pair of transistors, its tail and its output mirrors of ratio r; I₁,₂ = I_T (1 ± y)/2.
 
     r² [(1 − y)² G_b(I₁) + (1 + y)² G_b(I₂) + y² G_tail] + mirrors of I₁ and I₂          (`channel.py`)
@@ -124,14 +124,6 @@ class TanhSiemens:
     ratio: Array
     tau: Array
     thermal_voltage: float
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.cell.source.array,)
-
-    @property
-    def inline(self) -> Inline | None:
-        return None
 
     def __call__(self, x: Signals) -> Array:
         signal, tail = self.cell.source.of(x[self.cell.source.array]), self.cell.tail_current

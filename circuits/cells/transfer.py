@@ -62,15 +62,25 @@ class Transfer(Term):
 
 
 @dataclass(frozen=True)
-class SlopeSiemens:
-    """ΣG = siemens·|f′(x)| of a cell."""
+class CellSiemens:
+    """Moving ΣG (`siemens.py`) of a transfer cell, a law of the one array that the cell reads."""
 
     cell: Transfer
-    siemens: Array
 
     @property
     def reads(self) -> tuple[str, ...]:
         return (self.cell.source.array,)
+
+    @property
+    def inline(self) -> Inline | None:
+        return None
+
+
+@dataclass(frozen=True)
+class SlopeSiemens(CellSiemens):
+    """ΣG = siemens·|f′(x)| of a cell."""
+
+    siemens: Array
 
     @property
     def inline(self) -> Inline | None:

@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..errors import Error
-from .coupling import Coupling, erring, load_lines, row_peak, row_peaks
+from ..rows import row_peaks
+from .coupling import Coupling, erring, load_lines, row_peak
 from .crossbar import Crossbar, Runs, rows_of
 from .mos.coupling import units
 from .polynomials import padded, text
