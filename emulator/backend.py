@@ -170,17 +170,6 @@ class Backend:
         """A value in a shape that it broadcasts to, contiguous."""
         return self.xp.ascontiguousarray(value if value.shape == shape else self.xp.broadcast_to(value, shape))
 
-    def joined(self, parts: Sequence[Array]) -> Array:
-        """Arrays one after another along their first axis, without a word to the host."""
-        if self.kind == "numpy" or len(parts) == 1:
-            return np.concatenate(parts) if len(parts) > 1 else parts[0]
-        out = self.xp.empty((sum(len(part) for part in parts), *parts[0].shape[1:]), parts[0].dtype)
-        done = 0
-        for part in parts:
-            out[done : done + len(part)] = part
-            done += len(part)
-        return out
-
     def block(self, values: int) -> int:
         """Elements of so many node values each that are solved at once at most: what stays in a cache; on a GPU four
         unless they are too large, and more where they are small. Longer rows of equal elements save launches, but there

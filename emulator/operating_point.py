@@ -153,7 +153,7 @@ def _settle_by_node(plan: Plan, stage: Stage, x: Mapping[str, Array], batch: int
         own = own - step
         if float(abs(step).max()) <= tolerance * max(float(abs(own).max()), 1e-6):
             return own
-    raise Error(f"no operating point found for {stage.name!r}: its own cells may not be stable")
+    raise Error(f"no operating point found for {stage.name!r}: its own cells may not be stable; lower their gain")
 
 
 def _settle_cycle(plan: Plan, group: Group, x: dict[str, Array], batch: int) -> None:
@@ -188,7 +188,8 @@ def _settle_one(plan: Plan, group: Group, x: dict[str, Array], size: int) -> dic
         before = norm
         step = np.linalg.solve(np.eye(size) / pace - jacobian(plan, group.stages, x), miss)
         _move(plan, group, x, step)
-    raise Error(f"no operating point found for the cycle {[s.name for s in group.stages]}: it may not be stable")
+    names = [stage.name for stage in group.stages]
+    raise Error(f"no operating point found for the cycle {names}: it may not be stable; lower its gain")
 
 
 def jacobian(plan: Plan, stages: Sequence[Stage], x: Mapping[str, Array]) -> Array:

@@ -167,7 +167,8 @@ def feedback_of_transistors(node: NodeArray, circuit: Circuit, pair: DeviceCard)
     if node.feedback is None:
         if np.ptp(np.asarray(node.ratio, float)) > 0:
             raise Error(
-                f"nodes of {node.name!r} have feedback of unequal conductance: transistors are one size an array"
+                f"nodes of {node.name!r} have feedback of unequal conductance: transistors are one size an "
+                "array, so make nodes of another ratio an array of their own"
             )
         siemens = g * float(np.max(node.ratio))
         v, current, _ = sides([_constant(pair, siemens)], volts)

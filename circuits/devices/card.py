@@ -226,4 +226,4 @@ def check_surface(gates: Array, volts: Array, surface: Array) -> None:
             "again"
         )
     if not math.isfinite(float(np.abs(surface).max())) or not np.abs(surface).max() > 0:
-        raise Error("surface is 0 everywhere: is the transistor connected?")
+        raise Error("surface is 0 everywhere: connect the transistor, or look at the model card")

@@ -57,7 +57,10 @@ class Transistors:
                     f"{getattr(self.card, name):g}: characterize both alike"
                 )
         if self.support is not None and self.support.kind != self.conveyor:
-            raise Error(f"support was measured of class {self.support.kind!r}, the conveyor is {self.conveyor!r}")
+            raise Error(
+                f"support was measured of class {self.support.kind!r}, the conveyor is {self.conveyor!r}: measure "
+                "it of that class"
+            )
         for card in (self.card, pair):
             if card.origin.sha256 != self.models.sha256:
                 raise Error(

@@ -42,7 +42,7 @@ def node_units(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     if np.any(farads[here] <= 0):
         raise Error(
             f"capacitance of {node.name!r} is {(farads[here].min() + hung) / 2:g} F: its conveyors alone have "
-            f"{hung / 2:g} F"
+            f"{hung / 2:g} F, raise node.capacitance"
         )
     for side in SIDES:
         lines += elements(sheet.prefix("C"), "%s 0 %.12g", here, names + side, farads)
