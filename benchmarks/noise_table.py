@@ -10,7 +10,8 @@ common. A row of the runs is the
 mean perplexity of these reads. Without mismatch all chips are one, so there only noise seeds vary; with it, devices as
 they come (β 2 %, V_t 2 %, offset 6 %) are trimmed to the residuals that cost 5 % each, on several chips.
 
-The linearised figures beside them are those of results/pretrained_noise.json, else found by the same function.
+The linearised figures beside them are those of results/pretrained_noise.json, else found by the same function, which
+takes longer than the runs: `--parts runs` on a GPU, then `--parts linear --device numpy` wherever there is time.
 Capacitance is no part of the mapping but for the load of each node: one mapping serves all.
 """
 
@@ -137,15 +138,18 @@ def table(bench: Bench, options: argparse.Namespace) -> None:
                 overrides = {"supply.headroom": bench.headroom, CAPACITANCE: femtofarads * 1e-15}
                 technology = ds.load_technology(overrides=overrides)
                 plan = ds.prepare(load_nodes(made, technology), device=options.device)
-                if chip is None:
-                    settled[femtofarads] = settling_time(plan, bench.inputs)
                 about = {"fF": femtofarads, "chip": "ideal" if chip is None else chip}
-                bare = technology.node.capacitance / technology.node.conductance
-                runs(rows, about, plan, bench, options, settled[femtofarads], bare)
-                lines.row(about, lambda plan=plan, fF=femtofarads, chip=chip: linear(bench, plan, fF, chip))
+                if "runs" in options.parts:
+                    if chip is None:
+                        settled[femtofarads] = settling_time(plan, bench.inputs)
+                    bare = technology.node.capacitance / technology.node.conductance
+                    runs(rows, about, plan, bench, options, settled[femtofarads], bare)
+                if "linear" in options.parts:
+                    lines.row(about, lambda plan=plan, fF=femtofarads, chip=chip: linear(bench, plan, fF, chip))
                 del plan
                 gc.collect()
-    save("noise_table", [line for fF in options.capacitances for line in summed(rows.rows, lines.rows, fF)])
+    if len(lines.rows) == len({(row["fF"], row["chip"]) for row in rows.rows}):
+        save("noise_table", [line for fF in options.capacitances for line in summed(rows.rows, lines.rows, fF)])
 
 
 def summed(rows: list[dict[str, Any]], lines: list[dict[str, Any]], femtofarads: float) -> list[dict[str, Any]]:
@@ -194,6 +198,7 @@ def main() -> None:
     parser.add_argument("--chips", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3, help="noise seeds of each machine")
     parser.add_argument("--reads", type=float, nargs="*", default=[1.0, 1.25, 1.5], help="times the settling time")
+    parser.add_argument("--parts", nargs="*", default=["runs", "linear"], choices=["runs", "linear"])
     parser.add_argument("--fresh", action="store_true", help="forget rows of an earlier run")
     options = parser.parse_args()
     bench = Bench(options.tokens, options.calibration, options.headroom, options.fresh, options.model)
