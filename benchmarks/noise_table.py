@@ -109,10 +109,10 @@ def runs(
         rows.row(about | {"noise seed": seed}, run)
 
 
-def linear(bench: Bench, plan: Plan, femtofarads: float, chip: int | None) -> dict[str, Any]:
+def linear(bench: Bench, plan: Plan, femtofarads: float, chip: Any) -> dict[str, Any]:
     """By the linearised analysis: the study's row where it has one of this machine, else found now."""
     usual, parts = Bench(), ("name", "positions", "calibration", "headroom", "skipped")
-    if chip is None and all(getattr(bench, part) == getattr(usual, part) for part in parts):
+    if chip == "ideal" and all(getattr(bench, part) == getattr(usual, part) for part in parts):
         default = ds.load_technology("cmos45").node.capacitance
         for case in CASES:
             only = case.scaling == "first" and case.coupling == "buffered" and set(case.overrides) <= {CAPACITANCE}
@@ -126,30 +126,52 @@ def linear(bench: Bench, plan: Plan, femtofarads: float, chip: int | None) -> di
 def table(bench: Bench, options: argparse.Namespace) -> None:
     """All machines, ideal ones while chips are made; every finished row is kept, and found again."""
     rows, lines = Rows("noise_runs", fresh=bench.fresh), Rows("noise_linear", fresh=bench.fresh)
+    wanted = Wanted(rows, lines, options)
     circuit = bench.circuit(precision="float32")
-    settled: dict[float, float] = {}
     with ThreadPoolExecutor() as pool:
-        chips: list[Future[Any]] = [
-            pool.submit(ds.fabricate, circuit, seed=chip, trim=TRIM, **DEVICE) for chip in range(options.chips)
-        ]
-        for chip in (None, *range(options.chips)):
-            made = circuit if chip is None else chips[chip].result().circuit
+        chips: dict[Any, Future[Any]] = {
+            chip: pool.submit(ds.fabricate, circuit, seed=chip, trim=TRIM, **DEVICE)
+            for chip in range(options.chips)
+            if any(wanted.parts(chip, femtofarads) for femtofarads in options.capacitances)
+        }
+        for chip in ("ideal", *chips):
+            made = circuit if chip == "ideal" else chips[chip].result().circuit
             for femtofarads in options.capacitances:
+                parts = wanted.parts(chip, femtofarads)
+                if not parts:
+                    continue
                 overrides = {"supply.headroom": bench.headroom, CAPACITANCE: femtofarads * 1e-15}
                 technology = ds.load_technology(overrides=overrides)
                 plan = ds.prepare(load_nodes(made, technology), device=options.device)
-                about = {"fF": femtofarads, "chip": "ideal" if chip is None else chip}
-                if "runs" in options.parts:
-                    if chip is None:
-                        settled[femtofarads] = settling_time(plan, bench.inputs)
+                about = {"fF": femtofarads, "chip": chip}
+                if "runs" in parts:
+                    if femtofarads not in wanted.settled:
+                        wanted.settled[femtofarads] = settling_time(plan, bench.inputs)
                     bare = technology.node.capacitance / technology.node.conductance
-                    runs(rows, about, plan, bench, options, settled[femtofarads], bare)
-                if "linear" in options.parts:
+                    runs(rows, about, plan, bench, options, wanted.settled[femtofarads], bare)
+                if "linear" in parts:
                     lines.row(about, lambda plan=plan, fF=femtofarads, chip=chip: linear(bench, plan, fF, chip))
                 del plan
                 gc.collect()
     if len(lines.rows) == len({(row["fF"], row["chip"]) for row in rows.rows}):
         save("noise_table", [line for fF in options.capacitances for line in summed(rows.rows, lines.rows, fF)])
+
+
+class Wanted:
+    """What rows are still to be found. settled [s]: of the ideal machine at each capacitance, where it is known."""
+
+    def __init__(self, rows: Rows, lines: Rows, options: argparse.Namespace) -> None:
+        self._rows, self._lines, self._options = rows, lines, options
+        self.settled = {row["fF"]: 1e-9 * row["read at ns"][0] / min(options.reads) for row in rows.rows}
+
+    def parts(self, chip: Any, femtofarads: float) -> list[str]:
+        """Of "runs" and "linear", those that a machine still lacks."""
+        done = [
+            sum(row["chip"] == chip and row["fF"] == femtofarads for row in kept.rows)
+            for kept in (self._rows, self._lines)
+        ]
+        lacks = {"runs": done[0] < self._options.seeds, "linear": done[1] < 1}
+        return [part for part in self._options.parts if lacks[part]]
 
 
 def summed(rows: list[dict[str, Any]], lines: list[dict[str, Any]], femtofarads: float) -> list[dict[str, Any]]:

@@ -103,10 +103,10 @@ def main() -> None:
     parser.add_argument("--cards", nargs=2, help="device cards of a pair and a quad, where there is no ngspice")
     options = parser.parse_args()
     pair, quad = map(ds.load_device, options.cards) if options.cards else map(ds.characterize, ("pair", "quad"))
-    cards = {"linear": None, "pair": pair, "quad": quad}
-    rows = crossbars(cards["pair"], options.device, options.samples, options.tokens)
+    cards: dict[str, DeviceCard | None] = {"linear": None, "pair": pair, "quad": quad}
+    rows = crossbars(pair, options.device, options.samples, options.tokens)
     save(f"transistors_cost_{options.device}", rows)
-    save(f"transistors_readers_{options.device}", readers(cards["pair"], options.device, options.tokens))
+    save(f"transistors_readers_{options.device}", readers(pair, options.device, options.tokens))
     save(f"transistors_runs_{options.device}", runs(cards, options.device, options.tokens))
 
 
