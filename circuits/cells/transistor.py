@@ -189,6 +189,10 @@ class TransistorCoupling(Crossbar, Term):
     def drivers(self) -> tuple[View, ...]:
         return (self.source,)
 
+    def buffered(self, circuit: Circuit, gain: float) -> TransistorCoupling:
+        """Gates and so matrices stay; nodes of U volts a logical unit are seen at `gain` times that."""
+        return replace(self, volts=self.volts * gain, written=self.control(circuit))
+
     @property
     def label(self) -> str:
         return f"{self.kind} of transistors, {self.card.unit}"

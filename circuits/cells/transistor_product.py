@@ -11,7 +11,7 @@ The first, n = 1, is the ideal law and what v_b bends. Noise, power and area are
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +76,10 @@ class TransistorProduct(Product):
     @property
     def rows(self) -> Rows | None:
         return None
+
+    def buffered(self, circuit: Circuit, gain: float) -> TransistorProduct:
+        """P_n(gain · v)."""
+        return replace(self, laws=tuple(tuple(c * gain**k for k, c in enumerate(row)) for row in self.laws))
 
     def _law(self, first: int) -> str:
         """CUDA of Σ c_n (x_a/U_b)^n P_n(U_b x_b); U_b is v0, c_n v{first}, …"""

@@ -157,6 +157,7 @@ def test_noise_of_a_node_with_real_conveyors(kind: str, weight: float) -> None:
     circuit.clamp("u", (4,), **NODE)
     circuit.nodes(
         "v", (1,), input_resistance=numbers["conveyor.input_resistance"],
+        current_gain=numbers["conveyor.current_gain"],
         noise_siemens=numbers["conveyor.noise_conductance"], noise_ohms=numbers["conveyor.noise_resistance"], **NODE,
     )  # fmt: skip
     circuit.couple("w", "u", "v", weight * np.array([[0.5, -0.3, 0.2, 0.8]]), device_card=card())
