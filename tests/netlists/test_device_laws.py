@@ -128,6 +128,23 @@ def test_the_behavioural_netlist_has_the_same_law(cell: Any) -> None:
     assert found.passed, found.by_array
 
 
+@pytest.mark.parametrize(
+    "branches", [8, pytest.param(64, marks=pytest.mark.slow), pytest.param(128, marks=pytest.mark.slow)]
+)
+def test_a_row_of_softmax_in_time(branches: int) -> None:
+    """Scores that stand, probabilities that charge; full scale: the row's whole current."""
+    circuit = Circuit("softmax", temperature=300.15)
+    circuit.clamp("score", (1, branches), unit=1.12 * circuit.thermal_voltage, **NODE)
+    circuit.nodes("v", (1, branches), unit=0.12, rail=0.3, full_scale=0.12)
+    circuit.softmax("softmax", "score", "v")
+    inputs = {"score": np.random.default_rng(0).uniform(-2, 2, size=(1, branches))}
+    found = crosscheck(
+        machine_of_transistors(circuit, cards(), feedback=False), inputs=inputs, level="device",
+        transistors=transistors(feedback="ideal"), engine="batch", limit=1e-3,
+    )  # fmt: skip
+    assert found.passed, found.nrmse
+
+
 def test_cells_are_kept_with_their_card(tmp_path: Path) -> None:
     ds.save_device(cards(), tmp_path / "pair.h5")
     found = ds.load_device(tmp_path / "pair.h5")
