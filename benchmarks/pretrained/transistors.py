@@ -88,14 +88,13 @@ class Extent:
     places: tuple[tuple[str, int], ...]
     sizes: tuple[str, ...]
     residuals: tuple[float | None, ...]
-    gains: bool
     devices: tuple[tuple[str, float], ...] = (("pair", BASE), ("quad", BASE))
 
 
-SMALL = Extent(SWINGS, PLACES, tuple(SIZES), RESIDUALS, gains=True)
+SMALL = Extent(SWINGS, PLACES, tuple(SIZES), RESIDUALS)
 LARGE = Extent(
     (0.2, 0.1, 0.3, 0.15, 0.5), PLACES, ("120n/1µ", "1µ/2µ"), (0.003, None),
-    gains=False, devices=(("quad", BASE), ("pair", 0.1)),
+    devices=(("quad", BASE), ("pair", 0.1)),
 )  # fmt: skip
 
 
@@ -111,7 +110,7 @@ def run(bench: Bench) -> None:
             for residual in extent.residuals:
                 study.chip(Device(unit, swing), residual)
             for place in extent.places:
-                study.away(Device(unit, swing, place=place), gains=extent.gains)
+                study.away(Device(unit, swing, place=place))
             for size in extent.sizes[1:]:
                 study.ideal(Device(unit, swing, size))
                 study.chip(Device(unit, swing, size), None)
@@ -147,7 +146,7 @@ class Study:
 
         self._row(device, name, made)
 
-    def away(self, device: Device, *, gains: bool) -> None:
+    def away(self, device: Device) -> None:
         """Elsewhere than at home: with gates written there, and as they were written at home; the softmax tracks
         temperature, or has the gain T_home/T."""
         corner, celsius = device.place
@@ -155,7 +154,7 @@ class Study:
         gain = (HOME[1] + ZERO) / (celsius + ZERO)
         self._row(device, f"{name}, written there", lambda term, circuit: _anew(term, circuit, device, home))
         self._row(device, f"{name}, as written at home", lambda term, circuit: _kept(term, circuit, device, home))
-        if gains and gain != 1:
+        if gain != 1:
             last = f"{name}, as written at home, softmax gain {gain:.3g}"
             self._row(device, last, lambda term, circuit: _kept(term, circuit, device, home), gain)
 
@@ -163,14 +162,23 @@ class Study:
         key = {"model": self.bench.model.name} | device.key | {"machine": machine}
         self.rows.row(key, lambda: self._scored(device, make, gain))
 
+    def read(self, device: Device) -> Any:
+        """Logits (P, V) of transistors that are all alike, at home."""
+        circuit = self.linear(device.swing)
+        passing = [
+            Passing(**vars(term), make=lambda term=term: of_transistors(term, circuit, device.card))
+            for term in matrices(circuit)
+        ]
+        return self.bench.read(circuit.with_terms(passing))[0]
+
     def _scored(self, device: Device, make: Make, gain: float) -> dict[str, Any]:
         circuit = self.linear(device.swing, gain)
-        passing = [Passing(**vars(term), make=lambda term=term: make(term, circuit)) for term in _matrices(circuit)]
+        passing = [Passing(**vars(term), make=lambda term=term: make(term, circuit)) for term in matrices(circuit)]
         found = self.bench.score(circuit.with_terms(passing))
         return {"rank": device.card.rank, "most fingers": max(max(term.fingers) for term in passing)} | found
 
 
-def _matrices(circuit: Circuit) -> Iterator[Coupling]:
+def matrices(circuit: Circuit) -> Iterator[Coupling]:
     """Couplings that are programmed."""
     for term in circuit.terms.values():
         if isinstance(term, Coupling) and term.programmable and not term.elementwise:
