@@ -32,7 +32,7 @@ Array = Any
 SAMPLES = 4
 CAPACITORS = {"49 fF": 49e-15, "2 pF": 2e-12}
 CONVEYORS = ("ideal", "A", "AB")
-LARGE = (("49 fF", "ideal"), ("49 fF", "A"), ("2 pF", "A"))
+STUDIED = (("49 fF", "ideal"), ("49 fF", "A"), ("2 pF", "A"))  # nodes and conveyors of the large model
 LARGE_SWINGS = (0.1, 0.2, 0.5)
 OFFSET, RESIDUALS = 0.06, {"write-verify": 0.003, "auto-zero": 0.0005}
 FINISHED = (("pair", 0.1), ("pair", 0.15), ("quad", 0.2))  # units and swings of whole chips, at 2 pF behind class A
@@ -84,9 +84,11 @@ def run(bench: Bench) -> None:
 def large(bench: Bench) -> None:
     """The large model at a few swings."""
     rows = Rows("balance")
-    for swing, (capacitor, conveyor) in product(LARGE_SWINGS, LARGE):
+    study = Study(bench, Rows("transistors"))
+    distorted = lru_cache(lambda swing: study.read(Device("pair", swing)))
+    for (capacitor, conveyor), swing in product(STUDIED[::-1], LARGE_SWINGS):
         point = Point("pair", swing, capacitor, conveyor)
-        rows.row(of_model(bench) | point.key, lambda point=point: of_large(bench, point))
+        rows.row(of_model(bench) | point.key, lambda point=point: of_large(bench, point, distorted(point.swing)))
     as_they_come(bench, 0.5, Rows("balance_chips"))
 
 
@@ -143,10 +145,9 @@ def rest(bench: Bench, machine: Any) -> dict[str, float]:
     return {"at rest": bench.score(machine)["perplexity"]}
 
 
-def of_large(bench: Bench, point: Point) -> dict[str, Any]:
+def of_large(bench: Bench, point: Point, distorted: Array) -> dict[str, Any]:
     """As `measured`, but noise is the linear machine's, on top of the logits of transistors: of both at once there are
     more matrices than a small computer has."""
-    distorted = Study(bench, Rows("transistors")).read(Device(point.unit, point.swing))
     linear = bench.circuit(point.overrides, precision="float32")
     found = ds.noise(linear, bench.inputs, frequencies=FREQUENCIES, samples=SAMPLES, precision="float32")
     unit = found.circuit.units("logits")
@@ -168,7 +169,7 @@ def balance(rows: list[dict[str, Any]], model: str) -> list[dict[str, Any]]:
         own.sort(key=lambda row: float(row["swing_v"]))
         swing, distortion, noise = (np.log([r[key] for r in own]) for key in ("swing_v", "distortion", "noise"))
         best = min(own, key=lambda row: float(row["both"]))
-        row = machine | {"balance_v": math.nan, "each": math.nan}
+        row = machine | {"balance_v": "–", "each": "–"}
         for k in np.flatnonzero((noise - distortion)[:-1] * (noise - distortion)[1:] <= 0)[:1]:
             ahead = noise[k] - distortion[k]
             share = ahead / (ahead - noise[k + 1] + distortion[k + 1])

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from dsmachine.emulator.plotting import COLOURS, INK, MUTED, drawn, new_figure
 
-from .balance import LARGE
+from .balance import STUDIED
 from .bench import Bench, Rows
 from .mismatch import LOSS
 from .noise import CASES
@@ -20,7 +20,7 @@ WIDEST = 2000.0  # perplexity beyond which a model is lost
 FARTHEST = 600.0  # of the picture of noise
 NAMES = {"mismatch": "relative, β", "vt_mismatch": "additive, V$_t$", "offset": "node offset"}
 MARKS = ("o", "s", "^", "D")
-STUDIED = (
+MODELS = (
     ("tiny-shakespeare", "pair", "bundled model, pairs", (4, 5, 6, 8, 10, 20, 40)),
     ("tiny-shakespeare", "quad", "bundled model, quads", (4, 5, 6, 8, 10, 20, 40)),
     ("smollm2", "pair", "SmolLM2, pairs", (30, 40, 60, 100, 200, 500, 1000)),
@@ -187,10 +187,12 @@ def _against_swing(ax: Axes, found: dict[float, float], label: str, colour: str,
 def _balance() -> Figure:
     """Perplexity by distortion, by noise and by both against swing; a column a kind of node and conveyor."""
     figure = new_figure(9.6, 8.0)
-    grid = figure.subplots(len(STUDIED), len(LARGE), sharex=True, sharey="row")
+    grid = figure.subplots(len(MODELS), len(STUDIED), sharex=True, sharey="row")
     rows = Rows("balance").rows
-    for line, (model, unit, title, ticks) in zip(grid, STUDIED, strict=True):
-        for ax, (capacitor, conveyor) in zip(line, LARGE, strict=True):
+    for ax, (capacitor, conveyor) in zip(grid[0], STUDIED, strict=True):
+        ax.set_title(f"{capacitor}, {'ideal conveyors' if conveyor == 'ideal' else f'class {conveyor}'}")
+    for line, (model, unit, title, ticks) in zip(grid, MODELS, strict=True):
+        for ax, (capacitor, conveyor) in zip(line, STUDIED, strict=True):
             case = {"model": model, "unit": unit, "node": capacitor, "conveyors": conveyor}
             own = [row for row in rows if all(row[key] == value for key, value in case.items())]
             for key, colour, mark in zip(("distortion", "noise", "both"), (*COLOURS[:2], INK), MARKS, strict=False):
@@ -201,11 +203,9 @@ def _balance() -> Figure:
             ax.set_xscale("log")
             ax.set_xticks(SWINGS, [f"{swing:g}" for swing in SWINGS])
             ax.minorticks_off()
-            if line is grid[0]:
-                ax.set_title(f"{capacitor}, {'ideal conveyors' if conveyor == 'ideal' else f'class {conveyor}'}")
-            if line is grid[-1]:
-                ax.set_xlabel("swing (±V)")
         line[0].set_ylabel(f"{title}\nperplexity")
+    for ax in grid[-1]:
+        ax.set_xlabel("swing (±V)")
     grid[0][0].legend(loc="upper left")
     return figure
 
