@@ -168,6 +168,8 @@ def followers() -> Case:
     circuit.nodes("square", (2, 1))
     circuit.multiply("squares", "v", "v", "square", "pd,pd->p", gain=2.0)
     circuit.couple("back", "mean", "y", np.full((4, 1), 0.3))
+    circuit.nodes("bent", (2, 3))
+    circuit.couple("crossbar", "v", "bent", rng.normal(size=(3, 4)) / 3, device_card=square_pair())
     values = {"conveyor.input_resistance": 300.0, "conveyor.current_gain": 0.95, "buffer.gain": 0.9}
     return with_followers(circuit, load_technology(overrides=values)), {"u": rng.uniform(-0.2, 0.2, (2, 4))}
 

@@ -19,7 +19,7 @@ import numpy as np
 from ..devices.laws import quad_law
 from .contract import contract
 from .mos.product import REACH, gain
-from .polynomials import Polynomial, derivative, text, value
+from .polynomials import Polynomial, derivative, stretched, text, value
 from .product import Product, by_element
 from .spice import elements
 from .term import HOST, Array, Inline, Rows, Signals
@@ -79,7 +79,7 @@ class TransistorProduct(Product):
 
     def buffered(self, circuit: Circuit, gain: float) -> TransistorProduct:
         """P_n(gain · v)."""
-        return replace(self, laws=tuple(tuple(c * gain**k for k, c in enumerate(row)) for row in self.laws))
+        return replace(self, laws=tuple(stretched(row, gain) for row in self.laws))
 
     def _law(self, first: int) -> str:
         """CUDA of Σ c_n (x_a/U_b)^n P_n(U_b x_b); U_b is v0, c_n v{first}, …"""

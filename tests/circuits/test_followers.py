@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from device_cards import square_pair
 
 import dsmachine as ds
 from dsmachine.circuits.circuit import Circuit
@@ -28,6 +29,22 @@ def test_gains_along_a_chain() -> None:
     found = ds.operating_point(with_followers(chain(), technology, input_resistance=0.0), {"u": [0.1]}).outputs
     v, w = C * 0.1, C * B * C * 0.1
     assert [float(found[name][0, 0]) for name in "vwp"] == pytest.approx([v, w, C * 2 * v * B * w], rel=1e-6)
+
+
+def test_a_crossbar_of_transistors_behind_buffers() -> None:
+    """w = c I(V, b v)/g, of a chip too: gates are written as if buffers were ideal."""
+    circuit = Circuit("crossbar")
+    circuit.clamp("u", (1,))
+    for name in ("v", "w"):
+        circuit.nodes(name, (1,))
+    circuit.couple("first", "u", "v", [[1.0]])
+    circuit.couple("second", "v", "w", [[1.0]], device_card=square_pair())
+    technology = load_technology(overrides={"conveyor.current_gain": C, "buffer.gain": B})
+    real = with_followers(circuit, technology, input_resistance=0.0)
+    bare = ds.operating_point(circuit, {"u": [B * C * 0.2]}).outputs["w"]
+    assert ds.operating_point(real, {"u": [0.2]}).outputs["w"] == pytest.approx(C * bare, rel=1e-9)
+    chip = ds.fabricate(real, threshold_area=1e-15, beta_area=1e-15)
+    assert ds.operating_point(chip, {"u": [0.2]}).outputs["w"] == pytest.approx(C * bare, rel=1e-4)
 
 
 def test_input_resistance_and_noise_are_the_technologys() -> None:
