@@ -26,7 +26,7 @@ from dsmachine.circuits.reference import perplexity
 
 from .bench import Bench, Rows
 from .noise import FREQUENCIES, of_swing
-from .transistors import A_BETA, A_VT, SWINGS, UNITS, Device, Study, matrices
+from .transistors import A_BETA, A_VT, SWINGS, UNITS, Device, Study, alike, differing, matrices
 
 Array = Any
 SAMPLES = 4
@@ -85,11 +85,13 @@ def large(bench: Bench) -> None:
     """The large model at a few swings."""
     rows = Rows("balance")
     study = Study(bench, Rows("transistors"))
-    distorted = lru_cache(lambda swing: study.read(Device("pair", swing)))
+    distorted = lru_cache(lambda swing: study.read(Device("pair", swing), alike(Device("pair", swing))))
     for (capacitor, conveyor), swing in product(STUDIED[::-1], LARGE_SWINGS):
         point = Point("pair", swing, capacitor, conveyor)
         rows.row(of_model(bench) | point.key, lambda point=point: of_large(bench, point, distorted(point.swing)))
-    as_they_come(bench, 0.5, Rows("balance_chips"))
+    chips, point = Rows("balance_chips"), Point("pair", 0.1, "2 pF", "A")
+    chips.row(of_model(bench) | point.key, lambda: whole_large(bench, point, study))
+    as_they_come(bench, 0.5, chips)
 
 
 def of_model(bench: Bench) -> dict[str, Any]:
@@ -130,6 +132,14 @@ def whole(bench: Bench, point: Point) -> dict[str, Any]:
     chip = ds.fabricate(made, threshold_area=A_VT, beta_area=A_BETA, offset=OFFSET, trim=RESIDUALS)
     rest, each, rms = fluctuating(bench, chip)
     return {"gains": "written", "at rest": rest} | noisy_columns("with noise", each) | {"median rms %": rms}
+
+
+def whole_large(bench: Bench, point: Point, study: Study) -> dict[str, Any]:
+    """As `whole`, noise as in `of_large`; without offsets of the nodes."""
+    device = Device(point.unit, point.swing)
+    found = of_large(bench, point, study.read(device, differing(device, RESIDUALS["write-verify"])))
+    names = {"distortion": "at rest", "both": "with noise", "both ±": "with noise ±", "median rms %": "median rms %"}
+    return {"gains": "written"} | {name: found[key] for key, name in names.items()}
 
 
 def as_they_come(bench: Bench, swing: float, rows: Rows) -> None:

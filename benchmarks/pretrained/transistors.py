@@ -134,17 +134,12 @@ class Study:
 
     def ideal(self, device: Device) -> None:
         """All transistors alike, at home."""
-        self._row(device, "ideal", lambda term, circuit: of_transistors(term, circuit, device.card))
+        self._row(device, "ideal", alike(device))
 
     def chip(self, device: Device, residual: float | None) -> None:
         """Transistors that differ by Pelgrom's law, chip 0; write-verify leaves `residual` of conductance."""
-        spread = Spread(threshold_area=A_VT, beta_area=A_BETA, write_verify=residual)
         name = "Pelgrom" if residual is None else f"Pelgrom, written to {100 * residual:g} %"
-
-        def made(term: Coupling, circuit: Circuit) -> TransistorCoupling:
-            return of_transistors(term, circuit, device.card).fabricate(circuit, spread, Draw(0))
-
-        self._row(device, name, made)
+        self._row(device, name, differing(device, residual))
 
     def away(self, device: Device) -> None:
         """Elsewhere than at home: with gates written there, and as they were written at home; the softmax tracks
@@ -162,20 +157,30 @@ class Study:
         key = {"model": self.bench.model.name} | device.key | {"machine": machine}
         self.rows.row(key, lambda: self._scored(device, make, gain))
 
-    def read(self, device: Device) -> Any:
-        """Logits (P, V) of transistors that are all alike, at home."""
-        circuit = self.linear(device.swing)
-        passing = [
-            Passing(**vars(term), make=lambda term=term: of_transistors(term, circuit, device.card))
-            for term in matrices(circuit)
-        ]
-        return self.bench.read(circuit.with_terms(passing))[0]
+    def read(self, device: Device, make: Make) -> Any:
+        """Logits (P, V) at home."""
+        return self.bench.read(self._machine(device, make)[0])[0]
 
-    def _scored(self, device: Device, make: Make, gain: float) -> dict[str, Any]:
+    def _machine(self, device: Device, make: Make, gain: float = 1.0) -> tuple[Circuit, list[Passing]]:
         circuit = self.linear(device.swing, gain)
         passing = [Passing(**vars(term), make=lambda term=term: make(term, circuit)) for term in matrices(circuit)]
-        found = self.bench.score(circuit.with_terms(passing))
+        return circuit.with_terms(passing), passing
+
+    def _scored(self, device: Device, make: Make, gain: float) -> dict[str, Any]:
+        machine, passing = self._machine(device, make, gain)
+        found = self.bench.score(machine)
         return {"rank": device.card.rank, "most fingers": max(max(term.fingers) for term in passing)} | found
+
+
+def alike(device: Device) -> Make:
+    """Transistors that do not differ."""
+    return lambda term, circuit: of_transistors(term, circuit, device.card)
+
+
+def differing(device: Device, residual: float | None) -> Make:
+    """Those of chip 0, by Pelgrom's law; write-verify leaves `residual` of conductance."""
+    spread = Spread(threshold_area=A_VT, beta_area=A_BETA, write_verify=residual)
+    return lambda term, circuit: of_transistors(term, circuit, device.card).fabricate(circuit, spread, Draw(0))
 
 
 def matrices(circuit: Circuit) -> Iterator[Coupling]:
