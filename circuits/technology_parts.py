@@ -119,11 +119,12 @@ class RectifierUnit:
 
 @dataclass(frozen=True)
 class Buffer:
-    """One for each tile of a row that a node drives. bias_current [A] class A; conductance [S] that charges the tile's
-    wire; class_b_factor: amperes drawn from the supply per ampere delivered to couplings; common_mode: amperes saved
-    per ampere of common mode that comes back from them; area [m²]."""
+    """One for each tile of a row that a node drives. bias_current [A] class A; gain; conductance [S] that charges the
+    tile's wire; class_b_factor: amperes drawn from the supply per ampere delivered to couplings; common_mode: amperes
+    saved per ampere of common mode that comes back from them; area [m²]."""
 
     bias_current: float = _q("A", zero=True)
+    gain: float = _q("1")
     conductance: float = _q("S")
     class_b_factor: float = _q("1", zero=True)
     common_mode: float = _q("1", zero=True)
@@ -133,13 +134,14 @@ class Buffer:
 @dataclass(frozen=True)
 class Conveyor:
     """Of each node that couplings drive. bias_current [A]; mirror_copies: times the current is drawn again;
-    input_resistance r_x [Ω], used only when asked for; noise_conductance G_n [S] of what it delivers, noise_resistance
-    R_n [Ω] of its input, beside r_x itself; common_mode: amperes drawn per ampere of common mode that flows out of
-    both inputs; area [m²]."""
+    input_resistance r_x [Ω], used only when asked for; current_gain of what it delivers, noise_conductance G_n [S] of
+    it; noise_resistance R_n [Ω] of its input, beside r_x itself; common_mode: amperes drawn per ampere of common mode
+    that flows out of both inputs; area [m²]."""
 
     bias_current: float = _q("A", zero=True)
     mirror_copies: float = _q("1", zero=True)
     input_resistance: float = _q("Ω", zero=True)
+    current_gain: float = _q("1")
     noise_conductance: float = _q("S", zero=True)
     noise_resistance: float = _q("Ω", zero=True)
     common_mode: float = _q("1", zero=True)

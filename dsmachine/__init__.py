@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .circuits.chip import fabricate
     from .circuits.circuit import Circuit
     from .circuits.devices.models import load_models
+    from .circuits.followers import with_followers
     from .circuits.mapping.model import map_model
     from .circuits.technology import load_technology
     from .emulator.checkpoint import Checkpoint
@@ -79,6 +80,7 @@ __all__ = [
     "measure_support",
     "measure_channels",
     "with_channels",
+    "with_followers",
     "load_models",
     "save_device",
     "load_device",
@@ -114,6 +116,7 @@ _HOME = {
     "measure_support": ".netlists.supports",
     "measure_channels": ".netlists.channels",
     "with_channels": ".circuits.cells.channel",
+    "with_followers": ".circuits.followers",
     "load_models": ".circuits.devices.models",
     "save_device": ".netlists.device_file",
     "load_device": ".netlists.device_file",

@@ -4,7 +4,7 @@ Each number follows from one analysis of the circuit alone, at the common mode:
 
     r_x = dV(x)/di(x), current gain d(i(w) − i(z))/di(x), offset V(x) − V_CM and what is left       .dc of a current
     output conductance and capacitance of z and w                                                  .ac of their voltage
-    bandwidth: where the copy has fallen by 3 dB                                                   .ac of a current
+    bandwidth: where the copy has fallen by 3 dB; delay −φ/ω at 100 MHz                            .ac of a current
     noise: i(w) − i(z) as 4kT (G + R (αL)²) at 10 MHz, with nothing and with L at x; i(w) alone    .noise
 """
 
@@ -57,11 +57,13 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
         output_conductance=float(admittance[0].real),
         output_capacitance=float(admittance[low].imag / omega),
         bandwidth=_corner(frequency, np.abs(passed)),
+        delay=float(-np.angle(passed[low]) / omega),
         noise_conductance=alone,
-        noise_resistance=(bench.noise(LOADED) - alone) * (1 / LOADED + float(slope[0])) ** 2,
+        noise_resistance=(bench.noise(LOADED) - alone) * ((1 / LOADED + float(slope[0])) / float(slope[1])) ** 2,
         copy_noise=bench.noise(ends="w"),
         buffer_gain=float(np.abs(followed[0])),
         buffer_bandwidth=_corner(frequency, np.abs(followed)),
+        buffer_delay=float(-np.angle(followed[low]) / omega),
         buffer_capacitance=float(taken[low].imag / omega),
         conveyor_current=conveyor - lines,
         buffer_current=both - conveyor,

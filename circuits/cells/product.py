@@ -54,7 +54,7 @@ class Product(Term):
 
     gain: scalar, or broadcastable to the target's shape (logical units of the target per unit of a·b).
     signs, errors: of a fabricated chip, ±1 for each node of `a` and σξ for each of `b`; None: devices alike.
-    channels: of quads, as measured.
+    channels: of quads, as measured. buffer_gain: of those that b stands behind (heat is stated as without).
     """
 
     name: str
@@ -67,6 +67,7 @@ class Product(Term):
     signs: Array | None = None
     errors: Array | None = None
     channels: Channels | None = None
+    buffer_gain: float = 1.0
     kind: ClassVar[str] = "product"
 
     @property
@@ -75,7 +76,7 @@ class Product(Term):
 
     def _contract(self, a: Array, b: Array) -> Array:
         alike = isinstance(self.gain, float)
-        scale = self.gain if alike else 1.0
+        scale = self.gain * self.buffer_gain if alike else self.buffer_gain
         total = contract(self.spec, a, b, scale)
         if self.errors is not None:
             total = total + contract(self.spec, a * self.signs, b * self.errors, scale)
@@ -90,7 +91,8 @@ class Product(Term):
         """Of products element by element."""
         if not by_element(self.spec):
             return None
-        gain = self.gain if self.errors is None else self.gain * (1 + self.signs * self.errors)
+        gain = self.gain * self.buffer_gain
+        gain = gain if self.errors is None else gain * (1 + self.signs * self.errors)
         return Inline("v0 * r0 * r1", (self.a, self.b), (gain,))
 
     @property
@@ -101,8 +103,9 @@ class Product(Term):
         if of_a != of_b or not of_a.startswith(result):
             return None
         if self.errors is None:
-            return Rows("r0 * r1", (self.a, self.b), share=self.gain)
-        return Rows("v0 * r0 * r1", (self.a, self.b), (1 + self.signs * self.errors,), share=self.gain)
+            return Rows("r0 * r1", (self.a, self.b), share=self.gain * self.buffer_gain)
+        values = (1 + self.signs * self.errors,)
+        return Rows("v0 * r0 * r1", (self.a, self.b), values, share=self.gain * self.buffer_gain)
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         total: Array = 0.0
@@ -170,6 +173,9 @@ class Product(Term):
     def drivers(self) -> tuple[View, ...]:
         return (self.b,)
 
+    def buffered(self, circuit: Circuit, gain: float) -> Product:
+        return replace(self, buffer_gain=gain)
+
     def area(self, circuit: Circuit, technology: Technology) -> float:
         return self.count(circuit) * technology.product.area
 
@@ -210,7 +216,7 @@ class Product(Term):
         keep, index, k, (a, b) = self._pairs(sheet)
         sheet.need(SUBCIRCUIT)
         ports = sheet.ports(self.target).reshape(-1)[index]
-        return elements(sheet.prefix("X"), "%s %s %s product k=%.12g", keep, a, b, ports, k)
+        return elements(sheet.prefix("X"), "%s %s %s product k=%.12g", keep, a, b, ports, k * self.buffer_gain)
 
     def spice_device(self, sheet: DeviceSheet) -> list[str]:
         return products(sheet, self)

@@ -175,6 +175,10 @@ class Term:
         """This cell with the noise that its transistors were measured to have; None: that of the ideal cell."""
         return self
 
+    def buffered(self, circuit: Circuit, gain: float) -> Term:
+        """This cell behind buffers of a gain: what it asks current of (`drivers`) stands at `gain` times its volts."""
+        return self
+
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Term:
         """This cell as one chip happens to have it."""
         return self

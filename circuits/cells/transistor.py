@@ -30,7 +30,7 @@ from ..rows import row_peaks
 from .coupling import Coupling, erring, load_lines, row_peak
 from .crossbar import Crossbar, Runs, rows_of
 from .mos.coupling import units
-from .polynomials import padded, text
+from .polynomials import padded, stretched, text
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
@@ -69,7 +69,7 @@ class TransistorCoupling(Crossbar, Term):
     Its matrices, of the weights' type, hold φ as drive, m s φ/(g U_i). It belongs to the units its circuit had when it
     was built.
     card: of one finger; fingers: m; slopes κ_r [1/V]: G = Σ φ_r κ_r; written: control volts (sets, out, in) where a
-    DAC has written them, with that DAC.
+    DAC has written them, with that DAC; buffer_gain: as of a linear one.
     """
 
     name: str
@@ -81,6 +81,7 @@ class TransistorCoupling(Crossbar, Term):
     written: Array | None = field(default=None, metadata=HOST)
     dac: Converter | None = None
     programmable: bool = True
+    buffer_gain: float = 1.0
     kind: ClassVar[str] = "coupling"
 
     @property
@@ -189,6 +190,10 @@ class TransistorCoupling(Crossbar, Term):
     def drivers(self) -> tuple[View, ...]:
         return (self.source,)
 
+    def buffered(self, circuit: Circuit, gain: float) -> TransistorCoupling:
+        """Gates and so matrices stay; ψ_r(gain · v)."""
+        return replace(self, buffer_gain=gain, shapes=tuple(stretched(shape, gain) for shape in self.shapes))
+
     @property
     def label(self) -> str:
         return f"{self.kind} of transistors, {self.card.unit}"
@@ -240,6 +245,7 @@ class TransistorCoupling(Crossbar, Term):
         of conductance that write-verify leaves by moving the gates (None: they stay)."""
         out, width = self.weight.shape
         shapes, mix, slopes = basis_of(self.card, erring=devices is not None)
+        shapes = tuple(stretched(shape, self.buffer_gain) for shape in shapes)
         matrices = np.empty((self.sets, out, len(shapes) * width), self.weight.dtype)
         step = max(1, BLOCK // width)
         for s, amperes in enumerate(self._amperes(circuit)):

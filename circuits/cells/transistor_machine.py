@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..devices.laws import displaced
+from ..errors import Error
 from .coupling import Coupling
 from .product import Product
 from .rectifier import Rectifier
@@ -25,18 +26,22 @@ if TYPE_CHECKING:
 
 
 def machine_of_transistors(
-    circuit: Circuit, card: DeviceCard, *, feedback: bool = True, centre: float = 0.8
+    circuit: Circuit, card: DeviceCard, *, pair: DeviceCard | None = None, feedback: bool = True, centre: float = 0.8
 ) -> Circuit:
     """All couplings, products and feedback devices of a circuit by the laws of a card's transistors.
 
-    centre [V]: gates of a product at control 0. feedback: whether feedback devices bend. Tanh pairs, rectifiers and
-    softmax units stay ideal where the card has no cell of theirs.
+    card: of couplings; pair: of products and feedback devices (None: `card` itself, or the pair of a quad). centre [V]:
+    gates of a product at control 0. feedback: whether feedback devices bend. Tanh pairs, rectifiers and softmax units
+    stay ideal where the card has no cell of theirs.
+
+    Raises Error for couplings of singles without the card of a pair.
     """
-    pair = card.pair or card
+    pair = pair or card.pair or card
+    if pair.unit != "pair":
+        raise Error(f"couplings are of unit {card.unit!r}: give the card of a pair for feedback devices, pair=…")
     free = [node for node in circuit.arrays.values() if not node.clamped and not node.is_tail]
-    seen: dict[str, DeviceCard] = {}
-    if feedback and card.unit == "pair":
-        seen = {node.name: displaced(pair, *common_mode(node, circuit, pair)) for node in free}
+    moved = {node.name: common_mode(node, circuit, pair) for node in free} if feedback else {}
+    seen, of_pair = ({name: displaced(each, *c) for name, c in moved.items()} for each in (card, pair))
     terms: list[Any] = []
     for term in circuit.terms.values():
         if isinstance(term, Coupling):
@@ -44,7 +49,7 @@ def machine_of_transistors(
             terms.append(build(term, circuit, card, seen.get(term.source.array)))
         elif isinstance(term, Product):
             bias = card.bias if card.unit == "quad" else centre
-            terms.append(product_of_transistors(term, circuit, pair, bias, seen.get(term.b.array)))
+            terms.append(product_of_transistors(term, circuit, pair, bias, of_pair.get(term.b.array)))
         elif isinstance(term, TanhPair) and "tanh" in card.cells:
             terms.append(tanh_of_transistors(term, card.cells["tanh"]))
         elif isinstance(term, Rectifier) and "rectifier" in card.cells:

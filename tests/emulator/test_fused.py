@@ -47,8 +47,14 @@ def test_same_polynomials(system: System, points: int, fused: Any) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"softmax": "taylor", "allow_unstable": True}, {"coupling": "passive"}, {"input_resistance": 18.0}],
-    ids=["translinear", "taylor", "passive", "loaded"],
+    [
+        {},
+        {"softmax": "taylor", "allow_unstable": True},
+        {"coupling": "passive"},
+        {"input_resistance": 18.0},
+        {"technology": ds.load_technology(overrides={"conveyor.current_gain": 0.95, "buffer.gain": 0.97})},
+    ],
+    ids=["translinear", "taylor", "passive", "loaded", "followers"],
 )
 def test_same_model(options: dict[str, Any], fused: Any, tmp_path: Path) -> None:
     """Offsets, a time constant of each node's own, tails, division, and the same elements by error control."""
