@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 from common import RESULTS, save, seconds_of, waiting
-from settling_by_layer import Shape, random_machine
+from settling_by_layer import random_machine
 
 import dsmachine as ds
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.shapes import Shape
 from dsmachine.emulator.observers import Element
 from dsmachine.emulator.plan import Plan
 from dsmachine.emulator.plotting import COLOURS, drawn, new_figure
@@ -77,7 +78,7 @@ def exponent(depths: Sequence[float], costs: Sequence[float]) -> float:
 
 def measured(layers: int, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, float]]:
     """(row, τ that each layer is awake) of one machine."""
-    shape = Shape(f"{layers} layers", layers, layers, {"width": options.width, "heads": options.heads})
+    shape = Shape(f"{layers} layers", layers, {"width": options.width, "heads": options.heads})
     circuit, embedded = random_machine(shape, options.tokens, options.vocabulary)
     plan = ds.prepare(circuit, device=options.device)
     replays = 2 if options.device == "cupy" else 0

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 from common import save
-from settling_by_layer import Shape, random_machine, trained_machine
+from settling_by_layer import random_machine, trained_machine
 
 import dsmachine as ds
+from dsmachine.circuits.shapes import Shape
 from dsmachine.emulator.observers import Element
 from dsmachine.emulator.plan import Plan
 from dsmachine.emulator.share import FIRST
@@ -106,7 +107,7 @@ def measured(label: str, circuit: Any, embedded: Array) -> list[dict[str, Any]]:
 def main() -> None:
     rows = measured("tiny-shakespeare", *trained_machine("tiny-shakespeare"))
     for width in WIDTHS:
-        shape = Shape(f"{LAYERS} x {width}", LAYERS, LAYERS, {"width": width, "heads": 4})
+        shape = Shape(f"{LAYERS} x {width}", LAYERS, {"width": width, "heads": 4})
         rows += measured(f"{shape.label}, random", *random_machine(shape, TOKENS, VOCABULARY))
     save("quiet", rows)
 

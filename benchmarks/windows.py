@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 from common import save
-from settling_by_layer import Shape, random_machine, trained_machine
+from settling_by_layer import random_machine, trained_machine
 
 import dsmachine as ds
+from dsmachine.circuits.shapes import Shape
 from dsmachine.emulator.duration import longest_time_constant
 from dsmachine.emulator.inputs import checked_inputs, starting_values
 from dsmachine.emulator.plan import Plan
@@ -74,7 +75,7 @@ def main() -> None:
     llama = gpt2 | {"family": "llama", "activation": "silu", "tied": False, "inner": 172}
     rows = measured("tiny-shakespeare", *trained_machine("tiny-shakespeare"))
     for family, layers, sizes in (("GPT-2", 12, gpt2), ("OPT", 8, opt), ("Llama", 4, llama)):
-        shape = Shape(family, layers, layers, sizes)
+        shape = Shape(family, layers, sizes)
         rows += measured(f"{family}, {layers} x 64, random", *random_machine(shape, 32, 256))
     means = {}
     for first in SHARES[1:]:
