@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 from common import save
-from settling_by_layer import random_machine, trained_machine
+from settling_by_layer import gpt2_like, random_machine, trained_machine
 
 import dsmachine as ds
-from dsmachine.circuits.shapes import Shape
 from dsmachine.emulator.observers import Element
 from dsmachine.emulator.plan import Plan
 from dsmachine.emulator.share import FIRST
@@ -107,8 +106,8 @@ def measured(label: str, circuit: Any, embedded: Array) -> list[dict[str, Any]]:
 def main() -> None:
     rows = measured("tiny-shakespeare", *trained_machine("tiny-shakespeare"))
     for width in WIDTHS:
-        shape = Shape(f"{LAYERS} x {width}", LAYERS, {"width": width, "heads": 4})
-        rows += measured(f"{shape.label}, random", *random_machine(shape, TOKENS, VOCABULARY))
+        machine = random_machine(gpt2_like(LAYERS, width, 4), TOKENS, VOCABULARY)
+        rows += measured(f"{LAYERS} x {width}, random", *machine)
     save("quiet", rows)
 
 
