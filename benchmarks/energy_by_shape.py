@@ -97,16 +97,20 @@ def measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], di
 
 def law_of_depth(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Joules and settling time of GPT-2's twelve layers from those of its first ones, over what the twelve take."""
-    shape, rows, whole = SHAPES["gpt2"], [], (0.0, 0.0)
+    shape, rows, whole = SHAPES["gpt2"], [], {}
     for built in (12, 8, 6, 4):
         circuit, embedded = random_machine(shape, options.tokens, shape.vocabulary, layers=built)
         run, meter = annealed(circuit, embedded, options)
         if built == shape.layers:
             seconds, _ = read_after("gpt2", circuit, run, built)
-        joules = sum(joules_of_depth(meter.report(until=seconds), shape.layers).values())
-        line = settling_of_depth(settling_by_layer(circuit, run), shape.layers)
-        whole = whole if built < shape.layers else (joules, line)
-        rows.append({"built": built, "joules over whole": joules / whole[0], "settling over whole": line / whole[1]})
+        joules = joules_of_depth(meter.report(until=seconds), shape.layers)
+        found = {
+            "joules": sum(joules.values()),
+            "joules without refresh": sum(j for part, j in joules.items() if part != "refresh"),
+            "settling time": settling_of_depth(settling_by_layer(circuit, run), shape.layers),
+        }
+        whole = whole or found
+        rows.append({"built": built} | {f"{name} over whole": found[name] / whole[name] for name in found})
     return rows
 
 
@@ -116,12 +120,12 @@ def keep(row: dict[str, Any], account: dict[str, Any]) -> None:
     held = json.loads(path.read_text()) if path.exists() else {"rows": [], "accounts": {}}
     rows = {old["model"]: old for old in held["rows"]} | {row["model"]: row}
     accounts = held["accounts"] | {row["model"]: account}
-    save(NAME, [rows[name] for name in SHAPES if name in rows], accounts=accounts)
+    save(NAME, [rows[name] for name in BUILT if name in rows], accounts=accounts)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="*", default=list(SHAPES), choices=list(SHAPES))
+    parser.add_argument("--models", nargs="*", default=list(BUILT), choices=list(BUILT))
     parser.add_argument("--device", default="numpy")
     parser.add_argument("--tokens", type=int, default=8)
     parser.add_argument("--texts", type=int, default=1)

@@ -1,0 +1,105 @@
+"""``dsmachine report``: the paper's tables beside what is recomputed, emulated and measured."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .. import Error
+from ..emulator.files import check_target, write_text
+from ._common import OverwriteOption, check_output_folder
+
+if TYPE_CHECKING:
+    from ..energy.systems import Machine
+    from ..energy.tables import Inputs
+
+FORMATS = ("md", "csv", "latex", "html")
+
+
+def report(
+    tables: Annotated[str, typer.Option(help="Numbers of the paper's tables: some of 2,3,4,7.")] = "2,3,4,7",
+    format: Annotated[str, typer.Option("--format", help="md, csv, latex or html.")] = "md",
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option("--runs", metavar="FILE", help="A run file of dsmachine anneal -o; may be given again."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="GPT2, GPT2-M, OPT1.3B, OPT2.7B or Llama2-7B; may be given again [default: all]."),
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", metavar="FILE", help="What dsmachine baseline measured [default: the one bundled]."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to a file [default: stdout].")] = None,
+    pictures: Annotated[Path | None, typer.Option("--pictures", help="Write the pictures to a folder.")] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Show the paper's tables beside this emulator.
+
+    Every value names its source: printed (the paper), recomputed (from the paper's own rule), emulated (with its
+    assumptions) or measured (a GPU). CSV is long form; html has the pictures inside.
+    """
+    from ..energy.tables import checked_tables, rows
+    from ..tables_report import as_csv, as_html, as_latex, as_markdown, layouts
+
+    asked = checked_tables(tables)
+    if format not in FORMATS:
+        raise Error(f"format {format!r} is unknown: use {', '.join(FORMATS)}")
+    if output is not None:
+        check_target(output, overwrite=overwrite)
+    if pictures is not None:
+        check_output_folder(pictures, overwrite=overwrite)
+    inputs = _inputs(model or [], runs or [], baseline)
+    found = rows(asked, inputs)
+    drawn = {}
+    if pictures is not None or format == "html":
+        from ..tables_plots import report_pictures
+
+        drawn = report_pictures(inputs)
+    if format == "csv":
+        text = as_csv(found)
+    elif format == "html":
+        text = as_html(layouts(found, inputs), dict(drawn.values()))
+    else:
+        text = (as_markdown if format == "md" else as_latex)(layouts(found, inputs))
+    if pictures is not None:
+        from ..plots import save_figure
+
+        pictures.mkdir(parents=True, exist_ok=True)
+        for name, (_, figure) in drawn.items():
+            save_figure(figure, pictures / f"{name}.png", overwrite=True)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        write_text(output, text, overwrite=overwrite)
+
+
+def _inputs(models: list[str], files: list[Path], baseline: Path | None) -> Inputs:
+    """What the tables are made of, for all of the paper's models or those asked for."""
+    from ..energy.published import published
+    from ..energy.systems import load_baseline, machine_of_run, machines_of_shapes
+    from ..energy.tables import Inputs, paper_name
+
+    paper = published()
+    chosen = [_known(name, paper.models) for name in models] or list(paper.models)
+    runs = [machine_of_run(path) for path in files]
+    if models:
+        for path, run in zip(files, runs, strict=True):
+            if paper_name(run.model) not in chosen:
+                raise Error(f"run file {path} is of {run.model}, not of {', '.join(chosen)}: leave it or --model out")
+    shapes = machines_of_shapes()
+    machines: dict[str, Machine] = {name: shapes[shape] for name, shape in paper.shapes.items() if shape in shapes}
+    return Inputs(chosen, machines, runs, load_baseline(baseline))
+
+
+def _known(name: str, known: tuple[str, ...]) -> str:
+    from ..energy.tables import paper_name
+
+    found = paper_name(name)
+    if found not in known:
+        raise Error(f"model {name!r} is not in the paper's tables: use one of {', '.join(known)}")
+    return found
