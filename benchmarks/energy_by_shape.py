@@ -66,6 +66,11 @@ def read_after(name: str, circuit: Circuit, run: ds.Run, built: int) -> tuple[fl
     ), "a line through the settling times of the layers built"
 
 
+def total(joules: dict[str, dict[str, float]]) -> float:
+    """Of all parts and phases."""
+    return sum(sum(phases.values()) for phases in joules.values())
+
+
 def measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """(row of the result file, its account by phase and part)."""
     shape = SHAPES[name]
@@ -75,7 +80,7 @@ def measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], di
     seconds, known = read_after(name, circuit, run, built)
     report = meter.report(until=seconds, basis=known)
     joules = joules_of_depth(report, shape.layers)
-    account = {"phases_s": dict(report.phases), "joules_by_part": joules, "excluded": list(report.excluded)}
+    account = {"phases_s": dict(report.phases), "joules": joules, "excluded": list(report.excluded)}
     row = {
         "model": name,
         "layers": shape.layers,
@@ -86,7 +91,8 @@ def measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], di
         "read_after_s": seconds,
         "known": known,
         "latency_s": report.latency,
-        "joules": sum(joules.values()),
+        "joules": total(joules),
+        "joules without refresh": total(joules) - sum(joules["refresh"].values()),
         "saturated": sum(run.saturated.values()),
         "wall_s": run.statistics["wall_s"],
         "device": options.device,
@@ -105,8 +111,8 @@ def law_of_depth(options: argparse.Namespace) -> list[dict[str, Any]]:
             seconds, _ = read_after("gpt2", circuit, run, built)
         joules = joules_of_depth(meter.report(until=seconds), shape.layers)
         found = {
-            "joules": sum(joules.values()),
-            "joules without refresh": sum(j for part, j in joules.items() if part != "refresh"),
+            "joules": total(joules),
+            "joules without refresh": total(joules) - sum(joules["refresh"].values()),
             "settling time": settling_of_depth(settling_by_layer(circuit, run), shape.layers),
         }
         whole = whole or found

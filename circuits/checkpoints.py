@@ -85,6 +85,14 @@ class Model:
         """Numbers in all of its tensors, tied ones counted once."""
         return parameters(self.config)
 
+    def check_speaks(self) -> None:
+        """Raise `Error` for a classifier, which has no next token."""
+        if self.config.labels:
+            raise Error(
+                f"model {shown(self.name)} tells {self.config.labels} classes apart and writes no text: "
+                "read it with dsmachine report --reproduce table1"
+            )
+
     def _need_tokenizer(self) -> Any:
         if self.tokenizer is None:
             raise Error(f"model {shown(self.name)} has no tokenizer: give token ids instead")

@@ -19,6 +19,7 @@ from .energy.tables import AVERAGE, Inputs, Row
 from .report_html import Html, page, picture, section, table, tag
 
 TITLES = {
+    "1": "Accuracy",
     "2": "Training: time and energy",
     "3": "Inference: time and energy",
     "4": "Llama2-7B beside low-precision CPUs and edge devices",

@@ -19,8 +19,8 @@ from .report import EnergyReport
 BLOCK = re.compile(r"\.\d+$")  # of layers h.0, layers.31
 
 
-def joules_of_depth(report: EnergyReport, layers: int) -> dict[str, float]:
-    """{part: joules drawn from the supply}, mean over samples, of a machine with so many blocks.
+def joules_of_depth(report: EnergyReport, layers: int) -> dict[str, dict[str, float]]:
+    """{part: {phase: joules drawn from the supply}}, mean over samples, of a machine with so many blocks.
 
     report: of one with `layers` blocks or fewer, weighed until the deep one is read.
     Raises Error where the circuit has no blocks, or more than that.
@@ -28,10 +28,11 @@ def joules_of_depth(report: EnergyReport, layers: int) -> dict[str, float]:
     built = len({entry.layer for entry in report.entries if BLOCK.search(entry.layer)})
     if not 0 < built <= layers:
         raise Error(f"{report.circuit} has {built} blocks, asked for {layers}: build between 1 and {layers}")
-    found: dict[str, float] = {}
+    found: dict[str, dict[str, float]] = {}
     for entry in report.entries:
         times = layers / built if BLOCK.search(entry.layer) else 1.0
-        found[entry.part] = found.get(entry.part, 0.0) + times * float(np.mean(entry.drawn))
+        phases = found.setdefault(entry.part, {})
+        phases[entry.phase] = phases.get(entry.phase, 0.0) + times * float(np.mean(entry.drawn))
     return found
 
 

@@ -16,6 +16,7 @@ from ..circuits.families import FAMILIES
 
 MULTIPLY_ACCUMULATE, ACCUMULATE = 4.6e-12, 0.9e-12  # J
 EMBEDDINGS = ("wte.", "wpe.", "embed_tokens.", "embed_positions.")
+HEADS = ("lm_head.", "score.")
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,15 @@ class Operations:
 
 
 def operations(config: Config, tokens: int) -> Operations:
-    """Of so many tokens at once, causal attention, logits at every token.
+    """Of so many tokens at once, causal attention, outputs of the last one.
 
-    Multiply-accumulates: every weight matrix and the logits once a token; q·k and p·v of the positions that a token
+    Multiply-accumulates: every weight matrix once a token, the head once; q·k and p·v of the positions that a token
     sees, (tokens + 1)/2 of them on average. Accumulates: biases, residual sums, sums of norms and of the softmax.
     """
-    matrices, biases, norms = config.vocabulary * config.width, 0, 0
+    matrices, biases, norms = 0, 0, 0
     for name, shape in FAMILIES[config.family].shapes(config):
-        if name.startswith((*EMBEDDINGS, "lm_head.")):
-            continue  # embeddings are looked up; the logits are counted above
+        if name.startswith((*EMBEDDINGS, *HEADS)):
+            continue  # looked up; the head is counted below
         if len(shape) == 2:
             matrices += math.prod(shape)
         elif name.endswith(".bias"):
@@ -57,7 +58,8 @@ def operations(config: Config, tokens: int) -> Operations:
     residual = 2 * config.layers * config.width
     softmax = config.layers * config.heads * seen
     sums = 2 if config.family != "llama" else 1  # mean and variance; the mean square alone
-    return Operations(tokens * matrices + attention, tokens * (biases + residual + sums * norms) + softmax)
+    head = config.outputs * config.width
+    return Operations(tokens * matrices + head + attention, tokens * (biases + residual + sums * norms) + softmax)
 
 
 __all__ = ["Operations", "operations"]

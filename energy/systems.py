@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -12,24 +12,29 @@ from typing import Any
 from ..circuits.errors import Error
 from ..emulator.runfile import load_run
 
+COPIES = "a copy of the weights for each position, outputs of the last position read"
 SHAPES_FILE, BASELINE_FILE = "data/energy_by_shape.json", "data/baseline.json"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """An emulated machine's answer to one sequence.
+    """An emulated machine's answer to one sequence: the token after it, or its class.
 
-    tokens: positions annealed side by side; latency [s]: from reset to the last output read; joules: drawn from the
-    supply, by part; phases [s]; assumptions: all that the figures rest on, in words; excluded: what they leave out.
+    tokens: positions annealed side by side, the outputs of the last of which are read; phases [s]; joules_by_part:
+    drawn from the supply; assumptions: all that the figures rest on, in words; excluded: what they leave out.
     """
 
     model: str
     tokens: int
-    latency: float
-    joules_by_part: Mapping[str, float]
     phases: Mapping[str, float]
+    joules_by_part: Mapping[str, float]
     assumptions: str
     excluded: tuple[str, ...]
+
+    @property
+    def latency(self) -> float:
+        """Seconds from reset to the last output read."""
+        return sum(self.phases.values())
 
     @property
     def joules(self) -> float:
@@ -79,15 +84,29 @@ def machine_of_run(path: str | Path) -> Machine:
         what = "is unfinished" if run.unfinished else "has no account of energy"
         raise Error(f"run file {path} {what}: give one that dsmachine anneal wrote to its end")
     account = summary["energy_j"]
+    tokens = int(account["tokens"])
     return Machine(
         model=str(summary["model"]),
-        tokens=int(account["tokens"]),
-        latency=float(account["latency_s"]),
-        joules_by_part={part: float(cost["drawn"]) for part, cost in account["by_part"].items()},
-        phases={name: float(cost["seconds"]) for name, cost in account["by_phase"].items()},
+        tokens=tokens,
+        phases=_last_read({name: float(cost["seconds"]) for name, cost in account["by_phase"].items()}, tokens),
+        joules_by_part=_by_part(((e["part"], e["phase"], e["drawn_j"]) for e in run.extra["energy"]), tokens),
         assumptions=_said_of_run(summary, account),
         excluded=tuple(account["excluded"]),
     )
+
+
+def _last_read(phases: Mapping[str, float], tokens: int) -> dict[str, float]:
+    """Seconds, or joules, by phase where the outputs of one position are converted instead of all of them."""
+    return {name: value / tokens if name == "read" else value for name, value in phases.items()}
+
+
+def _by_part(entries: Iterable[tuple[str, str, float]], tokens: int) -> dict[str, float]:
+    """{part: joules} from (part, phase, joules) of a machine of which all positions are read: what is drawn while it is
+    read is in proportion to the conversions."""
+    found: dict[str, float] = {}
+    for part, phase, joules in entries:
+        found[part] = found.get(part, 0.0) + sum(_last_read({phase: joules}, tokens).values())
+    return found
 
 
 def _said_of_run(summary: Mapping[str, Any], account: Mapping[str, Any]) -> str:
@@ -97,7 +116,7 @@ def _said_of_run(summary: Mapping[str, Any], account: Mapping[str, Any]) -> str:
     return (
         f"{summary['model']} with its weights on {summary['technology']}, {account['tokens']} tokens of a prompt, "
         f"read at the {account['until']}, {made or 'ideal chip'}, noise {noise.get('noise', 'off')}; "
-        "a copy of the weights for each position, logits of all positions read"
+        f"{COPIES}"
     )
 
 
@@ -118,13 +137,14 @@ def _machine_of_shape(row: Mapping[str, Any], account: Mapping[str, Any]) -> Mac
     return Machine(
         model=row["model"],
         tokens=row["tokens"],
-        latency=row["latency_s"],
-        joules_by_part=account["joules_by_part"],
-        phases=account["phases_s"],
+        phases=_last_read(account["phases_s"], row["tokens"]),
+        joules_by_part=_by_part(
+            ((p, f, j) for p, each in account["joules"].items() for f, j in each.items()), row["tokens"]
+        ),
         assumptions=(
             f"random weights (σ 0.02) of {row['model']}'s shape on cmos45, {row['built']} of {row['layers']} layers "
             f"built{law}; {row['tokens']} random tokens; {wait}; "
-            "ideal chip, no noise; a copy of the weights for each position, logits of all positions read"
+            f"ideal chip, no noise; {COPIES}"
         ),
         excluded=tuple(account["excluded"]),
     )

@@ -26,8 +26,8 @@ GPU, DS = "4 × A100", "DS machine"
 EMULATOR = "emulated machine"
 DIGITAL, SUMS = "digital 45 nm, multiply-accumulate", "digital 45 nm, accumulate only"
 COUNTED = (
-    "operations of {tokens} tokens, logits of all, at 4.6 pJ a multiply-accumulate and 0.9 pJ an accumulate (Horowitz "
-    "2014); no memory, no control"
+    "operations of {tokens} tokens, outputs of the last, at 4.6 pJ a multiply-accumulate and 0.9 pJ an accumulate "
+    "(Horowitz 2014); no memory, no control"
 )
 NOT_YET = "not emulated yet"
 AVERAGE = "mean"

@@ -14,7 +14,7 @@ from ._common import OverwriteOption, check_output_folder
 
 if TYPE_CHECKING:
     from ..energy.systems import Machine
-    from ..energy.tables import Inputs
+    from ..energy.tables import Inputs, Row
 
 FORMATS = ("md", "csv", "latex", "html")
 
@@ -28,22 +28,35 @@ def report(
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", help="GPT2, GPT2-M, OPT1.3B, OPT2.7B or Llama2-7B; may be given again [default: all]."),
+        typer.Option(
+            "--model", help="GPT2, GPT2-M, OPT1.3B, OPT2.7B or Llama2-7B [default: all]; with --reproduce a folder."
+        ),
     ] = None,
     baseline: Annotated[
         Path | None,
         typer.Option("--baseline", metavar="FILE", help="What dsmachine baseline measured [default: the one bundled]."),
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to a file [default: stdout].")] = None,
+    reproduce: Annotated[
+        str | None, typer.Option("--reproduce", help="table1: accuracies of a classifier, with --model and --glue.")
+    ] = None,
+    glue: Annotated[
+        Path | None, typer.Option("--glue", metavar="DIR", help="GLUE's folders MRPC, QQP, RTE, QNLI, SST-2.")
+    ] = None,
+    positions: Annotated[int, typer.Option(help="Of --reproduce: tokens that sentences are cut to.")] = 128,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Of --reproduce: so many of each task [default: all].")
+    ] = None,
     pictures: Annotated[Path | None, typer.Option("--pictures", help="Write the pictures to a folder.")] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Show the paper's tables beside this emulator.
 
     Every value names its source: printed (the paper), recomputed (from the paper's own rule), emulated (with its
-    assumptions) or measured (a GPU). CSV is long form; html has the pictures inside.
+    assumptions) or measured (a GPU). CSV is long form; html has the pictures inside. With --reproduce table1 the
+    accuracies of your own classifier on GLUE's sentences, by the digital reference and by its circuit.
     """
-    from ..energy.tables import checked_tables, rows
+    from ..energy.tables import Inputs, checked_tables, rows
     from ..tables_report import as_csv, as_html, as_latex, as_markdown, layouts
 
     asked = checked_tables(tables)
@@ -53,10 +66,14 @@ def report(
         check_target(output, overwrite=overwrite)
     if pictures is not None:
         check_output_folder(pictures, overwrite=overwrite)
-    inputs = _inputs(model or [], runs or [], baseline)
-    found = rows(asked, inputs)
+    if reproduce is None:
+        inputs = _inputs(model or [], runs or [], baseline)
+        found = rows(asked, inputs)
+    else:
+        inputs = Inputs([], {}, [], None)
+        found = _reproduced(reproduce, model or [], glue, positions, samples)
     drawn = {}
-    if pictures is not None or format == "html":
+    if reproduce is None and (pictures is not None or format == "html"):
         from ..tables_plots import report_pictures
 
         drawn = report_pictures(inputs)
@@ -76,6 +93,21 @@ def report(
         sys.stdout.write(text)
     else:
         write_text(output, text, overwrite=overwrite)
+
+
+def _reproduced(table: str, models: list[str], glue: Path | None, positions: int, samples: int | None) -> list[Row]:
+    """Rows of table 1 for a user's classifier."""
+    from .. import load_model
+    from ..glue import accuracies, accuracy_rows, read_glue
+    from ._progress import stage_progress
+
+    if table != "table1":
+        raise Error(f"table {table!r} is not reproduced: use --reproduce table1")
+    if len(models) != 1 or glue is None:
+        raise Error("--reproduce table1 needs one model and GLUE's files: give --model DIR --glue DIR")
+    tasks, loaded = read_glue(glue, samples), load_model(models[0])
+    with stage_progress() as stage:
+        return accuracy_rows(loaded.name, list(accuracies(loaded, tasks, positions=positions, stage=stage)))
 
 
 def _inputs(models: list[str], files: list[Path], baseline: Path | None) -> Inputs:
