@@ -161,7 +161,7 @@ def accuracy_rows(model: str, found: Sequence[Accuracy]) -> list[Row]:
             if printed in paper.accuracy:
                 percent = float(paper.accuracy[printed][told.task])
                 rows.append(Row("1", name, printed, told.task, "accuracy", "%", percent, PRINTED))
-            rows.append(Row("1", name, system, told.task, "accuracy", "%", 100 * share, source, said))
+            rows.append(Row("1", name, system, told.task, "accuracy", "%", 100 * share, source, (said,)))
     return rows
 
 

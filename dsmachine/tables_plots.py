@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .emulator.plotting import COLOURS, INK, MUTED, drawn, new_figure
+from .emulator.plotting import COLOURS, MUTED, drawn, new_figure
 from .energy.published import INFERENCE, KWH, published
 from .energy.systems import Baseline, Machine
 from .energy.tables import Inputs
@@ -52,11 +53,13 @@ def plot_stages(inputs: Inputs) -> Figure:
         seconds = np.array([machine.phases.get(stage, 0.0) for _, machine in machines]) * 1e6
         ax.barh(range(len(machines)), seconds, left=left, height=0.62, color=colour, label=stage)
         left += seconds
-    known = [(k, float(paper[model]) * 1e6) for k, (model, _) in enumerate(machines) if model in paper]
-    ax.plot([v for _, v in known], [k for k, _ in known], "D", color=INK, markersize=5, label="the paper's latency")
+    for k, (model, _) in enumerate(machines):
+        if model in paper:
+            said = f"the paper: {float(paper[model]) * 1e6:g} µs"
+            ax.annotate(said, (left[k], k), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
     ax.set_yticks(range(len(machines)), [f"{model}, {machine.tokens} tokens" for model, machine in machines])
     ax.invert_yaxis()
-    ax.set_xlim(0, None)
+    ax.set_xlim(0, 1.3 * float(left.max()))
     ax.set_xlabel("latency of a sequence (µs)")
     ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0)
@@ -72,11 +75,12 @@ def plot_joules_and_seconds(inputs: Inputs) -> Figure:
     series = [*_of_paper(inputs), *_emulated(inputs), *(_measured(inputs.baseline, inputs) if inputs.baseline else [])]
     for (label, points), colour, mark in zip(series, _cycled(COLOURS), _cycled(MARKS), strict=False):
         names, seconds, joules = zip(*points, strict=True)
-        style = {"color": colour, "marker": mark, "markersize": 5, "linewidth": 0.8}
-        ax.plot(seconds, joules, label=label, **style)
+        line = "-" if set(names) <= {name for name, _ in inputs.systems()} else ""
+        ax.plot(seconds, joules, color=colour, marker=mark, markersize=5, linestyle=line, linewidth=0.8, label=label)
         _ends(ax, names, seconds, joules)
     ax.set_xscale("log")
     ax.set_yscale("log")
+    ax.margins(0.12)
     ax.set_xlabel("time a token (s)")
     ax.set_ylabel("energy a token (J)")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -128,12 +132,10 @@ def _measured(baseline: Baseline, inputs: Inputs) -> Iterable[Series]:
 
 
 def _ends(ax: Axes, names: Sequence[str], seconds: Sequence[float], joules: Sequence[float]) -> None:
-    """Names of the first and the last model of a series."""
-    for k in dict.fromkeys((0, len(names) - 1)):
-        ax.annotate(
-            names[k], (seconds[k], joules[k]), xytext=(5, -9 if k == 0 else 5), textcoords="offset points",
-            fontsize=7, color=MUTED,
-        )  # fmt: skip
+    """Names of the first model of a series, to its left, and of the last, to its right."""
+    style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "color": MUTED}
+    ax.annotate(names[0], (seconds[0], joules[0]), xytext=(-2, -11), ha="right", **style)
+    ax.annotate(names[-1], (seconds[-1], joules[-1]), xytext=(5, -5), ha="left", **style)
 
 
 def _cycled(each: Sequence[str]) -> Iterable[str]:

@@ -58,7 +58,7 @@ def layouts(rows: Sequence[Row], inputs: Inputs) -> list[Layout]:
     found = []
     for number in dict.fromkeys(row.table for row in rows):
         own = [row for row in rows if row.table == number]
-        notes = list(dict.fromkeys(row.assumptions for row in own if row.assumptions))
+        notes = list(dict.fromkeys(said for row in own for said in row.assumptions))
         by_task = [row for row in own if row.task not in ("", AVERAGE)]
         averages = [row for row in own if row.task == AVERAGE]
         plain = [row for row in own if not row.task]
@@ -83,7 +83,7 @@ def _by_task(rows: Sequence[Row], notes: Sequence[str]) -> Grid:
 
 
 def _averages(rows: Sequence[Row], notes: Sequence[str]) -> Grid:
-    cells = [[r.model, r.system, r.source, r.quantity, number(r.value) + r.unit, _note(r, notes)] for r in rows]
+    cells = [[r.model, r.system, r.source, r.quantity, f"{r.value:,.0f} {r.unit}", _note(r, notes)] for r in rows]
     return Grid("Gains over the printed GPUs", ["model", "system", "source", "quantity", "mean", "note"], cells, 4)
 
 
@@ -95,27 +95,27 @@ def _by_quantity(rows: Sequence[Row], notes: Sequence[str]) -> Grid:
         key = (row.model, row.system, row.source)
         lines.setdefault(key, {})[f"{row.quantity} ({row.unit})"] = number(row.value)
         marks.setdefault(key, []).append(_note(row, notes))
-    said = {key: " ".join(dict.fromkeys(mark for mark in each if mark)) for key, each in marks.items()}
+    said = {key: " ".join(dict.fromkeys(" ".join(each).split())) for key, each in marks.items()}
     cells = [[*key, *(line.get(name, "") for name in quantities), said[key]] for key, line in lines.items()]
     return Grid("By system", ["model", "system", "source", *quantities, "note"], cells, 3)
 
 
 def _note(row: Row, notes: Sequence[str]) -> str:
-    return str(notes.index(row.assumptions) + 1) if row.assumptions else ""
+    return " ".join(str(notes.index(said) + 1) for said in row.assumptions)
 
 
 def number(value: float | None) -> str:
-    """Three digits or the whole number, halves up as the paper rounds.
+    """Three digits, halves up as the paper rounds.
 
-    >>> number(0.00204), number(0.01215), number(1238.1), number(None)
-    ('2.04e-03', '0.0122', '1,238', '–')
+    >>> number(0.00204), number(0.01215), number(1021.02), number(None)
+    ('2.04e-03', '0.0122', '1,020', '–')
     """
     if value is None:
         return EMPTY
     exact = Decimal(repr(value))
-    if 1000 <= abs(value) < 1e6:
-        return f"{exact.quantize(Decimal(1), ROUND_HALF_UP):,}"
     three = float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - 2), ROUND_HALF_UP))
+    if 1000 <= abs(three) < 1e6:
+        return f"{three:,.0f}"
     return f"{three:.3g}" if 0.01 <= abs(three) < 1000 else f"{three:.2e}"
 
 
@@ -129,8 +129,9 @@ def as_csv(rows: Iterable[Row]) -> str:
     names = [field.name for field in fields(Row)]
     writer.writerow(names)
     for row in rows:
-        value = "" if row.value is None else f"{row.value:.6g}"
-        writer.writerow([value if name == "value" else getattr(row, name) for name in names])
+        cells = {name: getattr(row, name) for name in names}
+        cells["value"] = "" if row.value is None else f"{row.value:.6g}"
+        writer.writerow((cells | {"assumptions": "; ".join(row.assumptions)}).values())
     return text.getvalue()
 
 

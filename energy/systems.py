@@ -12,7 +12,8 @@ from typing import Any
 from ..circuits.errors import Error
 from ..emulator.runfile import load_run
 
-COPIES = "a copy of the weights for each position, outputs of the last position read"
+SPATIAL = "every weight a device of its own, once for each position; transfers between chips not counted"
+LAST = "outputs of the last position read"
 SHAPES_FILE, BASELINE_FILE = "data/energy_by_shape.json", "data/baseline.json"
 
 
@@ -21,14 +22,14 @@ class Machine:
     """An emulated machine's answer to one sequence: the token after it, or its class.
 
     tokens: positions annealed side by side, the outputs of the last of which are read; phases [s]; joules_by_part:
-    drawn from the supply; assumptions: all that the figures rest on, in words; excluded: what they leave out.
+    drawn from the supply; assumptions: all that the figures rest on, in sentences; excluded: what they leave out.
     """
 
     model: str
     tokens: int
     phases: Mapping[str, float]
     joules_by_part: Mapping[str, float]
-    assumptions: str
+    assumptions: tuple[str, ...]
     excluded: tuple[str, ...]
 
     @property
@@ -90,7 +91,7 @@ def machine_of_run(path: str | Path) -> Machine:
         tokens=tokens,
         phases=_last_read({name: float(cost["seconds"]) for name, cost in account["by_phase"].items()}, tokens),
         joules_by_part=_by_part(((e["part"], e["phase"], e["drawn_j"]) for e in run.extra["energy"]), tokens),
-        assumptions=_said_of_run(summary, account),
+        assumptions=(_said_of_run(summary, account), SPATIAL, LAST),
         excluded=tuple(account["excluded"]),
     )
 
@@ -115,8 +116,7 @@ def _said_of_run(summary: Mapping[str, Any], account: Mapping[str, Any]) -> str:
     noise = summary["noise"] or {}
     return (
         f"{summary['model']} with its weights on {summary['technology']}, {account['tokens']} tokens of a prompt, "
-        f"read at the {account['until']}, {made or 'ideal chip'}, noise {noise.get('noise', 'off')}; "
-        f"{COPIES}"
+        f"read at the {account['until']}, {made or 'ideal chip'}, noise {noise.get('noise', 'off')}"
     )
 
 
@@ -143,8 +143,9 @@ def _machine_of_shape(row: Mapping[str, Any], account: Mapping[str, Any]) -> Mac
         ),
         assumptions=(
             f"random weights (σ 0.02) of {row['model']}'s shape on cmos45, {row['built']} of {row['layers']} layers "
-            f"built{law}; {row['tokens']} random tokens; {wait}; "
-            f"ideal chip, no noise; {COPIES}"
+            f"built{law}; {row['tokens']} random tokens; {wait}; ideal chip, no noise",
+            SPATIAL,
+            LAST,
         ),
         excluded=tuple(account["excluded"]),
     )

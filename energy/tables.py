@@ -24,18 +24,19 @@ TABLES = ("2", "3", "4", "7")
 PRINTED, RECOMPUTED, EMULATED, MEASURED = "printed", "recomputed", "emulated", "measured"
 GPU, DS = "4 × A100", "DS machine"
 EMULATOR = "emulated machine"
-DIGITAL, SUMS = "digital 45 nm, multiply-accumulate", "digital 45 nm, accumulate only"
+DIGITAL, SUMS = "digital 45 nm, MAC", "digital 45 nm, accumulate"
 COUNTED = (
     "operations of {tokens} tokens, outputs of the last, at 4.6 pJ a multiply-accumulate and 0.9 pJ an accumulate "
     "(Horowitz 2014); no memory, no control"
 )
 NOT_YET = "not emulated yet"
+RULE = "the paper's rule"
 AVERAGE = "mean"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One value. value: None where there is none yet, which assumptions then say."""
+    """One value. value: None where there is none yet, which assumptions then say; assumptions: each a sentence."""
 
     table: str
     model: str
@@ -45,7 +46,7 @@ class Row:
     unit: str
     value: float | None
     source: str
-    assumptions: str = ""
+    assumptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _training(paper: Published, inputs: Inputs) -> Iterator[Row]:
         yield from _from_paper("2", TRAINING, model, paper)
         for task in paper.tasks:
             for quantity, unit in (("time", "s"), ("energy", "J")):
-                yield Row("2", model, EMULATOR, task, quantity, unit, None, EMULATED, NOT_YET)
+                yield Row("2", model, EMULATOR, task, quantity, unit, None, EMULATED, (NOT_YET,))
     for models in (paper.models, TRAINED):
         yield from _gains("2", "training", TRAINING, models, paper)
 
@@ -127,7 +128,7 @@ def _inference(paper: Published, inputs: Inputs) -> Iterator[Row]:
         speed, energy = paper.gains_at_equal_samples(models)
         about = "GPU times over GLUE's development sizes, DS times over test sizes, each a sample"
         for quantity, value in (("speed-up at equal samples", speed), ("energy reduction at equal samples", energy)):
-            yield Row("3", ", ".join(models), DS, AVERAGE, quantity, "×", float(value), RECOMPUTED, about)
+            yield Row("3", ", ".join(models), DS, AVERAGE, quantity, "×", float(value), RECOMPUTED, (about,))
 
 
 def _annealed(model: str, machine: Machine, paper: Published) -> Iterator[Row]:
@@ -150,10 +151,10 @@ def _from_paper(table: str, kind: str, model: str, paper: Published) -> Iterator
         (DS, paper.costs[kind][model + SUFFIX[kind]], PRINTED),
         (DS, machine, RECOMPUTED),
     ):
-        yield from _cost(table, model, system, cost, source, "" if source == PRINTED else "the paper's rule")
+        yield from _cost(table, model, system, cost, source, () if source == PRINTED else (RULE,))
 
 
-def _cost(table: str, model: str, system: str, cost: Cost, source: str, about: str) -> Iterator[Row]:
+def _cost(table: str, model: str, system: str, cost: Cost, source: str, about: tuple[str, ...]) -> Iterator[Row]:
     for quantity, unit, cells in (("time", "s", cost.seconds), ("energy", "J", cost.joules)):
         for task, value in cells.items():
             yield Row(table, model, system, task, quantity, unit, float(value), source, about)
@@ -167,7 +168,7 @@ def _counted(model: str, paper: Published, inputs: Inputs) -> Iterator[Row]:
     found, about = operations(SHAPES[paper.shapes[model]], tokens), COUNTED.format(tokens=tokens)
     for task, samples in paper.rule.samples.items():
         for system, joules in ((DIGITAL, found.joules), (SUMS, found.joules_of_sums)):
-            yield Row("3", model, system, task, "energy", "J", float(samples) * joules, RECOMPUTED, about)
+            yield Row("3", model, system, task, "energy", "J", float(samples) * joules, RECOMPUTED, (about,))
 
 
 def _on_gpu(model: str, paper: Published, baseline: Baseline | None) -> Iterator[Row]:
@@ -177,10 +178,10 @@ def _on_gpu(model: str, paper: Published, baseline: Baseline | None) -> Iterator
     about = f"sequences of {step.tokens} tokens, {step.batch} side by side, {step.about}"
     for task, samples in paper.rule.samples.items():
         answered = float(samples) * step.tokens
-        yield Row("3", model, baseline.device, task, "time", "s", answered * step.seconds_per_token, MEASURED, about)
+        yield Row("3", model, baseline.device, task, "time", "s", answered * step.seconds_per_token, MEASURED, (about,))
         if step.joules_per_token is not None:
             joules = answered * step.joules_per_token
-            yield Row("3", model, baseline.device, task, "energy", "J", joules, MEASURED, about)
+            yield Row("3", model, baseline.device, task, "energy", "J", joules, MEASURED, (about,))
 
 
 def _gains(table: str, name: str, kind: str, models: Sequence[str], paper: Published) -> Iterator[Row]:
@@ -190,9 +191,9 @@ def _gains(table: str, name: str, kind: str, models: Sequence[str], paper: Publi
     claims = (paper.claims[f"{name}_speedup"], paper.claims[f"{name}_energy_reduction"])
     for quantity, claim, value in zip(("speed-up", "energy reduction"), claims, (speed, energy), strict=True):
         if printed:
-            yield Row(table, over, DS, AVERAGE, quantity, "×", float(claim), PRINTED, "average in the abstract")
+            yield Row(table, over, DS, AVERAGE, quantity, "×", float(claim), PRINTED, ("average in the abstract",))
         about = "mean over models and tasks of the printed cells' ratios"
-        yield Row(table, over, DS, AVERAGE, quantity, "×", float(value), RECOMPUTED, about)
+        yield Row(table, over, DS, AVERAGE, quantity, "×", float(value), RECOMPUTED, (about,))
 
 
 def _gains_emulated(model: str, machine: Machine, paper: Published) -> Iterator[Row]:
@@ -217,7 +218,7 @@ def _edge(paper: Published, inputs: Inputs) -> Iterator[Row]:
         return
     for name, rate in paper.edge.items():
         yield from _rate("4", model, DS if name.startswith("DS-LLM") else name, rate, PRINTED)
-    yield from _rate("4", model, DS, paper.rule.rate(model), RECOMPUTED, "the paper's rule", first=False)
+    yield from _rate("4", model, DS, paper.rule.rate(model), RECOMPUTED, (RULE,), first=False)
     for name, machine in inputs.emulated():
         if name == model:
             yield from _emulated_rate("4", name, machine, first=False)
@@ -230,9 +231,9 @@ def _rates(paper: Published, inputs: Inputs) -> Iterator[Row]:
         if model in paper.models:
             yield from _rate("7", model, GPU, paper.rates[model], PRINTED)
             gpu = rule.gpu_rate(paper.costs[INFERENCE][model])
-            yield from _rate("7", model, GPU, gpu, RECOMPUTED, "means over tasks of table 3 over its test samples")
+            yield from _rate("7", model, GPU, gpu, RECOMPUTED, ("means over tasks of table 3 over its test samples",))
             yield from _rate("7", model, DS, paper.rates[f"{model}-DS"], PRINTED)
-            yield from _rate("7", model, DS, rule.rate(model), RECOMPUTED, "the paper's rule")
+            yield from _rate("7", model, DS, rule.rate(model), RECOMPUTED, (RULE,))
             yield from _measured_rate("7", model, paper, inputs.baseline)
         for machine in machines:
             yield from _emulated_rate("7", model, machine)
@@ -246,7 +247,7 @@ QUANTITIES = (
 
 
 def _rate(
-    table: str, model: str, system: str, rate: Rate, source: str, about: str = "", *, first: bool = True
+    table: str, model: str, system: str, rate: Rate, source: str, about: tuple[str, ...] = (), *, first: bool = True
 ) -> Iterator[Row]:
     values = (rate.ttft if first else None, rate.tokens_per_s, rate.tokens_per_kwh)
     for (quantity, unit), value in zip(QUANTITIES, values, strict=True):
@@ -257,7 +258,7 @@ def _rate(
 def _emulated_rate(table: str, model: str, machine: Machine, *, first: bool = True) -> Iterator[Row]:
     """One token an anneal, as the paper counts; then a token of the prompt."""
     joules, without = machine.joules, machine.joules_without_refresh
-    about = "counted as the paper does, one token an anneal; "
+    about = "counted as the paper does, one token an anneal"
     values: list[tuple[str, str, float, str]] = [
         ("time to first token", "s", machine.latency, ""),
         ("token rate", "token/s", 1 / machine.latency, about),
@@ -288,13 +289,14 @@ def _measured_rate(
             values.append(("energy efficiency", "token/kWh", float(KWH) / token.joules_per_token, token))
     for quantity, unit, value, step in values:
         about = f"{step.phase} of {step.tokens} tokens, {step.batch} side by side, {step.about}"
-        yield Row(table, model, baseline.device, "", quantity, unit, value, MEASURED, about)
+        yield Row(table, model, baseline.device, "", quantity, unit, value, MEASURED, (about,))
 
 
 def _of(
     machine: Machine, table: str, model: str, task: str, quantity: str, unit: str, value: float, said: str = ""
 ) -> Row:
-    return Row(table, model, EMULATOR, task, quantity, unit, value, EMULATED, said + machine.assumptions)
+    about = (said, *machine.assumptions) if said else machine.assumptions
+    return Row(table, model, EMULATOR, task, quantity, unit, value, EMULATED, about)
 
 
 __all__ = ["TABLES", "Inputs", "Row", "checked_tables", "paper_name", "rows"]
