@@ -13,7 +13,6 @@ from .emulator.plotting import COLOURS, MUTED, drawn, new_figure
 from .energy.published import INFERENCE, KWH, published
 from .energy.systems import Baseline, Machine
 from .energy.tables import Inputs
-from .plots import save_figure
 
 MARKS = "osD^vX*"
 FEWEST = 1e-6  # of a machine's joules, under which a part is not drawn
@@ -153,4 +152,4 @@ def report_pictures(inputs: Inputs) -> dict[str, tuple[str, Figure]]:
     return found | {"joules_and_seconds": (caption, plot_joules_and_seconds(inputs))}
 
 
-__all__ = ["plot_joules_and_seconds", "plot_parts", "plot_stages", "report_pictures", "save_figure"]
+__all__ = ["plot_joules_and_seconds", "plot_parts", "plot_stages", "report_pictures"]

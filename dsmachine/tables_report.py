@@ -15,7 +15,7 @@ from typing import Any
 
 from . import __version__
 from .energy.published import published
-from .energy.tables import AVERAGE, Inputs, Row
+from .energy.tables import AVERAGE, Row
 from .report_html import Html, page, picture, section, table, tag
 
 TITLES = {
@@ -44,17 +44,15 @@ class Grid:
 
 @dataclass(frozen=True)
 class Layout:
-    """Grids of one of the paper's tables, the notes that their last column numbers, and what no joule counts."""
+    """Grids of one of the paper's tables, and the notes that their last column numbers."""
 
     title: str
     grids: Sequence[Grid]
     notes: Sequence[str]
-    excluded: Sequence[str]
 
 
-def layouts(rows: Sequence[Row], inputs: Inputs) -> list[Layout]:
+def layouts(rows: Sequence[Row]) -> list[Layout]:
     """Tables for people, in the order of the rows."""
-    excluded = list(dict.fromkeys(line for _, machine in inputs.emulated() for line in machine.excluded))
     found = []
     for number in dict.fromkeys(row.table for row in rows):
         own = [row for row in rows if row.table == number]
@@ -67,8 +65,7 @@ def layouts(rows: Sequence[Row], inputs: Inputs) -> list[Layout]:
             *([_averages(averages, notes)] if averages else []),
             *([_by_quantity(plain, notes)] if plain else []),
         ]
-        weighed = any(row.source == "emulated" and row.value is not None for row in own)
-        found.append(Layout(f"Table {number}. {TITLES[number]}", grids, notes, excluded if weighed else []))
+        found.append(Layout(f"Table {number}. {TITLES[number]}", grids, notes))
     return found
 
 
@@ -144,16 +141,12 @@ def as_markdown(found: Sequence[Layout]) -> str:
             lines += [_markdown_row(grid.head), "|" + "---|" * grid.names + "---:|" * (len(grid.head) - grid.names)]
             lines += [*(_markdown_row(cells) for cells in grid.cells), ""]
         lines += [f"{k}. {note}" for k, note in enumerate(layout.notes, start=1)]
-        lines += ["", *_said(layout.excluded)]
+        lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-
-def _said(excluded: Sequence[str]) -> list[str]:
-    return [f"Not in the emulated joules: {'; '.join(excluded)}.", ""] if excluded else []
 
 
 LATEX = {
@@ -176,7 +169,6 @@ def as_latex(found: Sequence[Layout]) -> str:
             lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}"]
         if layout.notes:
             lines += [r"\begin{enumerate}", *(rf"\item {_latex(note)}" for note in layout.notes), r"\end{enumerate}"]
-        lines += [_latex(line) for line in _said(layout.excluded)]
     return "\n".join(lines) + "\n"
 
 
@@ -208,8 +200,7 @@ def _html_of(layout: Layout) -> list[Html]:
     found: list[Html] = []
     for grid in layout.grids:
         found += [tag("h3", grid.title), table(grid.head, grid.cells, words=grid.names)]
-    found.append(tag("ol", *(tag("li", note) for note in layout.notes), cls="muted"))
-    return [*found, *(tag("p", line, cls="muted") for line in _said(layout.excluded) if line)]
+    return [*found, tag("ol", *(tag("li", note) for note in layout.notes), cls="muted")]
 
 
 __all__ = ["Grid", "Layout", "as_csv", "as_html", "as_latex", "as_markdown", "layouts"]

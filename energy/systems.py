@@ -22,7 +22,7 @@ class Machine:
     """An emulated machine's answer to one sequence: the token after it, or its class.
 
     tokens: positions annealed side by side, the outputs of the last of which are read; phases [s]; joules_by_part:
-    drawn from the supply; assumptions: all that the figures rest on, in sentences; excluded: what they leave out.
+    drawn from the supply; assumptions: all that the figures rest on and leave out, in sentences.
     """
 
     model: str
@@ -30,7 +30,6 @@ class Machine:
     phases: Mapping[str, float]
     joules_by_part: Mapping[str, float]
     assumptions: tuple[str, ...]
-    excluded: tuple[str, ...]
 
     @property
     def latency(self) -> float:
@@ -91,8 +90,7 @@ def machine_of_run(path: str | Path) -> Machine:
         tokens=tokens,
         phases=_last_read({name: float(cost["seconds"]) for name, cost in account["by_phase"].items()}, tokens),
         joules_by_part=_by_part(((e["part"], e["phase"], e["drawn_j"]) for e in run.extra["energy"]), tokens),
-        assumptions=(_said_of_run(summary, account), SPATIAL, LAST),
-        excluded=tuple(account["excluded"]),
+        assumptions=(_said_of_run(summary, account), SPATIAL, LAST, _excluded(account)),
     )
 
 
@@ -118,6 +116,10 @@ def _said_of_run(summary: Mapping[str, Any], account: Mapping[str, Any]) -> str:
         f"{summary['model']} with its weights on {summary['technology']}, {account['tokens']} tokens of a prompt, "
         f"read at the {account['until']}, {made or 'ideal chip'}, noise {noise.get('noise', 'off')}"
     )
+
+
+def _excluded(account: Mapping[str, Any]) -> str:
+    return "not counted: " + "; ".join(account["excluded"])
 
 
 def machines_of_shapes() -> dict[str, Machine]:
@@ -146,8 +148,8 @@ def _machine_of_shape(row: Mapping[str, Any], account: Mapping[str, Any]) -> Mac
             f"built{law}; {row['tokens']} random tokens; {wait}; ideal chip, no noise",
             SPATIAL,
             LAST,
+            _excluded(account),
         ),
-        excluded=tuple(account["excluded"]),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..energy.systems import Machine
     from ..energy.tables import Inputs, Row
 
+Pictures = dict[str, tuple[str, Any]]  # file name: (caption, Figure)
 FORMATS = ("md", "csv", "latex", "html")
 
 
@@ -56,43 +57,60 @@ def report(
     assumptions) or measured (a GPU). CSV is long form; html has the pictures inside. With --reproduce table1 the
     accuracies of your own classifier on GLUE's sentences, by the digital reference and by its circuit.
     """
-    from ..energy.tables import Inputs, checked_tables, rows
-    from ..tables_report import as_csv, as_html, as_latex, as_markdown, layouts
-
-    asked = checked_tables(tables)
     if format not in FORMATS:
         raise Error(f"format {format!r} is unknown: use {', '.join(FORMATS)}")
     if output is not None:
         check_target(output, overwrite=overwrite)
-    if pictures is not None:
-        check_output_folder(pictures, overwrite=overwrite)
-    if reproduce is None:
-        inputs = _inputs(model or [], runs or [], baseline)
-        found = rows(asked, inputs)
-    else:
-        inputs = Inputs([], {}, [], None)
+    drawn: Pictures = {}
+    if reproduce is not None:
+        if runs or baseline or pictures:
+            raise Error("--runs, --baseline and --pictures would be ignored with --reproduce: leave them out")
         found = _reproduced(reproduce, model or [], glue, positions, samples)
-    drawn = {}
-    if reproduce is None and (pictures is not None or format == "html"):
-        from ..tables_plots import report_pictures
-
-        drawn = report_pictures(inputs)
-    if format == "csv":
-        text = as_csv(found)
-    elif format == "html":
-        text = as_html(layouts(found, inputs), dict(drawn.values()))
     else:
-        text = (as_markdown if format == "md" else as_latex)(layouts(found, inputs))
+        if pictures is not None:
+            check_output_folder(pictures, overwrite=overwrite)
+        shown = pictures is not None or format == "html"
+        found, drawn = _tables(tables, model or [], runs or [], baseline, shown)
+    text = _text(format, found, drawn)
     if pictures is not None:
-        from ..plots import save_figure
-
-        pictures.mkdir(parents=True, exist_ok=True)
-        for name, (_, figure) in drawn.items():
-            save_figure(figure, pictures / f"{name}.png", overwrite=True)
+        _write_pictures(pictures, drawn)
     if output is None:
         sys.stdout.write(text)
     else:
         write_text(output, text, overwrite=overwrite)
+
+
+def _tables(
+    tables: str, models: list[str], runs: list[Path], baseline: Path | None, shown: bool
+) -> tuple[list[Row], Pictures]:
+    """Rows of the tables, and their pictures if they are to be shown."""
+    from ..energy.tables import checked_tables, rows
+
+    asked = checked_tables(tables)
+    inputs = _inputs(models, runs, baseline)
+    if not shown:
+        return rows(asked, inputs), {}
+    from ..tables_plots import report_pictures
+
+    return rows(asked, inputs), report_pictures(inputs)
+
+
+def _text(format: str, found: list[Row], drawn: Pictures) -> str:
+    from ..tables_report import as_csv, as_html, as_latex, as_markdown, layouts
+
+    if format == "csv":
+        return as_csv(found)
+    if format == "html":
+        return as_html(layouts(found), dict(drawn.values()))
+    return (as_markdown if format == "md" else as_latex)(layouts(found))
+
+
+def _write_pictures(folder: Path, drawn: Pictures) -> None:
+    from ..plots import save_figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (_, figure) in drawn.items():
+        save_figure(figure, folder / f"{name}.png", overwrite=True)
 
 
 def _reproduced(table: str, models: list[str], glue: Path | None, positions: int, samples: int | None) -> list[Row]:
