@@ -1,8 +1,9 @@
 """Joules and seconds of the five models of the paper's tables, by part, from machines of random weights of their shape.
 
-    python benchmarks/energy_by_shape.py                        # threads: OPENBLAS_NUM_THREADS=1; three minutes a model
-    python benchmarks/energy_by_shape.py --device cupy --tokens 128 --texts 4 --whole     # one GPU with 80 GB or more
-    python benchmarks/energy_by_shape.py --depth                # the law of depth against the whole machine, GPT-2
+    python benchmarks/energy_by_shape.py                  # 10 minutes, 5 GB; threads: OPENBLAS_NUM_THREADS=1
+    python benchmarks/energy_by_shape.py --depth --tokens 8       # the law of depth against the whole machine, GPT-2
+    python benchmarks/energy_by_shape.py --device cupy --whole --tokens 128 --texts 4 --models gpt2 gpt2-medium opt-1.3b
+    python benchmarks/energy_by_shape.py --device cupy --whole --tokens 128 --models opt-2.7b llama2-7b  # 80 GB or more
 
 Rows are put beside those that the result file has; `dsmachine report` reads it. Weights are random (σ 0.02, residual
 projections 0.02/sqrt(2 L); `settling_by_layer.py`), the vocabulary is whole, inputs are random tokens. Read after the
@@ -133,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="*", default=list(BUILT), choices=list(BUILT))
     parser.add_argument("--device", default="numpy")
-    parser.add_argument("--tokens", type=int, default=8)
+    parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--texts", type=int, default=1)
     parser.add_argument("--whole", action="store_true", help="build all layers")
     parser.add_argument("--depth", action="store_true", help="compare the law of depth with the whole of GPT-2")

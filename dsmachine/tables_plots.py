@@ -14,7 +14,7 @@ from .energy.published import INFERENCE, KWH, published
 from .energy.systems import Baseline, Machine
 from .energy.tables import Inputs
 
-MARKS = "osD^vX*"
+MARKS = "osD^vX*P<"  # more than colours: the eighth series has another mark than the first
 FEWEST = 1e-6  # of a machine's joules, under which a part is not drawn
 
 
@@ -68,15 +68,22 @@ def plot_stages(inputs: Inputs) -> Figure:
 
 @drawn
 def plot_joules_and_seconds(inputs: Inputs) -> Figure:
-    """Joules against seconds a token, both logarithmic: up and right is worse. A line joins models of one system."""
+    """Joules against seconds a token, both logarithmic: up and right is worse. A line joins models of one system, whose
+    first and last are named."""
     figure = new_figure(7.6, 4.8)
     ax = figure.subplots()
     series = [*_of_paper(inputs), *_emulated(inputs), *(_measured(inputs.baseline, inputs) if inputs.baseline else [])]
     for (label, points), colour, mark in zip(series, _cycled(COLOURS), _cycled(MARKS), strict=False):
         names, seconds, joules = zip(*points, strict=True)
-        line = "-" if set(names) <= {name for name, _ in inputs.systems()} else ""
-        ax.plot(seconds, joules, color=colour, marker=mark, markersize=5, linestyle=line, linewidth=0.8, label=label)
-        _ends(ax, names, seconds, joules)
+        style: dict[str, Any] = {"color": colour, "marker": mark, "markersize": 5, "linewidth": 0.8}
+        if set(names) <= {name for name, _ in inputs.systems()}:
+            ax.plot(seconds, joules, label=label, **style)
+            _name(ax, points[0], (-2, -11), "right")
+            _name(ax, points[-1], (4, 4), "left")
+        else:
+            ax.plot(seconds, joules, label=label, linestyle="", **style)
+            for point in points:
+                _name(ax, point, (0, -12), "center")
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.margins(0.12)
@@ -130,11 +137,9 @@ def _measured(baseline: Baseline, inputs: Inputs) -> Iterable[Series]:
             yield f"{baseline.device},\n{what}", points
 
 
-def _ends(ax: Axes, names: Sequence[str], seconds: Sequence[float], joules: Sequence[float]) -> None:
-    """Names of the first model of a series, to its left, and of the last, to its right."""
-    style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "color": MUTED}
-    ax.annotate(names[0], (seconds[0], joules[0]), xytext=(-2, -11), ha="right", **style)
-    ax.annotate(names[-1], (seconds[-1], joules[-1]), xytext=(5, -5), ha="left", **style)
+def _name(ax: Axes, point: tuple[str, float, float], away: tuple[int, int], side: str) -> None:
+    name, *at = point
+    ax.annotate(name, at, xytext=away, ha=side, textcoords="offset points", fontsize=7, color=MUTED)
 
 
 def _cycled(each: Sequence[str]) -> Iterable[str]:

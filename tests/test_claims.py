@@ -18,7 +18,8 @@ def test_the_page_is_as_new_as_its_facts(monkeypatch: pytest.MonkeyPatch) -> Non
         found = list(claims.findings())
         assert claims.page() == claims.PAGE.read_text(encoding="utf-8"), "run python tools/claims.py --write"
     finally:
-        sys.modules.pop("claims", None)
+        for name in ("claims", "claims_energy", "finding"):
+            sys.modules.pop(name, None)
     assert {finding.verdict for finding in found} == {claims.YES, claims.IF, claims.NO, claims.LATER}
     for finding in found:
         for word in finding.command.split():
