@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from common import RESULTS, save, seconds_of, waiting
-from settling_by_layer import Shape, random_machine
+from settling_by_layer import gpt2_like, random_machine
 
 import dsmachine as ds
 from dsmachine.circuits.circuit import Circuit
@@ -77,8 +77,8 @@ def exponent(depths: Sequence[float], costs: Sequence[float]) -> float:
 
 def measured(layers: int, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, float]]:
     """(row, τ that each layer is awake) of one machine."""
-    shape = Shape(f"{layers} layers", layers, layers, {"width": options.width, "heads": options.heads})
-    circuit, embedded = random_machine(shape, options.tokens, options.vocabulary)
+    sizes = gpt2_like(layers, options.width, options.heads)
+    circuit, embedded = random_machine(sizes, options.tokens, options.vocabulary)
     plan = ds.prepare(circuit, device=options.device)
     replays = 2 if options.device == "cupy" else 0
     seconds, adaptive, run = seconds_of(

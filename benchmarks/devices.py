@@ -22,10 +22,11 @@ from typing import Any
 
 import numpy as np
 from common import save
-from settling_by_layer import SHAPES, random_machine
+from settling_by_layer import random_machine
 
 import dsmachine as ds
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.shapes import SHAPES
 from dsmachine.emulator.plan import Plan
 
 Array = Any

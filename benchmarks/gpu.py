@@ -34,11 +34,12 @@ from typing import Any
 
 import numpy as np
 from common import free_arrays, nrmse, save
-from settling_by_layer import SHAPES, random_machine
+from settling_by_layer import random_machine
 
 import dsmachine as ds
 from dsmachine.circuits.cells import Coupling
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.shapes import SHAPES
 from dsmachine.emulator.observers import Probe
 from dsmachine.emulator.plan import Plan
 
@@ -75,8 +76,7 @@ def machine(name: str, options: argparse.Namespace) -> tuple[Circuit, Array]:
         ids = model.tokenize(model.calibration_text)[:tokens]
         circuit, embedded = ds.map_model(model, tokens, precision="float32"), model.embed(ids)
     else:
-        layers = options.layers or SHAPES[name].layers
-        circuit, embedded = random_machine(SHAPES[name], tokens, options.vocabulary, layers=layers)
+        circuit, embedded = random_machine(SHAPES[name], tokens, options.vocabulary, layers=options.layers)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # Linux counts in kB
     print(f"{name}: mapped in {time.perf_counter() - begun:.0f} s, {peak:.1f} GB at most", flush=True)
     return circuit, embedded

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from common import save
-from settling_by_layer import Shape, random_machine, trained_machine
+from settling_by_layer import gpt2_like, random_machine, trained_machine
 
 import dsmachine as ds
 from dsmachine.emulator.observers import Element
@@ -106,8 +106,8 @@ def measured(label: str, circuit: Any, embedded: Array) -> list[dict[str, Any]]:
 def main() -> None:
     rows = measured("tiny-shakespeare", *trained_machine("tiny-shakespeare"))
     for width in WIDTHS:
-        shape = Shape(f"{LAYERS} x {width}", LAYERS, LAYERS, {"width": width, "heads": 4})
-        rows += measured(f"{shape.label}, random", *random_machine(shape, TOKENS, VOCABULARY))
+        machine = random_machine(gpt2_like(LAYERS, width, 4), TOKENS, VOCABULARY)
+        rows += measured(f"{LAYERS} x {width}, random", *machine)
     save("quiet", rows)
 
 

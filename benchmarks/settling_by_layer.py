@@ -16,7 +16,7 @@ import math
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from dsmachine.circuits.config import Config
 from dsmachine.circuits.families import FAMILIES
 from dsmachine.circuits.reference import calibrate_ranges
 from dsmachine.circuits.rows import by_rows
+from dsmachine.circuits.shapes import SHAPES
 from dsmachine.emulator.memory import host_room
 from dsmachine.emulator.plotting import COLOURS, drawn, new_figure
 
@@ -38,32 +39,14 @@ BITS, TOLERANCE = 8, 1e-3
 SIGMA, VOCABULARY, TOKENS = 0.02, 512, 8
 RESIDUAL = ("attn.c_proj.weight", "mlp.c_proj.weight")
 TRAINED = {"tiny-shakespeare": 64, "smollm2": 11}
-
+RANDOM = {
+    "gpt2": "GPT-2 124M",
+    "gpt2-medium": "GPT-2-medium 355M",
+    "opt-1.3b": "OPT-1.3B",
+    "llama2-7b": "Llama-2-7B",
+}
 TEXT = 256  # random tokens that set the ranges
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A model's published sizes, and how many of its layers are built where two cores and 6 GB have to do."""
-
-    label: str
-    layers: int
-    built: int
-    sizes: dict[str, Any]
-
-    def config(self, layers: int, vocabulary: int) -> Config:
-        return Config(layers=layers, vocabulary=vocabulary, context=1024, **self.sizes)
-
-
-SHAPES = {
-    "gpt2": Shape("GPT-2 124M", 12, 12, {"width": 768, "heads": 12}),
-    "gpt2-medium": Shape("GPT-2-medium 355M", 24, 24, {"width": 1024, "heads": 16}),
-    "opt-1.3b": Shape("OPT-1.3B", 24, 10, {"width": 2048, "heads": 32, "family": "opt", "activation": "relu"}),
-    "llama2-7b": Shape(
-        "Llama-2-7B", 32, 2,
-        {"width": 4096, "heads": 32, "inner": 11008, "family": "llama", "activation": "silu", "tied": False},
-    ),
-}  # fmt: skip
+BUILT = {"opt-1.3b": 10, "llama2-7b": 2}  # layers, where two cores and 6 GB have to do
 
 
 class RandomTensors(Mapping[str, Array]):
@@ -122,8 +105,13 @@ class RandomText(Model):
         return [int(i) for i in np.random.default_rng(0).integers(0, self.config.vocabulary, len(text))]
 
 
+def gpt2_like(layers: int, width: int, heads: int, **variant: Any) -> Config:
+    """Sizes of a small model; variant: as `Config` names it."""
+    return Config(layers, width, heads, context=1024, vocabulary=VOCABULARY, **variant)
+
+
 def random_machine(
-    shape: Shape,
+    sizes: Config,
     tokens: int = TOKENS,
     vocabulary: int = VOCABULARY,
     layers: int | None = None,
@@ -131,11 +119,11 @@ def random_machine(
 ) -> tuple[Circuit, Array]:
     """(circuit, its input); weights in float32, as the solver wants them, so that it makes no copy.
 
-    layers: how many are built, by default as many as `shape` says; options: as `map_model` takes them.
+    layers: how many are built, by default all; options: as `map_model` takes them.
     """
-    config = shape.config(layers or shape.built, vocabulary)
-    tensors: Any = RandomTensors(config, shape.layers)
-    model = RandomText(shape.label, config, tensors, "x" * max(TEXT, 2 * tokens))
+    config = replace(sizes, layers=layers or sizes.layers, vocabulary=vocabulary)
+    tensors: Any = RandomTensors(config, sizes.layers)
+    model = RandomText("random", config, tensors, "x" * max(TEXT, 2 * tokens))
     ranges = Ranges(calibrate_ranges(model, positions=tokens, windows=max(2, 256 // tokens), dtype=np.float32))
     circuit = ds.map_model(model, tokens, ranges=ranges, precision="float32", **options)
     return circuit, model.embed(np.asarray(model.tokenize(model.calibration_text)[-tokens:]))
@@ -150,7 +138,9 @@ def trained_machine(name: str) -> tuple[Circuit, Array]:
 def measured(name: str) -> tuple[dict[str, Any], dict[str, float]]:
     """(row of the table, settling time in τ by layer)."""
     begun = time.perf_counter()
-    circuit, embedded = random_machine(SHAPES[name]) if name in SHAPES else trained_machine(name)
+    circuit, embedded = (
+        random_machine(SHAPES[name], layers=BUILT.get(name)) if name in RANDOM else trained_machine(name)
+    )
     tokens = len(embedded)
     run = ds.transient(circuit, {"embed": embedded}, tolerance=TOLERANCE, settle_bits=BITS)
     assert run.settled and run.settling_time is not None
@@ -162,10 +152,10 @@ def measured(name: str) -> tuple[dict[str, Any], dict[str, float]]:
         layers[layer] = max(layers.get(layer, 0.0), seconds / tau)
     each = [value for layer, value in layers.items() if layer != "head"]
     built = len(each)
-    label = f"{SHAPES[name].label} shape, random" if name in SHAPES else name
+    label = f"{RANDOM[name]} shape, random" if name in RANDOM else name
     row = {
         "model": label,
-        "layers": f"{built} of {SHAPES[name].layers}" if name in SHAPES else str(built),
+        "layers": f"{built} of {SHAPES[name].layers}" if name in RANDOM else str(built),
         "width": embedded.shape[-1],
         "tokens": tokens,
         "first layer τ": each[0],
@@ -201,7 +191,7 @@ def picture(rows: list[dict[str, Any]], by_layer: dict[str, dict[str, float]]) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="*", default=[*TRAINED, *SHAPES], choices=[*TRAINED, *SHAPES])
+    parser.add_argument("--only", nargs="*", default=[*TRAINED, *RANDOM], choices=[*TRAINED, *RANDOM])
     rows, by_layer = [], {}
     for name in parser.parse_args().only:
         row, layers = measured(name)

@@ -25,7 +25,7 @@ import numpy as np
 import rivals
 from common import save
 from outside.cases import Row, referred, without_tails
-from settling_by_layer import Shape, random_machine
+from settling_by_layer import gpt2_like, random_machine
 
 from dsmachine.circuits.cells import Coupling
 from dsmachine.circuits.circuit import Circuit
@@ -60,8 +60,8 @@ def passive(circuit: Circuit) -> Circuit:
 
 def machines(options: argparse.Namespace) -> tuple[dict[str, Circuit], Array]:
     """(circuit by case, embedding)."""
-    shape = Shape("stiff", options.layers, options.layers, {"width": options.width, "heads": options.heads})
-    mapped, embedded = random_machine(shape, options.tokens, options.vocabulary)
+    sizes = gpt2_like(options.layers, options.width, options.heads)
+    mapped, embedded = random_machine(sizes, options.tokens, options.vocabulary)
     plain = without_tails(mapped)
     cases = {
         "tails at rest": plain,

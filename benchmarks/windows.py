@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from common import save
-from settling_by_layer import Shape, random_machine, trained_machine
+from settling_by_layer import gpt2_like, random_machine, trained_machine
 
 import dsmachine as ds
 from dsmachine.emulator.duration import longest_time_constant
@@ -69,13 +69,12 @@ def measured(label: str, circuit: Any, embedded: Array) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    gpt2 = {"width": 64, "heads": 4}
-    opt = gpt2 | {"family": "opt", "activation": "relu"}
-    llama = gpt2 | {"family": "llama", "activation": "silu", "tied": False, "inner": 172}
+    opt = {"family": "opt", "activation": "relu"}
+    llama = {"family": "llama", "activation": "silu", "tied": False, "inner": 172}
     rows = measured("tiny-shakespeare", *trained_machine("tiny-shakespeare"))
-    for family, layers, sizes in (("GPT-2", 12, gpt2), ("OPT", 8, opt), ("Llama", 4, llama)):
-        shape = Shape(family, layers, layers, sizes)
-        rows += measured(f"{family}, {layers} x 64, random", *random_machine(shape, 32, 256))
+    for family, layers, variant in (("GPT-2", 12, {}), ("OPT", 8, opt), ("Llama", 4, llama)):
+        sizes = gpt2_like(layers, 64, 4, **variant)
+        rows += measured(f"{family}, {layers} x 64, random", *random_machine(sizes, 32, 256))
     means = {}
     for first in SHARES[1:]:
         ratios = [row[f"elements, {first:g}"] / row[f"elements, {SHARES[0]:g}"] for row in rows]

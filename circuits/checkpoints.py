@@ -7,7 +7,6 @@ brings one, ``calibration.txt``. Pickle checkpoints are never loaded. Families: 
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -21,9 +20,10 @@ from numpy.typing import NDArray
 from . import tokens
 from .config import Config
 from .errors import Error, place, shown
-from .families import FAMILIES
+from .families import FAMILIES, parameters
 from .gguf import read_gguf
 from .metadata import read_json, read_text
+from .shapes import SHAPES
 from .shards import INDEX, Shards
 from .tensorfile import TensorFile
 from .tensors import Tensors, TensorSource
@@ -83,7 +83,15 @@ class Model:
     @property
     def parameters(self) -> int:
         """Numbers in all of its tensors, tied ones counted once."""
-        return sum(math.prod(shape) for _, shape in FAMILIES[self.family].shapes(self.config))
+        return parameters(self.config)
+
+    def check_speaks(self) -> None:
+        """Raise `Error` for a classifier, which has no next token."""
+        if self.config.labels:
+            raise Error(
+                f"model {shown(self.name)} tells {self.config.labels} classes apart and writes no text: "
+                "read it with dsmachine report --reproduce table1"
+            )
 
     def _need_tokenizer(self) -> Any:
         if self.tokenizer is None:
@@ -115,13 +123,40 @@ def load_model(path_or_name: str | os.PathLike[str], *, calibration: str | os.Pa
     return model if calibration is None else replace(model, calibration_text=_own_text(Path(calibration)))
 
 
+def load_config(path_or_name: str | os.PathLike[str]) -> tuple[str, Config]:
+    """(name, sizes) of a shape (`shapes.SHAPES`), or of what `load_model` takes; weights need not be there.
+
+    >>> load_config("llama2-7b")[1].inner
+    11008
+
+    Raises `Error` for what is missing or unsupported.
+    """
+    path = find_model(path_or_name)
+    if path is None:
+        return os.fspath(path_or_name), SHAPES[os.fspath(path_or_name)]
+    if path.is_dir():
+        return path.resolve().name, _read_sizes(path)
+    return path.stem, read_gguf(path)[0]
+
+
+def find_model(path_or_name: str | os.PathLike[str]) -> Path | None:
+    """Folder or GGUF file of a model by its path or bundled name; None for a shape, which has none."""
+    name = os.fspath(path_or_name)
+    return None if name in SHAPES else _existing(name, [*bundled_models(), *SHAPES])
+
+
+def _read_sizes(folder: Path) -> Config:
+    metadata = read_json(folder / "config.json")
+    return FAMILIES[metadata.text("model_type", {name: name for name in FAMILIES})].read(metadata)
+
+
 def _load(path_or_name: str | os.PathLike[str]) -> Model:
     if not isinstance(path_or_name, str | os.PathLike):
         raise Error(f"model is {shown(path_or_name)}: give a bundled model, a Hugging Face folder or a GGUF file")
     name = os.fspath(path_or_name)
     if name in INSTALLED:
         return _load_file(installed_file(name), name)
-    path = _existing(name)
+    path = _existing(name, [*bundled_models(), *INSTALLED])
     return _load_folder(path) if path.is_dir() else _load_file(path, path.stem)
 
 
@@ -138,10 +173,8 @@ def installed_file(name: str) -> Path:
 
 
 def _load_folder(folder: Path) -> Model:
-    metadata = read_json(folder / "config.json")
-    family = FAMILIES[metadata.text("model_type", {name: name for name in FAMILIES})]
-    config = family.read(metadata)
-    tensors = Tensors(_source(folder), family.prefixes)
+    config = _read_sizes(folder)
+    tensors = Tensors(_source(folder), FAMILIES[config.family].prefixes)
     _check(config, tensors)
     tokenizer = tokens.load_tokenizer(folder / "tokenizer.json", config.vocabulary)
     text = _calibration_text(folder / "calibration.txt", tokenizer)
@@ -162,10 +195,9 @@ def _check(config: Config, tensors: Tensors) -> None:
 # ---- folders and files ----------------------------------------------------------------------
 
 
-def _existing(name: str) -> Path:
-    """The folder of a bundled model, or the folder or GGUF file at a path."""
-    bundled = bundled_models()
-    if name in bundled:
+def _existing(name: str, known: Sequence[str]) -> Path:
+    """The folder of a bundled model, or the folder or GGUF file at a path. known: names that an error lists."""
+    if name in bundled_models():
         return Path(str(resources.files(__package__) / "models" / name))
     path = Path(name)
     try:
@@ -177,7 +209,7 @@ def _existing(name: str) -> Path:
         raise Error(f"model {shown(name)}: {error.strerror}; give a readable folder") from None
     raise Error(
         f"model {shown(name)} is neither a folder, a GGUF file nor a known name: "
-        f"give a path, or one of {', '.join([*bundled, *INSTALLED])}"
+        f"give a path, or one of {', '.join(known)}"
     )
 
 

@@ -62,6 +62,8 @@ class Config:
         inner: width of the feed-forward layer; 0: 4 × width.
         tied: whether the logits read the token embedding, or a matrix of their own (``lm_head``).
         rope: rotary positions of the Llama family (base 10⁴ unless given), None in the others.
+        labels: classes of a sequence classifier, whose ``score`` matrix reads the last token in place of the
+            vocabulary's; 0: a language model.
     """
 
     layers: int
@@ -78,6 +80,7 @@ class Config:
     inner: int = 0
     tied: bool = True
     rope: Rope | None = None
+    labels: int = 0
 
     def __post_init__(self) -> None:
         resolved = {
@@ -88,3 +91,8 @@ class Config:
         }
         for name, value in resolved.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def outputs(self) -> int:
+        """Logits of a position: of tokens, or of classes."""
+        return self.labels or self.vocabulary

@@ -37,6 +37,8 @@ table { border-collapse: collapse; width: 100%; max-width: 46rem; font-size: .92
   font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .34rem .75rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; } thead th { color: var(--muted); font-size: .84rem; vertical-align: bottom; }
+.wide table { max-width: none; } .wide td { white-space: nowrap; }
+.wide td, .wide th { padding: .3rem .45rem; font-size: .86rem; }
 td.n, th.n { text-align: right; white-space: nowrap; }
 tbody th { white-space: nowrap; } .pairs table { max-width: none; }
 .pairs th { width: 17rem; white-space: normal; } sup { line-height: 0; }
@@ -97,17 +99,26 @@ def pairs(rows: Iterable[tuple[object, object]]) -> Html:
     return tag("div", tag("table", tag("tbody", body)), cls="scroll pairs")
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, apart: int = -1, total: bool = False) -> Html:
-    """A name and numbers a row. apart: column that a line sets off; total: the last row is the sum."""
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    words: int = 1,
+    apart: int = -1,
+    total: bool = False,
+) -> Html:
+    """Names and numbers a row. words: how many columns are names, more than one in wide tables; apart: column that a
+    line sets off; total: the last row is the sum."""
     rows = list(rows)
-    lines = [tag("thead", _row(head, "th", apart))]
-    body = [_row(row, "td", apart, "sum" if total and k == len(rows) - 1 else "") for k, row in enumerate(rows)]
-    return tag("div", tag("table", *lines, tag("tbody", *body)), cls="scroll")
+    lines = [tag("thead", _row(head, "th", words, apart))]
+    body = [_row(row, "td", words, apart, "sum" if total and k == len(rows) - 1 else "") for k, row in enumerate(rows)]
+    return tag("div", tag("table", *lines, tag("tbody", *body)), cls="scroll" if words == 1 else "scroll wide")
 
 
-def _row(cells: Sequence[object], kind: str, apart: int, cls: str = "") -> Html:
+def _row(cells: Sequence[object], kind: str, words: int, apart: int, cls: str = "") -> Html:
     made = [tag("th", cells[0])]
-    made += [tag(kind, cell, cls="n apart" if k == apart else "n") for k, cell in enumerate(cells[1:], start=1)]
+    for k, cell in enumerate(cells[1:], start=1):
+        made.append(tag(kind, cell, cls=" ".join(["n"] * (k >= words) + ["apart"] * (k == apart))))
     return tag("tr", *made, cls=cls)
 
 

@@ -124,6 +124,7 @@ def generate(
     """
     tech = load_technology(technology) if isinstance(technology, str) else technology
     loaded = load_model(model) if isinstance(model, str) else model
+    loaded.check_speaks()
     banks = _Banks(leakage(tech, hold), tech)
     ids = loaded.encode(prompt)
     positions = _length(loaded, ids, max_new_tokens)

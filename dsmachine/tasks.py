@@ -230,6 +230,7 @@ def anneal(
     watch("calibrate")
     tech = load_technology(technology) if isinstance(technology, str) else technology
     loaded = load_model(model) if isinstance(model, str) else model
+    loaded.check_speaks()
     ids = loaded.encode(prompt)
     series: dict[str, Any] = {"softmax": softmax, "order": order, "activation": activation}
     ranges = calibrate(loaded, len(ids), **series, allow_unstable=allow_unstable)

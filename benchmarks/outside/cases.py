@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 from common import Seconds, free_arrays, nrmse
-from settling_by_layer import SHAPES, Shape, random_machine
+from settling_by_layer import gpt2_like, random_machine
 
 import dsmachine as ds
 from dsmachine.circuits.cells import Softmax
 from dsmachine.circuits.cells.tail import TailDrive
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.shapes import SHAPES
 from dsmachine.emulator.observers import Probe
 from dsmachine.emulator.plan import Plan
 
@@ -27,8 +28,8 @@ SAMPLED, TIMES = 4096, 121
 LOST = 100.0  # full scales of a node; some pass a few on the way
 
 OWN_SHAPES = {
-    "block": Shape("one layer", 1, 1, {"width": 8, "heads": 2}),
-    "small": Shape("GPT-2-like, 6 layers", 6, 6, {"width": 64, "heads": 4}),
+    "block": gpt2_like(1, 8, 2),
+    "small": gpt2_like(6, 64, 4),
 }
 TOKENS = {"block": 4, "small": 32, "bundled": 24, "gpt2": 128, "gpt2-medium": 128}
 VOCABULARY = {"block": 16, "small": 64}

@@ -37,6 +37,26 @@ class Family:
     embed: Callable[[Tensors, NDArray[np.integer[Any]]], NDArray[np.float64]]
 
 
+CLASSIFIER = "ForSequenceClassification"  # how the name of its architecture ends
+
+
+def labels(metadata: Metadata) -> int:
+    """Classes of a sequence classifier, 2 unless the file names them; 0 of a language model."""
+    named = metadata.get("architectures")
+    if not isinstance(named, list) or not any(isinstance(n, str) and n.endswith(CLASSIFIER) for n in named):
+        return 0
+    classes = metadata.part("id2label")
+    return len(classes.values) if classes is not None else 2
+
+
+def head(config: Config) -> Shapes:
+    """The matrix that makes the logits, where it is not the token embedding."""
+    if config.labels:
+        yield "score.weight", (config.labels, config.width)
+    elif not config.tied:
+        yield "lm_head.weight", (config.vocabulary, config.width)
+
+
 def head_width(metadata: Metadata, width: tuple[str, int], heads: tuple[str, int]) -> int:
     """width/heads, each given with its key."""
     if width[1] % heads[1]:

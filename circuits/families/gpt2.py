@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..config import Config
 from ..metadata import Metadata
 from ..tensors import Tensors
-from .family import SOFTMAX_KEY, SOFTMAXES, Family, Shapes, head_width
+from .family import SOFTMAX_KEY, SOFTMAXES, Family, Shapes, head, head_width, labels
 
 ACTIVATIONS = {"gelu_new": "gelu", "gelu_pytorch_tanh": "gelu", "relu": "relu"}
 # Options that change the function; others (dropout, caching) do not.
@@ -40,6 +40,7 @@ def read(metadata: Metadata) -> Config:
         activation=metadata.text("activation_function", ACTIVATIONS, "gelu_new"),
         softmax=metadata.text(SOFTMAX_KEY, SOFTMAXES, "exact"),
         head_width=head_width(metadata, ("n_embd", width), ("n_head", heads)),
+        labels=labels(metadata),
     )
 
 
@@ -59,6 +60,7 @@ def shapes(config: Config) -> Shapes:
             yield f"h.{layer}.{name}.bias", shape[1:]
     yield "ln_f.weight", (d,)
     yield "ln_f.bias", (d,)
+    yield from head(config)
 
 
 def embed(tensors: Tensors, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..config import Config, Rope
 from ..metadata import Metadata
 from ..tensors import Tensors
-from .family import SOFTMAX_KEY, SOFTMAXES, Family, Shapes, head_width
+from .family import SOFTMAX_KEY, SOFTMAXES, Family, Shapes, head, head_width, labels
 
 SCALINGS = {"default": "none", "linear": "linear", "llama3": "llama3"}
 BASE = 1e4  # where a checkpoint gives none
@@ -43,6 +43,7 @@ def read(metadata: Metadata) -> Config:
         inner=metadata.natural("intermediate_size"),
         tied=metadata.switch("tie_word_embeddings", False),
         rope=_rope(metadata, context),
+        labels=labels(metadata),
     )
     check_heads(metadata, config, "num_key_value_heads", "head_dim")
     return config
@@ -88,8 +89,7 @@ def shapes(config: Config) -> Shapes:
         for name, shape in linears.items():
             yield f"layers.{layer}.{name}.weight", shape
     yield "norm.weight", (d,)
-    if not config.tied:
-        yield "lm_head.weight", (config.vocabulary, d)
+    yield from head(config)
 
 
 def embed(tensors: Tensors, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..config import Config
 from ..metadata import Metadata
 from ..tensors import Tensors
-from .family import SOFTMAX_KEY, SOFTMAXES, Family, Shapes, head_width
+from .family import SOFTMAX_KEY, SOFTMAXES, Family, Shapes, head, head_width, labels
 
 FIRST_POSITION = 2  # rows of the position embedding that belong to padding
 OPTIONS: dict[str, object] = {
@@ -46,6 +46,7 @@ def read(metadata: Metadata) -> Config:
         head_width=head_width(metadata, ("hidden_size", width), ("num_attention_heads", heads)),
         inner=metadata.natural("ffn_dim"),
         tied=metadata.switch("tie_word_embeddings", True),
+        labels=labels(metadata),
     )
 
 
@@ -65,8 +66,7 @@ def shapes(config: Config) -> Shapes:
             yield f"layers.{layer}.{name}.bias", shape[:1]
     yield "final_layer_norm.weight", (d,)
     yield "final_layer_norm.bias", (d,)
-    if not config.tied:
-        yield "lm_head.weight", (config.vocabulary, d)
+    yield from head(config)
 
 
 def embed(tensors: Tensors, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64]:

@@ -27,8 +27,8 @@ def stack(b: Builder, model: Model, prefix: str, block: Block, norm: Norm, last:
         x = block(b, model, b.layer, x)
     b.layer = "head"
     y = norm(b, last, x, config.width, config.epsilon)
-    b.nodes("logits", (b.positions, config.vocabulary))
-    head = head if config.tied else "lm_head"
+    b.nodes("logits", (b.positions, config.outputs))
+    head = "score" if config.labels else head if config.tied else "lm_head"
     b.dense(head, y, "logits", *folded(model.tensors, last, *linear(model.tensors, head), dtype=b.dtype))
 
 

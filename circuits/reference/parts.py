@@ -44,7 +44,7 @@ class Pass:
 
     def logits(self, x: Array, embedding: str) -> None:
         """x against the rows of the token embedding, or of a matrix of their own."""
-        name = embedding if self.config.tied else "lm_head"
+        name = "score" if self.config.labels else embedding if self.config.tied else "lm_head"
         self.record("logits", times(x, self.weight(f"{name}.weight").T))
 
 

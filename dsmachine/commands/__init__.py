@@ -16,7 +16,20 @@ from typing import Annotated, Any
 import typer
 
 from .. import Error, __version__
-from . import anneal, calibrate, characterize, crosscheck, demo, doctor, fetch, generate, info, netlist
+from . import (
+    anneal,
+    baseline,
+    calibrate,
+    characterize,
+    crosscheck,
+    demo,
+    doctor,
+    fetch,
+    generate,
+    info,
+    netlist,
+    report,
+)
 from ._common import Interrupted, LogHandler, error_line
 
 COMMANDS: list[Callable[..., None]] = [
@@ -30,6 +43,8 @@ COMMANDS: list[Callable[..., None]] = [
     netlist.netlist,
     crosscheck.crosscheck,
     characterize.characterize,
+    report.report,
+    baseline.baseline,
 ]
 
 USER_ERROR = 2

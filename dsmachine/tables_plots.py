@@ -1,0 +1,160 @@
+"""Pictures of the report: energy by part, latency by stage, joules a token against seconds a token of all systems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .emulator.plotting import COLOURS, MUTED, drawn, new_figure
+from .energy.published import INFERENCE, KWH, published
+from .energy.systems import Baseline, Machine
+from .energy.tables import Inputs
+
+MARKS = "osD^vX*P<"  # more than colours: the eighth series has another mark than the first
+FEWEST = 1e-6  # of a machine's joules, under which a part is not drawn
+
+
+@drawn
+def plot_parts(inputs: Inputs) -> Figure:
+    """Joules a prompt token by part, logarithmic: a part may be a millionth of another."""
+    machines = inputs.emulated()
+    largest = {
+        part: max(machine.joules_by_part.get(part, 0.0) / machine.joules for _, machine in machines)
+        for part in dict.fromkeys(part for _, machine in machines for part in machine.joules_by_part)
+    }
+    parts = sorted((part for part in largest if largest[part] > FEWEST), key=largest.__getitem__)
+    figure = new_figure(7.4, 1.2 + 0.3 * len(parts))
+    ax = figure.subplots()
+    for (model, machine), colour, mark in zip(machines, _cycled(COLOURS), _cycled(MARKS), strict=False):
+        joules = [machine.joules_by_part.get(part, 0.0) / machine.tokens for part in parts]
+        seen = [value if value > 0 else np.nan for value in joules]
+        ax.plot(seen, range(len(parts)), mark, color=colour, markersize=5.5, label=model, alpha=0.9)
+    ax.set_xscale("log")
+    ax.set_yticks(range(len(parts)), parts)
+    ax.set_xlabel("drawn from the supply, energy a prompt token (J)")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="emulated")
+    return figure
+
+
+@drawn
+def plot_stages(inputs: Inputs) -> Figure:
+    """Latency of a sequence by stage, beside the paper's latency of the same model."""
+    machines, paper = inputs.emulated(), published().rule.latency
+    figure = new_figure(7.4, 1.3 + 0.34 * len(machines))
+    ax = figure.subplots()
+    left = np.zeros(len(machines))
+    stages = list(dict.fromkeys(stage for _, machine in machines for stage in machine.phases))
+    for stage, colour in zip(stages, _cycled(COLOURS), strict=False):
+        seconds = np.array([machine.phases.get(stage, 0.0) for _, machine in machines]) * 1e6
+        ax.barh(range(len(machines)), seconds, left=left, height=0.62, color=colour, label=stage)
+        left += seconds
+    for k, (model, _) in enumerate(machines):
+        if model in paper:
+            said = f"the paper: {float(paper[model]) * 1e6:g} µs"
+            ax.annotate(said, (left[k], k), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
+    ax.set_yticks(range(len(machines)), [f"{model}, {machine.tokens} tokens" for model, machine in machines])
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1.3 * float(left.max()))
+    ax.set_xlabel("latency of a sequence (µs)")
+    ax.grid(axis="y", visible=False)
+    ax.tick_params(axis="y", length=0)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+@drawn
+def plot_joules_and_seconds(inputs: Inputs) -> Figure:
+    """Joules against seconds a token, both logarithmic: up and right is worse. A line joins models of one system, whose
+    first and last are named."""
+    figure = new_figure(7.6, 4.8)
+    ax = figure.subplots()
+    series = [*_of_paper(inputs), *_emulated(inputs), *(_measured(inputs.baseline, inputs) if inputs.baseline else [])]
+    for (label, points), colour, mark in zip(series, _cycled(COLOURS), _cycled(MARKS), strict=False):
+        names, seconds, joules = zip(*points, strict=True)
+        style: dict[str, Any] = {"color": colour, "marker": mark, "markersize": 5, "linewidth": 0.8}
+        if set(names) <= {name for name, _ in inputs.systems()}:
+            ax.plot(seconds, joules, label=label, **style)
+            _name(ax, points[0], (-2, -11), "right")
+            _name(ax, points[-1], (4, 4), "left")
+        else:
+            ax.plot(seconds, joules, label=label, linestyle="", **style)
+            for point in points:
+                _name(ax, point, (0, -12), "center")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.margins(0.12)
+    ax.set_xlabel("time a token (s)")
+    ax.set_ylabel("energy a token (J)")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+Series = tuple[str, list[tuple[str, float, float]]]  # label; (model, seconds, joules) a token
+
+
+def _of_paper(inputs: Inputs) -> Iterable[Series]:
+    paper, models = published(), inputs.models
+    rates = {"GPU, table 7": "", "DS machine, table 7": "-DS"}
+    for label, suffix in rates.items():
+        each = [(model, paper.rates[model + suffix]) for model in models]
+        yield label, [(m, float(1 / r.tokens_per_s), float(KWH / r.tokens_per_kwh)) for m, r in each]
+    yield "GPU, table 3 over\ndevelopment sizes", [(model, *_per_sample(model)) for model in models]
+    edge = [(name, rate) for name, rate in paper.edge.items() if not name.startswith("DS-LLM")]
+    yield (
+        "CPU and edge, table 4",
+        [(name.split("(")[0], float(1 / r.tokens_per_s), float(KWH / r.tokens_per_kwh)) for name, r in edge],
+    )
+
+
+def _per_sample(model: str) -> tuple[float, float]:
+    paper = published()
+    cost, sizes = paper.costs[INFERENCE][model], paper.rule.gpu_samples
+    each = [(float(cost.seconds[task] / n), float(cost.joules[task] / n)) for task, n in sizes.items()]
+    return sum(s for s, _ in each) / len(each), sum(j for _, j in each) / len(each)
+
+
+def _emulated(inputs: Inputs) -> Iterable[Series]:
+    machines: list[tuple[str, Machine]] = inputs.emulated()
+    if not machines:
+        return
+    yield "emulated, an anneal", [(name, m.latency, m.joules) for name, m in machines]
+    yield (
+        "emulated, a prompt token,\nwithout refresh",
+        [(name, m.latency / m.tokens, m.joules_without_refresh / m.tokens) for name, m in machines],
+    )
+
+
+def _measured(baseline: Baseline, inputs: Inputs) -> Iterable[Series]:
+    shapes = {model: published().shapes[model] for model in inputs.models}
+    for phase, what in (("decode", "one token after another"), ("prefill", "a prompt at once")):
+        steps = [(model, baseline.quickest(shape, phase)) for model, shape in shapes.items()]
+        points = [(m, s.seconds_per_token, s.joules_per_token) for m, s in steps if s and s.joules_per_token]
+        if points:
+            yield f"{baseline.device},\n{what}", points
+
+
+def _name(ax: Axes, point: tuple[str, float, float], away: tuple[int, int], side: str) -> None:
+    name, *at = point
+    ax.annotate(name, at, xytext=away, ha=side, textcoords="offset points", fontsize=7, color=MUTED)
+
+
+def _cycled(each: Sequence[str]) -> Iterable[str]:
+    while True:
+        yield from each
+
+
+def report_pictures(inputs: Inputs) -> dict[str, tuple[str, Figure]]:
+    """{file name: (caption, figure)}; without an emulated machine the last alone."""
+    found = {}
+    if inputs.emulated():
+        found["energy_by_part"] = ("Energy of an emulated prompt token by part", plot_parts(inputs))
+        found["latency_by_stage"] = ("Latency of an emulated sequence by stage", plot_stages(inputs))
+    caption = "Energy against time a token, all systems; up and right is worse"
+    return found | {"joules_and_seconds": (caption, plot_joules_and_seconds(inputs))}
+
+
+__all__ = ["plot_joules_and_seconds", "plot_parts", "plot_stages", "report_pictures"]

@@ -1,0 +1,203 @@
+"""What stands beside the paper in its tables: emulated machines, from run files and by shape, and GPUs as measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ..circuits.errors import Error
+from ..emulator.runfile import load_run
+
+SPATIAL = "every weight a device of its own, once for each position; transfers between chips not counted"
+LAST = "outputs of the last position read"
+SHAPES_FILE, BASELINE_FILE = "data/energy_by_shape.json", "data/baseline.json"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An emulated machine's answer to one sequence: the token after it, or its class.
+
+    tokens: positions annealed side by side, the outputs of the last of which are read; phases [s]; joules_by_part:
+    drawn from the supply; assumptions: all that the figures rest on and leave out, in sentences.
+    """
+
+    model: str
+    tokens: int
+    phases: Mapping[str, float]
+    joules_by_part: Mapping[str, float]
+    assumptions: tuple[str, ...]
+
+    @property
+    def latency(self) -> float:
+        """Seconds from reset to the last output read."""
+        return sum(self.phases.values())
+
+    @property
+    def joules(self) -> float:
+        """Drawn from the supply for the whole sequence."""
+        return sum(self.joules_by_part.values())
+
+    @property
+    def joules_without_refresh(self) -> float:
+        """If the weights kept themselves."""
+        return self.joules - self.joules_by_part.get("refresh", 0.0)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a model on a GPU, as `dsmachine baseline` times it: seconds and joules (None: no meter) a token."""
+
+    model: str
+    phase: str
+    tokens: int
+    batch: int
+    seconds_per_token: float
+    joules_per_token: float | None
+    about: str
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Steps of models on one device."""
+
+    device: str
+    steps: tuple[Step, ...]
+
+    def quickest(self, model: str, phase: str, batch: int | None = None) -> Step | None:
+        """The step of least seconds a token; batch: None for any."""
+        found = (s for s in self.steps if s.model == model and s.phase == phase and batch in (None, s.batch))
+        return min(found, key=lambda step: step.seconds_per_token, default=None)
+
+
+def machine_of_run(path: str | Path) -> Machine:
+    """The machine of a run file that `dsmachine anneal -o` wrote.
+
+    Raises Error for what is no run file, and for a run that has no account of its energy.
+    """
+    run = load_run(path)
+    summary = run.extra.get("summary")
+    if run.unfinished or not isinstance(summary, Mapping) or "energy_j" not in summary:
+        what = "is unfinished" if run.unfinished else "has no account of energy"
+        raise Error(f"run file {path} {what}: give one that dsmachine anneal wrote to its end")
+    account = summary["energy_j"]
+    tokens = int(account["tokens"])
+    return Machine(
+        model=str(summary["model"]),
+        tokens=tokens,
+        phases=_last_read({name: float(cost["seconds"]) for name, cost in account["by_phase"].items()}, tokens),
+        joules_by_part=_by_part(((e["part"], e["phase"], e["drawn_j"]) for e in run.extra["energy"]), tokens),
+        assumptions=(_said_of_run(summary, account), SPATIAL, LAST, _excluded(account)),
+    )
+
+
+def _last_read(phases: Mapping[str, float], tokens: int) -> dict[str, float]:
+    """Seconds, or joules, by phase where the outputs of one position are converted instead of all of them."""
+    return {name: value / tokens if name == "read" else value for name, value in phases.items()}
+
+
+def _by_part(entries: Iterable[tuple[str, str, float]], tokens: int) -> dict[str, float]:
+    """{part: joules} from (part, phase, joules) of a machine of which all positions are read: what is drawn while it is
+    read is in proportion to the conversions."""
+    found: dict[str, float] = {}
+    for part, phase, joules in entries:
+        found[part] = found.get(part, 0.0) + sum(_last_read({phase: joules}, tokens).values())
+    return found
+
+
+def _said_of_run(summary: Mapping[str, Any], account: Mapping[str, Any]) -> str:
+    chip = {key: value for key, value in summary["chip"].items() if value and key not in ("seed", "trim")}
+    made = f"chip {summary['chip']['seed']} with {', '.join(f'{k} {v:g}' for k, v in chip.items())}" if chip else ""
+    noise = summary["noise"] or {}
+    return (
+        f"{summary['model']} with its weights on {summary['technology']}, {account['tokens']} tokens of a prompt, "
+        f"read at the {account['until']}, {made or 'ideal chip'}, noise {noise.get('noise', 'off')}"
+    )
+
+
+def _excluded(account: Mapping[str, Any]) -> str:
+    return "not counted: " + "; ".join(account["excluded"])
+
+
+def machines_of_shapes() -> dict[str, Machine]:
+    """By shape: machines of random weights, as `benchmarks/energy_by_shape.py` measured them; empty without its
+    file."""
+    source = files(__package__).joinpath(SHAPES_FILE)
+    if not source.is_file():
+        return {}
+    data = json.loads(source.read_text(encoding="utf-8"))
+    return {row["model"]: _machine_of_shape(row, data["accounts"][row["model"]]) for row in data["rows"]}
+
+
+def _machine_of_shape(row: Mapping[str, Any], account: Mapping[str, Any]) -> Machine:
+    whole = row["built"] == row["layers"]
+    law = "" if whole else ", joules of the others as of these (energy/depth.py)"
+    wait = f"read after {row['read_after_s'] * 1e9:.0f} ns: {row['known']}"
+    return Machine(
+        model=row["model"],
+        tokens=row["tokens"],
+        phases=_last_read(account["phases_s"], row["tokens"]),
+        joules_by_part=_by_part(
+            ((p, f, j) for p, each in account["joules"].items() for f, j in each.items()), row["tokens"]
+        ),
+        assumptions=(
+            f"random weights (σ 0.02) of {row['model']}'s shape on cmos45, {row['built']} of {row['layers']} layers "
+            f"built{law}; {row['tokens']} random tokens; {wait}; ideal chip, no noise",
+            SPATIAL,
+            LAST,
+            _excluded(account),
+        ),
+    )
+
+
+def load_baseline(path: str | Path | None = None) -> Baseline | None:
+    """What `dsmachine baseline -o` measured; None: the file that the package brings, or None if it brings none.
+
+    Raises Error for a file that is missing, no JSON, or without rows of models.
+    """
+    if path is None:
+        source = files(__package__).joinpath(BASELINE_FILE)
+        if not source.is_file():
+            return None
+        text = source.read_text(encoding="utf-8")
+    else:
+        text = _text(path)
+    try:
+        data = json.loads(text)
+        steps = tuple(_step(row) for row in data["rows"])
+        return Baseline(str(data["device"]), steps)
+    except json.JSONDecodeError as problem:
+        raise Error(f"baseline {path} is no JSON ({problem}): write it with dsmachine baseline -o") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        what = f"lacks {problem}" if isinstance(problem, KeyError) else f"is not as expected ({problem})"
+        raise Error(f"baseline {path} {what}: write it with dsmachine baseline -o") from None
+
+
+def _text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise Error(f"baseline {path} does not exist: measure one with dsmachine baseline MODEL -o {path}") from None
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        raise Error(f"baseline {path} cannot be read ({reason}): check the path") from problem
+
+
+def _step(row: Mapping[str, Any]) -> Step:
+    joules = row.get("joules_per_token")
+    said = {key: row.get(key) for key in ("precision", "launch", "weights", "energy_source")}
+    return Step(
+        model=str(row["model"]),
+        phase=str(row.get("phase", "prefill")),
+        tokens=int(row["tokens"]),
+        batch=int(row["batch"]),
+        seconds_per_token=float(row["seconds_per_token"]),
+        joules_per_token=None if joules is None else float(joules),
+        about=", ".join(f"{key.replace('_', ' ')} {value}" for key, value in said.items() if value is not None),
+    )
+
+
+__all__ = ["Baseline", "Machine", "Step", "load_baseline", "machine_of_run", "machines_of_shapes"]

@@ -1,0 +1,302 @@
+"""Rows of the paper's tables 2, 3, 4 and 7 in long form: printed, recomputed, emulated and measured side by side.
+
+    printed      the paper
+    recomputed   from the paper's own rule (`published.py`), or from counted operations (`digital.py`)
+    emulated     by this emulator; its assumptions stand in the row
+    measured     on a GPU, by `dsmachine baseline`
+
+Emulated and measured seconds and joules of table 3 are those of one sequence times the paper's test samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..circuits.errors import Error
+from ..circuits.shapes import SHAPES
+from .digital import operations
+from .published import INFERENCE, KWH, SUFFIX, TRAINED, TRAINING, Cost, Published, Rate, published
+from .systems import Baseline, Machine
+
+TABLES = ("2", "3", "4", "7")
+PRINTED, RECOMPUTED, EMULATED, MEASURED = "printed", "recomputed", "emulated", "measured"
+GPU, DS = "4 × A100", "DS machine"
+EMULATOR = "emulated machine"
+DIGITAL, SUMS = "digital 45 nm, MAC", "digital 45 nm, accumulate"
+COUNTED = (
+    "operations of {tokens} tokens, outputs of the last, at 4.6 pJ a multiply-accumulate and 0.9 pJ an accumulate "
+    "(Horowitz 2014); no memory, no control"
+)
+NOT_YET = "not emulated yet"
+RULE = "the paper's rule"
+AVERAGE = "mean"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One value. value: None where there is none yet, which assumptions then say; assumptions: each a sentence."""
+
+    table: str
+    model: str
+    system: str
+    task: str
+    quantity: str
+    unit: str
+    value: float | None
+    source: str
+    assumptions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the tables are made of. models: those of the paper that are asked for; machines: emulated ones by the
+    paper's model; runs: of run files, each under its own model's name; baseline: of a GPU, if there is one."""
+
+    models: Sequence[str]
+    machines: Mapping[str, Machine]
+    runs: Sequence[Machine]
+    baseline: Baseline | None
+
+    def emulated(self) -> list[tuple[str, Machine]]:
+        """(model, machine) of all that was emulated, in the order of the models, then of the runs."""
+        named = [(name, self.machines[name]) for name in self.models if name in self.machines]
+        named += [(paper_name(run.model), run) for run in self.runs]
+        order = {name: k for k, name in enumerate(self.models)}
+        return sorted(named, key=lambda item: order.get(item[0], len(order)))
+
+    def systems(self) -> Iterator[tuple[str, list[Machine]]]:
+        """(model, its machines): first the paper's models, with or without any, then those of runs alone."""
+        found: dict[str, list[Machine]] = {name: [] for name in self.models}
+        for name, machine in self.emulated():
+            found.setdefault(name, []).append(machine)
+        yield from found.items()
+
+
+def paper_name(model: str) -> str:
+    """The paper's name of a model that goes by it or by its shape's; any other as it is.
+
+    >>> paper_name("gpt2-medium"), paper_name("llama2-7b"), paper_name("tiny-shakespeare")
+    ('GPT2-M', 'Llama2-7B', 'tiny-shakespeare')
+    """
+    names = {shape: name for name, shape in published().shapes.items()}
+    names |= {name.lower(): name for name in published().models}
+    return names.get(model.lower(), model)
+
+
+def checked_tables(asked: str) -> tuple[str, ...]:
+    """Numbers of tables from "2,3"; Error for one that is not there."""
+    found = tuple(dict.fromkeys(part.strip() for part in asked.split(",") if part.strip()))
+    for name in found:
+        if name not in TABLES:
+            raise Error(f"table {name!r} is not reported: use some of {','.join(TABLES)}")
+    if not found:
+        raise Error(f"no table is asked for: use some of {','.join(TABLES)}")
+    return found
+
+
+def rows(tables: Sequence[str], inputs: Inputs) -> list[Row]:
+    """Rows of these tables, in their order."""
+    makers = {"2": _training, "3": _inference, "4": _edge, "7": _rates}
+    return [row for table in tables for row in makers[table](published(), inputs)]
+
+
+# --- tables 2 and 3 ---------------------------------------------------------------------------------
+
+
+def _training(paper: Published, inputs: Inputs) -> Iterator[Row]:
+    for model in inputs.models:
+        yield from _from_paper("2", TRAINING, model, paper)
+        for task in paper.tasks:
+            for quantity, unit in (("time", "s"), ("energy", "J")):
+                yield Row("2", model, EMULATOR, task, quantity, unit, None, EMULATED, (NOT_YET,))
+    for models in (paper.models, TRAINED):
+        yield from _gains("2", "training", TRAINING, models, paper)
+
+
+def _inference(paper: Published, inputs: Inputs) -> Iterator[Row]:
+    for model, machines in inputs.systems():
+        if model in paper.models:
+            yield from _from_paper("3", INFERENCE, model, paper)
+            yield from _counted(model, paper, inputs)
+            yield from _on_gpu(model, paper, inputs.baseline)
+        for machine in machines:
+            yield from _annealed(model, machine, paper)
+    for models in (TRAINED, paper.models):
+        yield from _gains("3", "inference", INFERENCE, models, paper)
+        speed, energy = paper.gains_at_equal_samples(models)
+        about = "GPU times over GLUE's development sizes, DS times over test sizes, each a sample"
+        for quantity, value in (("speed-up at equal samples", speed), ("energy reduction at equal samples", energy)):
+            yield Row("3", ", ".join(models), DS, AVERAGE, quantity, "×", float(value), RECOMPUTED, (about,))
+
+
+def _annealed(model: str, machine: Machine, paper: Published) -> Iterator[Row]:
+    """The emulated machine, one sample after another."""
+    for task, samples in paper.rule.samples.items():
+        count = float(samples)
+        yield _of(machine, "3", model, task, "time", "s", count * machine.latency)
+        yield _of(machine, "3", model, task, "energy", "J", count * machine.joules)
+        without = count * machine.joules_without_refresh
+        yield _of(machine, "3", model, task, "energy without refresh", "J", without)
+    if model in paper.models:
+        yield from _gains_emulated(model, machine, paper)
+
+
+def _from_paper(table: str, kind: str, model: str, paper: Published) -> Iterator[Row]:
+    """GPU and DS machine as printed, the DS machine by the rule."""
+    machine = paper.recomputed(kind, model)
+    for system, cost, source in (
+        (GPU, paper.costs[kind][model], PRINTED),
+        (DS, paper.costs[kind][model + SUFFIX[kind]], PRINTED),
+        (DS, machine, RECOMPUTED),
+    ):
+        yield from _cost(table, model, system, cost, source, () if source == PRINTED else (RULE,))
+
+
+def _cost(table: str, model: str, system: str, cost: Cost, source: str, about: tuple[str, ...]) -> Iterator[Row]:
+    for quantity, unit, cells in (("time", "s", cost.seconds), ("energy", "J", cost.joules)):
+        for task, value in cells.items():
+            yield Row(table, model, system, task, quantity, unit, float(value), source, about)
+
+
+def _counted(model: str, paper: Published, inputs: Inputs) -> Iterator[Row]:
+    """The digital column, of sequences as long as the emulated ones."""
+    if model not in inputs.machines:
+        return
+    tokens = inputs.machines[model].tokens
+    found, about = operations(SHAPES[paper.shapes[model]], tokens), COUNTED.format(tokens=tokens)
+    for task, samples in paper.rule.samples.items():
+        for system, joules in ((DIGITAL, found.joules), (SUMS, found.joules_of_sums)):
+            yield Row("3", model, system, task, "energy", "J", float(samples) * joules, RECOMPUTED, (about,))
+
+
+def _on_gpu(model: str, paper: Published, baseline: Baseline | None) -> Iterator[Row]:
+    step = baseline.quickest(paper.shapes[model], "prefill") if baseline else None
+    if baseline is None or step is None:
+        return
+    about = f"sequences of {step.tokens} tokens, {step.batch} side by side, {step.about}"
+    for task, samples in paper.rule.samples.items():
+        answered = float(samples) * step.tokens
+        yield Row("3", model, baseline.device, task, "time", "s", answered * step.seconds_per_token, MEASURED, (about,))
+        if step.joules_per_token is not None:
+            joules = answered * step.joules_per_token
+            yield Row("3", model, baseline.device, task, "energy", "J", joules, MEASURED, (about,))
+
+
+def _gains(table: str, name: str, kind: str, models: Sequence[str], paper: Published) -> Iterator[Row]:
+    """Averages of GPU over DS machine; the printed ones beside those of the models that they are averages over."""
+    over, printed = ", ".join(models), tuple(models) == (paper.models if kind == TRAINING else TRAINED)
+    speed, energy = paper.gains(kind, models)
+    claims = (paper.claims[f"{name}_speedup"], paper.claims[f"{name}_energy_reduction"])
+    for quantity, claim, value in zip(("speed-up", "energy reduction"), claims, (speed, energy), strict=True):
+        if printed:
+            yield Row(table, over, DS, AVERAGE, quantity, "×", float(claim), PRINTED, ("average in the abstract",))
+        about = "mean over models and tasks of the printed cells' ratios"
+        yield Row(table, over, DS, AVERAGE, quantity, "×", float(value), RECOMPUTED, (about,))
+
+
+def _gains_emulated(model: str, machine: Machine, paper: Published) -> Iterator[Row]:
+    """Printed GPU over the emulated machine, a sample each."""
+    gpu, tasks = paper.costs[INFERENCE][model], paper.rule.gpu_samples.items()
+    seconds = [float(gpu.seconds[task] / n) for task, n in tasks]
+    joules = [float(gpu.joules[task] / n) for task, n in tasks]
+    for quantity, each, own in (
+        ("speed-up at equal samples", seconds, machine.latency),
+        ("energy reduction at equal samples", joules, machine.joules),
+        ("energy reduction at equal samples without refresh", joules, machine.joules_without_refresh),
+    ):
+        yield _of(machine, "3", model, AVERAGE, quantity, "×", sum(each) / len(each) / own)
+
+
+# --- tables 4 and 7 ---------------------------------------------------------------------------------
+
+
+def _edge(paper: Published, inputs: Inputs) -> Iterator[Row]:
+    model = "Llama2-7B"
+    if model not in inputs.models:
+        return
+    for name, rate in paper.edge.items():
+        yield from _rate("4", model, DS if name.startswith("DS-LLM") else name, rate, PRINTED)
+    yield from _rate("4", model, DS, paper.rule.rate(model), RECOMPUTED, (RULE,), first=False)
+    for name, machine in inputs.emulated():
+        if name == model:
+            yield from _emulated_rate("4", name, machine, first=False)
+    yield from _measured_rate("4", model, paper, inputs.baseline, first=False)
+
+
+def _rates(paper: Published, inputs: Inputs) -> Iterator[Row]:
+    rule = paper.rule
+    for model, machines in inputs.systems():
+        if model in paper.models:
+            yield from _rate("7", model, GPU, paper.rates[model], PRINTED)
+            gpu = rule.gpu_rate(paper.costs[INFERENCE][model])
+            yield from _rate("7", model, GPU, gpu, RECOMPUTED, ("means over tasks of table 3 over its test samples",))
+            yield from _rate("7", model, DS, paper.rates[f"{model}-DS"], PRINTED)
+            yield from _rate("7", model, DS, rule.rate(model), RECOMPUTED, (RULE,))
+            yield from _measured_rate("7", model, paper, inputs.baseline)
+        for machine in machines:
+            yield from _emulated_rate("7", model, machine)
+
+
+QUANTITIES = (
+    ("time to first token", "s"),
+    ("token rate", "token/s"),
+    ("energy efficiency", "token/kWh"),
+)
+
+
+def _rate(
+    table: str, model: str, system: str, rate: Rate, source: str, about: tuple[str, ...] = (), *, first: bool = True
+) -> Iterator[Row]:
+    values = (rate.ttft if first else None, rate.tokens_per_s, rate.tokens_per_kwh)
+    for (quantity, unit), value in zip(QUANTITIES, values, strict=True):
+        if value is not None:
+            yield Row(table, model, system, "", quantity, unit, float(value), source, about)
+
+
+def _emulated_rate(table: str, model: str, machine: Machine, *, first: bool = True) -> Iterator[Row]:
+    """One token an anneal, as the paper counts; then a token of the prompt."""
+    joules, without = machine.joules, machine.joules_without_refresh
+    about = "counted as the paper does, one token an anneal"
+    values: list[tuple[str, str, float, str]] = [
+        ("time to first token", "s", machine.latency, ""),
+        ("token rate", "token/s", 1 / machine.latency, about),
+        ("energy efficiency", "token/kWh", float(KWH) / joules, about),
+        ("energy efficiency without refresh", "token/kWh", float(KWH) / without, about),
+        ("time a prompt token", "s", machine.latency / machine.tokens, ""),
+        ("energy a prompt token", "J", joules / machine.tokens, ""),
+        ("energy a prompt token without refresh", "J", without / machine.tokens, ""),
+    ]
+    for quantity, unit, value, said in values[0 if first else 1 :]:
+        yield _of(machine, table, model, "", quantity, unit, value, said)
+
+
+def _measured_rate(
+    table: str, model: str, paper: Published, baseline: Baseline | None, *, first: bool = True
+) -> Iterator[Row]:
+    """A prompt at once for the first token, one token after another for the rate."""
+    if baseline is None:
+        return
+    shape = paper.shapes[model]
+    prompt, token = baseline.quickest(shape, "prefill", 1), baseline.quickest(shape, "decode")
+    values: list[tuple[str, str, float, Any]] = []
+    if prompt and first:
+        values.append(("time to first token", "s", prompt.seconds_per_token * prompt.tokens, prompt))
+    if token:
+        values.append(("token rate", "token/s", 1 / token.seconds_per_token, token))
+        if token.joules_per_token:
+            values.append(("energy efficiency", "token/kWh", float(KWH) / token.joules_per_token, token))
+    for quantity, unit, value, step in values:
+        about = f"{step.phase} of {step.tokens} tokens, {step.batch} side by side, {step.about}"
+        yield Row(table, model, baseline.device, "", quantity, unit, value, MEASURED, (about,))
+
+
+def _of(
+    machine: Machine, table: str, model: str, task: str, quantity: str, unit: str, value: float, said: str = ""
+) -> Row:
+    about = (said, *machine.assumptions) if said else machine.assumptions
+    return Row(table, model, EMULATOR, task, quantity, unit, value, EMULATED, about)
+
+
+__all__ = ["TABLES", "Inputs", "Row", "checked_tables", "paper_name", "rows"]
