@@ -7,9 +7,10 @@ m the fingers in parallel: as many as the term's strongest unit needs with its g
 conveyor holds the output still and a buffer drives the input; there are no passive couplings of transistors. A weight
 of 0 is no unit.
 
-Noise: 4kT Σ|dI_ij/dv_j| (triode, γ = 1), one-sided, at the bias of the moment. Dissipation |I_ij v_j|: the conveyor's
-input is a virtual ground. Loading of the conveyor: ΣG at rest. A quad is the difference of two pairs and has noise,
-dissipation and loading of both, o_A + o_B, even where its weight is small; of a chip, those of its design.
+Noise: 4kT Σ|dI_ij/dv_j| (triode, γ = 1), one-sided, at the bias of the moment, of singles that of their channel
+(`channel_noise.py`). Dissipation |I_ij v_j|: the conveyor's input is a virtual ground. Loading of the conveyor: ΣG at
+rest. A quad is the difference of two pairs and has noise, dissipation and loading of both, o_A + o_B, even where its
+weight is small. These, and a single's noise, are those of its design on a chip, too.
 Quantised is the control voltage, over its range. Mismatch: each transistor's by Pelgrom's law (`transistor_units.py`);
 `mismatch` and `vt_mismatch` scale a unit's current as they do a linear coupling's conductance. Write-verify adjusts
 control voltages, with the DAC's resolution if there is one. All positions share the draws.
@@ -142,15 +143,22 @@ class TransistorCoupling(Crossbar, Term):
         """(matrices (sets, out, r, in) [A] of what every unit conducts, whatever its sign; their shapes; their κ)."""
         out, width = self.weight.shape
         if self.card.pair is not None:
-            shapes, mix, slopes = basis_of(self.card.pair, erring=False)
-            both = both_pairs(self.card, self.control(circuit)) @ mix * (self.fingers * (self.weight != 0))[..., None]
-            return both.transpose(0, 1, 3, 2), shapes, slopes
+            return self._designed(self.card.pair, both_pairs(self.card, self.control(circuit)))
         found = np.asarray(self.matrices, float).reshape(self.sets, out, -1, width)
         sign = np.stack([np.sign(self._siemens(circuit, s)) for s in range(self.sets)])
         return found * sign[:, :, None, :] * self._amperes(circuit)[:, :, None, None], self.shapes, self.slopes
 
+    def _designed(self, card: DeviceCard, factors: Array) -> tuple[Array, tuple[Polynomial, ...], Array]:
+        """The same of factors (sets, out, in, r) of a card, a finger's."""
+        shapes, mix, slopes = basis_of(card, erring=False)
+        found = factors @ mix * (self.fingers * (self.weight != 0))[..., None]
+        return found.transpose(0, 1, 3, 2), shapes, slopes
+
     def noise(self, circuit: Circuit) -> Siemens:
-        found, shapes, _ = self._conducting(circuit)
+        if self.card.unit == "single":
+            found, shapes, _ = self._designed(self.card.channel, self.card.channel.factors(self.control(circuit)))
+        else:
+            found, shapes, _ = self._conducting(circuit)
         flat = found.reshape(*found.shape[:2], -1)
         return Siemens(moving=MovingConductance(self.source, self.lead, self.runs, self.volts, flat, shapes))
 
