@@ -45,13 +45,18 @@ def fabricate(
     branch_offset: float = 0.0,
     threshold_area: float = 0.0,
     beta_area: float = 0.0,
+    threshold_gradient: float = 0.0,
+    beta_gradient: float = 0.0,
+    gradient_angle: float = 0.0,
     trim: Mapping[str, float] | None = None,
     weight_bits: int | None = None,
 ) -> Chip:
     """One chip. mismatch: relative σ of conductances; vt_mismatch: additive σ, share of the row's largest |G|;
     offset: σ of nodes and tanh pairs, share of full scale; branch_offset: σ [V] of the softmax's branches;
     threshold_area A_Vt [V·m], beta_area A_β [m]: Pelgrom's coefficients (`technology.mismatch` has a process's), of
-    cells made of transistors; σ = A/√(W L) of each device.
+    cells made of transistors; σ = A/√(W L) of each device. threshold_gradient [V], beta_gradient: what threshold and
+    current of an array's transistors rise by from one coupling to the next, in the direction gradient_angle [degrees]
+    (0 along a row).
     trim: {"write-verify": σ, "auto-zero": σ} residuals. weight_bits: of the DACs that write weights and biases, over
     each row's largest |G|; 2 … 24, None: exact. Devices err on top of what is written.
 
@@ -60,10 +65,13 @@ def fabricate(
     if not isinstance(circuit, Circuit):
         raise Error(f"fabricate takes a Circuit, not {shown(circuit)}: pass what map_model or ds.Circuit made")
     seed = checks.seed("chip seed", seed)
-    spread = Spread(mismatch, vt_mismatch, offset, branch_offset, threshold_area, beta_area)
+    spread = Spread(
+        mismatch, vt_mismatch, offset, branch_offset, threshold_area, beta_area, threshold_gradient, beta_gradient,
+        gradient_angle,
+    )  # fmt: skip
     for name, sigma in _residuals(trim).items():
         spread = replace(spread, **{k: min(getattr(spread, k), sigma) for k in TRIMS[name]})
-        if name == "write-verify" and (threshold_area or beta_area):
+        if name == "write-verify" and spread.of_transistors:
             spread = replace(spread, write_verify=sigma)
     draw = Draw(seed)
     dac = converter("weight_bits", weight_bits)

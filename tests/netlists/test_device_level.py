@@ -15,9 +15,8 @@ from device_units import card, support, transistors
 from scipy.optimize import brentq
 from small_models import PROMPT, write_small
 
-from dsmachine.circuits.cells import machine_of_transistors
+from dsmachine.circuits.cells import machine_of_transistors, with_transistors
 from dsmachine.circuits.cells.mos.coupling import fingers
-from dsmachine.circuits.cells.transistor import with_transistors
 from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.devices.card import DeviceCard
