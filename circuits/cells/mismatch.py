@@ -40,7 +40,7 @@ class Spread:
     offset: of nodes and tanh pairs, share of full scale; branch_offset: of the softmax's branches, volts.
     threshold_area A_Vt [V·m], beta_area A_β [m]: Pelgrom's coefficients of transistors, whose spread is that over
     √(W L); threshold_gradient Γ_Vt [V] and beta_gradient Γ_β: what either rises by from one coupling of an array to the
-    next in the direction gradient_angle [degrees], 0 along a row, 90 along a column.
+    next in the direction gradient_angle [rad], 0 along a row, π/2 along a column.
     write_verify: the relative σ of conductance to which transistors' gates are trimmed, None: they are not.
     """
 
@@ -60,7 +60,7 @@ class Spread:
             if value is None:
                 continue
             if name == "gradient_angle":
-                checks.number(name, value, "it is a direction in degrees, 0 along a row, 90 along a column")
+                checks.number(name, value, "it is a direction in radians, 0 along a row, 1.5708 along a column")
                 continue
             checks.number(name, value, MEANING[name], least=0)
             if value >= MOST.get(name, 10):

@@ -32,7 +32,7 @@ import numpy as np
 
 from ..arrays import module_of
 from .channel import Channels, OutputMirrors, Tail, time_constant
-from .mos.softmax import softmaxes
+from .mos.softmax import branch_area, softmaxes
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
@@ -238,12 +238,19 @@ class Softmax(Transfer):
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Softmax:
         """Each branch off by an offset of its own, σ in volts at its gate."""
-        if not spread.branch_offset:
+        return self._moved(circuit, spread.branch_offset, draw, "branch offset")
+
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> Softmax:
+        """Each branch off by its transistor's gate; mirrors and the tail are not in it."""
+        return self._moved(circuit, flicker / np.sqrt(branch_area(self.tail_current)), draw, "flicker")
+
+    def _moved(self, circuit: Circuit, volts: float, draw: Draw, kind: str) -> Softmax:
+        """With drawn offsets of σ = volts at the gates."""
+        if not volts:
             return self
         shape = circuit.arrays[self.target].shape
         unit = self.source.of(circuit.units(self.source.array)[None])[0]
-        nats = spread.branch_offset * self.gain / unit
-        drawn = replace(self, shift=self.shift + nats * draw(self.name, "branch offset", shape))
+        drawn = replace(self, shift=self.shift + volts * self.gain / unit * draw(self.name, kind, shape))
         return drawn if self.tail is None else drawn.resting(circuit)
 
     def resting(self, circuit: Circuit) -> Softmax:

@@ -17,12 +17,14 @@ together however the pair splits it. That is also the largest current that the c
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from ..arrays import module_of
 from .channel import Channels, OutputMirrors, Tail, time_constant
-from .mos.tanh_pair import tanh_pairs
+from .mos.softmax import branch_area
+from .mos.tanh_pair import SLOPE_FACTOR, tanh_pairs
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
@@ -109,6 +111,12 @@ class TanhPair(Transfer):
         shape = circuit.arrays[self.target].shape
         full_scale = self.source.of(circuit.full_scale(self.source.array)[None])[0]
         return replace(self, shift=spread.offset * full_scale * draw(self.name, "pair offset", shape))
+
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> TanhPair:
+        """Off by what two gates differ, 2nV_T a logical unit; mirrors and the tail are not in it."""
+        volts = flicker * math.sqrt(2 / branch_area(self.tail_current))
+        drawn = draw(self.name, "flicker", circuit.arrays[self.target].shape)
+        return replace(self, shift=self.shift + volts / (2 * SLOPE_FACTOR * circuit.thermal_voltage) * drawn)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from .power import Meter
 from .siemens import Siemens
 from .spice import elements
 from .term import HOST, Array, Signals, Term, View
-from .transistor_errors import Drawn, Errors
+from .transistor_errors import Devices, Drawn, Errors
 from .transistor_law import ColumnLaw, MovingConductance
 from .transistor_units import (
     BLOCK,
@@ -329,15 +329,24 @@ class TransistorCoupling(Crossbar, Term):
             yield from ((p, s) for p in range(a, b))
 
     def spice_device(self, sheet: DeviceSheet) -> list[str]:
-        """The units themselves. A chip's own transistors are not known one by one: those of the design are written."""
+        """The units themselves, with this chip's gates and transistors."""
         names, shown = self._drivers(sheet)
-        present, control = self._present(sheet.circuit), self.control(sheet.circuit)
+        present, drawn, signed = self._present(sheet.circuit), self._drawn(), np.asarray(self.weight, float)
+        share = None if self.errors is None else self.errors.share(self.weight, self.volts[-1])
+        devices = drawn.run
+        if share is not None:  # it may turn a weak unit round
+            signed = signed * share
+            alike = np.zeros((len(UNITS[self.card.unit]), *signed.shape))
+            devices = devices or Devices(alike, alike)
         into = sheet.names[self.target].reshape(present.shape)
+        gates = [self._gates(sheet.circuit, s, slice(None), drawn) for s in range(self.sets)]
         lines: list[str] = []
         for p, s in self._positions():
-            row, column = np.nonzero((self.weight != 0) & present[p][:, None] & shown[p][None, :])
-            chosen = (names[p][column], into[p][row], np.sign(self.weight[row, column]), control[s][row, column])
-            lines += units(sheet, self.card, self.fingers, *chosen)
+            row, column = np.nonzero((signed != 0) & present[p][:, None] & shown[p][None, :])
+            chosen = (names[p][column], into[p][row], np.sign(signed[row, column]), gates[s][row, column])
+            times = 1.0 if share is None else abs(share[row, column])
+            own = None if devices is None else devices.at(row, column, times)
+            lines += units(sheet, self.card, self.fingers, *chosen, devices=own)
         return lines
 
     def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..technology_parts import Mismatch
 from .coupling import erring
 from .transistor_units import UNITS
 
@@ -42,6 +41,10 @@ class Devices:
     def rows(self, rows: slice) -> Devices:
         """Those of some driven nodes."""
         return Devices(self.shift[:, rows], self.gain[:, rows])
+
+    def at(self, row: Array, column: Array, share: Array) -> Devices:
+        """(transistors, units) of chosen units whose currents are all so many times as large."""
+        return Devices(self.shift[:, row, column], (1 + self.gain[:, row, column]) * share - 1)
 
 
 class Drawn(NamedTuple):
@@ -87,7 +90,7 @@ class Errors:
         spread = self.spread
         if not spread.of_transistors:
             return None
-        sigmas = Mismatch(spread.threshold_area, spread.beta_area).of(area)
+        sigmas = spread.threshold_area / math.sqrt(area), spread.beta_area / math.sqrt(area)
         shift, gain = (
             np.stack([sigma * self.draw(self.name, f"{kind} of transistor {k}", shape) for k in kinds])
             for kind, sigma in zip(("threshold", "beta"), sigmas, strict=True)
@@ -106,6 +109,6 @@ class Errors:
 
 
 def _along(shape: tuple[int, ...], angle: float) -> Array:
-    """s (out, in) of units along a direction [degrees], 0 in the middle."""
+    """s (out, in) of units along a direction [rad], 0 in the middle."""
     rows, columns = (np.arange(count) - (count - 1) / 2 for count in shape)
-    return columns * math.cos(math.radians(angle)) + rows[:, None] * math.sin(math.radians(angle))
+    return columns * math.cos(angle) + rows[:, None] * math.sin(angle)

@@ -62,6 +62,10 @@ def anneal(
     dac_bits: Annotated[int | None, typer.Option(help="Of the DACs that write inputs [default: exact].")] = None,
     adc_bits: Annotated[int | None, typer.Option(help="Of the ADCs that read logits [default: exact].")] = None,
     noise: Annotated[str, typer.Option(help="off, thermal, or σ of every node as a share of full scale.")] = "off",
+    flicker: Annotated[
+        bool,
+        typer.Option("--flicker", help="1/f noise of transistors, frozen: flicker.* of the technology."),
+    ] = False,
     trim: Annotated[str, typer.Option(help="none, or what trimming leaves: write-verify=σ,auto-zero=σ.")] = "none",
     chip_seed: Annotated[int, typer.Option(help="Which chip: all static draws.")] = 0,
     noise_seed: Annotated[int, typer.Option(help="Which noise.")] = 0,
@@ -107,7 +111,8 @@ def anneal(
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain,
         "tokens": tokens, "mismatch": mismatch, "vt_mismatch": vt_mismatch, "pelgrom": pelgrom, "offset": offset,
         "branch_offset": branch_offset, "weight_bits": weight_bits, "dac_bits": dac_bits, "adc_bits": adc_bits,
-        "noise": parse_noise(noise), "trim": parse_trim(trim), "chip_seed": chip_seed, "noise_seed": noise_seed,
+        "noise": parse_noise(noise), "flicker": flicker, "trim": parse_trim(trim), "chip_seed": chip_seed,
+        "noise_seed": noise_seed,
         "tolerance": tolerance, "settle_bits": settle_bits, "accuracy": accuracy, "method": method,
         "precision": precision, "device": device, "timer_prompts": timer_prompts, "allow_saturation": allow_saturation,
         "allow_unstable": allow_unstable,
@@ -160,6 +165,8 @@ def _show(console: Console, found: Annealed, output: Path | None) -> None:
 
 def _chip(found: Annealed) -> str:
     spreads = {k: v for k, v in vars(found.machine.spread).items() if v and k != "write_verify"}  # a trim
+    if found.machine.flicker:
+        spreads["flicker"] = found.machine.flicker
     if not spreads:
         return "ideal chip"
     said = ", ".join(f"{name} {value:g}" for name, value in spreads.items())

@@ -238,6 +238,24 @@ def test_a_pair_of_unequal_transistors_by_hand() -> None:
     assert term.drive({"u": np.full((1, 100), 2 * u)})[0] * G0 == pytest.approx(total.sum(axis=1), rel=1e-10)
 
 
+@pytest.mark.parametrize("angle", [0.0, np.pi / 2, 0.5])
+def test_a_gradient_rises_evenly_across_the_array(angle: float) -> None:
+    """G = β (1 + Γ_β s)(V − Γ_Vt s − V_t), s in couplings from the middle along the direction; a row's mean stays."""
+    shift, gain = 2e-4, 1e-4
+    _, _, g = unequal(square_pair(), threshold_gradient=shift, beta_gradient=gain, gradient_angle=angle)
+    row, column = np.mgrid[-149.5:150, -49.5:50]
+    s = column * np.cos(angle) + row * np.sin(angle)
+    assert g == pytest.approx(BETA * (1 + gain * s) * (0.8 - shift * s - THRESHOLD), rel=1e-9)
+    _, _, trimmed = unequal(square_pair(), threshold_gradient=shift, gradient_angle=angle, trim={"write-verify": 0.0})
+    assert trimmed == pytest.approx(BETA * (0.8 - THRESHOLD), rel=1e-9)
+
+
+@pytest.mark.parametrize("spread", [{"threshold_gradient": -1e-6}, {"beta_gradient": 1.0}, {"gradient_angle": "up"}])
+def test_gradients_that_are_none(spread: dict[str, Any]) -> None:
+    with pytest.raises(Error, match=f"{next(iter(spread))} is "):
+        unequal(square_pair(), **spread)
+
+
 def test_wider_transistors_and_more_fingers_match_better() -> None:
     spread = {"threshold_area": 3.5e-9}
     _, _, one = unequal(square_pair(), **spread)
