@@ -257,8 +257,7 @@ class TransistorCoupling(Crossbar, Term):
         return made if share is None else made.scaled(share)
 
     def _drawn(self) -> Drawn:
-        none = self.errors is None
-        return Drawn() if none else self.errors.drawn(self.card, self.fingers, self.weight.shape)
+        return Drawn() if self.errors is None else self.errors.drawn(self.card, self.fingers, self.weight.shape)
 
     def _gates(self, circuit: Circuit, s: int, rows: slice, drawn: Drawn) -> Array:
         """Control volts of some rows as they were written: for the weights, on the DAC's levels, or trimmed."""

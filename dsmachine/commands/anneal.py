@@ -15,6 +15,7 @@ from ._options import (
     ActivationOption,
     AllowUnstableOption,
     CalibrationOption,
+    ChipSeedOption,
     CouplingOption,
     DeviceCardOption,
     InputResistanceOption,
@@ -27,6 +28,7 @@ from ._options import (
     TaylorOrderOption,
     TechnologyOption,
     TokensOption,
+    TrimOption,
     card_of,
     parse_noise,
     parse_trim,
@@ -66,8 +68,8 @@ def anneal(
         bool,
         typer.Option("--flicker", help="1/f noise of transistors, frozen: flicker.* of the technology."),
     ] = False,
-    trim: Annotated[str, typer.Option(help="none, or what trimming leaves: write-verify=σ,auto-zero=σ.")] = "none",
-    chip_seed: Annotated[int, typer.Option(help="Which chip: all static draws.")] = 0,
+    trim: TrimOption = "none",
+    chip_seed: ChipSeedOption = 0,
     noise_seed: Annotated[int, typer.Option(help="Which noise.")] = 0,
     tolerance: Annotated[
         float | None, typer.Option(help="Local error of the solver, share of full scale [default: 0.001].")

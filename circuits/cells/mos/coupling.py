@@ -91,8 +91,8 @@ def unit(sheet: DeviceSheet, card: DeviceCard, kind: str, *, erring: bool = Fals
     """Name of the subcircuit of a unit of this card's transistors; erring: k's gate stands d_k volts lower, and its
     current (with all else of it: there are so many times more fingers) is b_k times as large.
 
-    With a source in front of its gate a transistor carries f(V − δ, u), as units are worked out from their card; BSIM4's
-    `delvto` moves the field that mobility falls with as well, the other way.
+    With a source in front of its gate a transistor carries f(V − δ, u), as units are worked out from their card;
+    BSIM4's `delvto` moves the field that mobility falls with as well, the other way.
     """
     ports, note, ends = ENDS[kind]
     size = f"{card.width * 1e9:.6g}n_{card.length * 1e9:.6g}n"
