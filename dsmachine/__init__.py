@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from . import plots
     from .circuits.cells.channel import with_channels
     from .circuits.checkpoints import load_model
-    from .circuits.chip import fabricate
+    from .circuits.chip import fabricate, flickered
     from .circuits.circuit import Circuit
     from .circuits.devices.models import load_models
     from .circuits.followers import with_followers
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .netlists.characterize import characterize
     from .netlists.crosscheck import crosscheck
     from .netlists.device_file import load_device, save_device
+    from .netlists.flicker import measure_flicker
     from .netlists.supports import measure_support, transistors_of
     from .netlists.writer import write_netlist
     from .range_report import calibration_report
@@ -60,6 +61,7 @@ __all__ = [
     "map_model",
     "calibration_report",
     "fabricate",
+    "flickered",
     "prepare",
     "memory_needed",
     "operating_point",
@@ -79,6 +81,7 @@ __all__ = [
     "transistors_of",
     "measure_support",
     "measure_channels",
+    "measure_flicker",
     "with_channels",
     "with_followers",
     "load_models",
@@ -96,6 +99,7 @@ _HOME = {
     "map_model": ".circuits.mapping.model",
     "calibration_report": ".range_report",
     "fabricate": ".circuits.chip",
+    "flickered": ".circuits.chip",
     "operating_point": ".emulator.run",
     "prepare": ".emulator.prepare",
     "memory_needed": ".emulator.prepare",
@@ -115,6 +119,7 @@ _HOME = {
     "transistors_of": ".netlists.supports",
     "measure_support": ".netlists.supports",
     "measure_channels": ".netlists.channels",
+    "measure_flicker": ".netlists.flicker",
     "with_channels": ".circuits.cells.channel",
     "with_followers": ".circuits.followers",
     "load_models": ".circuits.devices.models",

@@ -89,6 +89,11 @@ def transistors_of(
     return found if conveyor == "ideal" else replace(found, support=measure_support(found, conveyor))
 
 
+def support_noise(transistors: Transistors, frequency: float, engine: Engine = "batch") -> float:
+    """G [S] whose 4kT·G is the density of what the transistors' class of conveyor delivers at a frequency [Hz]."""
+    return _Bench(transistors, transistors.conveyor, engine).noise(frequency=frequency)
+
+
 class _Bench:
     """A conveyor from x to z and a buffer from y2 to x2, with everything that they need."""
 
@@ -143,15 +148,15 @@ class _Bench:
         )  # fmt: skip
         return found.axis, found
 
-    def noise(self, load: float = 0.0, ends: str = "wz") -> float:
+    def noise(self, load: float = 0.0, ends: str = "wz", frequency: float = NOISE_FREQUENCY) -> float:
         """G [S] whose 4kT·G is the density of i(w) − i(z), or of i(w) alone, with a conductance at x."""
         found = self.run(
             *self.conveyor, f"Vmid mid 0 {self.middle}", "Vz z mid 0", "Vw w mid 0", "Ix 0 x 0 ac 1",
             f"Gx x mid x mid {load:g}", *(f"F{end} {'0 out' if end == 'w' else 'out 0'} V{end} 1" for end in ends),
             "Rout out 0 1 noisy=0",
-            f".noise v(out) Ix dec 2 {NOISE_FREQUENCY / 10:g} {NOISE_FREQUENCY * 10:g}", ".print noise onoise_spectrum",
+            f".noise v(out) Ix dec 2 {frequency / 10:g} {frequency * 10:g}", ".print noise onoise_spectrum",
         )  # fmt: skip
-        density = float(np.interp(NOISE_FREQUENCY, found.axis, found["onoise_spectrum"].real))
+        density = float(np.interp(frequency, found.axis, found["onoise_spectrum"].real))
         return density**2 / (4 * BOLTZMANN * self.temperature)
 
 

@@ -14,7 +14,8 @@ from .tail import TailDrive, TailNode, tails
 from .tanh_pair import TanhPair
 from .term import Keeping, Signals, Term, View, as_view
 from .transfer import Transfer
-from .transistor import TransistorCoupling, of_transistors, with_transistors
+from .transistor import TransistorCoupling
+from .transistor_built import of_transistors, with_transistors
 from .transistor_machine import machine_of_transistors
 
 __all__ = [

@@ -264,6 +264,12 @@ class NodeArray:
         sigma = spread.offset * np.broadcast_to(np.asarray(self.full_scale, float), self.shape)
         return replace(self, offset=self.offset + self.present * sigma * draw(self.name, "node offset", self.shape))
 
+    def flickering(self, volts: float, draw: Draw) -> NodeArray:
+        """These nodes in one run: each off by what its conveyors' 1/f noise is at g, σ in volts."""
+        if self.clamped:
+            return self
+        return replace(self, offset=self.offset + self.present * volts * draw(self.name, "flicker", self.shape))
+
     # --- netlist --------------------------------------------------------------------------------------
 
     def spice(self, sheet: Sheet, standing: Array) -> list[str]:

@@ -93,6 +93,9 @@ class TailNode(NodeArray):
     def fabricate(self, spread: Spread, draw: Draw) -> NodeArray:
         return self
 
+    def flickering(self, volts: float, draw: Draw) -> NodeArray:
+        return self
+
     def spice(self, sheet: Sheet, standing: Array) -> list[str]:
         """A capacitor and the tail current a row."""
         here, tail = sheet.present(self.name), sheet.names[self.name]
@@ -158,6 +161,9 @@ class TailDrive(Term):
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> TailDrive:
         """With the offsets of the very branches that the softmax unit draws."""
         return TailDrive(self.name, self.target, self.pair.fabricate(circuit, spread, draw))
+
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> TailDrive:
+        return TailDrive(self.name, self.target, self.pair.flickering(circuit, flicker, draw))
 
     def spice(self, sheet: Sheet) -> list[str]:
         tail = sheet.names[self.target]

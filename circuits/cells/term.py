@@ -183,6 +183,10 @@ class Term:
         """This cell as one chip happens to have it."""
         return self
 
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> Term:
+        """This cell in one run: its transistors' 1/f noise, A_F [V·m], which stands still for so long."""
+        return self
+
     def tile(self, rows: Array, columns: Array) -> Term:
         """This cell where only `rows` of its target exist and only `columns` of what it reads are not zero (masks
         along last axes): whatever the other nodes would add is taken away."""

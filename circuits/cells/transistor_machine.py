@@ -13,7 +13,8 @@ from .rectifier import Rectifier
 from .softmax import Softmax
 from .tail import TailDrive
 from .tanh_pair import TanhPair
-from .transistor import TransistorCoupling, of_transistors
+from .transistor import TransistorCoupling
+from .transistor_built import of_transistors
 from .transistor_feedback import common_mode, feedback_of_transistors
 from .transistor_line import line_of_transistors
 from .transistor_product import product_of_transistors

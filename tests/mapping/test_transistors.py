@@ -132,6 +132,20 @@ def test_anneal(model: Model) -> None:
         ds.anneal(model, PROMPT, pelgrom=True)
 
 
+def test_a_flickering_run_is_another_each_time(model: Model) -> None:
+    """Near the quiet one, by the noise seed, and said in the summary."""
+    options: dict[str, Any] = {"device_card": square_pair(), "timer_prompts": 0}
+    quiet = ds.anneal(model, PROMPT, **options).logits
+    runs = [ds.anneal(model, PROMPT, flicker=True, noise_seed=seed, **options) for seed in (0, 1)]
+    assert runs[0].summary()["flicker"] == {"area": pytest.approx(3.317e-11, rel=1e-3), "seed": 0}
+    assert runs[1].run.statistics["flicker_seed"] == 1
+    moved = [np.abs(run.logits - quiet).max() / np.ptp(quiet) for run in runs]
+    assert 1e-5 < min(moved) <= max(moved) < 0.05
+    assert (runs[0].logits != runs[1].logits).any()
+    with pytest.raises(ds.Error, match="flicker is about transistors and there is no device card"):
+        ds.anneal(model, PROMPT, flicker=True)
+
+
 def test_generate(model: Model) -> None:
     one, other = (ds.generate(model, PROMPT, max_new_tokens=1, device_card=card) for card in (None, resistor()))
     assert one.text == other.text

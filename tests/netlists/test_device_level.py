@@ -16,10 +16,10 @@ from scipy.optimize import brentq
 from small_models import PROMPT, write_small
 
 import dsmachine as ds
-from dsmachine.circuits.cells import machine_of_transistors
+from dsmachine.circuits.cells import machine_of_transistors, with_transistors
 from dsmachine.circuits.cells.mos.coupling import fingers
-from dsmachine.circuits.cells.transistor import with_transistors
 from dsmachine.circuits.checkpoints import load_model
+from dsmachine.circuits.chip import fabricate, flickered
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.devices.card import DeviceCard
 from dsmachine.circuits.errors import Error
@@ -124,6 +124,31 @@ def test_a_tile_of_16_with_its_card(unit: str) -> None:
 def followed(circuit: Circuit, kind: str) -> Circuit:
     """A circuit with the conveyors and buffers that `transistors` of a class have."""
     return with_followers(circuit, load_technology(overrides=support(kind).overrides()))
+
+
+@pytest.mark.parametrize("unit", ["single", "pair", "quad"])
+@pytest.mark.parametrize(
+    ("spread", "flicker"),
+    [({}, 0.0), ({"trim": {"write-verify": 0.005}}, 3e-10), ({"mismatch": 0.03, "vt_mismatch": 0.01}, 0.0)],
+    ids=["as made", "trimmed, flickering", "relative and additive too"],
+)
+def test_a_tile_of_a_chip_has_the_chips_transistors(unit: str, spread: dict[str, Any], flicker: float) -> None:
+    """Each threshold and current factor in the netlist is the one that the emulator drew."""
+    circuit, inputs = small(16)
+    design = with_transistors(circuit, card(unit))
+    made = fabricate(design, seed=2, threshold_area=3.5e-9, beta_area=1.5e-8, threshold_gradient=1e-3, **spread)
+    chip = flickered(made, flicker, noise_seed=1)
+    devices = transistors(unit, feedback="ideal")
+    found = crosscheck(chip, inputs=inputs, level="device", transistors=devices, engine="batch", limit=5e-3)
+    assert found.passed, found.nrmse
+    ours = [operating_point(machine, inputs).outputs["v"][0] for machine in (chip, design)]
+    spice = [settled(machine, inputs, devices)["v"] for machine in (chip.circuit, design)]
+    moved = ours[0] - ours[1]
+    assert np.std(spice[0] - spice[1] - moved) < 0.05 * np.std(moved) + 1e-4
+    part = crosscheck(
+        chip, select="w[4:12,2:14]", inputs=inputs, level="device", transistors=devices, engine="batch", limit=5e-3
+    )
+    assert part.passed, part.nrmse
 
 
 @pytest.mark.slow

@@ -26,6 +26,11 @@ WIDTH, LENGTH = 8.0, 0.06  # µm, of a branch at 5 µA
 DESIGN_CURRENT = 5e-6
 
 
+def branch_area(tail_current: float) -> float:
+    """W·L [m²] of a branch of so much tail current [A]."""
+    return WIDTH * LENGTH * 1e-12 * tail_current / DESIGN_CURRENT
+
+
 def softmaxes(sheet: DeviceSheet, term: Softmax) -> list[str]:
     """Branches, mirrors and tails of every row."""
     node = sheet.nodes(term.source)
