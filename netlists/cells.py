@@ -21,6 +21,7 @@ from ..circuits.circuit import Circuit
 from ..circuits.devices.branch_card import BranchCard, branch_card
 from ..circuits.devices.cell_card import CellCard, cell_card
 from ..circuits.errors import Error
+from .lags import measure_lag, measure_tail
 from .ngspice import Engine, run_netlist
 
 Array = Any
@@ -52,7 +53,8 @@ def _tanh(transistors: Transistors, engine: Engine) -> CellCard:
              f"Bb b 0 V={CENTRE:.12g}-{volt:.12g}*V(x)"]  # fmt: skip
     x = np.linspace(-FARTHEST, FARTHEST, POINTS)
     p, n = _swept(sheet, lines, ["Vx"], [x], engine)
-    return cell_card("tanh", np.tanh(x), (p - n) / (2 * DESIGN_CURRENT), DESIGN_CURRENT)
+    lag = measure_lag(transistors, engine)
+    return cell_card("tanh", np.tanh(x), (p - n) / (2 * DESIGN_CURRENT), DESIGN_CURRENT, lag)
 
 
 def _rectifier(transistors: Transistors, engine: Engine) -> CellCard:
@@ -72,7 +74,10 @@ def _softmax(transistors: Transistors, engine: Engine) -> BranchCard:
     v, tail = np.linspace(-SCORES, SCORES, 13), np.linspace(0.02, 0.6, 117)
     found = _swept(sheet, lines, ["Vt", "Vg"], [tail, CENTRE + v], engine, ["Vp", "Vn", "Vt", "Es"])
     p, n, into, drawn = (row.reshape(len(v), len(tail)) / DESIGN_CURRENT for row in found)
-    return branch_card(v, tail / sheet.circuit.thermal_voltage, into, (p - n) / 2, -drawn[0])
+    return branch_card(
+        v, tail / sheet.circuit.thermal_voltage, into, (p - n) / 2, -drawn[0],
+        lag=measure_lag(transistors, engine), late=measure_tail(transistors, engine),
+    )  # fmt: skip
 
 
 MEASURES: dict[str, Callable[[Transistors, Engine], CellCard | BranchCard]] = {

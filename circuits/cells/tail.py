@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..arrays import module_of
-from .node import NodeArray
+from .inner import InnerNode, phi
 from .power import Meter
 from .siemens import Siemens
 from .softmax import ABSENT, Softmax
@@ -33,7 +33,6 @@ from .term import Array, Rows, Signals, Term, View
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
-    from ..technology import Technology
     from .mismatch import Draw, Spread
     from .mos.sheet import DeviceSheet
     from .spice import Sheet
@@ -42,18 +41,8 @@ FARTHEST = 60.0  # nats; e^60 is no current, but a number in float32
 
 
 @dataclass(frozen=True)
-class TailNode(NodeArray):
+class TailNode(InnerNode):
     """Tails of a softmax, (…, 1): one a row. unit: nV_T; capacitance: N C_j; conductance: I_T / nV_T."""
-
-    rail: float | None = None
-
-    @property
-    def is_tail(self) -> bool:
-        return True
-
-    @property
-    def bends(self) -> bool:
-        return True
 
     def pull(self, x: Array, drive: Array, standing: Array, offset: Array) -> tuple[Array, Array]:
         """τ dT/dt = e^(d − T) − 1, and minus its derivative."""
@@ -78,20 +67,18 @@ class TailNode(NodeArray):
         """At rest: from beyond its answer Newton's method comes back at once, from below at a nat a step."""
         return drive
 
-    def area(self, technology: Technology) -> float:
-        return 0.0
+    def stepped(self, ratio: Array, start: Array, before: Array, after: Array, offset: Array) -> Array:
+        """e^T is a linear lag of e^d, here in the unit of e^d at the end of the step."""
+        first, second = phi(ratio)
+        held, pushed = np.exp(start - after), np.exp(before - after)
+        return after + np.log(held + ratio * (first * (pushed - held) + second * (1 - pushed)))
 
-    def loaded(self, farads: Array) -> NodeArray:
-        return self
-
-    def noise_conductance(self, gamma: Array, load: Array) -> Array:
-        return 0.0
-
-    def meter(self, circuit: Circuit) -> Meter:
-        return Meter()
-
-    def fabricate(self, spread: Spread, draw: Draw) -> NodeArray:
-        return self
+    @property
+    def cuda_step(self) -> str:
+        return """
+            const REAL first = first_phi(ratio), second = second_phi(ratio, first);
+            const REAL left = exp(x - after), pushed = exp(before - after);
+            x = after + log(left + ratio * (first * (pushed - left) + second * (1 - pushed)));"""
 
     def spice(self, sheet: Sheet, standing: Array) -> list[str]:
         """A capacitor and the tail current a row."""
@@ -99,13 +86,6 @@ class TailNode(NodeArray):
         current = self.conductance * sheet.circuit.units(self.name)
         lines = elements(sheet.prefix("C"), "%s 0 %.12g", here, tail, self.capacitance)
         return lines + elements(sheet.prefix("I"), "%s 0 %.12g", here, tail, current)
-
-    def spice_device(self, sheet: DeviceSheet) -> list[str]:
-        """Nothing: the softmax unit's branches meet on a tail of their own."""
-        return []
-
-    def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
-        return []
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from .coupling import Coupling
 from .product import Product
 from .rectifier import Rectifier
 from .softmax import Softmax
-from .tail import TailDrive
 from .tanh_pair import TanhPair
 from .transistor import TransistorCoupling, of_transistors
 from .transistor_feedback import common_mode, feedback_of_transistors
@@ -33,11 +32,12 @@ def machine_of_transistors(
     softmax units stay ideal where the card has no cell of theirs.
     """
     pair = card.pair or card
-    free = [node for node in circuit.arrays.values() if not node.clamped and not node.is_tail]
+    free = [node for node in circuit.arrays.values() if not node.clamped and not node.is_inner]
     seen: dict[str, DeviceCard] = {}
     if feedback and card.unit == "pair":
         seen = {node.name: displaced(pair, *common_mode(node, circuit, pair)) for node in free}
     terms: list[Any] = []
+    inner: list[Any] = []
     for term in circuit.terms.values():
         if isinstance(term, Coupling):
             build = line_of_transistors if term.elementwise else seen_by_crossbar
@@ -46,15 +46,15 @@ def machine_of_transistors(
             bias = card.bias if card.unit == "quad" else centre
             terms.append(product_of_transistors(term, circuit, pair, bias, seen.get(term.b.array)))
         elif isinstance(term, TanhPair) and "tanh" in card.cells:
-            terms.append(tanh_of_transistors(term, card.cells["tanh"]))
+            more, nodes = tanh_of_transistors(term, circuit, card.cells["tanh"])
+            terms, inner = terms + more, inner + nodes
         elif isinstance(term, Rectifier) and "rectifier" in card.cells:
             terms.append(rectifier_of_transistors(term, circuit, pair, card.cells["rectifier"]))
         elif isinstance(term, Softmax) and "softmax" in card.cells:
-            pairs = softmax_of_transistors(term, circuit, card.cells["softmax"])
-            tail = [] if term.tail is None else [TailDrive(term.tail.array, term.tail.array, pairs)]
-            terms += [pairs, *tail]
+            more, nodes = softmax_of_transistors(term, circuit, card.cells["softmax"])
+            terms, inner = terms + more, inner + nodes
     bends = [feedback_of_transistors(node, circuit, pair) for node in free] if feedback else []
-    return circuit.with_terms([*terms, *bends])
+    return circuit.with_terms([*terms, *bends], inner)
 
 
 def seen_by_crossbar(term: Coupling, circuit: Circuit, card: DeviceCard, seen: DeviceCard | None) -> TransistorCoupling:

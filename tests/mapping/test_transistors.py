@@ -47,7 +47,7 @@ def test_a_card_with_cells_builds_all_of_transistors(model: Model) -> None:
     card = replace(resistor(), cells={"tanh": cell_card("tanh", t, t, 5e-6)})
     linear, built = (ds.map_model(model, 4, device_card=each) for each in (None, card))
     assert logits(built, model) == pytest.approx(logits(linear, model), abs=1e-4 * np.abs(logits(linear, model)).max())
-    free = {name for name, node in built.arrays.items() if not node.clamped and not node.is_tail}
+    free = {name for name, node in built.arrays.items() if not node.clamped and not node.is_inner}
     assert {f"{name}.feedback" for name in free} <= set(built.terms)
     assert built.notes["device_card"]["cells"] == ["tanh"]
 

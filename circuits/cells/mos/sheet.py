@@ -45,7 +45,7 @@ class DeviceSheet(Sheet):
         return term.spice_device(self)
 
     def shows(self, node: NodeArray) -> bool:
-        return not node.is_tail
+        return not node.is_inner
 
     def initial(self, nodes: Array, volts: Array) -> tuple[Array, Array]:
         """Both sides of nodes and their voltages at t = 0."""
