@@ -41,7 +41,7 @@ class FusedStage:
         if node.bends:
             self.law = 2 if node.is_root else 3
             self.pull, self.guess = node.cuda_law
-        if isinstance(node, InnerNode):
+        if isinstance(node, InnerNode) and node.bends:
             self.step = node.cuda_step
         self.tau = node.time_constant
         self.nodes = int(np.prod(node.shape))

@@ -116,7 +116,7 @@ class Steps:
         shape = (span.count + 1, *start.shape)
         drive = _at_instants(stage.delivered(signals, gamma), shape)
         ratio = span.h / node.time_constants
-        if isinstance(node, InnerNode):
+        if isinstance(node, InnerNode) and node.bends:
             x = start
             for k, (before, after) in enumerate(pairwise(drive)):
                 x = out[k] = node.stepped(ratio, x, before, after, stage.offset)

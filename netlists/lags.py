@@ -1,7 +1,8 @@
-"""Measures how late the insides of tanh pairs and softmax units are, from level `device`'s own subcircuits, by .ac.
+"""Measures how late the insides of cells are, from level `device`'s own subcircuits, by .ac.
 
-    lag    dφ/dω of half of what both mirrors deliver, gate to output, at several shares of the tail current
-    tail   C/g_s of a branch's source, and C of the sink, at a third of the tail current
+    lag      dφ/dω of half of what both mirrors deliver, gate to output, at several shares of the tail current
+    tail     C/g_s of a branch's source, and C of the sink, at a third of the tail current
+    transit  from the driven end of a coupling's transistor to the one that is held
 
 far under all poles, so that they are the first moments of the responses: what a slow signal sees.
 """
@@ -18,12 +19,14 @@ from ..circuits.cells.mos.sheet import DeviceSheet
 from ..circuits.cells.mos.softmax import CENTRE, DESIGN_CURRENT, branch, sink
 from ..circuits.circuit import Circuit
 from ..circuits.devices.lag import RATIOS, Lag, lag
+from ..circuits.devices.transit_card import TransitCard
 from .ngspice import Engine, Waveforms, run_netlist
 
 Array = Any
 SHARES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 SHARED = 1 / 3
 FREQUENCY = 1e6  # Hz
+STEP = 0.025  # V, of a coupling's gate
 TAILS = (0.0, 0.6, 0.005)  # V, first, last, step
 
 
@@ -41,6 +44,23 @@ def measure_tail(transistors: Transistors, engine: Engine) -> Array:
     omega = 2 * np.pi * FREQUENCY
     steep = admittance.real / (SHARED * DESIGN_CURRENT)  # source conductance per ampere, 1/V_T in weak inversion
     return np.array([admittance.imag, sunk.imag]) / omega / (steep * DESIGN_CURRENT)
+
+
+def measure_transit(transistors: Transistors, engine: Engine) -> TransitCard:
+    """Charge and conductance of a coupling's finger, over its gate."""
+    card, models = transistors.card, transistors.models
+    gates = np.arange(0.0, card.vdd + STEP / 2, STEP)
+    lines = ["dsmachine characterize: transit", models.text, f"Vdriven driven 0 {card.common_mode:.12g} ac 1"]
+    for k, gate in enumerate(gates):
+        size = ("n", card.width * 1e6, card.length * 1e6)
+        lines += [transistors.transistor(str(k), f"driven g{k} held{k}", *size), f"Vg{k} g{k} 0 {gate:.12g}",
+                  f"Vheld{k} held{k} 0 {card.common_mode:.12g}"]  # fmt: skip
+    names = [f"i(vheld{k})" for k in range(len(gates))]
+    lines += [f".options temp={card.temperature - KELVIN:.9g} reltol=1e-6 abstol=1e-15", ".global vdd", "Vvdd vdd 0 1",
+              f".ac lin 1 {FREQUENCY:g} {FREQUENCY:g}", f".save {' '.join(names)}", f".print ac {names[0]}", ".end", ""]  # fmt: skip
+    found = run_netlist("\n".join(lines), engine=engine)
+    passed = np.array([found[name][0] for name in names])
+    return TransitCard(gates, passed.real, -passed.imag / (2 * np.pi * FREQUENCY))
 
 
 class _Bench:

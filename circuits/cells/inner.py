@@ -1,19 +1,21 @@
-"""Nodes inside a cell: tails and mirrors. Neither noise nor power, area, reset switch or offset is theirs: the cell's
-own terms state them.
+"""Nodes inside a cell: tails, mirrors, channels' charge. Neither noise nor power, area, reset switch or offset is
+theirs: the cell's own terms state them.
 
-A step of the stochastic engine (`emulator/stochastic.py`) is their own, since their lag bends.
+Where their lag bends, a step of the stochastic engine (`emulator/stochastic.py`) is their own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .node import NodeArray
 from .power import Meter
+from .siemens import Siemens
+from .term import Array, Term, View
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -22,12 +24,10 @@ if TYPE_CHECKING:
     from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
-Array = Any
-
 
 @dataclass(frozen=True)
 class InnerNode(NodeArray):
-    """Subclasses state `pull` and `cuda_law`, and the same over a step: `stepped` and `cuda_step`."""
+    """Subclasses that bend state `pull` and `cuda_law`, and the same over a step: `stepped` and `cuda_step`."""
 
     rail: float | None = None
 
@@ -74,6 +74,33 @@ class InnerNode(NodeArray):
 
     def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
         return []
+
+
+@dataclass(frozen=True)
+class InnerDrive(Term):
+    """What drives nodes inside a cell; the cell's other terms state noise, power and area."""
+
+    name: str
+    target: str
+
+    @property
+    def conveyed(self) -> bool:
+        return False
+
+    def noise(self, circuit: Circuit) -> Siemens:
+        return Siemens()
+
+    def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
+        return []
+
+    def meter(self, circuit: Circuit) -> Meter:
+        return Meter()
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        return []
+
+    def count(self, circuit: Circuit) -> int:
+        return circuit.arrays[self.target].count
 
 
 def phi(a: Array) -> tuple[Array, Array]:

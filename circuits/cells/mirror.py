@@ -15,26 +15,22 @@ a diode is as slow as there: what is left of it is then no matter. As volts a no
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from ..arrays import module_of
-from .inner import InnerNode, phi
-from .power import Meter
-from .siemens import Siemens
+from .inner import InnerDrive, InnerNode, phi
 from .spice import elements
-from .term import Term, View
+from .term import Array, Term, View
 from .transfer import Transfer
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..devices.lag import Lag
     from .mismatch import Draw, Spread
-    from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
-Array = Any
 LEAST = 1e-3  # of the tail's current
 TURNS = 4
 
@@ -110,12 +106,9 @@ class MirrorNode(InnerNode):
 
 
 @dataclass(frozen=True)
-class BranchDrive(Term):
-    """A branch's current, which drives its mirrors, as a share of the tail's. pair: the cell that it belongs to, which
-    states noise, power and area."""
+class BranchDrive(InnerDrive):
+    """A branch's current, which drives its mirrors, as a share of the tail's. pair: the cell that it belongs to."""
 
-    name: str
-    target: str
     pair: Transfer
     kind: ClassVar[str] = "branch"
 
@@ -123,28 +116,9 @@ class BranchDrive(Term):
     def sources(self) -> tuple[View, ...]:
         return (self.pair.source,)
 
-    @property
-    def conveyed(self) -> bool:
-        return False
-
-    def noise(self, circuit: Circuit) -> Siemens:
-        return Siemens()
-
-    def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
-        return []
-
-    def meter(self, circuit: Circuit) -> Meter:
-        return Meter()
-
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Term:
         """With the offsets of the very pair."""
         return replace(self, pair=self.pair.fabricate(circuit, spread, draw))  # type: ignore[type-var]
-
-    def spice_device(self, sheet: DeviceSheet) -> list[str]:
-        return []
-
-    def count(self, circuit: Circuit) -> int:
-        return circuit.arrays[self.target].count
 
 
 def mirrors(

@@ -24,17 +24,14 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..arrays import module_of
-from .inner import InnerNode, phi
-from .power import Meter
-from .siemens import Siemens
+from .inner import InnerDrive, InnerNode, phi
 from .softmax import ABSENT, Softmax
 from .spice import elements
-from .term import Array, Rows, Signals, Term, View
+from .term import Array, Rows, Signals, View
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from .mismatch import Draw, Spread
-    from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
 FARTHEST = 60.0  # nats; e^60 is no current, but a number in float32
@@ -89,21 +86,15 @@ class TailNode(InnerNode):
 
 
 @dataclass(frozen=True)
-class TailDrive(Term):
+class TailDrive(InnerDrive):
     """The branches' currents into their tails: d = ln (1/N) Σ e^(z_j). pair: the softmax unit they belong to."""
 
-    name: str
-    target: str
     pair: Softmax
     kind: ClassVar[str] = "softmax tail"
 
     @property
     def sources(self) -> tuple[View, ...]:
         return (self.pair.source,)
-
-    @property
-    def conveyed(self) -> bool:
-        return False
 
     def drive(self, x: Signals) -> Array:
         xp = module_of(x[self.pair.source.array])
@@ -126,15 +117,6 @@ class TailDrive(Term):
         current, _ = self.pair.branches(x)
         return self.pair.moved(x, dx).sum(axis=-1, keepdims=True) / current.sum(axis=-1, keepdims=True)
 
-    def noise(self, circuit: Circuit) -> Siemens:
-        return Siemens()
-
-    def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
-        return []
-
-    def meter(self, circuit: Circuit) -> Meter:
-        return Meter()
-
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> TailDrive:
         """With the offsets of the very branches that the softmax unit draws."""
         return TailDrive(self.name, self.target, self.pair.fabricate(circuit, spread, draw))
@@ -142,12 +124,6 @@ class TailDrive(Term):
     def spice(self, sheet: Sheet) -> list[str]:
         tail = sheet.names[self.target]
         return self.pair.spice_branches(sheet, tail, tail, sheet.amperes(self.target) * self.pair.share)
-
-    def spice_device(self, sheet: DeviceSheet) -> list[str]:
-        return []
-
-    def count(self, circuit: Circuit) -> int:
-        return circuit.arrays[self.target].count
 
 
 def tails(circuit: Circuit, pair: Softmax, junction_capacitance: float) -> TailNode:

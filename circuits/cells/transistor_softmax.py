@@ -111,7 +111,10 @@ class TransistorSoftmax(Softmax):
 
     def entering_jvp(self, x: Signals, dx: Signals) -> Array:
         """The sink's own change with the tail, some thousandths, is left out."""
-        return super().jvp(x, dx) * self._found(x)[2]
+        change = super().jvp(x, {name: moved for name, moved in dx.items() if name == self.source.array})
+        if self.tail is not None and self.tail.array in dx:
+            change = change - super().drive(x) * self.tail.of(dx[self.tail.array])
+        return change * self._found(x)[2]
 
     def spice(self, sheet: Sheet) -> list[str]:
         here, names = sheet.present(self.target), sheet.nodes(self.mirrors)
