@@ -2,8 +2,8 @@
 
     τ(y, r) = (w₀ + w₁ r)/y + s₀ + s₁ r
 
-y: the branch's current as a share of the tail current I_T, r: the mirrors' ratio. A diode's conductance is y I_T/nV_T in
-weak inversion and grows more slowly above, which the second part is; the copies' gates, r times as wide, hang on it.
+y: the branch's current as a share of the tail current I_T, r: the mirrors' ratio. A diode's conductance is y I_T/nV_T
+in weak inversion and grows more slowly above, which the second part is; the copies' gates, r times as wide, hang on it.
 """
 
 from __future__ import annotations
