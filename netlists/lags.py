@@ -56,8 +56,10 @@ def measure_transit(transistors: Transistors, engine: Engine) -> TransitCard:
         lines += [transistors.transistor(str(k), f"driven g{k} held{k}", *size), f"Vg{k} g{k} 0 {gate:.12g}",
                   f"Vheld{k} held{k} 0 {card.common_mode:.12g}"]  # fmt: skip
     names = [f"i(vheld{k})" for k in range(len(gates))]
-    lines += [f".options temp={card.temperature - KELVIN:.9g} reltol=1e-6 abstol=1e-15", ".global vdd", "Vvdd vdd 0 1",
-              f".ac lin 1 {FREQUENCY:g} {FREQUENCY:g}", f".save {' '.join(names)}", f".print ac {names[0]}", ".end", ""]  # fmt: skip
+    lines += [
+        ".global vdd", f"Vvdd vdd 0 {card.vdd:.12g}", f".options temp={card.temperature - KELVIN:.9g} reltol=1e-6",
+        f".ac lin 1 {FREQUENCY:g} {FREQUENCY:g}", f".save {' '.join(names)}", f".print ac {names[0]}", ".end", "",
+    ]  # fmt: skip
     found = run_netlist("\n".join(lines), engine=engine)
     passed = np.array([found[name][0] for name in names])
     return TransitCard(gates, passed.real, -passed.imag / (2 * np.pi * FREQUENCY))

@@ -66,15 +66,15 @@ def test_mirrors_of_a_tanh_pair() -> None:
 
 def test_steps_are_of_second_order() -> None:
     machine, inputs = tanhs()
-    known = by_scipy([END], machine.arrays["t"].time_constant)[0]
+    known = by_scipy([END / 2], machine.arrays["t"].time_constant)[0]
     missed = []
-    for step in (0.1, 0.05):
-        found = ds.transient(machine, inputs, duration=END, method="stepper", step=step, precision="float64")
+    for step in (0.05, 0.025):
+        found = ds.transient(machine, inputs, duration=END / 2, method="stepper", step=step, precision="float64")
         missed.append(float(np.abs(found.outputs["t"][0] / 0.2 - known).max()))
-    assert missed[0] < 2e-3 and missed[1] < 0.35 * missed[0]
+    assert missed[0] < 5e-4 and missed[1] < 0.35 * missed[0]
 
 
-@pytest.mark.parametrize("options", [{"tolerance": 1e-5}, {"noise": "thermal", "noise_seed": 1}])
+@pytest.mark.parametrize("options", [{"tolerance": 1e-5}, {"method": "stepper"}])
 def test_kernels_have_the_same_lags(options: dict[str, Any], fused: Callable[[], None]) -> None:
     machine, inputs = tanhs()
     plain = ds.transient(machine, inputs, duration=END, precision="float64", **options).outputs["t"]
