@@ -64,7 +64,7 @@ class Fluctuation:
             found = tau * np.sqrt(stage_intensity(self.plan, stage, self.x) * self.pole)
         else:
             node, host = self.plan.circuit.arrays[stage.name], self.plan.backend.host
-            share = 0.0 if node.is_tail else float(level)  # as in the stepper: a tail has no noise of its own
+            share = 0.0 if node.is_inner else float(level)  # as in the stepper: a tail has no noise of its own
             sigma = share * (self.plan.circuit.full_scale(stage.name) * node.present)[None]
             found = sigma * np.sqrt(2 * tau * self.pole * host(self.decay[stage.name]))
         return self.plan.backend.array(found)

@@ -87,7 +87,7 @@ class _Account:
     def __init__(self, circuit: Circuit, technology: Technology, laws: Mapping[str, Meter], sums: Sums) -> None:
         self.circuit, self.technology, self.laws, self.sums = circuit, technology, laws, sums
         self._lines: dict[tuple[str, str, str], Array] = {}
-        self.free = [node for node in circuit.arrays.values() if not node.clamped and not node.is_tail]
+        self.free = [node for node in circuit.arrays.values() if not node.clamped and not node.is_inner]
         self.output = None if circuit.output is None else circuit.arrays[circuit.output]
         self.phases = self._phases()
 

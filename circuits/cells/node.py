@@ -163,8 +163,8 @@ class NodeArray:
         return self.feedback is not None and self.feedback.control == self.name
 
     @property
-    def is_tail(self) -> bool:
-        """Whether this is no node unit but the inside of a softmax unit: it has neither noise nor reset of its own."""
+    def is_inner(self) -> bool:
+        """Whether this is no node unit but inside of another cell: it has neither noise nor reset of its own."""
         return False
 
     @property

@@ -16,6 +16,7 @@ import dsmachine as ds
 from dsmachine.circuits.cells import Coupling, TransistorCoupling
 from dsmachine.circuits.checkpoints import Model
 from dsmachine.circuits.devices.cell_card import cell_card
+from dsmachine.circuits.devices.lag import Lag
 from dsmachine.emulator import memory
 
 Array = Any
@@ -44,10 +45,11 @@ def test_resistors_are_the_linear_machine(model: Model) -> None:
 def test_a_card_with_cells_builds_all_of_transistors(model: Model) -> None:
     """Resistors and a straight tanh pair change nothing; every node has feedback devices of its own."""
     t = np.linspace(-1, 1, 41)
-    card = replace(resistor(), cells={"tanh": cell_card("tanh", t, t, 5e-6)})
+    lag = Lag(np.array([[1e-10, 1e-11], [1e-10, 1e-11]]), 0.05)
+    card = replace(resistor(), cells={"tanh": cell_card("tanh", t, t, 5e-6, lag)})
     linear, built = (ds.map_model(model, 4, device_card=each) for each in (None, card))
     assert logits(built, model) == pytest.approx(logits(linear, model), abs=1e-4 * np.abs(logits(linear, model)).max())
-    free = {name for name, node in built.arrays.items() if not node.clamped and not node.is_tail}
+    free = {name for name, node in built.arrays.items() if not node.clamped and not node.is_inner}
     assert {f"{name}.feedback" for name in free} <= set(built.terms)
     assert built.notes["device_card"]["cells"] == ["tanh"]
 

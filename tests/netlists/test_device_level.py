@@ -240,22 +240,19 @@ def test_initial_voltages_and_supply_are_there() -> None:
 
 @pytest.mark.slow
 def test_a_small_model_by_the_laws_of_its_transistors(tmp_path: Path) -> None:
-    """A whole block, feedback as conductances. At rest all arrays agree to 5e-3; on the way tanh pairs and softmax
-    branches are later than the emulator has them, by the poles of their output mirrors."""
+    """A whole block in time, feedback as conductances: laws at rest, the mirrors' lag, tails, channels' transit."""
     model = load_model(str(write_small(tmp_path)))
     tokens = model.encode(PROMPT)
-    cells = {name: measure_cell(name, transistors()) for name in ("tanh", "softmax")}
+    cells = {name: measure_cell(name, transistors()) for name in ("tanh", "softmax", "transit")}
     technology = load_technology("cmos45", overrides={"supply.swing": 0.3})
     machine = machine_of_transistors(
         map_model(model, len(tokens), technology=technology), replace(card(), cells=cells), feedback=False
     )
     found = crosscheck(
         machine, select="h.0", inputs={"embed": model.embed(tokens)}, level="device",
-        transistors=transistors(feedback="ideal"), engine="batch", limit=0.03,
+        transistors=transistors(feedback="ideal"), engine="batch", limit=5e-3, timeout=1800,
     )  # fmt: skip
     assert found.passed, found.by_array
-    for name in ("mean", "diff", "root", "norm"):
-        assert found.by_array[f"h.0.ln_1.{name}"] < 5e-3
 
 
 @pytest.mark.parametrize("select", ["h.0.ln_1", pytest.param("h.0.attn", marks=pytest.mark.slow)])
