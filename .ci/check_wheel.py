@@ -13,7 +13,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("circuits", "emulator", "energy", "netlists")
-DATA = ("circuits/*.txt", "circuits/technologies/*.toml", "circuits/devices/*.pm", "circuits/models/*/*")
+DATA = (
+    "circuits/*.txt",
+    "circuits/technologies/*.toml",
+    "circuits/devices/*.pm",
+    "circuits/models/*/*",
+    "energy/machines/*.toml",
+)
 SMOKE = """
 import dsmachine
 from dsmachine import circuits, emulator, energy, netlists

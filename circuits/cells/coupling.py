@@ -213,6 +213,11 @@ class Coupling(Term):
             return self
         return replace(self, weight=self.weight * (rows[:, None] & columns[None, :]))
 
+    def blocks(self, circuit: Circuit) -> int:
+        """A matrix at each position, or each coupling."""
+        node = circuit.arrays[self.target]
+        return node.count if self.elementwise else math.prod(node.shape[:-1])
+
     def extent(self, circuit: Circuit) -> tuple[int, ...]:
         return super().extent(circuit) if self.elementwise else tuple(self.weight.shape)
 
