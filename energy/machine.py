@@ -1,7 +1,8 @@
 """A machine of chips as published: how much one chip holds, what chips are joined by, where weights wait.
 
-Read from TOML (`machines/ds-tpu.toml` shows the form: every number is {value, unit, source}). `overrides` {"chip.nodes":
-4000} come last, in SI. A chip that states no nodes and couplings is filled by area, with the technology's cells.
+Read from TOML (`machines/ds-tpu.toml` shows the form: every number is {value, unit, source}). `overrides`
+{"chip.nodes": 4000} come last, in SI. A chip that states no nodes and couplings is filled by area, with the
+technology's cells.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Memory:
-    """Digital, where weights and values wait that are not on chips: rate [bit/s]; energy [J] of a bit read or written."""
+    """Digital, where what is not on chips waits: rate [bit/s]; energy [J] of a bit read or written."""
 
     rate: float = _q("Hz")
     energy: float = _q("J", zero=True)
@@ -84,12 +85,12 @@ def load_machine(name_or_path: str | Path, *, overrides: Mapping[str, float] | N
     for key, value in (overrides or {}).items():
         known(key, FIELDS, f"key of {where}")
         values[key], sources[key] = number(repr(key), value, zero=FIELDS[key]["zero"]), "override"
-    machine = Machine(
-        text(document, "name", where),
-        text(document, "description", where),
-        *(kind(**{f.name: values[f"{section}.{f.name}"] for f in fields(kind)}) for section, kind in SECTIONS.items()),
-        sources=sources,
-    )
+    sections: dict[str, Any] = {
+        section: kind(**{f.name: values[f"{section}.{f.name}"] for f in fields(kind)})
+        for section, kind in SECTIONS.items()
+    }
+    name, description = (text(document, key, where) for key in ("name", "description"))
+    machine = Machine(name, description, **sections, sources=sources)
     _check(machine.chip, where)
     return machine
 

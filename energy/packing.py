@@ -114,7 +114,7 @@ def _fitting(there: Sequence[float], each: Sequence[float], groups: int) -> int:
 
 def _short(piece: Piece, room: Room, each: Sequence[float], where: str) -> Error:
     """What is short for nodes that must be on one chip, and by how much."""
-    have, need, name = max(zip(room.most, each, NAMES, strict=True), key=lambda found: found[1] / found[0])
+    have, need, name = max(zip(room.most, each, NAMES, strict=True), key=lambda found: found[1] / max(1e-30, found[0]))
     rows = f"a row of {piece.together} nodes of {piece.array!r}, which share a softmax," if piece.together > 1 else (
         f"a node of {piece.array!r}"
     )  # fmt: skip

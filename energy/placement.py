@@ -14,8 +14,9 @@ with more couplings than `chip.fan_in` is cut into partial sums, nodes of their 
 
 W weights written, D of them distinct (positions have copies), b bits of the technology's converters, s chips that read
 the value, r and E_bit of the link, or of the memory (written and read) between chips of different passes. Chips of one
-array work side by side, arrays one after another. In a serial machine passes hold a whole prompt, one token after
-another; each token that is generated needs all of them anew, and its keys and values. Fixed couplings (skips, means, rotations) are built in.
+array work side by side, arrays one after another. In a serial machine a pass takes a whole prompt, one token after
+another; each token that is generated needs all passes anew, and its keys and values. Fixed couplings (skips, means,
+rotations) are built in.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def place(
 ) -> Placement:
     """Place a model, of which the sizes are enough, or a circuit.
 
-    model: a shape ("llama2-7b"), a folder, a file, or a bundled name; or any Circuit, whose tokens and mode are its own.
+    model: a shape ("llama2-7b"), a folder, a file or a bundled name; or any Circuit, whose tokens and mode are its own.
     tokens: of a prompt; by default 128, or the context if that is less. mode: "parallel": every position has its own
     nodes and couplings; "serial": one set of them for one token after another.
     chips: how many there are; None: as many as it takes. passes: whether it may then run in passes.

@@ -45,7 +45,7 @@ def place(
 ) -> None:
     """Place a model on the chips of a machine.
 
-    Nodes, couplings, area, chips and passes; seconds and joules of programming, and of values that go from chip to chip.
+    Nodes, couplings, area, chips and passes; seconds and joules of programming, and of values sent from chip to chip.
     """
     from ..circuits.technology import load_technology
     from ..energy.machine import SECTIONS, load_machine
