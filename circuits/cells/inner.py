@@ -68,6 +68,9 @@ class InnerNode(NodeArray):
     def fabricate(self, spread: Spread, draw: Draw) -> NodeArray:
         return self
 
+    def flickering(self, volts: float, draw: Draw) -> NodeArray:
+        return self
+
     def spice_device(self, sheet: DeviceSheet) -> list[str]:
         """Nothing: the cell's transistors have these nodes."""
         return []

@@ -77,9 +77,6 @@ class TailNode(InnerNode):
             const REAL left = exp(x - after), pushed = exp(before - after);
             x = after + log(left + ratio * (first * (pushed - left) + second * (1 - pushed)));"""
 
-    def flickering(self, volts: float, draw: Draw) -> NodeArray:
-        return self
-
     def spice(self, sheet: Sheet, standing: Array) -> list[str]:
         """A capacitor and the tail current a row."""
         here, tail = sheet.present(self.name), sheet.names[self.name]
