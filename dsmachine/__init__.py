@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .range_report import calibration_report
     from .serial import generate
     from .tasks import anneal
+    from .timer import timer_time
 
 __version__ = "0.1.0"
 
@@ -70,6 +71,7 @@ __all__ = [
     "ErrorByLayer",
     "EnergyMeter",
     "anneal",
+    "timer_time",
     "generate",
     "load_run",
     "write_netlist",
@@ -105,6 +107,7 @@ _HOME = {
     "ErrorByLayer": ".emulator.errors_by_layer",
     "EnergyMeter": ".energy.meter",
     "anneal": ".tasks",
+    "timer_time": ".timer",
     "generate": ".serial",
     "load_run": ".emulator.runfile",
     "write_netlist": ".netlists.writer",

@@ -49,9 +49,16 @@ class Sums:
 
 
 def weigh(
-    circuit: Circuit, technology: Technology, laws: Mapping[str, Meter], sums: Sums, *, tokens: int | None, basis: str
+    circuit: Circuit,
+    technology: Technology,
+    laws: Mapping[str, Meter],
+    sums: Sums,
+    *,
+    tokens: int | None,
+    basis: str,
+    waits: Mapping[str, float],
 ) -> EnergyReport:
-    """The account of a run. laws: power law by part; basis: what the seconds of the run are."""
+    """The account of a run. laws: power law by part; basis: what the seconds of the run are; waits: by other bases."""
     account = _Account(circuit, technology, laws, sums)
     delivered = np.zeros(sums.batch)
     for term in circuit.terms.values():
@@ -77,7 +84,9 @@ def weigh(
         stored_after=account.stored(sums.last),
         weights=weights,
         programming=weights * technology.switch.refresh_energy,
+        programming_time=conversions(weights, technology.converter.dac_count) * technology.converter.dac_time,
         passive=not any(term.conveyed for term in circuit.terms.values()),
+        waits=dict(waits),
     )
 
 
@@ -98,9 +107,9 @@ class _Account:
         slowest = max((float(np.max(node.capacitance)) for node in self.free), default=0.0)
         return {
             "reset": float(RESET * slowest / tech.device.on_conductance),
-            "load": math.ceil(sum(n.count for n in self._written()) / converter.dac_count) * converter.dac_time,
+            "load": conversions(sum(n.count for n in self._written()), converter.dac_count) * converter.dac_time,
             "anneal": float(self.sums.seconds),
-            "read": math.ceil(outputs / converter.adc_count) * converter.adc_time,
+            "read": conversions(outputs, converter.adc_count) * converter.adc_time,
         }
 
     def add(self, part: str, layer: str, phase: str = "anneal", *, drawn: Array = 0.0, dissipated: Array = 0.0) -> None:
@@ -198,6 +207,11 @@ class _Account:
 
     def _layer(self, term: Term) -> str:
         return self.circuit.arrays[term.target].layer
+
+
+def conversions(values: int, converters: float) -> int:
+    """Turns that so many converters side by side take for so many values."""
+    return math.ceil(values / converters)
 
 
 def charge(circuit: Circuit, node: NodeArray) -> Array:

@@ -76,12 +76,20 @@ class EnergyMeter:
 
     # --- the account ----------------------------------------------------------------------------------
 
-    def report(self, tokens: int | None = None, *, until: float | None = None, basis: str = "") -> EnergyReport:
+    def report(
+        self,
+        tokens: int | None = None,
+        *,
+        until: float | None = None,
+        basis: str = "",
+        waits: Mapping[str, float] | None = None,
+    ) -> EnergyReport:
         """What the machine costs until it is read.
 
         tokens: positions answered (default: rows of the circuit's output). until [s]: when it is read; the machine
         must be at rest between then and the end of the run, as it is from its settling time on. None: the end of the
-        run, wherever the solver left off. basis: what `until` is, in words for the report.
+        run, wherever the solver left off. basis: what `until` is, in words for the report; waits [s]: that of every
+        basis known, for `EnergyReport.stages`.
 
         Raises Error if `until` is no time, or no run was weighed.
         """
@@ -90,7 +98,8 @@ class EnergyMeter:
         basis = basis or (END_OF_RUN if until is None else "as asked")
         state = self._begun()
         sums = state.sums(self.duration, self.duration if until is None else until)
-        return weigh(state.plan.circuit, self.technology, state.laws, sums, tokens=tokens, basis=basis)
+        circuit, known = state.plan.circuit, waits or {}
+        return weigh(circuit, self.technology, state.laws, sums, tokens=tokens, basis=basis, waits=known)
 
     def _begun(self) -> Tally:
         if self.state is None:

@@ -203,7 +203,7 @@ def test_interrupted_after_it_settled(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("dsmachine.tasks._timer", pressed)
+        patch.setattr("dsmachine.tasks.timer_time", pressed)
         assert main(["anneal", small, "--prompt", PROMPT, "-o", str(path)]) == 130
     assert "goes on" in capfd.readouterr().err
     assert as_json(capfd, small, "--resume", str(path))["settled"]
