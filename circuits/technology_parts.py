@@ -55,19 +55,22 @@ class Node:
 
 @dataclass(frozen=True)
 class Wire:
-    """pitch [m] of couplings along a row; tile: couplings of a row behind one buffer; capacitance [F/m] and resistance
-    [Ω/m] per length; gate_capacitance [F] of each product unit and buffer that a node drives."""
+    """pitch [m] of couplings along a row and along a column; tile: couplings of a row behind one buffer;
+    gate_capacitance [F] of each product unit and buffer that a node drives."""
 
     pitch: float = _q("m")
     tile: float = _q("1")
-    capacitance_per_length: float = _q("F/m", zero=True)
-    resistance_per_length: float = _q("Ω/m", zero=True)
     gate_capacitance: float = _q("F", zero=True)
 
-    @property
-    def capacitance(self) -> float:
-        """Wire [F] per coupling crossed."""
-        return self.pitch * self.capacitance_per_length
+
+@dataclass(frozen=True)
+class Metal:
+    """Layer of a kind of line. resistance [Ω/m] and capacitance [F/m] per length at the layer's least pitch [m], which
+    two wires of a differential line need twice per coupling."""
+
+    resistance_per_length: float = _q("Ω/m", zero=True)
+    capacitance_per_length: float = _q("F/m", zero=True)
+    pitch: float = _q("m")
 
 
 @dataclass(frozen=True)
@@ -222,6 +225,8 @@ SECTIONS: dict[str, type] = {
     "device": Device,
     "node": Node,
     "wire": Wire,
+    "row_wire": Metal,
+    "column_wire": Metal,
     "coupling": CouplingUnit,
     "product": ProductUnit,
     "softmax": SoftmaxUnit,
@@ -238,7 +243,8 @@ FIELDS = {"temperature": {"unit": "K", "zero": False}} | {
     f"{section}.{f.name}": dict(f.metadata) for section, kind in SECTIONS.items() for f in fields(kind)
 }
 INFORMATION = (  # for people: nothing is computed from these
-    "wire.resistance_per_length",
+    "row_wire.pitch",
+    "column_wire.pitch",
     "tanh.slope_factor",
     "controller.power_per_coupling",
     "controller.step",

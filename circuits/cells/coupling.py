@@ -206,6 +206,9 @@ class Coupling(Term):
     def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
         return [(self.source, 1 if self.elementwise else len(self.weight), 0)]
 
+    def fan_in(self, circuit: Circuit) -> float:
+        return 1.0 if self.elementwise else float(self.weight.shape[1])
+
     # --- netlist --------------------------------------------------------------------------------------
 
     def tile(self, rows: Array, columns: Array) -> Coupling:

@@ -211,6 +211,9 @@ class TransistorCoupling(Crossbar, Term):
     def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
         return [(self.source, len(self.weight), 0)]
 
+    def fan_in(self, circuit: Circuit) -> float:
+        return float(self.weight.shape[1])
+
     def extent(self, circuit: Circuit) -> tuple[int, ...]:
         return tuple(self.weight.shape)
 

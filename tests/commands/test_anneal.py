@@ -199,7 +199,7 @@ def test_interrupted_after_it_settled(
     """The timer's prompts are done again, the run itself is not."""
     path = tmp_path / "run.h5"
 
-    def pressed(*_: Any) -> float:
+    def pressed(*_: Any, **__: Any) -> float:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
