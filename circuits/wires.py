@@ -28,6 +28,7 @@ import numpy as np
 from . import checks
 from .errors import Error
 from .technology import Technology
+from .technology_parts import Metal
 
 Array = Any
 TERMS = 200  # of the series: exact to rounding from RC/1000 on
@@ -97,17 +98,19 @@ def _falling(f: Callable[[Array], Array], low: Array, high: Array) -> Array:
 
 def row(technology: Technology, units: float) -> Line:
     """The wire of the longest tile among so many coupling units of a row, behind its buffer."""
-    metal, length = technology.row_wire, technology.wire.pitch * min(units, technology.wire.tile)
-    return Line(
-        metal.resistance_per_length * length, metal.capacitance_per_length * length, 1 / technology.buffer.conductance
-    )
+    length = technology.wire.pitch * min(units, technology.wire.tile)
+    return _line(technology.row_wire, length, 1 / technology.buffer.conductance)
 
 
 def column(technology: Technology, units: float) -> Line:
     """The wire that brings the currents of so many units to a conveyor."""
-    metal, length = technology.column_wire, technology.wire.pitch * units
-    return Line(
-        metal.resistance_per_length * length,
-        metal.capacitance_per_length * length,
-        technology.conveyor.input_resistance,
-    )
+    return _line(technology.column_wire, technology.wire.pitch * units, technology.conveyor.input_resistance)
+
+
+def row_capacitance(technology: Technology, units: Array) -> Array:
+    """All the wire [F] of rows of so many coupling units: what their buffers charge."""
+    return technology.row_wire.capacitance_per_length * technology.wire.pitch * units
+
+
+def _line(metal: Metal, length: float, driver: float) -> Line:
+    return Line(metal.resistance_per_length * length, metal.capacitance_per_length * length, driver)

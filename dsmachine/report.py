@@ -247,7 +247,9 @@ def _technology(tech: Technology) -> dict[str, str]:
 def _limits(annealed: Annealed) -> Html:
     excluded = join(tag("li", line) for line in annealed.energy.excluded)
     limits = join(tag("li", line) for line in LIMITS)
-    return section("Limits", tag("ul", limits), tag("h3", "Not in the joules"), tag("ul", excluded))
+    assumed = join(tag("li", line) for line in annealed.energy.assumed)
+    lists = [tag("h3", "Taken for granted in the joules"), tag("ul", assumed), tag("h3", "Not in the joules")]
+    return section("Limits", tag("ul", limits), *lists, tag("ul", excluded))
 
 
 def _versions() -> Html:

@@ -179,6 +179,7 @@ def anneal(
     weight_bits: int | None = None,
     dac_bits: int | None = None,
     adc_bits: int | None = None,
+    output_class: str = "AB",
     trim: Mapping[str, float] | None = None,
     chip_seed: int = 0,
     noise: str | float = "off",
@@ -203,7 +204,7 @@ def anneal(
     Ideal and noiseless by default. Names and units of the imperfections: `map_model`, `fabricate` and `transient`.
     pelgrom: the card's transistors differ by Pelgrom's law, with the technology's coefficients.
     dac_bits, adc_bits: of the converters that write the inputs and read the logits, over each node's rail; 2 … 24,
-    None: exact.
+    None: exact. output_class: "AB" or "A", of buffers and conveyors, in the joules alone.
     With noise the machine settles without it first and is then read at the end of a noisy window.
     device: "numpy" or "cupy", a GPU; precision: float32, float64 or, on a GPU, tf32.
     tolerance: of the finite elements, 1e-3 by default. observers see the noiseless transient,
@@ -227,6 +228,7 @@ def anneal(
     watch = _Stopwatch(stage)
     watch("calibrate")
     tech = load_technology(technology) if isinstance(technology, str) else technology
+    meter = EnergyMeter(tech, dac_bits=dac_bits, adc_bits=adc_bits, weight_bits=weight_bits, output_class=output_class)
     loaded = load_model(model) if isinstance(model, str) else model
     ids = loaded.encode(prompt)
     series: dict[str, Any] = {"softmax": softmax, "order": order, "activation": activation}
@@ -247,7 +249,6 @@ def anneal(
         check_memory(plan, Request(tolerance=TOLERANCE), prompts)
     check_saturation(chip, operating_point(plan, inputs), allow_saturation)
     watch("solve", "anneal")
-    meter = EnergyMeter(tech, dac_bits=dac_bits, adc_bits=adc_bits)
     stepped = noise == "off" and method == "stepper"
     run = transient(
         plan, inputs, settle_bits=settle_bits, method="stepper" if stepped else "elements", accuracy=accuracy,

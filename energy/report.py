@@ -18,9 +18,9 @@ Array = Any
 EXCLUDED = (
     "programming of the weights (once a model: see `programming`)",
     "nodes and drivers while the machine is reset, loaded and read (switched off; outputs are sampled and held)",
-    "digital controller (technology.controller, 130 nm figures)",
-    "what a conveyor's input resistance dissipates",
-    "clock feedthrough, IR drop, supply noise, ageing",
+    "what a conveyor's input resistance dissipates, and buffers that charge wires",
+    "the wire from a node to the tiles of its row after the first",
+    "clocks, clock feedthrough, IR drop, supply noise, ageing",
 )
 
 
@@ -44,8 +44,8 @@ class EnergyReport:
     basis that is known ("oracle time", "timer time"). tokens: positions the run answered.
     delivered: what drivers and ideal sources handed to couplings and products at their own voltages.
     stored_before, stored_after: ½CV² on the free nodes. weights: programmed values held.
-    programming, programming_time: joules and seconds to write all weights once, not in the total. excluded: what is
-    not counted at all.
+    programming, programming_time: joules and seconds to write all weights once, not in the total. assumed: what was
+    taken for granted, excluded: what is not counted at all, in words.
     passive: whether nothing but passive couplings drives the nodes, so that `imbalance` must vanish.
     """
 
@@ -64,6 +64,7 @@ class EnergyReport:
     programming_time: float
     passive: bool
     waits: Mapping[str, float] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
     excluded: tuple[str, ...] = EXCLUDED
 
     @property
@@ -157,6 +158,7 @@ class EnergyReport:
             "by_part": dict(self._means("part")),
             "by_layer": dict(self._means("layer")),
             "by_phase": {name: cost | {"seconds": self.phases[name]} for name, cost in self._phase_means()},
+            "assumed": list(self.assumed),
             "excluded": list(self.excluded),
         }
 
@@ -194,7 +196,7 @@ class EnergyReport:
             f"without refresh {engineering(bare, 'J')}, {engineering(bare / self.tokens, 'J')} a token; programming "
             f"{engineering(self.programming, 'J')} and {engineering(self.programming_time, 's')}, once a model"
         )
-        return "\n".join([*lines, "not counted: " + "; ".join(self.excluded)])
+        return "\n".join([*lines, "taken: " + "; ".join(self.assumed), "not counted: " + "; ".join(self.excluded)])
 
 
 def engineering(value: float, unit: str) -> str:

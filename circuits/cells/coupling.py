@@ -166,7 +166,7 @@ class Coupling(Term):
         amperes = np.broadcast_to(column, u.shape) * u
         watts = {self.source.array: scatter(circuit, self.source, amperes * u)}
         if not self.passive:
-            return Meter(watts, watts, {self.source.array: scatter(circuit, self.source, amperes)})
+            return Meter(watts, watts, {self.source.array: scatter(circuit, self.source, amperes)}, load=row)
         square = circuit.units(self.target) ** 2
         heat = added(watts, {self.target: row * square})
         back = circuit.arrays[self.target].conductance * square
