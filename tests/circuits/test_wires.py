@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy.linalg import expm
+from scipy.signal import fftconvolve
 from scipy.special import erfcinv
 
 import dsmachine as ds
@@ -50,6 +51,18 @@ def test_any_line_is_its_ladder(driver: float, load: float) -> None:
     grid = np.linspace(0, 40 * line.elmore, 40_001)
     assert np.trapezoid(1 - line.response(grid), grid) == pytest.approx(line.elmore, rel=2e-3)
     assert line.response(-1e-9) == 0 and line.response(0.0) == 0
+
+
+@pytest.mark.parametrize(("units", "half", "settled"), [(64, 0.99, 1.09), (1024, 0.84, 1.45)])
+def test_one_lag_is_early_at_half_and_late_at_eight_bits(units: int, half: float, settled: float) -> None:
+    """What the circuit keeps, a lag of τ + τ_row, over a node of τ behind its row: stated in docs/energy.md."""
+    tech = load_technology()
+    line, tau = row(tech, units), tech.node.time_constant
+    times = np.linspace(0, 40e-9, 8001)
+    both = fftconvolve(line.response(times), np.exp(-times / tau) / tau)[:8001] * times[1]
+    for share, want in ((0.5, half), (1 - 2.0**-8, settled)):
+        one = -(tau + line.elmore) * math.log(1 - share)
+        assert one / np.interp(share, both, times) == pytest.approx(want, abs=0.01)
 
 
 def test_nonsense_is_said() -> None:
