@@ -31,6 +31,7 @@ from .technology_parts import (
     CouplingUnit,
     Device,
     Flicker,
+    Metal,
     Mismatch,
     Node,
     ProductUnit,
@@ -59,6 +60,8 @@ class Technology:
     device: Device
     node: Node
     wire: Wire
+    row_wire: Metal
+    column_wire: Metal
     coupling: CouplingUnit
     product: ProductUnit
     softmax: SoftmaxUnit

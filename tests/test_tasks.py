@@ -22,7 +22,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def timer(model: Path, bits: float, *, chip: Chip | None = None, precision: str = "float64") -> float:
     loaded = ds.load_model(model)
     chip = chip or ds.fabricate(ds.map_model(loaded, 4))
-    return tasks._timer(loaded, ds.prepare(chip, precision=precision), 4, bits, 3)
+    return ds.timer_time(loaded, ds.prepare(chip, precision=precision), 4, settle_bits=bits, prompts=3)
 
 
 def test_the_timer_is_as_precise_as_the_bits_it_waits_for(model: Path) -> None:

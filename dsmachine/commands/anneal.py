@@ -63,6 +63,7 @@ def anneal(
     weight_bits: Annotated[int | None, typer.Option(help="Of the DACs that write weights [default: exact].")] = None,
     dac_bits: Annotated[int | None, typer.Option(help="Of the DACs that write inputs [default: exact].")] = None,
     adc_bits: Annotated[int | None, typer.Option(help="Of the ADCs that read logits [default: exact].")] = None,
+    output_class: Annotated[str, typer.Option(help="Of buffers and conveyors, in the joules: AB or A.")] = "AB",
     noise: Annotated[str, typer.Option(help="off, thermal, or σ of every node as a share of full scale.")] = "off",
     flicker: Annotated[
         bool,
@@ -113,6 +114,7 @@ def anneal(
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain,
         "tokens": tokens, "mismatch": mismatch, "vt_mismatch": vt_mismatch, "pelgrom": pelgrom, "offset": offset,
         "branch_offset": branch_offset, "weight_bits": weight_bits, "dac_bits": dac_bits, "adc_bits": adc_bits,
+        "output_class": output_class,
         "noise": parse_noise(noise), "flicker": flicker, "trim": parse_trim(trim), "chip_seed": chip_seed,
         "noise_seed": noise_seed,
         "tolerance": tolerance, "settle_bits": settle_bits, "accuracy": accuracy, "method": method,
