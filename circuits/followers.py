@@ -29,7 +29,7 @@ def with_followers(circuit: Circuit, technology: Technology, *, input_resistance
             noise_ohms=conveyor.noise_resistance,
         )
         for node in circuit.arrays.values()
-        if node.name in used and not node.clamped and not node.is_tail
+        if node.name in used and not node.clamped and not node.is_inner
     ]
     terms = [] if gain == 1 else [t.buffered(circuit, gain) for t in circuit.terms.values() if _behind(circuit, t)]
     return circuit.with_terms(terms, nodes)

@@ -118,7 +118,7 @@ def fluctuating(bench: Bench, machine: Any) -> tuple[float, list[float], float]:
 
 def median_rms(found: Any) -> float:
     """Of the median array [% of full scale]."""
-    return 100 * float(np.median([v for name, v in found.rms.items() if not found.circuit.arrays[name].is_tail]))
+    return 100 * float(np.median([v for name, v in found.rms.items() if not found.circuit.arrays[name].is_inner]))
 
 
 def noisy_columns(name: str, each: list[float]) -> dict[str, float]:

@@ -351,7 +351,7 @@ class Coupling(Term):
             return node.count
         given = once(self.weight)
         repeats = self.weight.size // max(1, given.size)
-        return int(np.count_nonzero(given)) * repeats * math.prod(node.shape[:-1])
+        return int(np.count_nonzero(given) * repeats * math.prod(node.shape[:-1]))
 
 
 def coupling(
