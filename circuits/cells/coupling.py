@@ -350,8 +350,8 @@ class Coupling(Term):
         if self.elementwise:
             return node.count
         given = once(self.weight)
-        repeats = self.weight.size // max(1, given.size)
-        return int(np.count_nonzero(given) * repeats * math.prod(node.shape[:-1]))
+        repeats = int(self.weight.size) // max(1, int(given.size))
+        return int(np.count_nonzero(given)) * repeats * math.prod(node.shape[:-1])
 
 
 def coupling(
