@@ -55,7 +55,7 @@ class ModelCard:
         return found
 
     def adjusted(self, kind: str, threshold: float = 0.0, mobility: float = 1.0) -> str:
-        """Words behind a transistor that move its |threshold| [V] and multiply its mobility: a corner, mismatch.
+        """Words behind a transistor that move its |threshold| [V] and multiply its mobility: a corner.
 
         Error where the model cannot do that (it is neither BSIM3 nor BSIM4).
         """
