@@ -1,4 +1,4 @@
-"""Published shapes on published machines: chips, area, and what programming and moving values cost. Nothing is annealed.
+"""Published shapes on published machines: chips, area, what programming and moving values cost. Nothing is annealed.
 
     python benchmarks/placement.py     # a minute
 """
