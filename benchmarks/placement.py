@@ -1,6 +1,6 @@
-"""Published shapes on published machines: chips, area, what programming and moving values cost. Nothing is annealed.
+"""Published shapes on published machines: chips, area, and what programming and moving values cost.
 
-    python benchmarks/placement.py     # a minute
+python benchmarks/placement.py     # a minute
 """
 
 from __future__ import annotations

@@ -31,6 +31,8 @@ from ..circuits import checks
 from ..circuits.checkpoints import load_config
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
+from ..circuits.mapping.model import TOKENS as MODES
+from ..circuits.mapping.model import check_known
 from ..circuits.mapping.sketch import sketch
 from ..circuits.technology import Technology, load_technology
 from .inventory import Piece, deep, inventory
@@ -108,7 +110,7 @@ def place(
     machine: Machine | str = "ds-tpu",
     *,
     tokens: int | None = None,
-    mode: str = "parallel",
+    mode: str | None = None,
     chips: int | None = None,
     passes: bool = True,
     technology: Technology | str = "cmos45",
@@ -116,19 +118,14 @@ def place(
     """Place a model, of which the sizes are enough, or a circuit.
 
     model: a shape ("llama2-7b"), a folder, a file or a bundled name; or any Circuit, whose tokens and mode are its own.
-    tokens: of a prompt; by default 128, or the context if that is less. mode: "parallel": every position has its own
-    nodes and couplings; "serial": one set of them for one token after another.
+    tokens: of a prompt; by default 128, or the context if that is less. mode: "parallel" (unless given): every position
+    has its own nodes and couplings; "serial": one set of them for one token after another.
     chips: how many there are; None: as many as it takes. passes: whether it may then run in passes.
     Raises Error for what is unknown, for what does not fit on a chip, and where `chips` are too few without passes.
     """
     tech = load_technology(technology) if isinstance(technology, str) else technology
     kind = load_machine(machine) if isinstance(machine, str) else machine
-    if isinstance(model, Circuit):
-        circuit, layers = model, 0
-    else:
-        name, config = load_config(model)
-        asked = min(TOKENS, config.context) if tokens is None else tokens
-        circuit, layers = sketch(name, config, asked, tech, mode), config.layers
+    circuit, layers = _sketched(model, tokens, mode, tech)
     pieces = deep(inventory(circuit, tech), layers)
     packing = pack(pieces, room_of(kind, tech), tech, kind.name)
     there = packing.chips if chips is None else checks.whole("chips", chips, 1, 2**31, "give 1 or more")
@@ -138,6 +135,23 @@ def place(
             f"{packing.chips - there:,} too few: give more, or let it run in passes"
         )
     return _placement(circuit, pieces, packing, min(there, packing.chips), kind, tech)
+
+
+def _sketched(
+    model: str | os.PathLike[str] | Circuit, tokens: int | None, mode: str | None, technology: Technology
+) -> tuple[Circuit, int]:
+    """(circuit, blocks that it stands for; 0: those that it has)."""
+    if isinstance(model, Circuit):
+        if tokens is not None or mode is not None:
+            raise Error(f"tokens and mode of {model.name!r} are the circuit's own: leave them out")
+        return model, 0
+    name, config = load_config(model)
+    mode = mode or "parallel"
+    check_known("mode", mode, MODES)
+    least, most = (2 if mode == "serial" else 1), config.context
+    fix = f"use a whole number, {least} … {most}, the context of {name}"
+    asked = checks.whole("tokens", min(TOKENS, most) if tokens is None else tokens, least, most, fix)
+    return sketch(name, config, asked, technology, mode), config.layers
 
 
 def _placement(

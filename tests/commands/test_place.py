@@ -42,7 +42,7 @@ def test_numbers_of_machine_and_technology_can_be_set(capfd: pytest.CaptureFixtu
     [
         (["gpt2", "--machine", "abacus"], "machine 'abacus' is unknown: use brim or ds-gl or ds-tpu or wafer"),
         (["gpt5"], "model 'gpt5' is neither a folder, a GGUF file nor a known name"),
-        (["gpt2", "--tokens", "2048"], "positions is 2048: use a whole number, 1 … 1024, the context of gpt2"),
+        (["gpt2", "--tokens", "2048"], "tokens is 2048: use a whole number, 1 … 1024, the context of gpt2"),
         (["gpt2", "--tokens", "2", "--chips", "3", "--no-passes"], "are there"),
         (["gpt2", "--set", "chip.node=3"], "'chip.node' is no key of machine 'ds-tpu': did you mean 'chip.nodes'?"),
         (["gpt2", "--set", "nodes.area=3"], "'nodes.area' is no key of technology 'cmos45'"),

@@ -119,16 +119,26 @@ def test_serial_machines_are_smaller_and_send_each_token() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"chips": 2, "passes": False}, r"needs 50 chips of ds-tpu, 2 are there, 48 too few: give more"),
         ({"chips": 0}, "chips is 0: give 1 or more"),
-        ({"mode": "both"}, "tokens 'both' is unknown"),
-        ({"tokens": 10**6}, "positions is 1000000: use a whole number"),
+        ({"mode": "both"}, "mode 'both' is unknown: use parallel or serial"),
+        ({"tokens": 10**6}, r"tokens is 1000000: use a whole number, 1 … 128, the context of tiny-shakespeare"),
         ({"machine": "abacus"}, "machine 'abacus' is unknown"),
     ],
 )
 def test_what_cannot_be_placed_is_said(options: dict[str, Any], said: str) -> None:
     with pytest.raises(Error, match=said):
         ds.place("tiny-shakespeare", **({"tokens": 16} | options))
+
+
+def test_too_few_chips_without_passes_are_counted() -> None:
+    needed = ds.place("tiny-shakespeare", tokens=16).needed
+    with pytest.raises(Error, match=f"needs {needed} chips of ds-tpu, 2 are there, {needed - 2} too few: give more"):
+        ds.place("tiny-shakespeare", tokens=16, chips=2, passes=False)
+
+
+def test_a_circuit_has_tokens_of_its_own() -> None:
+    with pytest.raises(Error, match="tokens and mode of 'two layers' are the circuit's own: leave them out"):
+        ds.place(two_layers(), tokens=3)
 
 
 def test_a_wafer_of_converters_holds_nothing() -> None:
