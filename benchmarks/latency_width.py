@@ -27,7 +27,7 @@ from dsmachine.emulator.plotting import COLOURS, drawn, new_figure
 
 Array = Any
 WIDTHS = (128, 256, 512, 768, 1024, 1536, 2048, 2560, 4096)
-WIDEST_LAYER = 2560  # of a transformer that fits into 5 GB
+WIDEST = 2560  # transformer that fits into 5 GB
 LAYERS, BITS, TOLERANCE, TOKENS, VOCABULARY = 4, 8, 1e-3, 4, 256
 PAPER = {768: 100.0, 1024: 104.0, 2048: 250.0, 2560: 406.0, 4096: 1031.0}  # ns a layer: table 3, L over its layers
 FIT = (37.0, 5.85e-5)  # ns, ns per d²: through those five
@@ -76,11 +76,11 @@ def lines_ns(width: int, technology: Technology) -> dict[str, float]:
     }
 
 
-def measured(width: int) -> dict[str, Any]:
+def measured(width: int, widest: int) -> dict[str, Any]:
     tech = ds.load_technology("cmos45")
     bare = tech.changed(dict.fromkeys(WIRES, 0.0), "no wires")
     found: dict[str, Any] = {"d": width, "linear": linear_ns(width, tech), "linear, no wires": linear_ns(width, bare)}
-    if width <= WIDEST_LAYER:
+    if width <= widest:
         found |= {"transformer": layer_ns(width, tech), "transformer, no wires": layer_ns(width, bare)}
     found |= {"paper": PAPER.get(width, ""), "paper's fit": FIT[0] + FIT[1] * width**2}
     return found | lines_ns(width, tech)
@@ -110,9 +110,10 @@ def picture(rows: list[dict[str, Any]]) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--widths", nargs="*", type=int, default=list(WIDTHS))
-    rows = []
-    for width in parser.parse_args().widths:
-        rows.append(measured(width))
+    parser.add_argument("--widest", type=int, default=WIDEST, help="transformer (4096 takes some 7 GB)")
+    options, rows = parser.parse_args(), []
+    for width in options.widths:
+        rows.append(measured(width, options.widest))
         gc.collect()
     save("latency_width", rows, unit="ns", bits=BITS, layers=LAYERS, tokens=TOKENS)
     ds.plots.save_figure(picture(rows), RESULTS / "latency_width.png", overwrite=True)

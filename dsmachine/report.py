@@ -159,7 +159,8 @@ def _energy(annealed: Annealed) -> Html:
         "Drawn is what the supply delivers; dissipated is what becomes heat in couplings, products, feedback and "
         "reset. They answer different questions and are never added."
     )
-    return section("Energy", tag("p", apart, cls="muted"), pairs(facts), *tables)
+    missing = tag("p", "Not counted: ", "; ".join(account["excluded"]), ".", cls="muted")
+    return section("Energy", tag("p", apart, cls="muted"), pairs(facts), *tables, missing)
 
 
 def _energy_table(title: str, costs: Mapping[str, Mapping[str, float]], account: Mapping[str, Any]) -> Html:
@@ -245,11 +246,9 @@ def _technology(tech: Technology) -> dict[str, str]:
 
 
 def _limits(annealed: Annealed) -> Html:
-    excluded = join(tag("li", line) for line in annealed.energy.excluded)
     limits = join(tag("li", line) for line in LIMITS)
     assumed = join(tag("li", line) for line in annealed.energy.assumed)
-    lists = [tag("h3", "Taken for granted in the joules"), tag("ul", assumed), tag("h3", "Not in the joules")]
-    return section("Limits", tag("ul", limits), *lists, tag("ul", excluded))
+    return section("Limits", tag("ul", limits), tag("h3", "Taken for granted in the joules"), tag("ul", assumed))
 
 
 def _versions() -> Html:

@@ -31,6 +31,22 @@ def test_the_timer_is_as_precise_as_the_bits_it_waits_for(model: Path) -> None:
     assert fine - middle == pytest.approx(middle - coarse, rel=0.25)
 
 
+def test_the_timer_is_the_p99_of_oracle_times(model: Path) -> None:
+    """Of one prompt it is when that prompt's machine settles; of more, their quantile."""
+    loaded = ds.load_model(model)
+    plan = ds.prepare(ds.map_model(loaded, 4), precision="float64")
+    ids = loaded.tokenize(loaded.calibration_text)
+    oracle = []
+    for start in np.linspace(0, len(ids) - 4, 3).astype(int):
+        run = ds.transient(plan, {"embed": loaded.embed(ids[start : start + 4])}, tolerance=2.0**-10, settle_bits=8)
+        assert run.settling_time is not None
+        oracle.append(float(run.settling_time.max()))
+    assert ds.timer_time(loaded, plan, 4, prompts=1) == pytest.approx(oracle[0], rel=1e-3)
+    assert ds.timer_time(loaded, plan, 4, prompts=3) == pytest.approx(np.quantile(oracle, 0.99), rel=0.01)
+    with pytest.raises(ds.Error, match="prompts is 0"):
+        ds.timer_time(loaded, plan, 4, prompts=0)
+
+
 def test_a_timer_prompt_that_does_not_settle_is_said(model: Path, caplog: pytest.LogCaptureFixture) -> None:
     """float32 does not know 40 bits."""
     with caplog.at_level(logging.WARNING, "dsmachine"):
