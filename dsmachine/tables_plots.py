@@ -138,8 +138,8 @@ def _measured(baseline: Baseline, inputs: Inputs) -> Iterable[Series]:
 
 
 def _name(ax: Axes, point: tuple[str, float, float], away: tuple[int, int], side: str) -> None:
-    name, *at = point
-    ax.annotate(name, (at[0], at[1]), xytext=away, ha=side, textcoords="offset points", fontsize=7, color=MUTED)
+    name, seconds, joules = point
+    ax.annotate(name, (seconds, joules), xytext=away, ha=side, textcoords="offset points", fontsize=7, color=MUTED)
 
 
 def _cycled(each: Sequence[str]) -> Iterable[str]:
