@@ -19,6 +19,7 @@ DATA = (
     "circuits/devices/*.pm",
     "circuits/models/*/*",
     "energy/data/*.json",
+    "energy/machines/*.toml",
 )
 SMOKE = """
 import dsmachine

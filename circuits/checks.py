@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .errors import Error, shown
-from .rows import by_rows
+from .rows import by_rows, once
 
 LARGEST_SEED = 2**63 - 1
 
@@ -49,7 +49,7 @@ def values(what: str, value: Any, fix: str = "check what produced it") -> Any:
 
 
 def _finite(array: Any) -> bool:
-    rows = np.atleast_1d(array)
+    rows = once(np.atleast_1d(array))
     return all(by_rows(lambda part: bool(np.isfinite(rows[part]).all()), rows.shape))
 
 

@@ -30,6 +30,11 @@ def by_rows(work: Callable[[slice], Found], shape: tuple[int, ...]) -> list[Foun
         return list(pool.map(work, parts))
 
 
+def once(array: Array) -> Array:
+    """An array without what it repeats along axes that it is broadcast over."""
+    return array[tuple(slice(None) if stride else slice(0, 1) for stride in array.strides)]
+
+
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,9 +12,6 @@ A node's feedback is programmed through its gate and keeps its conductance when 
 
 from __future__ import annotations
 
-import difflib
-import math
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -22,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Error
+from .quantities import known, names_in, number, quantity, read_toml, text
 from .technology_parts import (
     FIELDS,
     SECTIONS,
@@ -42,7 +40,6 @@ from .technology_parts import (
     TanhUnit,
     Wire,
 )
-from .units import si
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ class Technology:
 
     def get(self, key: str) -> float:
         """The number behind a key such as "node.capacitance", in SI."""
-        _known(key, UNITS, f"key of technology {self.name!r}")
+        known(key, UNITS, f"key of technology {self.name!r}")
         value: Any = self
         for part in key.split("."):
             value = getattr(value, part)
@@ -91,7 +88,7 @@ class Technology:
         tree: dict[str, dict[str, float]] = {}
         top: dict[str, Any] = {}
         for key, value in values.items():
-            _known(key, UNITS, f"key of technology {self.name!r}")
+            known(key, UNITS, f"key of technology {self.name!r}")
             section, _, name = key.rpartition(".")
             (tree.setdefault(section, {}) if section else top)[name] = _number(key, value)
         top |= {s: replace(getattr(self, s), **changes) for s, changes in tree.items()}
@@ -119,10 +116,10 @@ def load_technology(
     Raises Error for a file that is missing or not TOML, and for a key that is unknown, missing, without unit or
     source, of the wrong type or out of range.
     """
-    document, where = _read(name_or_path)
+    document, where = read_toml(name_or_path, "technology", resources.files(__package__) / "technologies")
     tech, corners = _parse(document, where)
     if corner != "TT":
-        _known(corner, ["TT", *corners], f"corner of {where}")
+        known(corner, ["TT", *corners], f"corner of {where}")
         tech = _cornered(tech, corner, corners[corner])
     if temperature is not None:
         tech = _heated(tech, _number("temperature", temperature))
@@ -133,44 +130,20 @@ def load_technology(
 
 def bundled() -> list[str]:
     """Names of the technologies that come with the package."""
-    folder = resources.files(__package__) / "technologies"
-    return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml"))
-
-
-def _read(name_or_path: str | Path) -> tuple[dict[str, Any], str]:
-    """(TOML document, what to call it in messages)."""
-    path = Path(name_or_path)
-    if isinstance(name_or_path, str) and path.name == name_or_path and not name_or_path.endswith(".toml"):
-        names = bundled()
-        if name_or_path not in names:
-            hint = _hint(name_or_path, names)
-            raise Error(
-                f"technology {name_or_path!r} is unknown: use {' or '.join(names)}, or the path of a .toml file{hint}"
-            )
-        text = (resources.files(__package__) / "technologies" / f"{name_or_path}.toml").read_text(encoding="utf-8")
-        where = f"technology {name_or_path!r}"
-    else:
-        where = f"technology file {str(path)!r}"
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as problem:
-            reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
-            raise Error(f"{where} cannot be read ({reason}): give a readable .toml file") from None
-    try:
-        return tomllib.loads(text), where
-    except tomllib.TOMLDecodeError as problem:
-        raise Error(f"{where} is not TOML ({problem}): correct that line") from None
+    return names_in(resources.files(__package__) / "technologies")
 
 
 def _parse(document: dict[str, Any], where: str) -> tuple[Technology, dict[str, dict[str, tuple[float, str]]]]:
     """The technology at TT, and corners as {corner: {key: (factor, source)}}."""
     tops = ["name", "description", "temperature", "corners", *SECTIONS]
     for key in document:
-        _known(key, tops, f"key of {where}")
-    name, description = (_text(document, key, where) for key in ("name", "description"))
+        known(key, tops, f"key of {where}")
+    name, description = (text(document, key, where) for key in ("name", "description"))
     found: dict[str, float] = {}
     sources: dict[str, str] = {}
-    found["temperature"], sources["temperature"] = _quantity(document, "temperature", "temperature", where)
+    found["temperature"], sources["temperature"] = quantity(
+        document, "temperature", "temperature", where, unit=UNITS["temperature"]
+    )
     sections: dict[str, Any] = {}
     for section, kind in SECTIONS.items():
         table = document.get(section)
@@ -178,10 +151,10 @@ def _parse(document: dict[str, Any], where: str) -> tuple[Technology, dict[str, 
             raise Error(f"{where} lacks the section [{section}]: add it (see the bundled cmos45.toml)")
         names = [key.split(".")[1] for key in UNITS if key.startswith(f"{section}.")]
         for part in table:
-            _known(part, names, f"key of [{section}] in {where}")
+            known(part, names, f"key of [{section}] in {where}")
         for part in names:
             key = f"{section}.{part}"
-            found[key], sources[key] = _quantity(table, part, key, where)
+            found[key], sources[key] = quantity(table, part, key, where, unit=UNITS[key], zero=_may_be_zero(key))
         sections[section] = kind(**{part: found[f"{section}.{part}"] for part in names})
     sections |= {"temperature": found["temperature"], "sources": sources}
     tech = Technology(name=name, description=description, corner="TT", **sections)
@@ -195,65 +168,17 @@ def _corners(table: Any, where: str) -> dict[str, dict[str, tuple[float, str]]]:
     for corner, factors in table.items():
         corners[corner] = {}
         for key in factors:
-            _known(key, UNITS, f"key of [corners.{corner}] in {where}")
-            corners[corner][key] = _quantity(factors, key, f"corners.{corner}.{key}", where, unit="1")
+            known(key, UNITS, f"key of [corners.{corner}] in {where}")
+            corners[corner][key] = quantity(factors, key, f"corners.{corner}.{key}", where, unit="1")
     return corners
 
 
-def _text(document: dict[str, Any], key: str, where: str) -> str:
-    value = document.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise Error(f"{where}: {key!r} is {value!r}: give it as text")
-    return value
+def _number(key: str, value: Any) -> float:
+    return number(repr(key), value, zero=_may_be_zero(key))
 
 
-def _quantity(table: Mapping[str, Any], name: str, key: str, where: str, unit: str | None = None) -> tuple[float, str]:
-    """(value in SI, source) of one {value, unit, source}."""
-    form = 'write {value = …, unit = "…", source = "…"}'
-    if name not in table:
-        raise Error(f"{where} lacks {key!r}: {form}")
-    entry = table[name]
-    if not isinstance(entry, dict):
-        raise Error(f"{where}: {key!r} is {entry!r}, without unit and source: {form}")
-    for part in entry:
-        _known(part, ["value", "unit", "source"], f"part of {key!r} in {where}")
-    for part in ("value", "unit", "source"):
-        if part not in entry:
-            raise Error(f"{where}: {key!r} has no {part}: {form}")
-        if part != "value" and (not isinstance(entry[part], str) or not entry[part].strip()):
-            raise Error(f"{where}: the {part} of {key!r} is {entry[part]!r}: give it as text")
-    wanted = unit or UNITS[key]
-    factor, found = si(entry["unit"])
-    if found != wanted:
-        raise Error(f"{where}: {key!r} has the unit {entry['unit']!r}: it is measured in {wanted} (with any prefix)")
-    value = _number(key if key in FIELDS else "", entry["value"], f"{where}: {key!r}")
-    return float(f"{value * factor:.15g}"), str(entry["source"])
-
-
-def _number(key: str, value: Any, what: str | None = None) -> float:
-    """A finite number, positive (or zero where the key allows it)."""
-    what = what or repr(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Error(f"{what} is {value!r}: give a number")
-    zero = key in FIELDS and bool(FIELDS[key]["zero"])
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        raise Error(f"{what} is {value!r}: give a number {'of 0 or more' if zero else 'above 0'}")
-    return float(value)
-
-
-def _known(key: Any, names: Iterable[str], what: str) -> None:
-    names = list(names)
-    if key not in names:
-        raise Error(f"{str(key)!r} is no {what}: {_hint(str(key), names).lstrip('; ') or 'use ' + _listed(names)}")
-
-
-def _hint(key: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(key, names, n=1) or [n for n in names if n.endswith(f".{key}")][:1]
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+def _may_be_zero(key: str) -> bool:
+    return bool(FIELDS[key]["zero"])
 
 
 # --- overlays -----------------------------------------------------------------------------------------

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from .emulator.prepare import memory_needed, prepare
     from .emulator.run import operating_point, transient
     from .emulator.runfile import load_run
+    from .energy.machine import load_machine
     from .energy.meter import EnergyMeter
+    from .energy.placement import place
     from .netlists.channels import measure_channels
     from .netlists.characterize import characterize
     from .netlists.crosscheck import crosscheck
@@ -69,6 +71,8 @@ __all__ = [
     "Probe",
     "ErrorByLayer",
     "EnergyMeter",
+    "place",
+    "load_machine",
     "anneal",
     "generate",
     "load_run",
@@ -104,6 +108,8 @@ _HOME = {
     "Probe": ".emulator.observers",
     "ErrorByLayer": ".emulator.errors_by_layer",
     "EnergyMeter": ".energy.meter",
+    "place": ".energy.placement",
+    "load_machine": ".energy.machine",
     "anneal": ".tasks",
     "generate": ".serial",
     "load_run": ".emulator.runfile",

@@ -27,7 +27,7 @@ import numpy as np
 
 from ..arrays import matmul
 from ..errors import Error
-from ..rows import by_rows, distinct, row_peaks
+from ..rows import by_rows, distinct, once, row_peaks
 from .coupling_law import Loaded
 from .crossbar import lead_of
 from .mos.coupling import couplings
@@ -213,6 +213,11 @@ class Coupling(Term):
             return self
         return replace(self, weight=self.weight * (rows[:, None] & columns[None, :]))
 
+    def blocks(self, circuit: Circuit) -> int:
+        """A matrix at each position, or each coupling."""
+        node = circuit.arrays[self.target]
+        return node.count if self.elementwise else math.prod(node.shape[:-1])
+
     def extent(self, circuit: Circuit) -> tuple[int, ...]:
         return super().extent(circuit) if self.elementwise else tuple(self.weight.shape)
 
@@ -331,7 +336,9 @@ class Coupling(Term):
         node = circuit.arrays[self.target]
         if self.elementwise:
             return node.count
-        return int(np.count_nonzero(self.weight)) * math.prod(node.shape[:-1])
+        given = once(self.weight)
+        repeats = int(self.weight.size) // max(1, int(given.size))
+        return int(np.count_nonzero(given)) * repeats * math.prod(node.shape[:-1])
 
 
 def coupling(

@@ -20,6 +20,7 @@ share all indices: squares, gates).
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -236,6 +237,11 @@ class Product(Term):
         here = [view.of(_present(circuit, view.array)[None]) for view in self.sources]
         pairs = contract(self.spec, *here).reshape(self.shape)
         return round(float(np.sum(pairs * _present(circuit, self.target))))
+
+    def blocks(self, circuit: Circuit) -> int:
+        """One for all values of the indices that both factors and the result have."""
+        a, b, out = re.split(",|->", self.spec)
+        return math.prod(self._sizes_of(circuit, "".join(set(a) & set(b) & set(out))))
 
     def _sizes_of(self, circuit: Circuit, letters: str) -> tuple[int, ...]:
         sizes = self._sizes(circuit)

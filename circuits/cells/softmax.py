@@ -255,6 +255,14 @@ class Softmax(Transfer):
         """By branch: one for each node of the target that exists."""
         return circuit.arrays[self.target].count * technology.softmax.area
 
+    def blocks(self, circuit: Circuit) -> int:
+        """A row each."""
+        return self.count(circuit)
+
+    def together(self, circuit: Circuit) -> int:
+        """The branches of the longest row: they share a tail."""
+        return int(np.max(np.sum(circuit.arrays[self.target].present, axis=-1)))
+
     def count(self, circuit: Circuit) -> int:
         """One tail for each row."""
         return int(np.prod(circuit.arrays[self.target].shape[:-1]))

@@ -209,6 +209,14 @@ class Term:
         """Number of units (devices or device groups) the cell consists of."""
         raise NotImplementedError
 
+    def blocks(self, circuit: Circuit) -> int:
+        """Parts that the cell falls into: a node of one part reads no node that a node of another reads."""
+        return circuit.arrays[self.target].count
+
+    def together(self, circuit: Circuit) -> int:
+        """Nodes of the target that share a device, and so cannot stand on different chips."""
+        return 1
+
     @property
     def conveyed(self) -> bool:
         """Whether the current reaches the node through its conveyor, and not through plain resistors."""

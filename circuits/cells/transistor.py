@@ -211,6 +211,9 @@ class TransistorCoupling(Crossbar, Term):
     def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
         return [(self.source, len(self.weight), 0)]
 
+    def blocks(self, circuit: Circuit) -> int:
+        return int(np.prod(self.lead))
+
     def extent(self, circuit: Circuit) -> tuple[int, ...]:
         return tuple(self.weight.shape)
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..cells import View
 from ..checkpoints import Model
 from .builder import Builder
-from .linear import folded, linear
+from .linear import linear
 
 Array = Any
 Block = Callable[[Builder, Model, str, str], str]
@@ -29,7 +29,7 @@ def stack(b: Builder, model: Model, prefix: str, block: Block, norm: Norm, last:
     y = norm(b, last, x, config.width, config.epsilon)
     b.nodes("logits", (b.positions, config.outputs))
     head = "score" if config.labels else head if config.tied else "lm_head"
-    b.dense(head, y, "logits", *folded(model.tensors, last, *linear(model.tensors, head), dtype=b.dtype))
+    b.normed(head, y, "logits", model.tensors, last, *linear(model.tensors, head))
 
 
 def residual(b: Builder, name: str, x: str, term: str, source: str | View, weight: Array, bias: Array | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,7 @@ from ..calibration import Ranges, unit_for
 from ..cells import Feedback, View
 from ..circuit import Circuit
 from ..technology import Technology
+from .linear import folded
 
 Array = Any
 
@@ -114,6 +116,19 @@ class Builder:
         self.circuit.couple(name, source, target, weight, **self._variant(target))
         if bias is not None:
             self.circuit.bias(f"{name}.bias", target, bias)
+
+    def normed(
+        self,
+        name: str,
+        source: str | View,
+        target: str,
+        tensors: Mapping[str, Array],
+        norm: str,
+        weight: Array,
+        bias: Array | None,
+    ) -> None:
+        """`dense`, of nodes that `norm` normalises: its gain and bias in `tensors` are folded in."""
+        self.dense(name, source, target, *folded(tensors, norm, weight, bias, dtype=self.dtype))
 
     def fixed(self, name: str, source: str | View, target: str, weight: Array) -> None:
         """A weight matrix (out, in) that the mapping makes: fixed devices."""

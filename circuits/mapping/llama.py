@@ -8,7 +8,7 @@ from .activation import map_gated_silu
 from .attention import Heads, map_attention
 from .blocks import residual, stack
 from .builder import Builder
-from .linear import folded, linear
+from .linear import linear
 from .normalization import map_rms_norm
 from .rotary import rotate
 
@@ -29,7 +29,7 @@ def _block(b: Builder, model: Model, name: str, x: str) -> str:
     for part in ("gate", "up"):
         b.nodes(f"{name}.mlp.{part}", (b.positions, config.inner))
         term = f"{name}.mlp.{part}_proj"
-        b.dense(term, y, f"{name}.mlp.{part}", *folded(tensors, norm, *linear(tensors, term), dtype=b.dtype))
+        b.normed(term, y, f"{name}.mlp.{part}", tensors, norm, *linear(tensors, term))
     act = map_gated_silu(b, f"{name}.mlp", f"{name}.mlp.gate", f"{name}.mlp.up", config.inner)
     term = f"{name}.mlp.down_proj"
     return residual(b, f"{name}.resid", middle, term, act, *linear(tensors, term))
@@ -42,8 +42,7 @@ def _attend(b: Builder, model: Model, name: str, y: str) -> View:
     for part, count in (("q", config.heads), ("k", config.kv_heads), ("v", config.kv_heads)):
         b.nodes(f"{name}.attn.{part}", (b.positions, count * config.head_width))
         term = f"{name}.self_attn.{part}_proj"
-        weight = folded(tensors, f"{name}.input_layernorm", *linear(tensors, term), dtype=b.dtype)
-        b.dense(term, y, f"{name}.attn.{part}", *weight)
+        b.normed(term, y, f"{name}.attn.{part}", tensors, f"{name}.input_layernorm", *linear(tensors, term))
     assert config.rope is not None
     frequencies = config.rope.frequencies(config.head_width)
     q = rotate(b, f"{name}.attn.q", heads.queries[:2], frequencies)

@@ -87,26 +87,24 @@ def map_model(
     """
     tech = load_technology(technology) if isinstance(technology, str) else technology
     model = model if isinstance(model, Model) else load_model(model)
-    _check_known("coupling", coupling, COUPLINGS)
-    _check_known("tokens", tokens, TOKENS)
-    _check_known("precision", precision, PRECISIONS)
+    check_known("coupling", coupling, COUPLINGS)
+    check_known("tokens", tokens, TOKENS)
+    check_known("precision", precision, PRECISIONS)
     _check_card(device_card, coupling, tech)
     checks.number("input_resistance", input_resistance, "give ohms, 0 (ideal) or more, such as 18", least=0)
-    check_cell(_resolved(model, positions, softmax, order, activation)[0], leakage, softmax_clamp, softmax_gain)
+    check_cell(resolved(model, positions, softmax, order, activation)[0], leakage, softmax_clamp, softmax_gain)
     if ranges is None:
         series: dict[str, Any] = {"softmax": softmax, "order": order, "activation": activation}
         ranges = calibrate(model, positions, **series, allow_unstable=allow_unstable)
-    softmax, order = _resolved(model, positions, softmax, order, activation)
+    softmax, order = resolved(model, positions, softmax, order, activation)
     circuit = Circuit(model.name, temperature=tech.temperature, output="logits")
-    at = _place(tokens, place, positions)
+    at = place_of(tokens, place, positions)
     shared = (softmax, order, activation, coupling, input_resistance, leakage, softmax_clamp, softmax_gain)
     if tokens == "serial":
         b = Builder(circuit, tech, ranges, 1, *shared, place=at, rows=positions, dtype=np.dtype(precision))
-        select_lines(b)
     else:
         b = Builder(circuit, tech, ranges, positions, *shared, dtype=np.dtype(precision))
-    b.nodes("embed", (b.positions, model.config.width), clamped=True)
-    FAMILIES[model.family](b, model)
+    build(b, model)
     warn_of_held_scores(b)
     circuit, lost_bits = fit_to_devices(load_nodes(circuit, tech), tech)
     _warn_of_lost_bits(lost_bits, tech)
@@ -131,6 +129,14 @@ def map_model(
     if device_card is None:
         return circuit
     return machine_of_transistors(circuit, device_card) if device_card.cells else with_transistors(circuit, device_card)
+
+
+def build(b: Builder, model: Model) -> None:
+    """All arrays and terms of a model."""
+    if b.serial:
+        select_lines(b)
+    b.nodes("embed", (b.positions, model.config.width), clamped=True)
+    FAMILIES[model.family](b, model)
 
 
 def _check_card(card: DeviceCard | None, coupling: str, technology: Technology) -> None:
@@ -177,7 +183,7 @@ def calibrate(
 
     Raises Error for unknown options, no text, and Taylor attention whose Σe is not positive on it.
     """
-    softmax, order = _resolved(model, positions, softmax, order, activation)
+    softmax, order = resolved(model, positions, softmax, order, activation)
     if not model.calibration_text:
         raise Error(
             f"model {model.name!r} has no calibration text: put some thousand characters into its calibration.txt"
@@ -205,20 +211,20 @@ def calibration_windows(tokens: int, positions: int) -> int:
     return max(32, tokens // positions)
 
 
-def _resolved(model: Model, positions: int, softmax: str | None, order: int | None, activation: str) -> tuple[str, int]:
+def resolved(model: Model, positions: int, softmax: str | None, order: int | None, activation: str) -> tuple[str, int]:
     """(softmax, order) as they will be built."""
     context = model.config.context
     checks.whole("positions", positions, 1, context, f"use a whole number, 1 … {context}, the context of {model.name}")
     softmax = softmax or ("taylor" if model.config.softmax != "exact" else "translinear")
-    _check_known("softmax", softmax, SOFTMAXES)
-    _check_known("activation", activation, ACTIVATIONS)
+    check_known("softmax", softmax, SOFTMAXES)
+    check_known("activation", activation, ACTIVATIONS)
     own = model.config.activation
     if activation not in ("tanh-pair", *SERIES_OF[own]):
         raise Error(f"activation {activation!r} is no way to build the {own} of {model.name!r}: leave it out")
     return softmax, _order(softmax, order)
 
 
-def _place(tokens: str, place: int | None, positions: int) -> int:
+def place_of(tokens: str, place: int | None, positions: int) -> int:
     """Index of the token that a serial machine works on; 0, that of the first, in a parallel one."""
     if tokens == "parallel":
         if place is not None:
@@ -230,7 +236,7 @@ def _place(tokens: str, place: int | None, positions: int) -> int:
     return checks.whole("place", positions - 1 if place is None else place, 1, positions - 1, fix)
 
 
-def _check_known(what: str, value: str, known: Sequence[str]) -> None:
+def check_known(what: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise Error(f"{what} {value!r} is unknown: use {' or '.join(known)}")
 

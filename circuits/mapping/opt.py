@@ -8,7 +8,7 @@ from .activation import map_relu
 from .attention import Heads, map_attention
 from .blocks import residual, stack
 from .builder import Builder
-from .linear import folded, linear
+from .linear import linear
 from .normalization import map_layer_norm
 
 
@@ -25,7 +25,7 @@ def _block(b: Builder, model: Model, name: str, x: str) -> str:
     for part in "qkv":
         b.nodes(f"{name}.attn.{part}", (b.positions, config.width))
         term = f"{name}.self_attn.{part}_proj"
-        b.dense(term, y, f"{name}.attn.{part}", *folded(tensors, norm, *linear(tensors, term), dtype=b.dtype))
+        b.normed(term, y, f"{name}.attn.{part}", tensors, norm, *linear(tensors, term))
     heads = Heads(config.heads, config.head_width)
     q = View(f"{name}.attn.q", split=heads.queries)
     k, v = (View(f"{name}.attn.{part}", split=heads.keys) for part in "kv")
@@ -35,6 +35,6 @@ def _block(b: Builder, model: Model, name: str, x: str) -> str:
     norm, pre = f"{name}.final_layer_norm", f"{name}.mlp.pre"
     y = map_layer_norm(b, norm, middle, config.width, config.epsilon)
     b.nodes(pre, (b.positions, config.inner))
-    b.dense(f"{name}.fc1", y, pre, *folded(tensors, norm, *linear(tensors, f"{name}.fc1"), dtype=b.dtype))
+    b.normed(f"{name}.fc1", y, pre, tensors, norm, *linear(tensors, f"{name}.fc1"))
     act = map_relu(b, f"{name}.mlp", pre, config.inner)
     return residual(b, f"{name}.resid", middle, f"{name}.fc2", act, *linear(tensors, f"{name}.fc2"))

@@ -28,6 +28,7 @@ from . import (
     generate,
     info,
     netlist,
+    place,
     report,
 )
 from ._common import Interrupted, LogHandler, error_line
@@ -43,6 +44,7 @@ COMMANDS: list[Callable[..., None]] = [
     netlist.netlist,
     crosscheck.crosscheck,
     characterize.characterize,
+    place.place,
     report.report,
     baseline.baseline,
 ]

@@ -11,8 +11,10 @@ from dsmachine.circuits.config import Config
 from dsmachine.circuits.errors import Error
 from dsmachine.circuits.families import parameters
 from dsmachine.circuits.shapes import SHAPES
-from dsmachine.energy.baseline import Device, decode, hf_config, measure, prefill, repeated
+from dsmachine.energy.baseline import measure, repeated
 from dsmachine.energy.power_meter import PowerMeter
+from dsmachine.energy.torch_device import Device
+from dsmachine.energy.torch_models import decode, hf_config, prefill
 
 torch: Any = pytest.importorskip("torch")
 transformers: Any = pytest.importorskip("transformers")
@@ -59,7 +61,7 @@ def test_a_decoded_token_has_the_logits_of_the_whole_text(family: str) -> None:
 def test_joules_of_a_loop_are_its_power_times_its_time() -> None:
     meter = PowerMeter(lambda: 40.0 * time.perf_counter(), "a clock")
     steps, took, joules = repeated(lambda: time.sleep(0.002), Device("cpu"), meter, 0.05)
-    assert steps >= 10 and took >= 0.002 * steps
+    assert steps > 3 and took >= max(0.05, 0.002 * steps)
     assert joules == pytest.approx(40.0 * took, rel=0.01)
 
 
