@@ -1,10 +1,11 @@
 """What a node drives: rows of coupling units through buffers, and gates of product units (DESIGN §1).
 
 A row is cut into tiles of at most `wire.tile` units, each behind a buffer of its own, whose gate the node drives; the
-wire of a tile is the buffer's to charge. Buffer and node are two lags in series; the circuit keeps one, of the sum of
-their time constants (Elmore), so that a node's capacitance is
+wire of a tile is the buffer's to charge. The column that brings a node its currents is a line too. Node, row and column
+are lags in series; the circuit keeps one, of the sum of their time constants (Elmore's, `wires.py`), so that a node's
+capacitance is
 
-    C = C_own + C_gate (product units + buffers) + g τ_buffer,        τ_buffer = C_wire min(row, tile) / G_buffer
+    C = C_own + C_gate (product units + buffers) + g (τ_row + τ_column)
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from .circuit import Circuit
 from .technology import Technology
+from .wires import column, row
 
 Array = Any
 
@@ -40,12 +42,14 @@ def buffers(units: Array, technology: Technology) -> Array:
 def load_nodes(circuit: Circuit, technology: Technology) -> Circuit:
     """Give every free node the capacitance of what it drives."""
     units, gates = rows(circuit)
-    wire, changed = technology.wire, []
+    changed = []
     for node in circuit.arrays.values():
         if not node.clamped:
-            row = units[node.name]
-            charge = wire.capacitance * np.minimum(row, wire.tile) / technology.buffer.conductance
-            load = wire.gate_capacitance * (gates[node.name] + buffers(row, technology)) + node.conductance * charge
+            driven, place = np.unique(units[node.name], return_inverse=True)
+            lags = np.array([row(technology, n).elmore for n in driven])[place]
+            lags += column(technology, sum(term.fan_in(circuit) for term in circuit.into(node.name))).elmore
+            count = gates[node.name] + buffers(units[node.name], technology)
+            load = technology.wire.gate_capacitance * count + node.conductance * lags
             each = float(load[0]) if np.ptp(load) == 0 else load
             changed.append(node.loaded(technology.node.capacitance + each))
     return circuit.with_terms((), changed)

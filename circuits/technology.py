@@ -30,6 +30,7 @@ from .technology_parts import (
     Conveyor,
     CouplingUnit,
     Device,
+    Metal,
     Mismatch,
     Node,
     ProductUnit,
@@ -58,6 +59,8 @@ class Technology:
     device: Device
     node: Node
     wire: Wire
+    row_wire: Metal
+    column_wire: Metal
     coupling: CouplingUnit
     product: ProductUnit
     softmax: SoftmaxUnit

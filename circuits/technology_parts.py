@@ -55,19 +55,22 @@ class Node:
 
 @dataclass(frozen=True)
 class Wire:
-    """pitch [m] of couplings along a row; tile: couplings of a row behind one buffer; capacitance [F/m] and resistance
-    [Ω/m] per length; gate_capacitance [F] of each product unit and buffer that a node drives."""
+    """pitch [m] of couplings along a row and along a column; tile: couplings of a row behind one buffer;
+    gate_capacitance [F] of each product unit and buffer that a node drives."""
 
     pitch: float = _q("m")
     tile: float = _q("1")
-    capacitance_per_length: float = _q("F/m", zero=True)
-    resistance_per_length: float = _q("Ω/m", zero=True)
     gate_capacitance: float = _q("F", zero=True)
 
-    @property
-    def capacitance(self) -> float:
-        """Wire [F] per coupling crossed."""
-        return self.pitch * self.capacitance_per_length
+
+@dataclass(frozen=True)
+class Metal:
+    """Layer of a kind of line. resistance [Ω/m] and capacitance [F/m] per length at the layer's least pitch [m], which
+    two wires of a differential line need twice per coupling."""
+
+    resistance_per_length: float = _q("Ω/m", zero=True)
+    capacitance_per_length: float = _q("F/m", zero=True)
+    pitch: float = _q("m")
 
 
 @dataclass(frozen=True)
@@ -132,14 +135,16 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Conveyor:
-    """Of each node that couplings drive. bias_current [A]; mirror_copies: times the current is drawn again;
-    input_resistance r_x [Ω], used only when asked for; noise_conductance G_n [S] of what it delivers, noise_resistance
+    """Of each node that couplings drive. bias_current [A], for an input_resistance r_x [Ω] (in the equations only when
+    asked for); gain_error: most that r_x ΣG may be in a machine of ideal conveyors, whose bias rises as r_x falls;
+    mirror_copies: times the current is drawn again; noise_conductance G_n [S] of what it delivers, noise_resistance
     R_n [Ω] of its input, beside r_x itself; common_mode: amperes drawn per ampere of common mode that flows out of
     both inputs; area [m²]."""
 
     bias_current: float = _q("A", zero=True)
     mirror_copies: float = _q("1", zero=True)
-    input_resistance: float = _q("Ω", zero=True)
+    input_resistance: float = _q("Ω")
+    gain_error: float = _q("1")
     noise_conductance: float = _q("S", zero=True)
     noise_resistance: float = _q("Ω", zero=True)
     common_mode: float = _q("1", zero=True)
@@ -187,6 +192,11 @@ class Switch:
     droop: float = _q("V")
     refresh_energy: float = _q("J", zero=True)
 
+    def of_bits(self, bits: float, own: float) -> Switch:
+        """These switches for weights of so many bits, where the figures above are of `own`: half a step of droop."""
+        finer = 2.0 ** (bits - own)
+        return replace(self, droop=self.droop / finer, refresh_energy=self.refresh_energy * finer)
+
     @property
     def refresh_interval(self) -> float:
         """Seconds until leakage has moved a weight by `droop`: C·ΔV/I (inf without leakage)."""
@@ -195,9 +205,11 @@ class Switch:
 
 @dataclass(frozen=True)
 class Controller:
-    """Digital controller, for information: power [W] and area [m²] per coupling, least evolution step [s]."""
+    """Digital controller. power_per_coupling [W] of a published one, for each weight that is not a copy; scale: of its
+    power to this process. For information: least evolution step [s], area [m²] per coupling."""
 
     power_per_coupling: float = _q("W", zero=True)
+    scale: float = _q("1")
     step: float = _q("s")
     area_per_coupling: float = _q("m²", zero=True)
 
@@ -222,6 +234,8 @@ SECTIONS: dict[str, type] = {
     "device": Device,
     "node": Node,
     "wire": Wire,
+    "row_wire": Metal,
+    "column_wire": Metal,
     "coupling": CouplingUnit,
     "product": ProductUnit,
     "softmax": SoftmaxUnit,
@@ -238,9 +252,9 @@ FIELDS = {"temperature": {"unit": "K", "zero": False}} | {
     f"{section}.{f.name}": dict(f.metadata) for section, kind in SECTIONS.items() for f in fields(kind)
 }
 INFORMATION = (  # for people: nothing is computed from these
-    "wire.resistance_per_length",
+    "row_wire.pitch",
+    "column_wire.pitch",
     "tanh.slope_factor",
-    "controller.power_per_coupling",
     "controller.step",
     "controller.area_per_coupling",
 )

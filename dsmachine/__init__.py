@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .range_report import calibration_report
     from .serial import generate
     from .tasks import anneal
+    from .timer import timer_time
 
 __version__ = "0.1.0"
 
@@ -74,6 +75,7 @@ __all__ = [
     "place",
     "load_machine",
     "anneal",
+    "timer_time",
     "generate",
     "load_run",
     "write_netlist",
@@ -111,6 +113,7 @@ _HOME = {
     "place": ".energy.placement",
     "load_machine": ".energy.machine",
     "anneal": ".tasks",
+    "timer_time": ".timer",
     "generate": ".serial",
     "load_run": ".emulator.runfile",
     "write_netlist": ".netlists.writer",

@@ -144,20 +144,23 @@ def _energy(annealed: Annealed) -> Html:
     for key, title in (("by_part", "part"), ("by_layer", "layer")):
         tables += [tag("h3", f"By {title}"), _energy_table(title, account[key], account)]
     tables += [tag("h3", "By phase"), _phase_table(account)]
-    programming = join([engineering(account["programming"], "J"), _note("not in the total")])
+    once = f"{engineering(account['programming'], 'J')} in {_seconds(account['programming_s'])}"
+    bare, tokens = account["without_refresh"], account["tokens"]
     facts: list[tuple[object, object]] = [
         ("Weighed until", f"{_seconds(account['duration_s'])}, the {account['until']}"),
         ("Drawn from the supply", engineering(account["total"], "J")),
         ("… a token", engineering(account["per_token"], "J")),
+        ("… without refresh", f"{engineering(bare, 'J')}, {engineering(bare / tokens, 'J')} a token"),
         ("Mean power while annealing", engineering(account["power_w"], "W")),
         ("Dissipated in elements", engineering(account["dissipated"], "J")),
-        ("Programming all weights once", programming),
+        ("Programming all weights once", join([once, _note("not in the total")])),
     ]
     apart = (
         "Drawn is what the supply delivers; dissipated is what becomes heat in couplings, products, feedback and "
         "reset. They answer different questions and are never added."
     )
-    return section("Energy", tag("p", apart, cls="muted"), pairs(facts), *tables)
+    missing = tag("p", "Not counted: ", "; ".join(account["excluded"]), ".", cls="muted")
+    return section("Energy", tag("p", apart, cls="muted"), pairs(facts), *tables, missing)
 
 
 def _energy_table(title: str, costs: Mapping[str, Mapping[str, float]], account: Mapping[str, Any]) -> Html:
@@ -243,9 +246,9 @@ def _technology(tech: Technology) -> dict[str, str]:
 
 
 def _limits(annealed: Annealed) -> Html:
-    excluded = join(tag("li", line) for line in annealed.energy.excluded)
     limits = join(tag("li", line) for line in LIMITS)
-    return section("Limits", tag("ul", limits), tag("h3", "Not in the joules"), tag("ul", excluded))
+    assumed = join(tag("li", line) for line in annealed.energy.assumed)
+    return section("Limits", tag("ul", limits), tag("h3", "Taken for granted in the joules"), tag("ul", assumed))
 
 
 def _versions() -> Html:

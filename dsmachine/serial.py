@@ -27,10 +27,12 @@ from .circuits.technology import Technology, load_technology
 from .emulator.observers import Observer
 from .emulator.run import Run, transient
 from .energy.meter import EnergyMeter
+from .energy.report import EXCLUDED
 from .tasks import check_saturation, logit_error, reference_values
 
 Array = Any
 BASIS = "oracle time"  # until when a turn lasts
+UNCOUNTED = ("loading the first token", "switching the rotary couplings")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Token:
 
 @dataclass(frozen=True)
 class Generated:
-    """What a serial machine wrote: model, prompt, text (of the new tokens), token by token how; hold: its switches."""
+    """What a serial machine wrote: model, prompt, text (of the new tokens), token by token how; hold: its switches;
+    excluded: what its joules do not count."""
 
     model: str
     prompt: str
@@ -60,6 +63,7 @@ class Generated:
     hold: str
     technology: str
     tokens: list[Token] = field(default_factory=list)
+    excluded: tuple[str, ...] = EXCLUDED + UNCOUNTED
 
     @property
     def seconds(self) -> float:
@@ -89,6 +93,7 @@ class Generated:
             "energy_j": self.joules,
             "agreement": self.agreement,
             "tokens": [vars(token) for token in self.tokens],
+            "excluded": list(self.excluded),
         }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .circuits import checks
-from .circuits.cells import Converter, converter
+from .circuits.cells import converter
 from .circuits.checkpoints import Model, load_model
 from .circuits.chip import Chip, fabricate, pelgrom_areas
 from .circuits.circuit import Circuit
@@ -27,17 +27,15 @@ from .emulator.backend import Backend
 from .emulator.checkpoint import Checkpoint, checked
 from .emulator.errors_by_layer import ErrorByLayer
 from .emulator.observers import Observer, Probe
-from .emulator.plan import Plan
 from .emulator.prepare import check_memory, prepare
 from .emulator.request import Request, checked_bits, chosen_method
 from .emulator.run import Run, operating_point, transient
 from .emulator.steps import Noise
 from .energy.meter import EnergyMeter, EnergyReport
+from .timer import MOST_PROMPTS, converted, timer_time
 
 Array = Any
 log = logging.getLogger(__name__)
-TIMER_QUANTILE = 0.99
-MOST_PROMPTS = 1000  # they anneal side by side, so memory grows with them
 TOLERANCE = 1e-3  # of the finite elements, where nothing else is asked for
 
 
@@ -181,6 +179,7 @@ def anneal(
     weight_bits: int | None = None,
     dac_bits: int | None = None,
     adc_bits: int | None = None,
+    output_class: str = "AB",
     trim: Mapping[str, float] | None = None,
     chip_seed: int = 0,
     noise: str | float = "off",
@@ -205,7 +204,7 @@ def anneal(
     Ideal and noiseless by default. Names and units of the imperfections: `map_model`, `fabricate` and `transient`.
     pelgrom: the card's transistors differ by Pelgrom's law, with the technology's coefficients.
     dac_bits, adc_bits: of the converters that write the inputs and read the logits, over each node's rail; 2 … 24,
-    None: exact.
+    None: exact. output_class: "AB" or "A", of buffers and conveyors, in the joules alone.
     With noise the machine settles without it first and is then read at the end of a noisy window.
     device: "numpy" or "cupy", a GPU; precision: float32, float64 or, on a GPU, tf32.
     tolerance: of the finite elements, 1e-3 by default. observers see the noiseless transient,
@@ -229,6 +228,7 @@ def anneal(
     watch = _Stopwatch(stage)
     watch("calibrate")
     tech = load_technology(technology) if isinstance(technology, str) else technology
+    meter = EnergyMeter(tech, dac_bits=dac_bits, adc_bits=adc_bits, weight_bits=weight_bits, output_class=output_class)
     loaded = load_model(model) if isinstance(model, str) else model
     loaded.check_speaks()
     ids = loaded.encode(prompt)
@@ -244,13 +244,12 @@ def anneal(
         circuit, seed=chip_seed, mismatch=mismatch, vt_mismatch=vt_mismatch, offset=offset,
         branch_offset=branch_offset, trim=trim, weight_bits=weight_bits, **pelgrom_areas(tech, pelgrom, device_card),
     )  # fmt: skip
-    inputs = {"embed": _converted(dac, circuit, "embed", loaded.embed(ids))}
+    inputs = {"embed": converted(dac, circuit, "embed", loaded.embed(ids))}
     plan = prepare(chip, precision=precision, device=device)
     for prompts in {1, max(timer_prompts, 1)}:  # the timer's are side by side
         check_memory(plan, Request(tolerance=TOLERANCE), prompts)
     check_saturation(chip, operating_point(plan, inputs), allow_saturation)
     watch("solve", "anneal")
-    meter = EnergyMeter(tech, dac_bits=dac_bits, adc_bits=adc_bits)
     stepped = noise == "off" and method == "stepper"
     run = transient(
         plan, inputs, settle_bits=settle_bits, method="stepper" if stepped else "elements", accuracy=accuracy,
@@ -263,13 +262,13 @@ def anneal(
         read = transient(plan, inputs, noise=noise, noise_seed=noise_seed, observers=read_observers)
     watch("timer")
     timer = math.nan  # of no use where the prompt itself does not settle
-    if run.settled:
-        timer = _timer(loaded, plan, len(ids), settle_bits, timer_prompts, dac)
+    if run.settled and timer_prompts:
+        timer = timer_time(loaded, plan, len(ids), settle_bits=settle_bits, prompts=timer_prompts, dac=dac)
     watch("reference")
     reference = reference_values(loaded, ids, circuit)["logits"]
     watch("")
     settled = np.asarray((run if read is None else read).logical("logits")[0], float)
-    logits = _converted(adc, circuit, "logits", settled)
+    logits = converted(adc, circuit, "logits", settled)
     return Annealed(
         model=loaded.name,
         prompt=prompt,
@@ -335,50 +334,16 @@ def check_saturation(chip: Chip, run: Run, allowed: bool) -> None:
     log.warning("%s: their values are lost; the logit error says what that costs", said)
 
 
-def _converted(quantiser: Converter | None, circuit: Circuit, array: str, x: Array) -> Array:
-    """Logical values of an array after its converter, or as they are."""
-    return x if quantiser is None else quantiser.nodes(circuit, array, x)
-
-
-def _timer(model: Model, plan: Plan, positions: int, bits: float, prompts: int, dac: Converter | None = None) -> float:
-    """p99 of the settling time over calibration prompts: what a chip without an oracle has to wait [s].
-
-    nan, and a warning, where one of them does not settle. Elements are held to a quarter of the band that is watched.
-    """
-    if prompts == 0:
-        return float("nan")
-    ids = model.tokenize(model.calibration_text, "calibration text")
-    ids = [int(i) for i in np.resize(ids, max(len(ids), positions))]  # repeated if too short
-    starts = np.linspace(0, len(ids) - positions, prompts).astype(int)
-    rows = [_converted(dac, plan.circuit, "embed", model.embed(ids[s : s + positions])) for s in starts]
-    tolerance = max(min(TOLERANCE, 2.0 ** -(bits + 2)), 16 * float(np.finfo(plan.backend.dtype).eps), 1e-12)
-    run = transient(plan, {"embed": np.stack(rows)}, tolerance=tolerance, settle_bits=bits)
-    assert run.settling_time is not None
-    waits = run.settling_time
-    if run.saturated:
-        name, count = max(run.saturated.items(), key=lambda item: item[1])
-        log.warning(
-            "timer: %d nodes saturate on the calibration prompts, most in %r (%d): what they settle to is wrong",
-            sum(run.saturated.values()), name, count,
-        )  # fmt: skip
-    if np.isnan(waits).any():
-        log.warning(
-            "no timer time: %d of %d calibration prompts have not settled to %g bits in %.3g s, last of all %r",
-            np.isnan(waits).sum(), prompts, bits, run.duration, max(run.by_array, key=run.by_array.__getitem__),
-        )  # fmt: skip
-        return float("nan")
-    log.info("timer: %d calibration prompts settle after %.4g to %.4g s", prompts, waits.min(), waits.max())
-    return float(np.quantile(waits, TIMER_QUANTILE))
-
-
 def _weighed(meter: EnergyMeter, run: Run, timer: float) -> EnergyReport:
     """Joules until the timer reads the machine; until it settled where no timer was measured or it fell short."""
     if run.settling_time is None or not run.settled:
         return meter.report()
     oracle = float(run.settling_time.max())
+    waits = {"oracle time": oracle} | ({} if math.isnan(timer) else {"timer time": timer})
     if timer >= oracle:
-        return meter.report(until=timer, basis="timer time")
-    return meter.report(until=oracle, basis="oracle time" if np.isnan(timer) else "oracle time, later than the timer")
+        return meter.report(until=timer, basis="timer time", waits=waits)
+    basis = "oracle time" if math.isnan(timer) else "oracle time, later than the timer"
+    return meter.report(until=oracle, basis=basis, waits=waits)
 
 
 class _Stopwatch:

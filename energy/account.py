@@ -6,7 +6,8 @@
     anneal   from letting go to the time at which the machine is read
     read     the ADCs convert the outputs, so many at a time
 
-Nodes and drivers have no current outside the anneal; outputs are sampled at its end and held. Weights leak all along.
+Nodes and drivers have no current outside the anneal; outputs are sampled at its end and held. Weights leak all along,
+and the controller waits.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ from ..circuits.cells import Meter, NodeArray, Term, feedback_of
 from ..circuits.circuit import Circuit
 from ..circuits.loads import buffers, rows
 from ..circuits.technology import Technology
+from ..circuits.wires import row_capacitance
+from .design import Design
 from .report import EnergyReport, Entry
 
 Array = Any
@@ -49,15 +53,23 @@ class Sums:
 
 
 def weigh(
-    circuit: Circuit, technology: Technology, laws: Mapping[str, Meter], sums: Sums, *, tokens: int | None, basis: str
+    circuit: Circuit,
+    design: Design,
+    laws: Mapping[str, Meter],
+    sums: Sums,
+    *,
+    tokens: int | None,
+    basis: str,
+    waits: Mapping[str, float],
 ) -> EnergyReport:
-    """The account of a run. laws: power law by part; basis: what the seconds of the run are."""
-    account = _Account(circuit, technology, laws, sums)
+    """The account of a run. laws: power law by part; basis: what the seconds of the run are; waits: by other bases."""
+    technology, account = design.technology, _Account(circuit, design, laws, sums)
     delivered = np.zeros(sums.batch)
     for term in circuit.terms.values():
         if term.name in laws:
             delivered += account.weigh_term(term)
         account.weigh_retention(term)
+        account.weigh_controller(term)
     for node in account.free:
         account.weigh_node(node)
         account.weigh_reset(node)
@@ -77,15 +89,20 @@ def weigh(
         stored_after=account.stored(sums.last),
         weights=weights,
         programming=weights * technology.switch.refresh_energy,
+        programming_time=conversions(weights, technology.converter.dac_count) * technology.converter.dac_time,
         passive=not any(term.conveyed for term in circuit.terms.values()),
+        waits=dict(waits),
+        assumed=design.assumptions(weights, account.least_resistance),
     )
 
 
 class _Account:
     """Entries by (part, layer, phase), in order of first mention."""
 
-    def __init__(self, circuit: Circuit, technology: Technology, laws: Mapping[str, Meter], sums: Sums) -> None:
-        self.circuit, self.technology, self.laws, self.sums = circuit, technology, laws, sums
+    def __init__(self, circuit: Circuit, design: Design, laws: Mapping[str, Meter], sums: Sums) -> None:
+        self.circuit, self.design, self.laws, self.sums = circuit, design, laws, sums
+        self.technology = design.technology
+        self.least_resistance = self.technology.conveyor.input_resistance
         self._lines: dict[tuple[str, str, str], Array] = {}
         self.free = [node for node in circuit.arrays.values() if not node.clamped and not node.is_tail]
         self.output = None if circuit.output is None else circuit.arrays[circuit.output]
@@ -98,9 +115,9 @@ class _Account:
         slowest = max((float(np.max(node.capacitance)) for node in self.free), default=0.0)
         return {
             "reset": float(RESET * slowest / tech.device.on_conductance),
-            "load": math.ceil(sum(n.count for n in self._written()) / converter.dac_count) * converter.dac_time,
+            "load": conversions(sum(n.count for n in self._written()), converter.dac_count) * converter.dac_time,
             "anneal": float(self.sums.seconds),
-            "read": math.ceil(outputs / converter.adc_count) * converter.adc_time,
+            "read": conversions(outputs, converter.adc_count) * converter.adc_time,
         }
 
     def add(self, part: str, layer: str, phase: str = "anneal", *, drawn: Array = 0.0, dissipated: Array = 0.0) -> None:
@@ -115,6 +132,8 @@ class _Account:
     def weigh_term(self, term: Term) -> Array:
         """Heat and supply of one term; returns what its drivers delivered [J]."""
         heat, delivered, coulombs = self._integrated(term.name)
+        if self.design.output_class == "A" and term.drivers():
+            coulombs = self._at_the_rails(term.name)
         tech, standing = self.technology, self.laws[term.name].standing * self.sums.seconds
         drawn = tech.supply.vdd * (tech.buffer.class_b_factor * coulombs + standing)
         self.add(term.kind, self._layer(term), drawn=drawn, dissipated=heat)
@@ -139,16 +158,46 @@ class _Account:
             self.add("retention", self._layer(term), phase, drawn=leak * seconds)
             self.add("refresh", self._layer(term), phase, drawn=refresh * seconds)
 
+    def weigh_controller(self, term: Term) -> None:
+        """Power for each weight that is not a copy: rows of an array are copies of one another."""
+        controller, shape = self.technology.controller, self.circuit.arrays[term.target].shape
+        watts = term.weights(self.circuit) / math.prod(shape[:-1]) * controller.power_per_coupling * controller.scale
+        for phase, seconds in self.phases.items() if watts else ():
+            self.add("controller", self._layer(term), phase, drawn=watts * seconds)
+
     def weigh_node(self, node: NodeArray) -> None:
         """Feedback heat, and the conveyor's bias and mirrored current."""
         heat, _, coulombs = self._integrated(feedback_of(node.name))
         self.add("feedback", node.layer, dissipated=heat)
         if any(term.conveyed for term in self.circuit.into(node.name)):
             coulombs = coulombs + _total(self.sums.travel[node.name], charge(self.circuit, node))
-            conveyor = self.technology.conveyor
-            standing = conveyor.bias_current * node.count * self.sums.seconds
-            drawn = self.technology.supply.vdd * (standing + conveyor.mirror_copies * coulombs)
+            if self.design.output_class == "A":
+                coulombs = self._at_the_rails(feedback_of(node.name))
+            standing, copies = self._conveyor_bias(node), self.technology.conveyor.mirror_copies
+            drawn = self.technology.supply.vdd * (standing * self.sums.seconds + copies * coulombs)
             self.add("conveyors", node.layer, drawn=drawn)
+
+    def _conveyor_bias(self, node: NodeArray) -> float:
+        """Amperes of all conveyors of an array: transconductance, so 1/r_x, goes with the bias."""
+        conveyor, into = self.technology.conveyor, self.circuit.into(node.name)
+        load = sum((self.laws[term.name].load for term in into), start=np.zeros(node.shape))
+        ohms = node.conveyor_resistance(conveyor, load)[node.present]
+        self.least_resistance = min(self.least_resistance, float(ohms.min(initial=np.inf)))
+        return float((conveyor.bias_current * conveyor.input_resistance / ohms).sum())
+
+    def _at_the_rails(self, part: str) -> float:
+        """Coulombs that a part would take with every node at its rail all along, beside its standing current."""
+        law = self.laws[part]
+        return float((law(self._rails).supply - law.standing).sum()) * self.sums.seconds
+
+    @cached_property
+    def _rails(self) -> dict[str, Array]:
+        """Largest logical values that nodes reach, (1, *shape)."""
+        return {
+            name: np.broadcast_to(node.full_scale if node.rail is None else node.rail, (1, *node.shape))
+            / self.circuit.units(name)
+            for name, node in self.circuit.arrays.items()
+        }
 
     def weigh_reset(self, node: NodeArray) -> None:
         tech = self.technology
@@ -156,11 +205,17 @@ class _Account:
         self.add("reset switches", node.layer, "reset", drawn=gates, dissipated=self._stored(node, self.sums.last))
 
     def weigh_drivers(self) -> None:
-        """Class-A bias of the buffers."""
-        bias = self.technology.buffer.bias_current * self.technology.supply.vdd * self.sums.seconds
-        for name, count in driver_counts(self.circuit, self.technology).items():
-            node = self.circuit.arrays[name]
+        """Bias of the buffers, and in class AB what charges the wire of their rows."""
+        tech, (units, _) = self.technology, rows(self.circuit)
+        bias = tech.buffer.bias_current * tech.supply.vdd * self.sums.seconds
+        for name, count in driver_counts(self.circuit, tech).items():
+            node, volts = self.circuit.arrays[name], self.circuit.units(name)
             self.add(_drivers_of(node), node.layer, drawn=bias * count)
+            if self.design.output_class == "AB":
+                phase, way = ("load", abs(self.sums.last[name])) if node.clamped else ("anneal", self.sums.travel[name])
+                coulombs = _total(way, row_capacitance(tech, units[name]) * volts)
+                drawn = tech.supply.vdd * tech.buffer.class_b_factor * coulombs
+                self.add(_drivers_of(node), node.layer, phase, drawn=drawn)
 
     def weigh_converters(self) -> None:
         """One DAC conversion for each input node, one ADC conversion for each output node."""
@@ -198,6 +253,11 @@ class _Account:
 
     def _layer(self, term: Term) -> str:
         return self.circuit.arrays[term.target].layer
+
+
+def conversions(values: int, converters: float) -> int:
+    """Turns that so many converters side by side take for so many values."""
+    return math.ceil(values / converters)
 
 
 def charge(circuit: Circuit, node: NodeArray) -> Array:

@@ -3,8 +3,8 @@
     heat of a cell   ∫ Σ H x² dt           from ∫x² of each node, which all cells on an array share
     its supply       VDD ∫ Σ A |x| dt      class-B drivers; from ∫|x|
     conveyor         VDD (I_bias T + m ∫|I| dt),      |I| = |C dv/dt + g₀γ v| ≤ C|dv/dt| + g₀γ|v|, equal at rest;
-                                           ∫|dv/dt| dt is counted from element to element
-    buffer           VDD I_bias T          of each node that must deliver current
+                                           ∫|dv/dt| dt is counted from element to element; I_bias ∝ 1/r_x
+    buffer           VDD (I_bias T + C_row ∫|dv/dt| dt)       of each node that must deliver current
     retention        VDD I_off T,   refresh  E_refresh T / (C_hold ΔV / I_off)       of each weight that is held
 
 The power laws are the cells' own (`circuits.cells.parts`). Integrals use the quadrature of the solver's own elements
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from ..circuits.errors import Error
@@ -27,6 +26,7 @@ from ..circuits.technology import Technology, load_technology
 from ..emulator.observers import Element
 from ..emulator.plan import Plan
 from .account import END_OF_RUN, driver_counts, weigh
+from .design import Design
 from .fused import tally
 from .integrals import Tally
 from .report import EnergyReport
@@ -38,16 +38,23 @@ class EnergyMeter:
     """Observer that weighs a run. Pass it in `observers`, then ask `report()`.
 
     technology: supply, bias currents, converters, switches (a Technology or its name).
-    dac_bits, adc_bits: of the converters that write inputs and read outputs; None: the technology's own.
+    dac_bits, adc_bits, weight_bits: of what writes inputs, reads outputs, writes weights; None: the technology's own.
+    output_class: "AB" or "A", of buffers and conveyors (`design.py`).
     """
 
     keeps = ("state", "duration")
 
     def __init__(
-        self, technology: Technology | str = "cmos45", *, dac_bits: int | None = None, adc_bits: int | None = None
+        self,
+        technology: Technology | str = "cmos45",
+        *,
+        dac_bits: int | None = None,
+        adc_bits: int | None = None,
+        weight_bits: int | None = None,
+        output_class: str = "AB",
     ) -> None:
         found = load_technology(technology) if isinstance(technology, str) else technology
-        self.technology = replace(found, converter=found.converter.of_bits(dac_bits, adc_bits))
+        self.design = Design.of(found, output_class, dac_bits, adc_bits, weight_bits)
         self.duration = 0.0
         self.state: Tally | None = None  # what was weighed so far; another after runs of another plan
 
@@ -76,12 +83,20 @@ class EnergyMeter:
 
     # --- the account ----------------------------------------------------------------------------------
 
-    def report(self, tokens: int | None = None, *, until: float | None = None, basis: str = "") -> EnergyReport:
+    def report(
+        self,
+        tokens: int | None = None,
+        *,
+        until: float | None = None,
+        basis: str = "",
+        waits: Mapping[str, float] | None = None,
+    ) -> EnergyReport:
         """What the machine costs until it is read.
 
         tokens: positions answered (default: rows of the circuit's output). until [s]: when it is read; the machine
         must be at rest between then and the end of the run, as it is from its settling time on. None: the end of the
-        run, wherever the solver left off. basis: what `until` is, in words for the report.
+        run, wherever the solver left off. basis: what `until` is, in words for the report; waits [s]: that of every
+        basis known, for `EnergyReport.stages`.
 
         Raises Error if `until` is no time, or no run was weighed.
         """
@@ -90,7 +105,8 @@ class EnergyMeter:
         basis = basis or (END_OF_RUN if until is None else "as asked")
         state = self._begun()
         sums = state.sums(self.duration, self.duration if until is None else until)
-        return weigh(state.plan.circuit, self.technology, state.laws, sums, tokens=tokens, basis=basis)
+        circuit, known = state.plan.circuit, waits or {}
+        return weigh(circuit, self.design, state.laws, sums, tokens=tokens, basis=basis, waits=known)
 
     def _begun(self) -> Tally:
         if self.state is None:

@@ -2,12 +2,14 @@
 
 *Drawn* is what the supply delivers, *dissipated* what becomes heat in couplings, products, feedback and reset. They are
 different questions (a class-B driver at VDD draws more than its coupling dissipates) and are never added.
+
+Whoever tabulates runs takes `rows()` (part, layer, phase, joules) and `stages()` (stage, basis, seconds).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,9 @@ Array = Any
 EXCLUDED = (
     "programming of the weights (once a model: see `programming`)",
     "nodes and drivers while the machine is reset, loaded and read (switched off; outputs are sampled and held)",
-    "digital controller (technology.controller, 130 nm figures)",
-    "what a conveyor's input resistance dissipates",
-    "clock feedthrough, IR drop, supply noise, ageing",
+    "what a conveyor's input resistance dissipates, and buffers that charge wires",
+    "the wire from a node to the tiles of its row after the first",
+    "clocks, clock feedthrough, IR drop, supply noise, ageing",
 )
 
 
@@ -38,11 +40,12 @@ class EnergyReport:
     """What one run cost, for each sample of the batch (arrays are (batch,)), in joules and seconds.
 
     entries: the account. duration: seconds annealed until the machine is read; basis: what that time is (the timer's,
-    the oracle's, the end of the run). phases: seconds of reset, load, anneal and read. tokens: positions the
-    run answered.
+    the oracle's, the end of the run). phases: seconds of reset, load, anneal and read. waits: seconds annealed on each
+    basis that is known ("oracle time", "timer time"). tokens: positions the run answered.
     delivered: what drivers and ideal sources handed to couplings and products at their own voltages.
     stored_before, stored_after: ½CV² on the free nodes. weights: programmed values held.
-    programming: joules to write all weights once, not in the total. excluded: what is not counted at all.
+    programming, programming_time: joules and seconds to write all weights once, not in the total. assumed: what was
+    taken for granted, excluded: what is not counted at all, in words.
     passive: whether nothing but passive couplings drives the nodes, so that `imbalance` must vanish.
     """
 
@@ -58,7 +61,10 @@ class EnergyReport:
     stored_after: Array
     weights: int
     programming: float
+    programming_time: float
     passive: bool
+    waits: Mapping[str, float] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
     excluded: tuple[str, ...] = EXCLUDED
 
     @property
@@ -104,6 +110,22 @@ class EnergyReport:
             table[getattr(entry, key)] = (drawn + entry.drawn, dissipated + entry.dissipated)
         return table
 
+    def without(self, *parts: str) -> EnergyReport:
+        """The same run as if these parts cost nothing: `without("refresh")`."""
+        return replace(self, entries=tuple(e for e in self.entries if e.part not in parts))
+
+    def stages(self) -> list[dict[str, Any]]:
+        """Latency as plain rows {stage, basis, seconds}, in order: reset, load, anneal, read.
+
+        The anneal has one row for each basis that is known; other stages have none ("").
+        """
+        anneals = self.waits or {self.basis: self.duration}
+        return [
+            {"stage": stage, "basis": basis, "seconds": float(seconds)}
+            for stage, own in self.phases.items()
+            for basis, seconds in (anneals if stage == "anneal" else {"": own}).items()
+        ]
+
     def rows(self) -> list[dict[str, Any]]:
         """The account as plain rows {part, layer, phase, drawn_j, dissipated_j}, mean over samples."""
         return [
@@ -129,10 +151,14 @@ class EnergyReport:
             "until": self.basis,
             "latency_s": self.latency,
             "tokens": self.tokens,
+            "without_refresh": float(np.mean(self.without("refresh").total)),
             "programming": float(self.programming),
+            "programming_s": float(self.programming_time),
+            "stages": self.stages(),
             "by_part": dict(self._means("part")),
             "by_layer": dict(self._means("layer")),
             "by_phase": {name: cost | {"seconds": self.phases[name]} for name, cost in self._phase_means()},
+            "assumed": list(self.assumed),
             "excluded": list(self.excluded),
         }
 
@@ -165,7 +191,12 @@ class EnergyReport:
         for name, cost in self._phase_means():
             drawn, heat = (engineering(cost[k], "J") for k in ("drawn", "dissipated"))
             lines.append(f"{name:<16}{drawn:>12}{engineering(self.phases[name], 's'):>8}{heat:>12}")
-        return "\n".join([*lines, "not counted: " + "; ".join(self.excluded)])
+        bare = float(np.mean(self.without("refresh").total))
+        lines.append(
+            f"without refresh {engineering(bare, 'J')}, {engineering(bare / self.tokens, 'J')} a token; programming "
+            f"{engineering(self.programming, 'J')} and {engineering(self.programming_time, 's')}, once a model"
+        )
+        return "\n".join([*lines, "taken: " + "; ".join(self.assumed), "not counted: " + "; ".join(self.excluded)])
 
 
 def engineering(value: float, unit: str) -> str:

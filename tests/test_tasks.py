@@ -22,13 +22,29 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def timer(model: Path, bits: float, *, chip: Chip | None = None, precision: str = "float64") -> float:
     loaded = ds.load_model(model)
     chip = chip or ds.fabricate(ds.map_model(loaded, 4))
-    return tasks._timer(loaded, ds.prepare(chip, precision=precision), 4, bits, 3)
+    return ds.timer_time(loaded, ds.prepare(chip, precision=precision), 4, settle_bits=bits, prompts=3)
 
 
 def test_the_timer_is_as_precise_as_the_bits_it_waits_for(model: Path) -> None:
     """Every bit takes as long as the one before: the last pole decays by two in a fixed time."""
     coarse, middle, fine = (timer(model, bits) for bits in (8, 14, 20))
     assert fine - middle == pytest.approx(middle - coarse, rel=0.25)
+
+
+def test_the_timer_is_the_p99_of_oracle_times(model: Path) -> None:
+    """Of one prompt it is when that prompt's machine settles; of more, their quantile."""
+    loaded = ds.load_model(model)
+    plan = ds.prepare(ds.map_model(loaded, 4), precision="float64")
+    ids = loaded.tokenize(loaded.calibration_text)
+    oracle = []
+    for start in np.linspace(0, len(ids) - 4, 3).astype(int):
+        run = ds.transient(plan, {"embed": loaded.embed(ids[start : start + 4])}, tolerance=2.0**-10, settle_bits=8)
+        assert run.settling_time is not None
+        oracle.append(float(run.settling_time.max()))
+    assert ds.timer_time(loaded, plan, 4, prompts=1) == pytest.approx(oracle[0], rel=1e-3)
+    assert ds.timer_time(loaded, plan, 4, prompts=3) == pytest.approx(np.quantile(oracle, 0.99), rel=0.01)
+    with pytest.raises(ds.Error, match="prompts is 0"):
+        ds.timer_time(loaded, plan, 4, prompts=0)
 
 
 def test_a_timer_prompt_that_does_not_settle_is_said(model: Path, caplog: pytest.LogCaptureFixture) -> None:

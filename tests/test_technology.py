@@ -9,6 +9,7 @@ import pytest
 from dsmachine.circuits.errors import Error
 from dsmachine.circuits.technology import bundled, load_technology
 from dsmachine.circuits.units import si
+from dsmachine.circuits.wires import row
 
 TOML = Path(__file__).resolve().parents[1] / "circuits" / "technologies" / "cmos45.toml"
 
@@ -44,7 +45,7 @@ def test_bundled_technology_is_complete_and_sourced() -> None:
     tech = load_technology()
     assert tech.node.capacitance == 49e-15
     assert tech.node.time_constant == pytest.approx(1.519e-9, rel=1e-3)
-    assert tech.wire.capacitance * 576 == pytest.approx(0.1e-12, rel=0.03)
+    assert row(tech, 576).capacitance == pytest.approx(0.1e-12, rel=0.03)
     assert tech.supply.full_scale == pytest.approx(1 / 3)
     assert tech.switch.refresh_interval == pytest.approx(1.42e-6, rel=1e-2)
     rows = tech.describe()

@@ -166,7 +166,7 @@ class Coupling(Term):
         amperes = np.broadcast_to(column, u.shape) * u
         watts = {self.source.array: scatter(circuit, self.source, amperes * u)}
         if not self.passive:
-            return Meter(watts, watts, {self.source.array: scatter(circuit, self.source, amperes)})
+            return Meter(watts, watts, {self.source.array: scatter(circuit, self.source, amperes)}, load=row)
         square = circuit.units(self.target) ** 2
         heat = added(watts, {self.target: row * square})
         back = circuit.arrays[self.target].conductance * square
@@ -205,6 +205,9 @@ class Coupling(Term):
 
     def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
         return [(self.source, 1 if self.elementwise else len(self.weight), 0)]
+
+    def fan_in(self, circuit: Circuit) -> float:
+        return 1.0 if self.elementwise else float(self.weight.shape[1])
 
     # --- netlist --------------------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ from .spice import elements, knee
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
+    from ..technology_parts import Conveyor
     from .mismatch import Draw, Spread
     from .mos.sheet import DeviceSheet
     from .spice import Sheet
@@ -237,6 +238,15 @@ class NodeArray:
     def attenuation(self, load: Array) -> Array:
         """Share of a current at the conveyor's input that it delivers; `load` [S]: ΣG of the couplings there."""
         return 1 / (1 + self.input_resistance * load)
+
+    def conveyor_resistance(self, conveyor: Conveyor, load: Array) -> Array:
+        """r_x [Ω] that each node's conveyor is built to have, where `load` [S] is ΣG at its input: this node's own, and
+        for an ideal one (0) the technology's, or less where that would leave a gain error r_x ΣG over what is allowed.
+        """
+        if self.input_resistance > 0:
+            return np.broadcast_to(self.input_resistance, self.shape)
+        most = conveyor.gain_error / np.maximum(load, np.finfo(float).tiny)
+        return np.minimum(conveyor.input_resistance, np.broadcast_to(most, self.shape))
 
     def noise_conductance(self, gamma: Array, load: Array) -> Array:
         """G [S] whose 4kT·G is the noise of the node's own devices: feedback g₀γ, and the conveyor as the capacitor

@@ -124,7 +124,7 @@ class Meter:
     """The power law of one cell, everything that does not change in a run worked out.
 
     heat, delivered [W per x²], supply [A per |x|], common [A per x²]: arrays by array name, each in that array's shape.
-    standing [A]. rest: a `Law`, or None.
+    standing [A]. rest: a `Law`, or None. load [S]: ΣG at the input of each target node's conveyor.
     """
 
     heat: Mapping[str, Array] = field(default_factory=dict)
@@ -133,6 +133,7 @@ class Meter:
     common: Mapping[str, Array] = field(default_factory=dict)
     standing: float = 0.0
     rest: Law | None = None
+    load: Array = 0.0
 
     def __call__(self, x: Signals) -> Power:
         """The cell's power at each of K points, (K,); a plain number where no array has a part in it."""

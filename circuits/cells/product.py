@@ -181,6 +181,10 @@ class Product(Term):
         each = [round(pairs / max(1.0, count)) for count in nodes]
         return [(self.a, 0, each[0]), (self.b, each[1], 0)]
 
+    def fan_in(self, circuit: Circuit) -> float:
+        """A unit for each pair, the mean over nodes there."""
+        return self.count(circuit) / max(1, circuit.arrays[self.target].count)
+
     def _pairs(self, sheet: Sheet) -> tuple[Array, Array, Array, Array]:
         """(keep, flat index of the target node, its gain K [A/V²], names of a and b (2, …)) over all index values."""
         inputs, out = self.spec.split("->")

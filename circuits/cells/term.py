@@ -163,6 +163,10 @@ class Term:
         """(view, coupling units crossed, gates driven) by one node of each view the cell reads: it loads them."""
         return [(view, 1, 0) for view in self.sources]
 
+    def fan_in(self, circuit: Circuit) -> float:
+        """Units on the wire that brings a driven node its current from this cell."""
+        return 1.0
+
     def meter(self, circuit: Circuit) -> Meter:
         """Heat in the cell, power its drivers deliver, amperes drawn from the supply (class-B drivers: Σ|I|)."""
         raise NotImplementedError

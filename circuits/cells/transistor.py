@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from .polynomials import Polynomial
     from .spice import Sheet
 
+Conducting = tuple[Array, "tuple[Polynomial, ...]", Array]
+
 
 @dataclass(frozen=True)
 class TransistorCoupling(Crossbar, Term):
@@ -129,16 +131,16 @@ class TransistorCoupling(Crossbar, Term):
         """(P, out)."""
         return circuit.arrays[self.target].present.reshape(-1, len(self.weight))
 
-    def _row_sums(self, circuit: Circuit) -> Array:
+    def _row_sums(self, circuit: Circuit, conducting: Conducting) -> Array:
         """ΣG [S] at each target node, in its shape."""
-        found, _, slopes = self._conducting(circuit)
+        found, _, slopes = conducting
         each = np.tensordot(found, slopes, (2, 0)).sum(axis=-1)
         return (self._each_position(each) * self._present(circuit)).reshape(circuit.arrays[self.target].shape)
 
     def loading(self, circuit: Circuit) -> tuple[Array, Array]:
-        return self._row_sums(circuit), 0.0
+        return self._row_sums(circuit, self._conducting(circuit)), 0.0
 
-    def _conducting(self, circuit: Circuit) -> tuple[Array, tuple[Polynomial, ...], Array]:
+    def _conducting(self, circuit: Circuit) -> Conducting:
         """(matrices (sets, out, r, in) [A] of what every unit conducts, whatever its sign; their shapes; their κ)."""
         out, width = self.weight.shape
         if self.card.pair is not None:
@@ -154,9 +156,9 @@ class TransistorCoupling(Crossbar, Term):
         flat = found.reshape(*found.shape[:2], -1)
         return Siemens(moving=MovingConductance(self.source, self.lead, self.runs, self.volts, flat, shapes))
 
-    def _columns(self, circuit: Circuit) -> tuple[Array, tuple[Polynomial, ...]]:
+    def _columns(self, circuit: Circuit, conducting: Conducting) -> tuple[Array, tuple[Polynomial, ...]]:
         """(Σ_i of what the units of a driving node conduct, by shape: (P, r, in) [A]; the shapes)."""
-        (found, shapes, _), here = self._conducting(circuit), self._present(circuit)
+        (found, shapes, _), here = conducting, self._present(circuit)
         whole = found.sum(axis=1)
         parts = [
             np.broadcast_to(whole[s], (b - a, *whole[s].shape))
@@ -168,9 +170,10 @@ class TransistorCoupling(Crossbar, Term):
 
     def meter(self, circuit: Circuit) -> Meter:
         units = np.broadcast_to(self.volts, (self.runs[-1][1], self.volts.shape[1]))
-        columns, shapes = self._columns(circuit)
+        conducting = self._conducting(circuit)
+        columns, shapes = self._columns(circuit, conducting)
         law = ColumnLaw.of(self.source, self.lead, shapes, columns, units.copy())
-        return Meter(rest=law, common=self._common_mode(circuit))
+        return Meter(rest=law, common=self._common_mode(circuit), load=self._row_sums(circuit, conducting))
 
     def _common_mode(self, circuit: Circuit) -> dict[str, Array]:
         """−2 Σ m e(V_ij, v_j) of equal pairs [A per x²], e by its square: what flows back from both conveyors."""
@@ -213,6 +216,9 @@ class TransistorCoupling(Crossbar, Term):
 
     def blocks(self, circuit: Circuit) -> int:
         return int(np.prod(self.lead))
+
+    def fan_in(self, circuit: Circuit) -> float:
+        return float(self.weight.shape[1])
 
     def extent(self, circuit: Circuit) -> tuple[int, ...]:
         return tuple(self.weight.shape)
@@ -335,7 +341,7 @@ class TransistorCoupling(Crossbar, Term):
     def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
         """Driver by driver |v Σ_i I_ij|."""
         names, shown = self._drivers(sheet)
-        each, shapes = self._columns(sheet.circuit)
+        each, shapes = self._columns(sheet.circuit, self._conducting(sheet.circuit))
         columns = np.tensordot(each.transpose(0, 2, 1), padded(shapes), (2, 0))
         keep = shown & columns.any(axis=-1)
         rows = zip(columns[keep] * scale, names[keep], strict=True)

@@ -135,6 +135,7 @@ def _tell(console: Console, shown: Shown, folder: Path) -> None:
     for part, cost in sorted(energy["by_part"].items(), key=lambda item: -item[1]["drawn"]):
         drawn, heat = (engineering(cost[kind] / tokens, "J") for kind in ("drawn", "dissipated"))
         console.print(f"          {part:<14} {drawn:>9} drawn, {heat:>9} dissipated", soft_wrap=True)
+    console.print(f"          not counted: {'; '.join(energy['excluded'])}", soft_wrap=True)
     console.print(f"\n{folder}/report.html shows it all", soft_wrap=True)
 
 

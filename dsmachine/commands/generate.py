@@ -94,9 +94,10 @@ def _show(found: object) -> None:
         "annealed": f"{len(turns)} tokens, prompt included, in {engineering(found.seconds, 's')} of machine time; each "
         f"read when it had settled (oracle time), after {engineering(slowest, 's')} at the latest",
         "energy": f"{engineering(found.joules / len(turns), 'J')} a token drawn from the supply",
+        "not counted": "; ".join(found.excluded),
         "banks": f"{found.hold} switches, drooped by {last.droop:.2%} of full scale at the end",
         "agreement": f"{found.agreement:.0%} of the tokens are the digital reference's choice; "
         f"logit error at the end {last.logit_error:.2g}",
     }
     for name, text in rows.items():
-        console.print(f"{name:<10} {text}", soft_wrap=True)
+        console.print(f"{name:<11} {text}", soft_wrap=True)

@@ -199,11 +199,11 @@ def test_interrupted_after_it_settled(
     """The timer's prompts are done again, the run itself is not."""
     path = tmp_path / "run.h5"
 
-    def pressed(*_: Any) -> float:
+    def pressed(*_: Any, **__: Any) -> float:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("dsmachine.tasks._timer", pressed)
+        patch.setattr("dsmachine.tasks.timer_time", pressed)
         assert main(["anneal", small, "--prompt", PROMPT, "-o", str(path)]) == 130
     assert "goes on" in capfd.readouterr().err
     assert as_json(capfd, small, "--resume", str(path))["settled"]

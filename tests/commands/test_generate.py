@@ -17,13 +17,15 @@ def test_text_and_json(capfd: pytest.CaptureFixture[str]) -> None:
     assert err == ""
     found = json.loads(out)
     assert set(found) == {
-        "model", "prompt", "text", "hold", "basis", "technology", "machine_time_s", "energy_j", "agreement", "tokens"
+        "model", "prompt", "text", "hold", "basis", "technology", "machine_time_s", "energy_j", "agreement", "tokens",
+        "excluded",
     }  # fmt: skip
     assert len(found["text"]) == 2 and len(found["tokens"]) == len(PROMPT)
     assert found["machine_time_s"] == pytest.approx(sum(token["seconds"] for token in found["tokens"]))
     assert main(["generate", "tiny-shakespeare", "--prompt", PROMPT, "--max-new-tokens", "2", "--hold", "ideal"]) == 0
     said = capfd.readouterr().out
     assert f"{PROMPT}{found['text']}" in said and "ideal switches" in said
+    assert all(words in said and words in " ".join(found["excluded"]) for words in ("IR drop", "first token"))
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,29 @@ def test_phases_have_their_seconds_and_joules() -> None:
     assert _kinds(told) <= {dict, list, str, float, int}
 
 
+def test_stages_and_parts_can_be_tabulated() -> None:
+    """Rows add up to the account; the anneal has a row for each basis; a part taken away takes its joules along."""
+    circuit, _ = tile()
+    circuit.output = "p"
+    meter, tech = EnergyMeter(), load_technology()
+    transient(circuit, {"u": np.ones((2, 3))}, duration=40 * TAU, observers=[meter])
+    waits = {"oracle time": 20 * TAU, "timer time": 30 * TAU}
+    report = meter.report(until=30 * TAU, basis="timer time", waits=waits)
+    stages = [(row["stage"], row["basis"]) for row in report.stages()]
+    assert stages == [("reset", ""), ("load", ""), ("anneal", "oracle time"), ("anneal", "timer time"), ("read", "")]
+    seconds = sum(row["seconds"] for row in report.stages() if row["basis"] != "oracle time")
+    assert seconds == pytest.approx(report.latency) and report.to_json()["stages"] == report.stages()
+    assert [row["basis"] for row in meter.report().stages()] == ["", "", "end of the run", ""]
+    bare, refresh = report.without("refresh"), report.by("part")["refresh"][0]
+    assert bare.total == pytest.approx(report.total - refresh) and "refresh" not in bare.by("part")
+    assert bare.dissipated == pytest.approx(report.dissipated) and bare.latency == report.latency
+    assert report.to_json()["without_refresh"] == pytest.approx(float(bare.total[0]))
+    assert report.programming_time == pytest.approx(tech.converter.dac_time)  # 24 weights, 64 DACs
+    few = EnergyMeter(tech.changed({"converter.dac_count": 5}, "test"))
+    transient(circuit, {"u": np.ones((2, 3))}, duration=TAU, observers=[few])
+    assert few.report().programming_time == pytest.approx(5 * tech.converter.dac_time)
+
+
 def _kinds(value: Any) -> set[type]:
     """Types in a JSON-like tree."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

@@ -37,12 +37,12 @@ NGSPICE = pytest.mark.skipif(shutil.which("ngspice") is None, reason="NGSPICE IS
 pytestmark = [pytest.mark.spice, NGSPICE]
 
 
-def small(rows: int = 4) -> tuple[Circuit, dict[str, Any]]:
+def small(rows: int = 4, input_resistance: float = 0.0) -> tuple[Circuit, dict[str, Any]]:
     """A tile of inputs up to ±0.1 V, of nodes of ±0.3 V and full scale 0.2 V."""
     rng = np.random.default_rng(rows)
     circuit = Circuit("small", temperature=300.15)
     circuit.clamp("u", (rows,), rail=0.3, full_scale=0.2)
-    circuit.nodes("v", (rows,), rail=0.3, full_scale=0.2)
+    circuit.nodes("v", (rows,), rail=0.3, full_scale=0.2, input_resistance=input_resistance)
     circuit.couple("w", "u", "v", rng.normal(size=(rows, rows)) / np.sqrt(rows))
     return circuit, {"u": rng.uniform(-0.1, 0.1, rows)}
 
@@ -144,11 +144,12 @@ def test_state_of_conveyors_and_buffers() -> None:
 def test_supply_of_a_buffered_tile(kind: str, volts: float) -> None:
     """∫V·I of the supply against the meter with conveyors and buffers as measured: their bias, and what the even orders
     of pairs draw, which is 4 % at the nodes' rails."""
-    circuit, inputs = small()
-    inputs = {"u": inputs["u"] * volts / 0.1}
-    circuit.nodes("w", (4,), rail=0.3, full_scale=0.2)
-    circuit.couple("next", "v", "w", np.eye(4))
     devices, state = transistors(conveyor=kind, buffer=kind), support(kind)
+    ohms = state.overrides()["conveyor.input_resistance"]
+    circuit, inputs = small(input_resistance=ohms)
+    inputs = {"u": inputs["u"] * volts / 0.1}
+    circuit.nodes("w", (4,), rail=0.3, full_scale=0.2, input_resistance=ohms)
+    circuit.couple("next", "v", "w", np.eye(4))
     netlist = write_netlist(circuit, inputs=inputs, level="device", transistors=devices)
     waves = run_netlist(netlist.text, engine="batch")
     lines = 3 * 10e-6  # bias lines, one set for the whole machine

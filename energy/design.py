@@ -1,0 +1,65 @@
+"""What a machine's periphery is built as: converters of so many bits, output stages of class A or AB.
+
+An output stage is what a buffer or a conveyor delivers its current with:
+
+    AB   a small bias, and from the supply each ampere as it flows
+    A    the largest current that may be asked of it, at the rails of all nodes, flows from the supply all along
+
+Weights of b bits may droop by half a step, ΔV ∝ 2^−b, and cost a DAC of b bits each time they are written, E ∝ 2^b.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..circuits.errors import Error
+from ..circuits.technology import Technology
+from .report import engineering
+
+CLASSES = ("AB", "A")
+
+
+@dataclass(frozen=True)
+class Design:
+    """technology: with switches and converters of these bits; output_class: "AB" or "A"; dac_bits, adc_bits,
+    weight_bits: of what writes inputs, reads outputs and writes weights."""
+
+    technology: Technology
+    output_class: str
+    dac_bits: float
+    adc_bits: float
+    weight_bits: float
+
+    @classmethod
+    def of(
+        cls,
+        technology: Technology,
+        output_class: str,
+        dac_bits: int | None,
+        adc_bits: int | None,
+        weight_bits: int | None,
+    ) -> Design:
+        """The technology with other bits than its own (None: those). Raises Error for an unknown class."""
+        if output_class not in CLASSES:
+            raise Error(f"output_class {output_class!r} is unknown: use {' or '.join(map(repr, CLASSES))}")
+        own = technology.converter.bits
+        converter = technology.converter.of_bits(dac_bits, adc_bits)
+        switch = technology.switch.of_bits(own if weight_bits is None else weight_bits, own)
+        bits = (own if of is None else of for of in (dac_bits, adc_bits, weight_bits))
+        return cls(replace(technology, converter=converter, switch=switch), output_class, *bits)
+
+    def assumptions(self, weights: int, least_resistance: float) -> tuple[str, ...]:
+        """What the account takes for granted, in words. least_resistance [Ω]: of all conveyors."""
+        conveyor, converter, switch = self.technology.conveyor, self.technology.converter, self.technology.switch
+        ohms, least = (engineering(value, "Ω") for value in (conveyor.input_resistance, least_resistance))
+        steps = (converter.dac_energy / 2**self.dac_bits, converter.adc_energy / 2**self.adc_bits)
+        dac, adc = (engineering(step, "J") for step in steps)
+        said = [
+            f"buffers and conveyors of class {self.output_class}",
+            f"ideal conveyors have r_x of {ohms}, or what holds their gain to {conveyor.gain_error:.2g}, least {least}",
+            f"DACs of {self.dac_bits:g} bits at {dac} a step, ADCs of {self.adc_bits:g} bits at {adc} a step",
+        ]
+        if weights:
+            cost, interval = engineering(switch.refresh_energy, "J"), engineering(switch.refresh_interval, "s")
+            said.append(f"{weights} weights of {self.weight_bits:g} bits, rewritten at {cost} every {interval}")
+        return tuple(said)
