@@ -81,7 +81,8 @@ def measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], di
     seconds, known = read_after(name, circuit, run, built)
     report = meter.report(until=seconds, basis=known)
     joules = joules_of_depth(report, shape.layers)
-    account = {"phases_s": dict(report.phases), "joules": joules, "excluded": list(report.excluded)}
+    account = {"phases_s": dict(report.phases), "joules": joules}
+    account |= {"assumed": list(report.assumed), "excluded": list(report.excluded)}
     row = {
         "model": name,
         "layers": shape.layers,

@@ -90,7 +90,7 @@ def machine_of_run(path: str | Path) -> Machine:
         tokens=tokens,
         phases=_last_read({name: float(cost["seconds"]) for name, cost in account["by_phase"].items()}, tokens),
         joules_by_part=_by_part(((e["part"], e["phase"], e["drawn_j"]) for e in run.extra["energy"]), tokens),
-        assumptions=(_said_of_run(summary, account), SPATIAL, LAST, _excluded(account)),
+        assumptions=(_said_of_run(summary, account), SPATIAL, LAST, *_of_account(account)),
     )
 
 
@@ -118,8 +118,9 @@ def _said_of_run(summary: Mapping[str, Any], account: Mapping[str, Any]) -> str:
     )
 
 
-def _excluded(account: Mapping[str, Any]) -> str:
-    return "not counted: " + "; ".join(account["excluded"])
+def _of_account(account: Mapping[str, Any]) -> tuple[str, str]:
+    """What was taken for granted, and what is not counted at all."""
+    return "taken: " + "; ".join(account["assumed"]), "not counted: " + "; ".join(account["excluded"])
 
 
 def machines_of_shapes() -> dict[str, Machine]:
@@ -148,7 +149,7 @@ def _machine_of_shape(row: Mapping[str, Any], account: Mapping[str, Any]) -> Mac
             f"built{law}; {row['tokens']} random tokens; {wait}; ideal chip, no noise",
             SPATIAL,
             LAST,
-            _excluded(account),
+            *_of_account(account),
         ),
     )
 
