@@ -124,8 +124,8 @@ def _emulated(inputs: Inputs) -> Iterable[Series]:
         return
     yield "emulated, an anneal", [(name, m.latency, m.joules) for name, m in machines]
     yield (
-        "emulated, a prompt token,\nwithout refresh",
-        [(name, m.latency / m.tokens, m.joules_without_refresh / m.tokens) for name, m in machines],
+        "emulated, a prompt token,\ncircuits alone",
+        [(name, m.latency / m.tokens, m.joules_of_circuits / m.tokens) for name, m in machines],
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from ..circuits.errors import Error
 from ..emulator.runfile import load_run
 
+APART = ("refresh", "controller")  # what keeps and steers, beside the circuits that compute
 SPATIAL = "every weight a device of its own, once for each position; transfers between chips not counted"
 LAST = "outputs of the last position read"
 SHAPES_FILE, BASELINE_FILE = "data/energy_by_shape.json", "data/baseline.json"
@@ -45,6 +46,19 @@ class Machine:
     def joules_without_refresh(self) -> float:
         """If the weights kept themselves."""
         return self.joules - self.joules_by_part.get("refresh", 0.0)
+
+    @property
+    def joules_of_circuits(self) -> float:
+        """Of nodes, couplings, cells and converters alone: without refresh and the digital controller."""
+        return self.joules - sum(self.joules_by_part.get(part, 0.0) for part in APART)
+
+    def weighed(self) -> dict[str, float]:
+        """Joules by what is left out, in words that follow a quantity's name."""
+        return {
+            "": self.joules,
+            " without refresh": self.joules_without_refresh,
+            " of the circuits alone": self.joules_of_circuits,
+        }
 
 
 @dataclass(frozen=True)
@@ -118,9 +132,10 @@ def _said_of_run(summary: Mapping[str, Any], account: Mapping[str, Any]) -> str:
     )
 
 
-def _of_account(account: Mapping[str, Any]) -> tuple[str, str]:
+def _of_account(account: Mapping[str, Any]) -> tuple[str, ...]:
     """What was taken for granted, and what is not counted at all."""
-    return "taken: " + "; ".join(account["assumed"]), "not counted: " + "; ".join(account["excluded"])
+    told = {"taken": account.get("assumed"), "not counted": account["excluded"]}
+    return tuple(f"{word}: {'; '.join(lines)}" for word, lines in told.items() if lines)
 
 
 def machines_of_shapes() -> dict[str, Machine]:
