@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ import dsmachine as ds
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.shapes import SHAPES
 from dsmachine.energy.depth import joules_of_depth, settling_of_depth
+from dsmachine.energy.systems import APART
 
 Array = Any
 NAME = "energy_by_shape"
@@ -61,15 +63,19 @@ def read_after(name: str, circuit: Circuit, run: ds.Run, built: int) -> tuple[fl
         return float(np.quantile(run.settling_time, 0.99)), f"settled in this run to {BITS} bits"
     for row in json.loads((RESULTS / "gpu.json").read_text())["rows"]:
         if row["case"] == name and row["kind"] == "S" and row["layers"] == layers:
-            return row["settled_ns"] * 1e-9, f"settled with all layers and {row['tokens']} tokens, gpu.json"
+            return row["settled_ns"] * 1e-9, _known(row)
     return settling_of_depth(
         settling_by_layer(circuit, run), layers
     ), "a line through the settling times of the layers built"
 
 
-def total(joules: dict[str, dict[str, float]]) -> float:
-    """Of all parts and phases."""
-    return sum(sum(phases.values()) for phases in joules.values())
+def _known(row: dict[str, Any]) -> str:
+    return f"settled with all layers and {row['tokens']} tokens on a GPU, at commit {row['commit']} (gpu.json)"
+
+
+def total(joules: dict[str, dict[str, float]], apart: Sequence[str] = ()) -> float:
+    """Of all phases, and all parts but some."""
+    return sum(sum(phases.values()) for part, phases in joules.items() if part not in apart)
 
 
 def measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -81,7 +87,8 @@ def measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], di
     seconds, known = read_after(name, circuit, run, built)
     report = meter.report(until=seconds, basis=known)
     joules = joules_of_depth(report, shape.layers)
-    account = {"phases_s": dict(report.phases), "joules": joules, "excluded": list(report.excluded)}
+    account = {"phases_s": dict(report.phases), "joules": joules}
+    account |= {"assumed": list(report.assumed), "excluded": list(report.excluded)}
     row = {
         "model": name,
         "layers": shape.layers,
@@ -93,7 +100,7 @@ def measured(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], di
         "known": known,
         "latency_s": report.latency,
         "joules": total(joules),
-        "joules without refresh": total(joules) - sum(joules["refresh"].values()),
+        "joules of the circuits": total(joules, APART),
         "saturated": sum(run.saturated.values()),
         "wall_s": run.statistics["wall_s"],
         "device": options.device,
@@ -113,7 +120,7 @@ def law_of_depth(options: argparse.Namespace) -> list[dict[str, Any]]:
         joules = joules_of_depth(meter.report(until=seconds), shape.layers)
         found = {
             "joules": total(joules),
-            "joules without refresh": total(joules) - sum(joules["refresh"].values()),
+            "joules of the circuits": total(joules, APART),
             "settling time": settling_of_depth(settling_by_layer(circuit, run), shape.layers),
         }
         whole = whole or found

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .emulator.plotting import COLOURS, MUTED, drawn, new_figure
@@ -68,28 +67,30 @@ def plot_stages(inputs: Inputs) -> Figure:
 
 @drawn
 def plot_joules_and_seconds(inputs: Inputs) -> Figure:
-    """Joules against seconds a token, both logarithmic: up and right is worse. A line joins models of one system, whose
-    first and last are named."""
+    """Joules against seconds a token, both logarithmic: up and right is worse. A line joins the paper's models, the
+    larger higher; others are named."""
     figure = new_figure(7.6, 4.8)
     ax = figure.subplots()
     series = [*_of_paper(inputs), *_emulated(inputs), *(_measured(inputs.baseline, inputs) if inputs.baseline else [])]
     for (label, points), colour, mark in zip(series, _cycled(COLOURS), _cycled(MARKS), strict=False):
-        names, seconds, joules = zip(*points, strict=True)
+        names, seconds, joules = zip(*sorted(points, key=lambda point: point[2]), strict=True)
+        line = "-" if set(names) & set(inputs.models) else ""
         style: dict[str, Any] = {"color": colour, "marker": mark, "markersize": 5, "linewidth": 0.8}
-        if set(names) <= {name for name, _ in inputs.systems()}:
-            ax.plot(seconds, joules, label=label, **style)
-            _name(ax, points[0], (-2, -11), "right")
-            _name(ax, points[-1], (4, 4), "left")
-        else:
-            ax.plot(seconds, joules, label=label, linestyle="", **style)
-            for point in points:
-                _name(ax, point, (0, -12), "center")
+        ax.plot(seconds, joules, label=label, linestyle=line, **style)
+        for name, x, y in points:
+            if name not in inputs.models:
+                ax.annotate(
+                    name, (x, y), xytext=(0, -12), ha="center", textcoords="offset points", fontsize=7, color=MUTED
+                )
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.margins(0.12)
     ax.set_xlabel("time a token (s)")
     ax.set_ylabel("energy a token (J)")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    title = (
+        f"each upwards from\n{inputs.models[0]} to {inputs.models[-1]}" if len(inputs.models) > 1 else inputs.models[0]
+    )
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title=title)
     return figure
 
 
@@ -123,8 +124,8 @@ def _emulated(inputs: Inputs) -> Iterable[Series]:
         return
     yield "emulated, an anneal", [(name, m.latency, m.joules) for name, m in machines]
     yield (
-        "emulated, a prompt token,\nwithout refresh",
-        [(name, m.latency / m.tokens, m.joules_without_refresh / m.tokens) for name, m in machines],
+        "emulated, a prompt token,\ncircuits alone",
+        [(name, m.latency / m.tokens, m.joules_of_circuits / m.tokens) for name, m in machines],
     )
 
 
@@ -135,11 +136,6 @@ def _measured(baseline: Baseline, inputs: Inputs) -> Iterable[Series]:
         points = [(m, s.seconds_per_token, s.joules_per_token) for m, s in steps if s and s.joules_per_token]
         if points:
             yield f"{baseline.device},\n{what}", points
-
-
-def _name(ax: Axes, point: tuple[str, float, float], away: tuple[int, int], side: str) -> None:
-    name, seconds, joules = point
-    ax.annotate(name, (seconds, joules), xytext=away, ha=side, textcoords="offset points", fontsize=7, color=MUTED)
 
 
 def _cycled(each: Sequence[str]) -> Iterable[str]:

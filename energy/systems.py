@@ -12,6 +12,7 @@ from typing import Any
 from ..circuits.errors import Error
 from ..emulator.runfile import load_run
 
+APART = ("refresh", "controller")  # what keeps and steers, beside the circuits that compute
 SPATIAL = "every weight a device of its own, once for each position; transfers between chips not counted"
 LAST = "outputs of the last position read"
 SHAPES_FILE, BASELINE_FILE = "data/energy_by_shape.json", "data/baseline.json"
@@ -45,6 +46,19 @@ class Machine:
     def joules_without_refresh(self) -> float:
         """If the weights kept themselves."""
         return self.joules - self.joules_by_part.get("refresh", 0.0)
+
+    @property
+    def joules_of_circuits(self) -> float:
+        """Of nodes, couplings, cells and converters alone: without refresh and the digital controller."""
+        return self.joules - sum(self.joules_by_part.get(part, 0.0) for part in APART)
+
+    def weighed(self) -> dict[str, float]:
+        """Joules by what is left out, in words that follow a quantity's name."""
+        return {
+            "": self.joules,
+            " without refresh": self.joules_without_refresh,
+            " of the circuits alone": self.joules_of_circuits,
+        }
 
 
 @dataclass(frozen=True)
@@ -90,7 +104,7 @@ def machine_of_run(path: str | Path) -> Machine:
         tokens=tokens,
         phases=_last_read({name: float(cost["seconds"]) for name, cost in account["by_phase"].items()}, tokens),
         joules_by_part=_by_part(((e["part"], e["phase"], e["drawn_j"]) for e in run.extra["energy"]), tokens),
-        assumptions=(_said_of_run(summary, account), SPATIAL, LAST, _excluded(account)),
+        assumptions=(_said_of_run(summary, account), SPATIAL, LAST, *_of_account(account)),
     )
 
 
@@ -118,8 +132,10 @@ def _said_of_run(summary: Mapping[str, Any], account: Mapping[str, Any]) -> str:
     )
 
 
-def _excluded(account: Mapping[str, Any]) -> str:
-    return "not counted: " + "; ".join(account["excluded"])
+def _of_account(account: Mapping[str, Any]) -> tuple[str, ...]:
+    """What was taken for granted, and what is not counted at all."""
+    told = {"taken": account.get("assumed"), "not counted": account["excluded"]}
+    return tuple(f"{word}: {'; '.join(lines)}" for word, lines in told.items() if lines)
 
 
 def machines_of_shapes() -> dict[str, Machine]:
@@ -148,7 +164,7 @@ def _machine_of_shape(row: Mapping[str, Any], account: Mapping[str, Any]) -> Mac
             f"built{law}; {row['tokens']} random tokens; {wait}; ideal chip, no noise",
             SPATIAL,
             LAST,
-            _excluded(account),
+            *_of_account(account),
         ),
     )
 

@@ -136,9 +136,8 @@ def _annealed(model: str, machine: Machine, paper: Published) -> Iterator[Row]:
     for task, samples in paper.rule.samples.items():
         count = float(samples)
         yield _of(machine, "3", model, task, "time", "s", count * machine.latency)
-        yield _of(machine, "3", model, task, "energy", "J", count * machine.joules)
-        without = count * machine.joules_without_refresh
-        yield _of(machine, "3", model, task, "energy without refresh", "J", without)
+        for what, each in machine.weighed().items():
+            yield _of(machine, "3", model, task, f"energy{what}", "J", count * each)
     if model in paper.models:
         yield from _gains_emulated(model, machine, paper)
 
@@ -201,12 +200,11 @@ def _gains_emulated(model: str, machine: Machine, paper: Published) -> Iterator[
     gpu, tasks = paper.costs[INFERENCE][model], paper.rule.gpu_samples.items()
     seconds = [float(gpu.seconds[task] / n) for task, n in tasks]
     joules = [float(gpu.joules[task] / n) for task, n in tasks]
-    for quantity, each, own in (
-        ("speed-up at equal samples", seconds, machine.latency),
-        ("energy reduction at equal samples", joules, machine.joules),
-        ("energy reduction at equal samples without refresh", joules, machine.joules_without_refresh),
-    ):
-        yield _of(machine, "3", model, AVERAGE, quantity, "×", sum(each) / len(each) / own)
+    speed = sum(seconds) / len(seconds) / machine.latency
+    yield _of(machine, "3", model, AVERAGE, "speed-up at equal samples", "×", speed)
+    for what, own in machine.weighed().items():
+        reduction = sum(joules) / len(joules) / own
+        yield _of(machine, "3", model, AVERAGE, f"energy reduction at equal samples{what}", "×", reduction)
 
 
 # --- tables 4 and 7 ---------------------------------------------------------------------------------
@@ -257,17 +255,15 @@ def _rate(
 
 def _emulated_rate(table: str, model: str, machine: Machine, *, first: bool = True) -> Iterator[Row]:
     """One token an anneal, as the paper counts; then a token of the prompt."""
-    joules, without = machine.joules, machine.joules_without_refresh
     about = "counted as the paper does, one token an anneal"
     values: list[tuple[str, str, float, str]] = [
         ("time to first token", "s", machine.latency, ""),
         ("token rate", "token/s", 1 / machine.latency, about),
-        ("energy efficiency", "token/kWh", float(KWH) / joules, about),
-        ("energy efficiency without refresh", "token/kWh", float(KWH) / without, about),
-        ("time a prompt token", "s", machine.latency / machine.tokens, ""),
-        ("energy a prompt token", "J", joules / machine.tokens, ""),
-        ("energy a prompt token without refresh", "J", without / machine.tokens, ""),
     ]
+    each = machine.weighed().items()
+    values += [(f"energy efficiency{what}", "token/kWh", float(KWH) / joules, about) for what, joules in each]
+    values.append(("time a prompt token", "s", machine.latency / machine.tokens, ""))
+    values += [(f"energy a prompt token{what}", "J", joules / machine.tokens, "") for what, joules in each]
     for quantity, unit, value, said in values[0 if first else 1 :]:
         yield _of(machine, table, model, "", quantity, unit, value, said)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from finding import IF, LATER, NO, Finding
+from finding import IF, LATER, NO, Finding, result
 
 import dsmachine as ds
 from dsmachine.circuits.families import parameters
@@ -44,6 +44,8 @@ def speed_and_energy() -> Iterator[Finding]:
     layers = np.array([SHAPES[PAPER.shapes[name]].layers for name in PAPER.models])
     theirs = np.array([float(PAPER.rule.latency[name]) for name in PAPER.models]) / layers
     ours = np.array([machines[name].phases["anneal"] for name in PAPER.models]) / layers
+    single = [row for row in result("latency_width") if row.get("transformer")]
+    first, last = single[0], single[-1]
     yield Finding(
         "4.3, table 7",
         "Latency a layer grows with the model's width "
@@ -52,15 +54,17 @@ def speed_and_energy() -> Iterator[Finding]:
         NO,
         f"From {widths[0]} to {widths[-1]} nodes of width a layer's share goes from {theirs[0] * 1e9:.0f} to "
         f"{theirs[-1] * 1e9:.0f} ns in the paper; emulated anneals go from {ours[0] * 1e9:.0f} to "
-        f"{ours[-1] * 1e9:.0f} ns.",
-        report,
+        f"{ours[-1] * 1e9:.0f} ns. A transformer layer by itself, from {first['d']} to {last['d']}: "
+        f"{first['transformer']:.0f} to {last['transformer']:.0f} ns, of ideal wires "
+        f"{first['transformer, no wires']:.0f} to {last['transformer, no wires']:.0f} ns.",
+        f"{report}; python benchmarks/latency_width.py",
     )
     yield Finding(
         "4.3",
         "The machine draws 2.7 W in inference, whatever the model.",
         NO,
-        f"Mean power of the emulated machines: {_each(machines, lambda name, m: m.joules / m.latency, 'W')}; without "
-        f"refresh {_each(machines, lambda name, m: m.joules_without_refresh / m.latency, 'W')}. "
+        f"Mean power of the emulated machines: {_each(machines, lambda name, m: m.joules / m.latency, 'W')}; of the "
+        f"circuits alone {_each(machines, lambda name, m: m.joules_of_circuits / m.latency, 'W')}. "
         "It grows with the weights.",
         report,
     )
@@ -68,8 +72,8 @@ def speed_and_energy() -> Iterator[Finding]:
         "1",
         "Annealing needs no outside energy in theory.",
         NO,
-        "Couplings, buffers and conveyors draw from the supply while the machine relaxes: without refresh "
-        f"{_each(machines, lambda name, m: m.joules_without_refresh / m.tokens, 'J')} a token.",
+        "Couplings, buffers and conveyors draw from the supply while the machine relaxes: with all but "
+        f"refresh and controller {_each(machines, lambda name, m: m.joules_of_circuits / m.tokens, 'J')} a token.",
         report,
     )
     yield from _gains(machines, report)
@@ -123,13 +127,14 @@ def _gains(machines: dict[str, Machine], report: str) -> Iterator[Finding]:
     speed = _each(machines, lambda name, m: gain(name, m.latency, "seconds"), "×")
     joules = _each(machines, lambda name, m: gain(name, m.joules, "joules"), "×")
     without = _each(machines, lambda name, m: gain(name, m.joules_without_refresh, "joules"), "×")
+    alone = _each(machines, lambda name, m: gain(name, m.joules_of_circuits, "joules"), "×")
     yield Finding(
         "abstract, 4.3",
         "Inference takes less time and less energy than on GPUs.",
         IF,
         f"A sample each, printed GPU over emulated machine of {_tokens(machines)} tokens, if every weight has a "
         f"device of its own: speed-up {speed}; energy "
-        f"{joules}; without refresh {without}. Refresh takes "
+        f"{joules}; without refresh {without}; circuits alone {alone}. Refresh takes "
         f"{engineering(TECHNOLOGY.switch.refresh_energy, 'J')} a weight each "
         f"{engineering(TECHNOLOGY.switch.refresh_interval, 's')} and is most of the energy.",
         report,
@@ -150,8 +155,8 @@ def _gains(machines: dict[str, Machine], report: str) -> Iterator[Finding]:
         "4.4, table 4",
         "Llama2-7B at 30,300 tokens a second and 4.04·10¹⁰ tokens a kWh.",
         IF,
-        f"One token an anneal, emulated: {1 / llama.latency:,.0f} a second, {3.6e6 / llama.joules:.1e} a kWh, without "
-        f"refresh {3.6e6 / llama.joules_without_refresh:.1e}. A token there is a sequence told apart, "
+        f"One token an anneal, emulated: {1 / llama.latency:,.0f} a second, {3.6e6 / llama.joules:.1e} a kWh, the "
+        f"circuits alone {3.6e6 / llama.joules_of_circuits:.1e}. A token there is a sequence told apart, "
         "not one generated.",
         "dsmachine report --tables 4",
     )
@@ -176,11 +181,11 @@ def _other_gpu(machines: dict[str, Machine]) -> Iterator[Finding]:
     time = ", ".join(f"{engineering(s.seconds_per_token, 's')} ({name})" for name, s in known.items())
     heat = ", ".join(f"{engineering(s.joules_per_token, 'J')} ({n})" for n, s in known.items() if s.joules_per_token)
     own = _each(machines, lambda name, m: m.joules / m.tokens, "J")
-    without = _each(machines, lambda name, m: m.joules_without_refresh / m.tokens, "J")
+    alone = _each(machines, lambda name, m: m.joules_of_circuits / m.tokens, "J")
     yield Finding(
         "4.3",
         "The GPUs compared with run a naive implementation.",
         IF,
-        f"{baseline.device}, a token of a prompt: {time}; {heat}. Emulated machine: {own}; without refresh {without}.",
+        f"{baseline.device}, a token of a prompt: {time}; {heat}. Emulated machine: {own}; its circuits alone {alone}.",
         "dsmachine baseline gpt2 gpt2-medium opt-1.3b opt-2.7b llama2-7b; dsmachine report --tables 3,7",
     )
