@@ -204,17 +204,16 @@ def anneal(
     """Relax a language model on a prompt, as one circuit, until it has settled; weigh it; compare it.
 
     Ideal and noiseless by default. Names and units of the imperfections: `map_model`, `fabricate` and `transient`.
-    pelgrom: the card's transistors differ by Pelgrom's law, with the technology's coefficients. flicker: 1/f noise of
-    its transistors, frozen for the run as noise_seed draws it, likewise (`flickered`).
+    pelgrom, flicker: the card's transistors differ by Pelgrom's law, and have a run's 1/f noise (`flickered`), of the
+    technology's coefficients.
     dac_bits, adc_bits: of the converters that write the inputs and read the logits, over each node's rail; 2 … 24,
     None: exact. output_class: "AB" or "A", of buffers and conveyors, in the joules alone.
     With noise the machine settles without it first and is then read at the end of a noisy window.
     device: "numpy" or "cupy", a GPU; precision: float32, float64 or, on a GPU, tf32.
-    tolerance: of the finite elements, 1e-3 by default. observers see the noiseless transient,
-    read_observers the noisy window.
+    tolerance: of the finite elements, 1e-3 by default. observers see the noiseless transient, read_observers the noisy
+    window.
     allow_saturation: read a machine that has nodes on their rails at its operating point, with a warning, instead of
-    an Error.
-    allow_unstable: as for `map_model`.
+    an Error. allow_unstable: as for `map_model`.
     timer_prompts: N calibration prompts; the timer is the p99 of their N settling times (0: none, timer is nan).
     checkpoint, resume: as for `transient`, of the noiseless run until it has settled; the file stays unfinished until
     `Annealed.save` replaces it.
