@@ -72,10 +72,25 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
     )
 
 
+def measure_finger(transistors: Transistors, *, engine: Engine = "batch") -> float:
+    """C [F] that a conducting finger of a feedback device hangs on a node's side: Im Y/ω between it and V_CM."""
+    card = transistors.pair_card
+    size = (card.width * 1e6, card.length * 1e6)
+    text = "\n".join([
+        "finger of a feedback device", transistors.models.text, f"Vcm vcm 0 {card.common_mode}",
+        f"Vg g 0 {card.reach}", f"Vy y 0 {card.common_mode} ac 1", transistors.transistor("1", "y g vcm", "n", *size),
+        f".options temp={card.temperature - KELVIN:.9g}", ".ac dec 1 1e7 1e8", ".save i(vy)", ".print ac i(vy)", ".end",
+        "",
+    ])  # fmt: skip
+    found = run_netlist(text, engine=engine)
+    return float(-found["i(vy)"][-1].imag / (2 * np.pi * found.axis[-1]))
+
+
 def transistors_of(
     card: DeviceCard, models: ModelCard | None = None, *, pair: DeviceCard | None = None, conveyor: str = "ideal"
 ) -> Transistors:
-    """Transistors of a device card and its corner, for netlists of level device; conveyors of a class are measured.
+    """Transistors of a device card and its corner, for netlists of level device; conveyors of a class and feedback
+    devices are measured.
 
     models: those that the card was measured of; the bundled ones if not given. pair: as for `Transistors`.
 
@@ -86,6 +101,7 @@ def transistors_of(
     found = Transistors(
         models or load_models(), card, pair, conveyor=conveyor, buffer=conveyor, threshold=shift, mobility=mobility
     )
+    found = replace(found, finger_capacitance=measure_finger(found))
     return found if conveyor == "ideal" else replace(found, support=measure_support(found, conveyor))
 
 
