@@ -64,9 +64,8 @@ def read_after(name: str, circuit: Circuit, run: ds.Run, built: int) -> tuple[fl
     for row in json.loads((RESULTS / "gpu.json").read_text())["rows"]:
         if row["case"] == name and row["kind"] == "S" and row["layers"] == layers:
             return row["settled_ns"] * 1e-9, _known(row)
-    return settling_of_depth(
-        settling_by_layer(circuit, run), layers
-    ), "a line through the settling times of the layers built"
+    line = settling_of_depth(settling_by_layer(circuit, run), layers)
+    return line, "a line through the settling times of the layers built"
 
 
 def _known(row: dict[str, Any]) -> str:
