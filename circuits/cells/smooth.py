@@ -53,6 +53,13 @@ def ramp_slope(z: Array, width: Array) -> Array:
     return u * u * (3 - 2 * u)
 
 
+def ramp_slope_slope(z: Array, width: Array) -> Array:
+    """Derivative of `ramp_slope` in z: 3u(1 − u)/width."""
+    xp = module_of(z)
+    u = xp.clip((z + width) / (2 * width), 0, 1)
+    return 3 * u * (1 - u) / width
+
+
 def limit(z: Array, bound: Array, knee: float) -> Array:
     """Smooth saturation of z at ±bound (bound > 0); `knee` is the half-width of the knee, as a share of bound.
 

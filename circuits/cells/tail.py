@@ -32,6 +32,7 @@ from .spice import elements
 from .term import Array, Rows, Signals, Term, View
 
 if TYPE_CHECKING:
+    from ..adjoint import Backward
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
@@ -145,6 +146,9 @@ class TailDrive(Term):
             return 0.0
         current, _ = self.pair.branches(x)
         return self.pair.moved(x, dx).sum(axis=-1, keepdims=True) / current.sum(axis=-1, keepdims=True)
+
+    def adjoint(self, back: Backward) -> None:
+        """Nothing: the softmax unit states its tail's part."""
 
     def noise(self, circuit: Circuit) -> Siemens:
         return Siemens()
