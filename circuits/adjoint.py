@@ -44,9 +44,11 @@ class Part:
 
 @dataclass
 class AdjointCircuit(Circuit):
-    """What `adjoint` makes. parts: forward array -> its adjoint arrays, in the order of their columns; loss: by name."""
+    """What `adjoint` makes. parts: forward array -> its adjoint arrays, in the order of their columns; origin: volts per
+    unit of the forward nodes that an array stands for, in its own shape; loss: by name."""
 
     parts: dict[str, tuple[Part, ...]] = field(default_factory=dict)
+    origin: dict[str, Array] = field(default_factory=dict)
     loss: str = ""
 
     def holds(self) -> list[str]:
@@ -133,7 +135,7 @@ class Backward:
             whole = len(edges) == 2
             name = f"{PREFIX}{node.name}" if whole else f"{PREFIX}{node.name}.{start}"
             shape = (*node.shape[:-1], *split) if split else (*node.shape[:-1], stop - start)
-            parts.append(Part(start, stop, name, shape))
+            parts.append(Part(start, stop, name, shape if node.feedback is not None else _squeezed(shape)))
             self.circuit.add_nodes(self._adjoint_node(node, parts[-1]))
         self.circuit.parts[node.name] = tuple(parts)
 
@@ -145,15 +147,20 @@ class Backward:
                 return value
             return np.broadcast_to(value, node.shape)[..., part.start : part.stop].reshape(part.shape)
 
-        feedback, ratio = None if node.clamped else node.feedback, 1.0 if node.clamped else node.ratio
+        feedback, ratio = (None, 1.0) if node.clamped else (node.feedback, node.ratio)
+        loads = [t.loading(self.forward)[1] for t in self.forward.into(node.name) if not t.conveyed]
         if feedback is not None:
+            if loads:
+                raise Error(
+                    f"passive couplings onto {node.name!r}, whose feedback is driven, have no adjoint: buffer them"
+                )
             gain = 2 * np.asarray(feedback.gain) if node.is_root else feedback.gain
             feedback = Feedback(self.hold(View(feedback.control)).array, gain, feedback.floor)
             if part.shape != node.shape:
                 raise Error(f"{node.name!r} has driven feedback and is read in parts: its adjoint is not built")
         else:
-            loads = [t.loading(self.forward)[1] for t in self.forward.into(node.name) if not t.conveyed]
-            ratio = cut(np.asarray(ratio + sum(loads) / node.conductance)) if loads else cut(ratio)
+            ratio = cut(ratio + sum(loads) / node.conductance)
+        self.circuit.origin[part.name] = cut(self.forward.units(node.name))
         return replace(
             node, name=part.name, shape=part.shape, unit=1.0, full_scale=1.0, rail=None, held=False, offset=0.0,
             capacitance=cut(node.capacitance), ratio=ratio, feedback=feedback,
@@ -215,16 +222,20 @@ class Backward:
             return
         factors, wanted = spec.split("->")
         of_control, given = factors.split(",")
-        view, letters = _reading(adjoint, given, sizes)
+        view, letters = reading(adjoint, given, sizes)
         order = _unturned(wanted, into)
         extra = "".join(i for i in letters if i not in given)
         if np.ndim(gain):
             full = np.broadcast_to(gain, tuple(sizes[i] for i in wanted))
             gain = full.transpose([wanted.index(i) for i in order]).reshape(part.shape)
         self.circuit.multiply(
-            name, control, view, part.name, f"{of_control},{letters}->{order}{extra}", gain if np.ndim(gain) else float(gain)
+            name,
+            control,
+            view,
+            part.name,
+            f"{of_control},{letters}->{order}{extra}",
+            gain if np.ndim(gain) else float(gain),
         )
-
 
     def times(self, cell: Transfer, control: View, gain: float = 1.0, *, of: str = "") -> None:
         """Adjoint of what a transfer cell reads += gain · control ∘ (adjoint of what it drives, or the array `of`, one
@@ -237,9 +248,21 @@ class Backward:
             driven, name, given = Part(0, 1, of, (*shape[:-1], 1)), f"{name}.less", letters[:-1]
         self.multiply(name, control, f"{letters},{given}->{letters}", driven, cell.source, sizes, gain)
 
+    def read(self, name: str) -> tuple[View, str]:
+        """The adjoint of a forward array by the letters of its axes, and these letters."""
+        part = self.one(View(name))
+        assert part is not None
+        letters = self.letters(name)
+        return reading(part, letters, dict(zip(letters, self.forward.arrays[name].shape, strict=True)))
+
     def letters(self, name: str) -> str:
         """One for each axis of a forward array."""
         return LETTERS[: len(self.forward.arrays[name].shape)]
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Without inner axes of length 1, so that it is plain which of the last axes a matrix spans."""
+    return (*shape[:1], *(n for n in shape[1:-1] if n > 1), *shape[-1:][: len(shape) - 1])
 
 
 def _unturned(letters: str, view: View) -> str:
@@ -251,7 +274,7 @@ def _unturned(letters: str, view: View) -> str:
     return "".join(letters[view.axes.index(axis)] for axis in range(len(letters)))
 
 
-def _reading(part: Part, letters: str, sizes: dict[str, int]) -> tuple[View, str]:
+def reading(part: Part, letters: str, sizes: dict[str, int]) -> tuple[View, str]:
     """A view of an adjoint array by letters of the given sizes, and those letters with one for each axis of length 1
     that they lack."""
     wanted, shape = tuple(sizes[i] for i in letters), part.shape

@@ -22,17 +22,17 @@ def transpose(back: Backward, term: Coupling) -> None:
     if term.elementwise:
         _each(back, term)
         return
-    for part in back.parts(term.target):
-        rows = term.weight[part.start : part.stop]
-        for into, columns in _columns(back, term):
-            _add(back, term, View(part.name), into, rows[:, columns].T, f".{part.start}.{columns.start}")
+    driven, read = back.parts(term.target), _columns(back, term)
+    for part in driven:
+        rows, row = term.weight[part.start : part.stop], f".{part.start}" if len(driven) > 1 else ""
+        for into, columns in read:
+            column = f".{columns.start}" if len(read) > 1 else ""
+            _add(back, term, row + column, View(part.name), into, rows[:, columns].T)
 
 
-def _add(back: Backward, term: Coupling, source: View, target: str, weight: Array, end: str) -> None:
-    kind = Transposed if back.shared else Coupling
-    name = back.prefix + term.name
+def _add(back: Backward, term: Coupling, end: str, source: View, target: str, weight: Array) -> None:
+    kind, name = Transposed if back.shared else Coupling, back.prefix + term.name + end
     programmable = term.programmable and not back.shared
-    name = name if name not in back.circuit.terms else name + end
     back.circuit.add(kind(name, target, source, weight, False, term.balanced, term.elementwise, programmable))
 
 
@@ -42,8 +42,9 @@ def _each(back: Backward, term: Coupling) -> None:
     assert driven is not None and read is not None
     weight, view = term.weight, View(driven.name, mirrored=term.source.mirrored)
     if np.ndim(weight):
-        weight = view.of(np.broadcast_to(weight, back.forward.arrays[term.target].shape)[None])[0]
-    _add(back, term, view, read.name, weight, ".each")
+        each = np.broadcast_to(weight, back.forward.arrays[term.target].shape)
+        weight = view.of(each.reshape(1, *driven.shape))[0]
+    _add(back, term, "", view, read.name, weight)
 
 
 def _columns(back: Backward, term: Coupling) -> list[tuple[str, slice]]:
@@ -56,9 +57,11 @@ def _columns(back: Backward, term: Coupling) -> list[tuple[str, slice]]:
         return [(part.name, slice(part.start - begin, part.stop - begin)) for part in parts]
     part = back.one(view)
     assert part is not None
-    shape = view.of(np.empty((1, *back.forward.arrays[view.array].shape), bool)).shape[1:]
+    units = view.of(back.forward.units(view.array)[None])[0]
+    shape = units.shape
     inner = next(n for n in range(len(shape)) if math.prod(shape[n:]) == width)
     between = back.beside(f"{part.name}.{term.name}", view.array, (*shape[:inner], width))
+    back.circuit.origin[between] = units.reshape(*shape[:inner], width)
     turned = tuple(int(axis) for axis in np.argsort(view.axes)) if view.axes else ()
     back.circuit.couple(
         between, View(between, split=shape[inner:], axes=turned), part.name, 1.0, elementwise=True, programmable=False

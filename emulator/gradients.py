@@ -1,6 +1,6 @@
 """`gradients`: forward machine at rest, adjoint machine at rest, and the charge that each weight would be given.
 
-    0 = R(x),   0 = Jᵀ a + ∂L/∂x,   dL/dw_ij = Σ a_i x_j        (`circuits/adjoint.py`)
+0 = R(x),   0 = Jᵀ a + ∂L/∂x,   dL/dw_ij = Σ a_i x_j        (`circuits/adjoint.py`)
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from ..circuits.adjoint import AdjointCircuit, adjoint
+from ..circuits.adjoint_volts import adjoint_volts
 from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from ..circuits.losses import LOSSES, TARGET, WEIGHT
+from ..circuits.technology import Technology, load_technology
 from .plan import Plan
 from .run import Run, operating_point
 
@@ -41,6 +43,13 @@ class Gradients:
     def node(self, name: str) -> Array:
         """dL/d(one unit of normalised current into each node) of a forward array; of an input dL/dx. (batch, *shape)"""
         return adjoint_of(self.backward, name, self.forward.circuit)
+
+    def calibrated(self, technology: Technology | str = "cmos45") -> AdjointCircuit:
+        """The adjoint circuit with volts that suit what it held in this run; see `adjoint_volts`."""
+        made = self.backward.circuit
+        assert isinstance(made, AdjointCircuit)
+        tech = load_technology(technology) if isinstance(technology, str) else technology
+        return adjoint_volts(made, settled(self.backward, self.inputs), tech)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.forward.circuit.name!r}, loss {self.loss.mean():.4g}, {len(self.terms)} terms)"

@@ -170,9 +170,8 @@ class Softmax(Transfer):
         p, letters = back.hold(View(self.target)), back.letters(self.target)
         shape = back.forward.arrays[self.target].shape
         dot = back.beside(f"{back.prefix}{self.name}.dot", self.target, (*shape[:-1], 1))
-        adjoint = back.one(View(self.target))
-        assert adjoint is not None
-        back.circuit.multiply(dot, p, adjoint.name, dot, f"{letters},{letters}->{letters[:-1]}")
+        adjoint, given = back.read(self.target)
+        back.circuit.multiply(dot, p, adjoint, dot, f"{letters},{given}->{letters[:-1]}")
         back.times(self, p, self.gain)
         back.times(self, p, -self.gain, of=dot)
 
