@@ -15,6 +15,7 @@ a is in loss per logical unit; its volts are those of a calibration of its own (
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,16 @@ class Part:
 
 @dataclass
 class AdjointCircuit(Circuit):
-    """What `adjoint` makes. parts: forward array -> its adjoint arrays, in the order of their columns; origin: volts per
-    unit of the forward nodes that an array stands for, in its own shape; loss: by name."""
+    """What `adjoint` makes.
+
+    parts: forward array -> its adjoint arrays, in the order of their columns; origin: volts per unit of the forward
+    nodes that an array stands for, in its own shape; tails: array of Σ p a -> the tail of the forward softmax, whose
+    adjoint it is, or ""; loss: by name.
+    """
 
     parts: dict[str, tuple[Part, ...]] = field(default_factory=dict)
     origin: dict[str, Array] = field(default_factory=dict)
+    tails: dict[str, str] = field(default_factory=dict)
     loss: str = ""
 
     def holds(self) -> list[str]:
@@ -56,7 +62,7 @@ class AdjointCircuit(Circuit):
         return [node.name for node in self.inputs() if node.name not in LOSSES[self.loss].inputs]
 
     def of(self, name: str, signals: Any, shape: tuple[int, ...]) -> Array:
-        """The adjoint of forward array `name` of `shape` out of signals (K, …) of this circuit's arrays: (K, *shape)."""
+        """The adjoint of forward array `name` of `shape`, (K, *shape), out of signals (K, …) of this circuit."""
         each = [signals[part.name].reshape(-1, *shape[:-1], part.stop - part.start) for part in self.parts[name]]
         return each[0] if len(each) == 1 else np.concatenate(each, axis=-1)
 
@@ -131,7 +137,7 @@ class Backward:
         edges = sorted({0, width} | {edge for v in views if v.start is not None for edge in (v.start, v.stop or width)})
         split = next((view.split for view in views if view.mirrored), ())
         parts = []
-        for start, stop in zip(edges, edges[1:], strict=False):
+        for start, stop in pairwise(edges):
             whole = len(edges) == 2
             name = f"{PREFIX}{node.name}" if whole else f"{PREFIX}{node.name}.{start}"
             shape = (*node.shape[:-1], *split) if split else (*node.shape[:-1], stop - start)

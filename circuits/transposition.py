@@ -1,4 +1,4 @@
-"""A matrix of couplings in the adjoint circuit: whose nodes drive it there, and into whose conveyors its columns lead."""
+"""A matrix of couplings in the adjoint circuit: whose nodes drive it there, and whose conveyors hold its columns."""
 
 from __future__ import annotations
 

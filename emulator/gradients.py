@@ -52,7 +52,8 @@ class Gradients:
         return adjoint_volts(made, settled(self.backward, self.inputs), tech)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.forward.circuit.name!r}, loss {self.loss.mean():.4g}, {len(self.terms)} terms)"
+        name = self.forward.circuit.name
+        return f"{type(self).__name__}({name!r}, loss {self.loss.mean():.4g}, {len(self.terms)} terms)"
 
 
 def gradients(
@@ -111,14 +112,19 @@ def adjoint_of(run: Run, name: str, forward: Circuit) -> Array:
 
 
 def next_token_targets(tokens: Any, vocabulary: int) -> dict[str, Array]:
-    """Targets of "cross-entropy" for language models: each position's next token, mean over positions and samples.
+    """Targets of "cross-entropy" for language models: a sample's loss is the mean over positions of the next token's
+    surprise [nats].
 
-    tokens: (P,) or (batch, P) ids; the last position has no next token and weight 0.
+    tokens: (P,) or (batch, P) ids, P at least 2; the last position has no next token and weight 0.
+    Raises Error for ids that are none of the vocabulary.
     """
     ids = np.atleast_2d(np.asarray(tokens))
-    batch, positions = ids.shape
-    each = 1 / (batch * max(positions - 1, 1))
-    target = np.zeros((batch, positions, vocabulary))
-    rows, columns = np.indices((batch, positions - 1))
-    target[rows, columns, ids[:, 1:]] = each
+    if ids.dtype.kind not in "iu" or ids.ndim != 2 or ids.shape[1] < 2:
+        raise Error(f"tokens have shape {np.shape(tokens)}: give whole numbers (P,) or (batch, P), P 2 or more")
+    if ids.min() < 0 or ids.max() >= vocabulary:
+        worst = int(ids.max() if ids.min() >= 0 else ids.min())
+        raise Error(f"token {worst} is outside the vocabulary of {vocabulary}: use the model's own tokenizer")
+    target = np.zeros((*ids.shape, vocabulary))
+    rows, columns = np.indices(ids[:, 1:].shape)
+    target[rows, columns, ids[:, 1:]] = 1 / (ids.shape[1] - 1)
     return {TARGET: target, WEIGHT: target.sum(axis=-1, keepdims=True)}

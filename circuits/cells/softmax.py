@@ -170,6 +170,7 @@ class Softmax(Transfer):
         p, letters = back.hold(View(self.target)), back.letters(self.target)
         shape = back.forward.arrays[self.target].shape
         dot = back.beside(f"{back.prefix}{self.name}.dot", self.target, (*shape[:-1], 1))
+        back.circuit.tails[dot] = "" if self.tail is None else self.tail.array
         adjoint, given = back.read(self.target)
         back.circuit.multiply(dot, p, adjoint, dot, f"{letters},{given}->{letters[:-1]}")
         back.times(self, p, self.gain)

@@ -43,11 +43,8 @@ class Transposed(Coupling):
     def meter(self, circuit: Circuit) -> Meter:
         """Drivers deliver Σ|G| v; the mirrors' other (k − 1) Σ|G| v stay in the conveyor, which the node states."""
         whole = super().meter(circuit)
-        less = {
-            part: {name: value / self.mirror for name, value in getattr(whole, part).items()}
-            for part in ("heat", "delivered", "supply")
-        }
-        return Meter(**less)
+        less = ({name: of[name] / self.mirror for name in of} for of in (whole.heat, whole.delivered, whole.supply))
+        return Meter(*less)
 
     def loading(self, circuit: Circuit) -> tuple[Array, Array]:
         return self._sums(circuit)[0] / self.mirror, 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+
 from ..cells import View
 from ..checkpoints import Model
 from ..tensors import Tensors

@@ -1,4 +1,4 @@
-"""From gradients of a circuit's couplings to those of the checkpoint's tensors: what the mapping folded in is taken out.
+"""From gradients of a circuit's couplings to those of the checkpoint's tensors: what was folded in is taken out.
 
 With W′ = W diag γ and b′ = b + W β (`linear.py`), and G = dL/dW′, h = dL/db′:
 
@@ -71,7 +71,7 @@ def _embedded(model: Model, embedding: Array, tokens: Array, found: dict[str, Ar
     if family.position is not None:
         name, first = family.position
         places = np.zeros(model.tensors[f"{name}.weight"].shape)
-        places[first : first + tokens.shape[1]] = embedding.sum(axis=0)
+        places[first : first + np.shape(embedding)[1]] = embedding.sum(axis=0)
         _add(found, f"{name}.weight", places)
 
 

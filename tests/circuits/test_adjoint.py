@@ -1,4 +1,4 @@
-"""The adjoint circuit: its nodes rest where the transposed Jacobian of the forward cells says; units, devices, errors."""
+"""The adjoint circuit rests where the transposed Jacobian of the forward cells says; its units, devices, errors."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_a_crossbar_read_both_ways_has_one_conductance() -> None:
 
 
 def test_shared_devices_err_as_the_forward_ones_and_own_ones_on_their_own() -> None:
-    """On a chip with erring couplings the shared crossbar's gradient is the chip's own; that of other devices is off."""
+    """With erring couplings the shared crossbar's gradient is the chip's own; that of other devices is off."""
     circuit, values = small()
     chip = ds.fabricate(circuit, seed=1, vt_mismatch=0.1)
     inputs, targets = parted(values)
@@ -237,5 +237,5 @@ def test_what_has_no_adjoint_says_so() -> None:
     loaded, _ = cell_circuits.passive_feedback()
     with pytest.raises(ds.Error, match="passive couplings onto 'r', whose feedback is driven"):
         ds.adjoint(replace(loaded, output="r"))
-    with pytest.raises(ds.Error, match="no values of 'adjoint.x' to set its volts by"):
+    with pytest.raises(ds.Error, match=r"no values of 'adjoint\.x' to set its volts by"):
         ds.adjoint_volts(ds.adjoint(circuit), {}, ds.load_technology("cmos45"))
