@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import module_of
 from .cells import Coupling, Feedback, NodeArray, Transfer, View
 from .circuit import Circuit
 from .errors import Error
@@ -64,7 +65,7 @@ class AdjointCircuit(Circuit):
     def of(self, name: str, signals: Any, shape: tuple[int, ...]) -> Array:
         """The adjoint of forward array `name` of `shape`, (K, *shape), out of signals (K, …) of this circuit."""
         each = [signals[part.name].reshape(-1, *shape[:-1], part.stop - part.start) for part in self.parts[name]]
-        return each[0] if len(each) == 1 else np.concatenate(each, axis=-1)
+        return each[0] if len(each) == 1 else module_of(each[0]).concatenate(each, axis=-1)
 
 
 def adjoint(circuit: Circuit, *, loss: str = "cross-entropy", devices: str = "shared") -> AdjointCircuit:

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from .arrays import module_of
 from .cells import View
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ LETTERS = "abcdefgh"
 
 @dataclass(frozen=True)
 class Loss:
-    """inputs: clamped arrays that it adds; build: adds its cells; value: L of the output x and the inputs, (K,)."""
+    """inputs: clamped arrays that it adds; build: adds its cells; value: L (K,) of the output x (K, …) and of them."""
 
     inputs: tuple[str, ...]
     build: Callable[[Backward, str], None]
@@ -74,14 +73,14 @@ def _sum(values: Array) -> Array:
 
 
 def _surprise(x: Array, inputs: Any) -> Array:
-    top = x.max(axis=-1, keepdims=True)
-    total = np.log(np.exp(x - top).sum(axis=-1, keepdims=True)) + top
+    xp, top = module_of(x), x.max(axis=-1, keepdims=True)
+    total = xp.log(xp.exp(x - top).sum(axis=-1, keepdims=True)) + top
     return _sum(inputs[TARGET] * (total - x))
 
 
 def _half_square(x: Array, inputs: Any) -> Array:
     target, weight = inputs[TARGET], inputs[WEIGHT]
-    goal = np.divide(target, weight, out=np.zeros(np.broadcast_shapes(target.shape, weight.shape)), where=weight != 0)
+    goal = target / module_of(x).where(weight == 0, 1, weight)
     return _sum(0.5 * weight * (x - goal) ** 2)
 
 

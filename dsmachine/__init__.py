@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .emulator.gradients import gradients, next_token_targets
     from .emulator.hamiltonian import hamiltonian
     from .emulator.noise import noise
+    from .emulator.noise_shares import noise_shares
     from .emulator.observers import Probe
     from .emulator.prepare import memory_needed, prepare
     from .emulator.run import operating_point, transient
@@ -69,6 +70,7 @@ __all__ = [
     "transient",
     "each",
     "noise",
+    "noise_shares",
     "adjoint",
     "adjoint_volts",
     "gradients",
@@ -109,6 +111,7 @@ _HOME = {
     "transient": ".emulator.run",
     "each": ".emulator.each",
     "noise": ".emulator.noise",
+    "noise_shares": ".emulator.noise_shares",
     "adjoint": ".circuits.adjoint",
     "adjoint_volts": ".circuits.adjoint_volts",
     "gradients": ".emulator.gradients",

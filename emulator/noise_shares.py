@@ -22,7 +22,7 @@ import numpy as np
 
 from ..circuits import checks
 from ..circuits.adjoint import AdjointCircuit, adjoint
-from ..circuits.cells import View, feedback_of
+from ..circuits.cells import feedback_of
 from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
@@ -30,7 +30,7 @@ from ..circuits.losses import GRADIENT
 from .fluctuation import turned
 from .linearized import intensities
 from .operating_point import decay, residual_jvp, solve_operating_point
-from .plan import Plan, Stage
+from .plan import Stage
 from .prepare import prepare
 
 Array = Any

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arrays import matmul, module_of
+
 if TYPE_CHECKING:
     from .coupling import Coupling
 
@@ -17,19 +19,17 @@ def coupling_gradient(term: Coupling, x: Array, a: Array, own: Array) -> Array:
 
     x: what the couplings read, (K, …) as they see it; a, own: adjoint and value of the nodes they drive (K, *shape).
     """
+    sign = module_of(a).asarray(np.sign(term.weight)) if term.passive else None
     if term.elementwise:
-        each = a * (x - np.sign(term.weight) * own if term.passive else x)
-        return summed(each, np.shape(term.weight))
+        return summed(a * (x if sign is None else x - sign * own), np.shape(term.weight))
     out, width = term.weight.shape
     rows = a.reshape(-1, out)
-    found = rows.T @ x.reshape(-1, width)
-    if term.passive:
-        found = found - np.sign(term.weight) * (rows * own.reshape(-1, out)).sum(axis=0)[:, None]
-    return found
+    found = matmul(rows.T, x.reshape(-1, width))
+    return found if sign is None else found - sign * (rows * own.reshape(-1, out)).sum(axis=0)[:, None]
 
 
 def summed(each: Array, shape: tuple[int, ...]) -> Array:
-    """Sums (K, *shape of the target) over what a value of `shape` is shared by."""
+    """Sums (K, *shape of the target) over K and whatever a value of `shape` is shared by."""
     wide = (1,) * (each.ndim - len(shape)) + shape
     over = tuple(axis for axis, size in enumerate(wide) if size == 1)
     return each.sum(axis=over, keepdims=True).reshape(shape)

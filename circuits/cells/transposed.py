@@ -10,6 +10,7 @@ node with is in the decay of its adjoint.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,8 +44,11 @@ class Transposed(Coupling):
     def meter(self, circuit: Circuit) -> Meter:
         """Drivers deliver Σ|G| v; the mirrors' other (k − 1) Σ|G| v stay in the conveyor, which the node states."""
         whole = super().meter(circuit)
-        less = ({name: of[name] / self.mirror for name in of} for of in (whole.heat, whole.delivered, whole.supply))
-        return Meter(*less)
+
+        def seen(law: Mapping[str, Array]) -> dict[str, Array]:
+            return {name: value / self.mirror for name, value in law.items()}
+
+        return Meter(seen(whole.heat), seen(whole.delivered), seen(whole.supply))
 
     def loading(self, circuit: Circuit) -> tuple[Array, Array]:
         return self._sums(circuit)[0] / self.mirror, 0.0

@@ -65,8 +65,9 @@ def _unfolded(model: Model, norm: str, weight: Array, each: Array, of_bias: Arra
 
 def _embedded(model: Model, embedding: Array, tokens: Array, found: dict[str, Array]) -> None:
     family = FAMILIES[model.family]
-    rows = np.zeros(model.tensors[f"{family.token}.weight"].shape)
-    np.add.at(rows, tokens, np.broadcast_to(embedding, (*tokens.shape, rows.shape[1])))
+    shape = model.tensors[f"{family.token}.weight"].shape
+    rows = np.zeros(shape)
+    np.add.at(rows, tokens, np.broadcast_to(embedding, (*tokens.shape, shape[-1])))
     _add(found, f"{family.token}.weight", rows)
     if family.position is not None:
         name, first = family.position

@@ -232,7 +232,7 @@ def test_what_has_no_adjoint_says_so() -> None:
     with pytest.raises(ds.Error, match="'w' has no adjoint"):
         ds.adjoint(replace(crossbar, output="v"))
     other, _ = ring()
-    with pytest.raises(ds.Error, match="is no adjoint circuit of 'small'"):
+    with pytest.raises(ds.Error, match="is no adjoint circuit of 'small', which has no 's'"):
         ds.gradients(circuit, *parted(values), back=ds.adjoint(replace(other, output="t"), loss="given"))
     loaded, _ = cell_circuits.passive_feedback()
     with pytest.raises(ds.Error, match="passive couplings onto 'r', whose feedback is driven"):
