@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import module_of
-from .cells import Coupling, Feedback, NodeArray, Transfer, View
+from .cells import Coupling, Feedback, NodeArray, Transfer, Transposed, View
 from .circuit import Circuit
 from .errors import Error
 from .losses import LOSSES
@@ -50,17 +50,33 @@ class AdjointCircuit(Circuit):
 
     parts: forward array -> its adjoint arrays, in the order of their columns; origin: volts per unit of the forward
     nodes that an array stands for, in its own shape; tails: array of Σ p a -> the tail of the forward softmax, whose
-    adjoint it is, or ""; loss: by name.
+    adjoint it is, or ""; loss, devices: as `adjoint` has them.
     """
 
     parts: dict[str, tuple[Part, ...]] = field(default_factory=dict)
     origin: dict[str, Array] = field(default_factory=dict)
     tails: dict[str, str] = field(default_factory=dict)
     loss: str = ""
+    devices: str = "shared"
 
     def holds(self) -> list[str]:
         """Forward arrays whose voltages are inputs here."""
         return [node.name for node in self.inputs() if node.name not in LOSSES[self.loss].inputs]
+
+    def following(self, circuit: Circuit) -> AdjointCircuit:
+        """This machine once the weights of the forward one have moved, to `circuit`'s: the same nodes and volts.
+
+        Raises Error for a circuit of other arrays.
+        """
+        made = adjoint(circuit, loss=self.loss, devices=self.devices)
+        if made.arrays.keys() != self.arrays.keys():
+            raise Error(f"{circuit.name!r} has other arrays than what {self.name!r} is the adjoint of: make a new one")
+        mirrored = [
+            replace(term, mirror=before.mirror)
+            for name, term in made.terms.items()
+            if isinstance(term, Transposed) and isinstance(before := self.terms[name], Transposed)
+        ]
+        return replace(made.with_terms(mirrored), arrays=self.arrays, notes=self.notes)
 
     def of(self, name: str, signals: Any, shape: tuple[int, ...]) -> Array:
         """The adjoint of forward array `name` of `shape`, (K, *shape), out of signals (K, …) of this circuit."""
@@ -90,7 +106,7 @@ def adjoint(circuit: Circuit, *, loss: str = "cross-entropy", devices: str = "sh
             raise Error(f"{what} {value!r} is unknown: use {', '.join(known)}")
     if circuit.output is None:
         raise Error(f"{circuit.name!r} has no output for a loss to read: name one, circuit.output = 'logits'")
-    made = AdjointCircuit(PREFIX + circuit.name, circuit.temperature, loss=loss)
+    made = AdjointCircuit(PREFIX + circuit.name, circuit.temperature, loss=loss, devices=devices)
     back = Backward(circuit, made, devices == "shared")
     for term in circuit.terms.values():
         if term.target in made.parts:

@@ -22,10 +22,13 @@ def coupling_gradient(term: Coupling, x: Array, a: Array, own: Array) -> Array:
     sign = module_of(a).asarray(np.sign(term.weight)) if term.passive else None
     if term.elementwise:
         return summed(a * (x if sign is None else x - sign * own), np.shape(term.weight))
-    out, width = term.weight.shape
-    rows = a.reshape(-1, out)
-    found = matmul(rows.T, x.reshape(-1, width))
-    return found if sign is None else found - sign * (rows * own.reshape(-1, out)).sum(axis=0)[:, None]
+    found = matrix_gradient(a, x, term.weight.shape)
+    return found if sign is None else found - sign * summed(a * own, term.weight.shape[:1])[:, None]
+
+
+def matrix_gradient(a: Array, x: Array, shape: tuple[int, ...]) -> Array:
+    """Σ a_i x_j (out, in) over all but the last nodes of both, which are `shape`."""
+    return matmul(a.reshape(-1, shape[0]).T, x.reshape(-1, shape[1]))
 
 
 def summed(each: Array, shape: tuple[int, ...]) -> Array:

@@ -27,8 +27,9 @@ import numpy as np
 
 from ..errors import Error
 from ..rows import row_peaks
-from .coupling import Coupling, erring, load_lines, row_peak
+from .coupling import Coupling, coupling, erring, load_lines, row_peak
 from .crossbar import Crossbar, Runs, rows_of
+from .gradient import matrix_gradient
 from .mos.coupling import units
 from .polynomials import padded, text
 from .power import Meter
@@ -52,6 +53,7 @@ from .transistor_units import (
 )
 
 if TYPE_CHECKING:
+    from ..adjoint import Backward
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
     from ..technology import Technology
@@ -93,6 +95,15 @@ class TransistorCoupling(Crossbar, Term):
     def jvp(self, x: Signals, dx: Signals) -> Array:
         moved = dx.get(self.source.array)
         return 0.0 if moved is None else self.sums_along(x, moved)
+
+    def adjoint(self, back: Backward) -> None:
+        """As linear couplings of the conductances that the units have at 0 V, errors and all, at the last units."""
+        s = self.runs[-1][2]
+        unit = self._amperes(back.forward)[s][:, None] / self._volts_of(s)
+        back.transpose(coupling(self.name, self.source, self.target, self._siemens(back.forward, s) / unit))
+
+    def gradient(self, x: Signals, a: Array) -> Array:
+        return matrix_gradient(a, self.source.of(x[self.source.array]), self.weight.shape)
 
     # --- physical -------------------------------------------------------------------------------------
 

@@ -177,6 +177,20 @@ def test_a_crossbar_read_both_ways_has_one_conductance() -> None:
     assert 0.2 < used < 0.5
 
 
+def test_an_adjoint_follows_weights_that_move() -> None:
+    circuit, values = small()
+    back = ds.gradients(circuit, *parted(values), loss="quadratic").calibrated()
+    moved = circuit.with_terms([replace(circuit.terms["w2"], weight=1.1 * circuit.terms["w2"].weight)])  # type: ignore
+    after = ds.gradients(moved, *parted(values), back=back.following(moved))
+    expected = ds.gradients(moved, *parted(values), loss="quadratic")
+    for name, value in expected.terms.items():
+        np.testing.assert_allclose(after.terms[name], value, rtol=1e-12)
+    unit = back.arrays["adjoint.h"].unit
+    np.testing.assert_array_equal(after.backward.circuit.arrays["adjoint.h"].unit, unit)
+    with pytest.raises(ds.Error, match=r"has other arrays than what 'adjoint\.small' is the adjoint of"):
+        back.following(replace(circuit, output="r"))
+
+
 def test_shared_devices_err_as_the_forward_ones_and_own_ones_on_their_own() -> None:
     """With erring couplings the shared crossbar's gradient is the chip's own; that of other devices is off."""
     circuit, values = small()
@@ -228,9 +242,12 @@ def test_what_has_no_adjoint_says_so() -> None:
         ds.adjoint(circuit, devices="borrowed")
     with pytest.raises(ds.Error, match="has no output for a loss to read"):
         ds.adjoint(replace(circuit, output=None))
-    crossbar, _ = cell_circuits.transistors(cell_circuits.square_pair())
-    with pytest.raises(ds.Error, match="'w' has no adjoint"):
-        ds.adjoint(replace(crossbar, output="v"))
+    mirrored = replace(circuit, arrays=dict(circuit.arrays), terms=dict(circuit.terms), output="q")
+    mirrored.nodes("q", (3, 2, 3))
+    halves = View("r", split=(2, 3), mirrored=True)
+    mirrored.multiply("q", halves, View("h", split=(2, 3)), "q", "ptd,ptd->ptd")
+    with pytest.raises(ds.Error, match="products that read 'r' mirrored have no adjoint"):
+        ds.adjoint(mirrored)
     other, _ = ring()
     with pytest.raises(ds.Error, match="is no adjoint circuit of 'small', which has no 's'"):
         ds.gradients(circuit, *parted(values), back=ds.adjoint(replace(other, output="t"), loss="given"))
