@@ -291,7 +291,7 @@ def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _unturned(letters: str, view: View) -> str:
     """Letters of a view in the order of the array's own axes."""
     if view.mirrored:
-        raise Error(f"products that read {view.array!r} mirrored have no adjoint")
+        raise Error(f"products that read {view.array!r} mirrored have no adjoint: mirror it by a coupling before")
     if not view.axes:
         return letters
     return "".join(letters[view.axes.index(axis)] for axis in range(len(letters)))
@@ -311,4 +311,4 @@ def reading(part: Part, letters: str, sizes: dict[str, int]) -> tuple[View, str]
         return View(part.name, split=wanted[inner:]), letters
     if wanted[len(wanted) - inner :] == shape[1:]:
         return View(part.name, groups=wanted[: len(wanted) - inner]), letters
-    raise Error(f"the adjoint {part.name!r} of shape {shape} cannot be read as {wanted}")
+    raise Error(f"the nodes {part.name!r} of shape {shape} cannot be read as {wanted}: have its cells split it alike")
