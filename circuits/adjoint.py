@@ -78,6 +78,20 @@ class AdjointCircuit(Circuit):
         ]
         return replace(made.with_terms(mirrored), arrays=self.arrays, notes=self.notes)
 
+    def joined(self, circuit: Circuit) -> Circuit:
+        """One machine of both: the forward circuit, and this one on its live voltages instead of held ones.
+
+        Both anneal at once; at rest nothing differs. Inputs are the forward ones and the loss's. Forward nodes drive
+        more gates than alone: `load_nodes` of a technology adds them.
+        Raises Error for a circuit that lacks what this one reads.
+        """
+        for name in self.holds():
+            if name not in circuit.arrays:
+                raise Error(f"{circuit.name!r} has no {name!r}, which {self.name!r} reads: pass the circuit it is of")
+        arrays = {name: node for name, node in self.arrays.items() if name not in circuit.arrays}
+        both = replace(circuit, name=f"{circuit.name} and back", arrays=circuit.arrays | arrays)
+        return both.with_terms(self.terms.values())
+
     def of(self, name: str, signals: Any, shape: tuple[int, ...]) -> Array:
         """The adjoint of forward array `name` of `shape`, (K, *shape), out of signals (K, …) of this circuit."""
         each = [signals[part.name].reshape(-1, *shape[:-1], part.stop - part.start) for part in self.parts[name]]

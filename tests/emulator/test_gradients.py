@@ -91,6 +91,22 @@ def test_a_backward_anneal_is_the_transposed_systems_relaxation() -> None:
     np.testing.assert_allclose(ours, known, atol=1e-5)
 
 
+def test_both_directions_anneal_at_once() -> None:
+    """On live forward voltages adjoint nodes end where they do on held ones."""
+    circuit, inputs, targets = machine()
+    found = ds.gradients(circuit, inputs, targets)
+    back = found.calibrated()
+    both = back.joined(circuit)
+    assert {node.name for node in both.inputs()} == {"x", "loss.target", "loss.weight"}
+    run = ds.transient(both, inputs | targets, settle_bits=14, tolerance=1e-6, precision="float64")
+    assert run.settled
+    for name in ("adjoint.x", "adjoint.h", "adjoint.s"):
+        off = np.abs(run.logical(name) - found.backward.logical(name)) / both.full_scale(name)
+        assert off.max() <= 2**-13, name
+    with pytest.raises(ds.Error, match="has no 's', which"):
+        back.joined(ds.Circuit("another"))
+
+
 @pytest.mark.spice
 @NGSPICE
 def test_a_whole_backward_machine_in_ngspice() -> None:
