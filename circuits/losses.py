@@ -18,7 +18,7 @@ from .arrays import module_of
 from .cells import View
 
 if TYPE_CHECKING:
-    from .adjoint import Backward
+    from .backward import Backward
 
 Array = Any
 TARGET, WEIGHT, GRADIENT, PROBABILITY = "loss.target", "loss.weight", "loss.gradient", "loss.probability"

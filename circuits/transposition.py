@@ -10,7 +10,7 @@ import numpy as np
 from .cells import Coupling, Transposed, View
 
 if TYPE_CHECKING:
-    from .adjoint import Backward
+    from .backward import Backward
 
 Array = Any
 

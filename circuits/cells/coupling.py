@@ -39,7 +39,7 @@ from .spice import elements
 from .term import Array, Inline, Rows, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
-    from ..adjoint import Backward
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..technology import Technology
     from .converter import Converter

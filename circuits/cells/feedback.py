@@ -14,7 +14,7 @@ from .spice import knee
 from .term import View
 
 if TYPE_CHECKING:
-    from ..adjoint import Backward
+    from ..backward import Backward
     from .node import NodeArray
     from .term import Signals
 

@@ -15,7 +15,7 @@ import numpy as np
 from .term import Array, View
 
 if TYPE_CHECKING:
-    from ..adjoint import Backward, Part
+    from ..backward import Backward, Part
     from .product import Product
 
 

@@ -20,7 +20,7 @@ from .spice import elements
 from .term import Array, Signals, Term, View
 
 if TYPE_CHECKING:
-    from ..adjoint import Backward
+    from ..backward import Backward
     from ..circuit import Circuit
     from .converter import Converter
     from .mos.sheet import DeviceSheet

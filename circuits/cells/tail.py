@@ -32,7 +32,7 @@ from .spice import elements
 from .term import Array, Rows, Signals, Term, View
 
 if TYPE_CHECKING:
-    from ..adjoint import Backward
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread

@@ -19,7 +19,7 @@ from .power import Meter
 from .siemens import Siemens
 
 if TYPE_CHECKING:
-    from ..adjoint import Backward
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..technology import Technology
     from .channel import Channels

@@ -16,7 +16,7 @@ from .siemens import Siemens
 from .term import Array, Inline, Signals, Term, View
 
 if TYPE_CHECKING:
-    from ..adjoint import Backward
+    from ..backward import Backward
     from ..circuit import Circuit
 
 

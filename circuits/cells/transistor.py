@@ -53,7 +53,7 @@ from .transistor_units import (
 )
 
 if TYPE_CHECKING:
-    from ..adjoint import Backward
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
     from ..technology import Technology

@@ -29,7 +29,7 @@ from .spice import elements
 from .term import Array, Inline, Signals, Term, View
 
 if TYPE_CHECKING:
-    from ..adjoint import Backward
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
     from .mos.sheet import DeviceSheet
