@@ -1,6 +1,7 @@
 """Gradients by the adjoint circuit: seconds at rest beside torch's, and a backward anneal beside a forward one.
 
     python benchmarks/gradients.py                                               # the bundled model, on a processor
+    python benchmarks/gradients.py --cases smollm2 --positions 11 --batch 1 --repeats 1 --name gradients_smollm2
     python benchmarks/gradients.py --cases gpt2 --device cupy --precision float32 --positions 128 --batch 8 \
         --vocabulary 50257 --torch cuda --name gradients_gpu
 
@@ -25,17 +26,18 @@ from dsmachine.circuits.circuit import Circuit
 Array = Any
 
 
-def machine(case: str, positions: int, batch: int, vocabulary: int, layers: int | None) -> tuple[Circuit, Array, Array]:
+def machine(case: str, options: Any) -> tuple[Circuit, Array, Array]:
     """(circuit, inputs (batch, P, width), tokens (batch, P))."""
+    positions, batch, vocabulary = options.positions, options.batch, options.vocabulary
     rng = np.random.default_rng(0)
     if case in SHAPES:
-        circuit, one = random_machine(SHAPES[case], positions, vocabulary, layers)
+        circuit, one = random_machine(SHAPES[case], positions, vocabulary, options.layers)
         rolled = [np.roll(one, shift, axis=0) for shift in range(batch)]
         return circuit, np.stack(rolled), rng.integers(0, vocabulary, (batch, positions))
     model = ds.load_model(case)
     ids = model.tokenize(model.calibration_text)
     tokens = np.array(ids[: batch * positions]).reshape(batch, positions)
-    return ds.map_model(model, positions), model.embed(tokens), tokens
+    return ds.map_model(model, positions, precision=options.precision), model.embed(tokens), tokens
 
 
 def torchs(case: str, tokens: Array, vocabulary: int, layers: int | None, device: str) -> Callable[[], None]:
@@ -59,8 +61,7 @@ def torchs(case: str, tokens: Array, vocabulary: int, layers: int | None, device
 
 
 def row(case: str, options: Any) -> dict[str, Any]:
-    size = (options.positions, options.batch)
-    circuit, inputs, tokens = machine(case, *size, options.vocabulary, options.layers)
+    circuit, inputs, tokens = machine(case, options)
     vocabulary = circuit.arrays["logits"].shape[-1]
     targets = ds.next_token_targets(tokens, vocabulary)
     place = {"precision": options.precision, "device": options.device}
@@ -74,7 +75,7 @@ def row(case: str, options: Any) -> dict[str, Any]:
     waiting(options.device)()
     held = {name: np.asarray(backward.backend.host(value))[:1] for name, value in found.inputs.items()}
     result: dict[str, Any] = {
-        "case": case, "device": options.device, "precision": options.precision, "positions": size[0], "batch": size[1],
+        "case": case, "device": options.device, "precision": options.precision, "positions": tokens.shape[1], "batch": tokens.shape[0],
         "nodes": circuit.node_count(), "adjoint nodes": back.node_count() - sum(n.count for n in back.inputs()),
         "rest_s": seconds, "clipped": sum(found.backward.saturated.values()),
     }  # fmt: skip
@@ -83,7 +84,9 @@ def row(case: str, options: Any) -> dict[str, Any]:
         result["torch_s"] = timed(step, repeats=options.repeats)[0]
     for what, plan, given in (("forward", forward, {"embed": inputs[:1]}), ("backward", backward, held)):
         meter = ds.EnergyMeter()
-        taken, run = timed(lambda p=plan, g=given, m=meter: ds.transient(p, g, observers=[m]), repeats=1)
+        taken, run = timed(
+            lambda p=plan, g=given, m=meter: ds.transient(p, g, accuracy="settling", observers=[m]), repeats=1
+        )
         settled = float(run.settling_time[0])
         result |= {f"{what} settled_ns": 1e9 * settled, f"{what} anneal_s": taken}
         result[f"{what} µJ"] = 1e6 * float(np.mean(meter.report(until=settled).total))
