@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,8 @@ def row(case: str, options: Any) -> dict[str, Any]:
     waiting(options.device)()
     held = {name: np.asarray(backward.backend.host(value))[:1] for name, value in found.inputs.items()}
     result: dict[str, Any] = {
-        "case": case, "device": options.device, "precision": options.precision, "positions": tokens.shape[1], "batch": tokens.shape[0],
+        "case": case, "device": options.device, "precision": options.precision,
+        "positions": tokens.shape[1], "batch": tokens.shape[0],
         "nodes": circuit.node_count(), "adjoint nodes": back.node_count() - sum(n.count for n in back.inputs()),
         "rest_s": seconds, "clipped": sum(found.backward.saturated.values()),
     }  # fmt: skip
@@ -84,9 +86,8 @@ def row(case: str, options: Any) -> dict[str, Any]:
         result["torch_s"] = timed(step, repeats=options.repeats)[0]
     for what, plan, given in (("forward", forward, {"embed": inputs[:1]}), ("backward", backward, held)):
         meter = ds.EnergyMeter()
-        taken, run = timed(
-            lambda p=plan, g=given, m=meter: ds.transient(p, g, accuracy="settling", observers=[m]), repeats=1
-        )
+        task = partial(ds.transient, plan, given, accuracy="settling", observers=[meter])
+        taken, run = timed(task, repeats=1)
         settled = float(run.settling_time[0])
         result |= {f"{what} settled_ns": 1e9 * settled, f"{what} anneal_s": taken}
         result[f"{what} µJ"] = 1e6 * float(np.mean(meter.report(until=settled).total))
