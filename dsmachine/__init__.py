@@ -22,19 +22,24 @@ from .circuits.errors import Error
 
 if TYPE_CHECKING:
     from . import plots
+    from .circuits.adjoint import adjoint
+    from .circuits.adjoint_volts import adjoint_volts
     from .circuits.cells.channel import with_channels
     from .circuits.checkpoints import load_model
     from .circuits.chip import fabricate, flickered
     from .circuits.circuit import Circuit
     from .circuits.devices.models import load_models
     from .circuits.followers import with_followers
+    from .circuits.mapping.gradients import tensor_gradients
     from .circuits.mapping.model import map_model
     from .circuits.technology import load_technology
     from .emulator.checkpoint import Checkpoint
     from .emulator.each import each
     from .emulator.errors_by_layer import ErrorByLayer
+    from .emulator.gradients import gradients, next_token_targets
     from .emulator.hamiltonian import hamiltonian
     from .emulator.noise import noise
+    from .emulator.noise_shares import noise_shares
     from .emulator.observers import Probe
     from .emulator.prepare import memory_needed, prepare
     from .emulator.run import operating_point, transient
@@ -71,6 +76,12 @@ __all__ = [
     "transient",
     "each",
     "noise",
+    "noise_shares",
+    "adjoint",
+    "adjoint_volts",
+    "gradients",
+    "next_token_targets",
+    "tensor_gradients",
     "Checkpoint",
     "Probe",
     "ErrorByLayer",
@@ -112,6 +123,12 @@ _HOME = {
     "transient": ".emulator.run",
     "each": ".emulator.each",
     "noise": ".emulator.noise",
+    "noise_shares": ".emulator.noise_shares",
+    "adjoint": ".circuits.adjoint",
+    "adjoint_volts": ".circuits.adjoint_volts",
+    "gradients": ".emulator.gradients",
+    "next_token_targets": ".emulator.gradients",
+    "tensor_gradients": ".circuits.mapping.gradients",
     "Checkpoint": ".emulator.checkpoint",
     "Probe": ".emulator.observers",
     "ErrorByLayer": ".emulator.errors_by_layer",

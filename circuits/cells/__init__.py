@@ -17,6 +17,7 @@ from .transfer import Transfer
 from .transistor import TransistorCoupling
 from .transistor_built import of_transistors, with_transistors
 from .transistor_machine import machine_of_transistors
+from .transposed import Transposed
 
 __all__ = [
     "Converter",
@@ -41,6 +42,7 @@ __all__ = [
     "Term",
     "Transfer",
     "TransistorCoupling",
+    "Transposed",
     "View",
     "as_view",
     "converter",

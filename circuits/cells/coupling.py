@@ -30,6 +30,7 @@ from ..errors import Error
 from ..rows import by_rows, distinct, once, row_peaks
 from .coupling_law import Loaded
 from .crossbar import lead_of
+from .gradient import coupling_gradient
 from .mos.coupling import couplings
 from .mos.rails import INPUTS, SIDES
 from .power import Meter, added, scatter
@@ -38,6 +39,7 @@ from .spice import elements
 from .term import Array, Inline, Rows, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..technology import Technology
     from .converter import Converter
@@ -107,6 +109,14 @@ class Coupling(Term):
     def jvp(self, x: Signals, dx: Signals) -> Array:
         moved = dx.get(self.source.array)
         return 0.0 if moved is None else self._apply(self.source.of(moved))
+
+    def adjoint(self, back: Backward) -> None:
+        back.transpose(self)
+
+    def gradient(self, x: Signals, a: Array) -> Array | None:
+        if not self.programmable:
+            return None
+        return coupling_gradient(self, self.source.of(x[self.source.array]), a, x[self.target])
 
     def _source_units(self, circuit: Circuit) -> Array:
         """U of the viewed nodes, trailing axes merged to `in` for a dense coupling."""

@@ -30,12 +30,14 @@ from .channel import Channels
 from .contract import contract
 from .mos.product import products
 from .power import Meter
+from .product_adjoint import back_through
 from .product_law import product_law
 from .siemens import Siemens
 from .spice import elements
 from .term import Array, Inline, Rows, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
@@ -116,6 +118,9 @@ class Product(Term):
             total = total + self._contract(self.a.of(x[self.a.array]), self.b.of(dx[self.b.array]))
         return total
 
+    def adjoint(self, back: Backward) -> None:
+        back_through(back, self)
+
     def _unit(self, circuit: Circuit, view: View) -> Array:
         return np.asarray(view.of(circuit.units(view.array)[None])[0], float)[None]
 
@@ -139,7 +144,7 @@ class Product(Term):
     def strongest(self, circuit: Circuit) -> float:
         """max |K v_a| over the devices, v_a at full scale: g U_t |κ| x_a / U_b."""
         (of_a, of_b), out = self.spec.split("->")[0].split(","), self.spec.split("->")[1]
-        sizes = self._sizes(circuit)
+        sizes = self.sizes(circuit)
         letters = out + "".join(i for i in sizes if i not in out)
         longest = max(letters, key=sizes.__getitem__)
         axis, step = letters.index(longest), max(1, TOGETHER * sizes[longest] // math.prod(sizes.values()))
@@ -195,7 +200,7 @@ class Product(Term):
         """(keep, flat index of the target node, its gain K [A/V²], names of a and b (2, …)) over all index values."""
         inputs, out = self.spec.split("->")
         of_a, of_b = inputs.split(",")
-        sizes = self._sizes(sheet.circuit)
+        sizes = self.sizes(sheet.circuit)
         letters = out + "".join(i for i in sizes if i not in out)
         full = tuple(sizes[i] for i in letters)
 
@@ -254,10 +259,10 @@ class Product(Term):
         return math.prod(self._sizes_of(circuit, "".join(set(a) & set(b) & set(out))))
 
     def _sizes_of(self, circuit: Circuit, letters: str) -> tuple[int, ...]:
-        sizes = self._sizes(circuit)
+        sizes = self.sizes(circuit)
         return tuple(sizes[i] for i in letters)
 
-    def _sizes(self, circuit: Circuit) -> dict[str, int]:
+    def sizes(self, circuit: Circuit) -> dict[str, int]:
         """Length of each index of the contraction."""
         sizes: dict[str, int] = {}
         for view, indices in zip(self.sources, self.spec.split("->")[0].split(","), strict=True):

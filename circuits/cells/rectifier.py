@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arrays import module_of
 from .channel import LEAST, Channels, left, time_constant
+from .comparator import Comparator
 from .mos.rectifier import rectifiers
 from .power import Costs, Law, Meter
 from .siemens import Siemens
@@ -24,6 +25,7 @@ from .term import Array, Inline, Signals, View
 from .transfer import CellSiemens, Transfer
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
@@ -62,6 +64,10 @@ class Rectifier(Transfer):
     @property
     def inline_slope(self) -> Inline | None:
         return Inline("v0 * ramp_slope(r0, v1)", (self.source,), (self.gain, self.knee))
+
+    def add_slope(self, back: Backward, slope: str) -> None:
+        """f′ is gain or 0: a comparator of the input."""
+        back.circuit.add(Comparator(slope, slope, back.hold(self.source), self.gain, self.knee, self.bias_current))
 
     def noise(self, circuit: Circuit) -> Siemens:
         node = circuit.arrays[self.target]

@@ -40,6 +40,7 @@ from .term import Array, Inline, Signals, View
 from .transfer import CellSiemens, Transfer
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
@@ -161,6 +162,19 @@ class Softmax(Transfer):
         if self.tail is not None and self.tail.array in dx:
             change = change - self.drive(x) * self.tail.of(dx[self.tail.array])
         return change
+
+    def adjoint(self, back: Backward) -> None:
+        """gain p ∘ (λ − p·λ), λ the adjoint of the branches: p·λ is an array of its own, one node a row."""
+        if back.one(self.source) is None:
+            return
+        p, letters = back.hold(View(self.target)), back.letters(self.target)
+        shape = back.forward.arrays[self.target].shape
+        dot = back.beside(f"{back.prefix}{self.name}.dot", self.target, (*shape[:-1], 1))
+        back.circuit.tails[dot] = "" if self.tail is None else self.tail.array
+        adjoint, given = back.read(self.target)
+        back.circuit.multiply(dot, p, adjoint, dot, f"{letters},{given}->{letters[:-1]}")
+        back.times(self, p, self.gain)
+        back.times(self, p, -self.gain, of=dot)
 
     def noise(self, circuit: Circuit) -> Siemens:
         """G = I_T p (1 − p) / (2 kT/q), whose 4kT·G is the branch's shot noise; I_T = g U_t."""

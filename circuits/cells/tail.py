@@ -30,6 +30,7 @@ from .spice import elements
 from .term import Array, Rows, Signals, View
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from .mismatch import Draw, Spread
     from .spice import Sheet
@@ -116,6 +117,9 @@ class TailDrive(InnerDrive):
             return 0.0
         current, _ = self.pair.branches(x)
         return self.pair.moved(x, dx).sum(axis=-1, keepdims=True) / current.sum(axis=-1, keepdims=True)
+
+    def adjoint(self, back: Backward) -> None:
+        """Nothing: the softmax unit states its tail's part."""
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> TailDrive:
         """With the offsets of the very branches that the softmax unit draws."""

@@ -28,10 +28,11 @@ from .mos.tanh_pair import SLOPE_FACTOR, tanh_pairs
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
-from .term import Array, Inline, Signals
+from .term import Array, Inline, Signals, View
 from .transfer import CellSiemens, Transfer
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
@@ -74,6 +75,12 @@ class TanhPair(Transfer):
     def inline_slope(self) -> Inline:
         law = "v0 * (1 - tanh(r0 + v1) * tanh(r0 + v1))"
         return Inline(law, (self.source,), (self.gain, self.shift))
+
+    def add_slope(self, back: Backward, slope: str) -> None:
+        """f′ = gain − y²/gain, by a product of the pair's own output y."""
+        y, letters = back.hold(View(self.target)), back.letters(self.target)
+        back.circuit.bias(f"{slope}.most", slope, self.gain, programmable=False)
+        back.circuit.multiply(slope, y, y, slope, f"{letters},{letters}->{letters}", -1 / self.gain)
 
     def noise(self, circuit: Circuit) -> Siemens:
         """G = I_T sech² / (2 kT/q), whose 4kT·G is the pair's shot noise; I_T f′/gain = I_T sech²."""

@@ -19,6 +19,7 @@ from .power import Meter
 from .siemens import Siemens
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..technology import Technology
     from .channel import Channels
@@ -141,6 +142,15 @@ class Term:
     def jvp(self, x: Signals, dx: Signals) -> Array:
         """Derivative of `drive` along dx (arrays absent from dx do not move)."""
         raise NotImplementedError
+
+    def adjoint(self, back: Backward) -> None:
+        """Adds to the adjoint circuit what carries the adjoint of the target to the adjoints of what the cell reads."""
+        raise Error(f"{self.label} {self.name!r} has no adjoint: leave it out of what is trained, or use ideal cells")
+
+    def gradient(self, x: Signals, a: Array) -> Array | None:
+        """dL/d(programmed values) in their shape, summed over K: x signals, a adjoint of the target, (K, *shape). None:
+        nothing is programmed."""
+        return None
 
     def noise(self, circuit: Circuit) -> Siemens:
         """ΣG that the cell's devices show at each target node: thermal noise follows."""

@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..rows import row_peaks
-from .coupling import load_lines
+from .coupling import coupling, load_lines
 from .crossbar import Crossbar, rows_of
+from .gradient import matrix_gradient
 from .mismatch import Spread
 from .mos.coupling import units
 from .polynomials import padded, stretched, text
@@ -49,6 +50,7 @@ from .transistor_units import (
 )
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
     from ..technology import Technology
@@ -94,6 +96,15 @@ class TransistorCoupling(Crossbar, Term):
     def jvp(self, x: Signals, dx: Signals) -> Array:
         moved = dx.get(self.source.array)
         return 0.0 if moved is None else self.sums_along(x, moved)
+
+    def adjoint(self, back: Backward) -> None:
+        """As linear couplings of the conductances that the units have at 0 V, errors and all, at the last units."""
+        s = self.runs[-1][2]
+        unit = self._amperes(back.forward)[s][:, None] / self._volts_of(s)
+        back.transpose(coupling(self.name, self.source, self.target, self._siemens(back.forward, s) / unit))
+
+    def gradient(self, x: Signals, a: Array) -> Array:
+        return matrix_gradient(a, self.source.of(x[self.source.array]), self.weight.shape)
 
     # --- physical -------------------------------------------------------------------------------------
 
