@@ -159,11 +159,11 @@ def test_a_tile_of_16_behind_real_conveyors(kind: str, feedback: str) -> None:
     circuit, inputs = small(16)
     bends = feedback == "transistors"
     tile = machine_of_transistors(circuit, card()) if bends else with_transistors(circuit, card())
-    options: dict[str, Any] = {"inputs": inputs, "level": "device", "engine": "batch", "limit": 5e-3}
+    options: dict[str, Any] = {"inputs": inputs, "level": "device", "engine": "batch", "limit": 2e-3}
     options["transistors"] = transistors(conveyor=kind, feedback=feedback)
     found, bare = crosscheck(followed(tile, kind), **options), crosscheck(tile, **options)
     assert found.passed, found.nrmse
-    assert bare.nrmse > 1.8 * found.nrmse
+    assert bare.nrmse > 3 * found.nrmse
 
 
 @pytest.mark.parametrize("kind", ["A", "AB"])
