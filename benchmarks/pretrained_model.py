@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 
 from pretrained import (
+    balance,
     converters,
     mismatch,
     noise,
@@ -40,6 +41,8 @@ PARTS = {
     "stepper": stepper.run,
     "scatter": scatter.run,
     "transistors": transistors.run,
+    "balance": balance.run,
+    "balance-large": balance.large,
     "pictures": pictures.run,
 }
 

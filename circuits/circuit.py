@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -206,7 +206,7 @@ class Circuit:
                 raise Error(f"{self.name!r} has no array {name!r}: it has {', '.join(self.arrays) or 'none'}")
         return self.with_terms((), [replace(self.arrays[name], clamped=clamped) for name in names])
 
-    def with_terms(self, terms: Iterable[Term], arrays: Iterable[NodeArray] = ()) -> Circuit:
+    def with_terms(self, terms: Iterable[Term], arrays: Iterable[NodeArray] = ()) -> Self:
         """A copy in which terms and arrays of the same names are replaced."""
         return replace(
             self,

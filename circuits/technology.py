@@ -30,6 +30,7 @@ from .technology_parts import (
     Conveyor,
     CouplingUnit,
     Device,
+    Flicker,
     Metal,
     Mismatch,
     Node,
@@ -72,6 +73,7 @@ class Technology:
     switch: Switch
     controller: Controller
     mismatch: Mismatch
+    flicker: Flicker
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def get(self, key: str) -> float:

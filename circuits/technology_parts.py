@@ -122,11 +122,12 @@ class RectifierUnit:
 
 @dataclass(frozen=True)
 class Buffer:
-    """One for each tile of a row that a node drives. bias_current [A] class A; conductance [S] that charges the tile's
-    wire; class_b_factor: amperes drawn from the supply per ampere delivered to couplings; common_mode: amperes saved
-    per ampere of common mode that comes back from them; area [m²]."""
+    """One for each tile of a row that a node drives. bias_current [A] class A; gain; conductance [S] that charges the
+    tile's wire; class_b_factor: amperes drawn from the supply per ampere delivered to couplings; common_mode: amperes
+    saved per ampere of common mode that comes back from them; area [m²]."""
 
     bias_current: float = _q("A", zero=True)
+    gain: float = _q("1")
     conductance: float = _q("S")
     class_b_factor: float = _q("1", zero=True)
     common_mode: float = _q("1", zero=True)
@@ -137,14 +138,15 @@ class Buffer:
 class Conveyor:
     """Of each node that couplings drive. bias_current [A], for an input_resistance r_x [Ω] (in the equations only when
     asked for); gain_error: most that r_x ΣG may be in a machine of ideal conveyors, whose bias rises as r_x falls;
-    mirror_copies: times the current is drawn again; noise_conductance G_n [S] of what it delivers, noise_resistance
-    R_n [Ω] of its input, beside r_x itself; common_mode: amperes drawn per ampere of common mode that flows out of
-    both inputs; area [m²]."""
+    mirror_copies: times the current is drawn again; current_gain of what it delivers, noise_conductance G_n [S] of it;
+    noise_resistance R_n [Ω] of its input, beside r_x itself; common_mode: amperes drawn per ampere of common mode that
+    flows out of both inputs; area [m²]."""
 
     bias_current: float = _q("A", zero=True)
     mirror_copies: float = _q("1", zero=True)
     input_resistance: float = _q("Ω")
     gain_error: float = _q("1")
+    current_gain: float = _q("1")
     noise_conductance: float = _q("S", zero=True)
     noise_resistance: float = _q("Ω", zero=True)
     common_mode: float = _q("1", zero=True)
@@ -219,14 +221,43 @@ class Mismatch:
     """Pelgrom's coefficients of one transistor: threshold_area A_Vt [V·m], beta_area A_β [m] (relative).
 
     σ(V_t) = A_Vt/√(W L),  σ(β) = A_β/√(W L)     (Pelgrom, Duinmaijer & Welbers, IEEE JSSC 24(5), 1989)
+
+    threshold_gradient [V], beta_gradient: what they rise by from one coupling of an array to the next in the direction
+    gradient_angle [rad], 0 along a row.
     """
 
     threshold_area: float = _q("V·m", zero=True)
     beta_area: float = _q("m", zero=True)
+    threshold_gradient: float = _q("V", zero=True)
+    beta_gradient: float = _q("1", zero=True)
+    gradient_angle: float = _q("1", zero=True)
 
     def of(self, area: float) -> tuple[float, float]:
         """(σ of the threshold [V], σ of the current factor, relative) of a transistor of gate area W·L [m²]."""
         return self.threshold_area / math.sqrt(area), self.beta_area / math.sqrt(area)
+
+
+@dataclass(frozen=True)
+class Flicker:
+    """1/f noise at the gate of a transistor, S_v = D / (W L f) with D = K_F/C_ox, density [V²·m²].
+
+    While a machine relaxes it stands still, and from run to run it is another voltage. Slower than `slowest` [s], when
+    the machine was last trimmed, it was trimmed away; faster than `fastest` [s], a run, it averages out:
+
+        σ² = ∫ S_v df = D/(W L) ln(slowest/fastest) = A_F²/(W L)
+
+    conveyor_area [m²]: gate of the transistor whose voltage is that of a node's two conveyors; 0: ideal conveyors.
+    """
+
+    density: float = _q("V²·m²", zero=True)
+    slowest: float = _q("s")
+    fastest: float = _q("s")
+    conveyor_area: float = _q("m²", zero=True)
+
+    @property
+    def area(self) -> float:
+        """A_F [V·m]."""
+        return math.sqrt(self.density * max(math.log(self.slowest / self.fastest), 0.0))
 
 
 SECTIONS: dict[str, type] = {
@@ -247,6 +278,7 @@ SECTIONS: dict[str, type] = {
     "switch": Switch,
     "controller": Controller,
     "mismatch": Mismatch,
+    "flicker": Flicker,
 }
 FIELDS = {"temperature": {"unit": "K", "zero": False}} | {
     f"{section}.{f.name}": dict(f.metadata) for section, kind in SECTIONS.items() for f in fields(kind)

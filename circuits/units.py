@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from .errors import Error
@@ -11,7 +12,7 @@ PREFIXES = {
     "µ": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15, "a": 1e-18,
 }  # fmt: skip
 BASES = ("V", "A", "S", "Ω", "F", "W", "J", "K", "Hz", "s", "m")
-PLAIN = {"1": 1.0, "%": 0.01, "nat": 1.0}
+PLAIN = {"1": 1.0, "%": 0.01, "nat": 1.0, "°": math.pi / 180}
 EXPONENTS = {"": 1, "²": 2, "^2": 2}
 
 

@@ -22,18 +22,24 @@ from .circuits.errors import Error
 
 if TYPE_CHECKING:
     from . import plots
+    from .circuits.adjoint import adjoint
+    from .circuits.adjoint_volts import adjoint_volts
     from .circuits.cells.channel import with_channels
     from .circuits.checkpoints import load_model
-    from .circuits.chip import fabricate
+    from .circuits.chip import fabricate, flickered
     from .circuits.circuit import Circuit
     from .circuits.devices.models import load_models
+    from .circuits.followers import with_followers
+    from .circuits.mapping.gradients import tensor_gradients
     from .circuits.mapping.model import map_model
     from .circuits.technology import load_technology
     from .emulator.checkpoint import Checkpoint
     from .emulator.each import each
     from .emulator.errors_by_layer import ErrorByLayer
+    from .emulator.gradients import gradients, next_token_targets
     from .emulator.hamiltonian import hamiltonian
     from .emulator.noise import noise
+    from .emulator.noise_shares import noise_shares
     from .emulator.observers import Probe
     from .emulator.prepare import memory_needed, prepare
     from .emulator.run import operating_point, transient
@@ -45,6 +51,7 @@ if TYPE_CHECKING:
     from .netlists.characterize import characterize
     from .netlists.crosscheck import crosscheck
     from .netlists.device_file import load_device, save_device
+    from .netlists.flicker import measure_flicker
     from .netlists.supports import measure_support, transistors_of
     from .netlists.writer import write_netlist
     from .range_report import calibration_report
@@ -62,12 +69,19 @@ __all__ = [
     "map_model",
     "calibration_report",
     "fabricate",
+    "flickered",
     "prepare",
     "memory_needed",
     "operating_point",
     "transient",
     "each",
     "noise",
+    "noise_shares",
+    "adjoint",
+    "adjoint_volts",
+    "gradients",
+    "next_token_targets",
+    "tensor_gradients",
     "Checkpoint",
     "Probe",
     "ErrorByLayer",
@@ -84,7 +98,9 @@ __all__ = [
     "transistors_of",
     "measure_support",
     "measure_channels",
+    "measure_flicker",
     "with_channels",
+    "with_followers",
     "load_models",
     "save_device",
     "load_device",
@@ -100,12 +116,19 @@ _HOME = {
     "map_model": ".circuits.mapping.model",
     "calibration_report": ".range_report",
     "fabricate": ".circuits.chip",
+    "flickered": ".circuits.chip",
     "operating_point": ".emulator.run",
     "prepare": ".emulator.prepare",
     "memory_needed": ".emulator.prepare",
     "transient": ".emulator.run",
     "each": ".emulator.each",
     "noise": ".emulator.noise",
+    "noise_shares": ".emulator.noise_shares",
+    "adjoint": ".circuits.adjoint",
+    "adjoint_volts": ".circuits.adjoint_volts",
+    "gradients": ".emulator.gradients",
+    "next_token_targets": ".emulator.gradients",
+    "tensor_gradients": ".circuits.mapping.gradients",
     "Checkpoint": ".emulator.checkpoint",
     "Probe": ".emulator.observers",
     "ErrorByLayer": ".emulator.errors_by_layer",
@@ -122,7 +145,9 @@ _HOME = {
     "transistors_of": ".netlists.supports",
     "measure_support": ".netlists.supports",
     "measure_channels": ".netlists.channels",
+    "measure_flicker": ".netlists.flicker",
     "with_channels": ".circuits.cells.channel",
+    "with_followers": ".circuits.followers",
     "load_models": ".circuits.devices.models",
     "save_device": ".netlists.device_file",
     "load_device": ".netlists.device_file",

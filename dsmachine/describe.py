@@ -22,7 +22,7 @@ def describe(circuit: Circuit) -> dict[str, Any]:
         "terms": [_term(circuit, term) for term in circuit.terms.values()],
         "counts": counts(circuit, circuit.terms.values(), circuit.arrays.values()),
         "time_constant_s": _extremes(
-            a.time_constant for a in circuit.arrays.values() if not a.clamped and not a.is_tail
+            a.time_constant for a in circuit.arrays.values() if not a.clamped and not a.is_inner
         ),
         "score_nats": score_range(circuit),
         "unit_v": unit_ranges(circuit),
@@ -35,7 +35,7 @@ def cell_of(node: NodeArray) -> str:
     """What a node does: input, node, root or division (feedback driven by itself or another), or tail of a pair."""
     if node.clamped:
         return "input"
-    if node.is_tail:
+    if node.is_inner:
         return "tail"
     if node.feedback is None:
         return "node"
@@ -94,7 +94,7 @@ def unit_ranges(circuit: Circuit) -> dict[str, dict[str, float]]:
     """Fewest and most volts per logical unit of the nodes of each kind of array, inputs included."""
     found: dict[str, dict[str, float]] = {}
     for name, node in circuit.arrays.items():
-        if node.count == 0 or node.is_tail:
+        if node.count == 0 or node.is_inner:
             continue
         units = circuit.units(name)[node.present]
         least, most = float(units.min()), float(units.max())

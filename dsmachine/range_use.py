@@ -84,7 +84,7 @@ def range_use(
     return [
         _use(plan, stage, x, variance.get(stage.name), None if beyond is None else beyond.get(stage.name, 0))
         for stage in plan.stages
-        if not stage.node.is_tail
+        if not stage.node.is_inner
     ]
 
 

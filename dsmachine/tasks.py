@@ -16,7 +16,7 @@ import numpy as np
 from .circuits import checks
 from .circuits.cells import converter
 from .circuits.checkpoints import Model, load_model
-from .circuits.chip import Chip, fabricate, pelgrom_areas
+from .circuits.chip import Chip, fabricate, flicker_areas, flickered, pelgrom_areas
 from .circuits.circuit import Circuit
 from .circuits.devices.card import DeviceCard
 from .circuits.errors import Error
@@ -105,6 +105,7 @@ class Annealed:
             "precision": self.run.statistics["precision"],
             "technology": self.machine.circuit.notes["technology"],
             "chip": {"seed": self.machine.seed, **vars(self.machine.spread), "trim": self.machine.trim},
+            "flicker": {"area": self.machine.flicker, "seed": self.machine.noise_seed},
             "softmax": {key: self.machine.circuit.notes[key] for key in ("leakage", "softmax_clamp", "softmax_gain")},
             "device_card": self.machine.circuit.notes["device_card"],
             "bits": {"weight": self.machine.weight_bits, "dac": self.dac_bits, "adc": self.adc_bits},
@@ -183,6 +184,7 @@ def anneal(
     trim: Mapping[str, float] | None = None,
     chip_seed: int = 0,
     noise: str | float = "off",
+    flicker: bool = False,
     noise_seed: int = 0,
     tolerance: float | None = None,
     settle_bits: float = 8,
@@ -202,16 +204,16 @@ def anneal(
     """Relax a language model on a prompt, as one circuit, until it has settled; weigh it; compare it.
 
     Ideal and noiseless by default. Names and units of the imperfections: `map_model`, `fabricate` and `transient`.
-    pelgrom: the card's transistors differ by Pelgrom's law, with the technology's coefficients.
+    pelgrom, flicker: the card's transistors differ by Pelgrom's law, and have a run's 1/f noise (`flickered`), of the
+    technology's coefficients.
     dac_bits, adc_bits: of the converters that write the inputs and read the logits, over each node's rail; 2 … 24,
     None: exact. output_class: "AB" or "A", of buffers and conveyors, in the joules alone.
     With noise the machine settles without it first and is then read at the end of a noisy window.
     device: "numpy" or "cupy", a GPU; precision: float32, float64 or, on a GPU, tf32.
-    tolerance: of the finite elements, 1e-3 by default. observers see the noiseless transient,
-    read_observers the noisy window.
+    tolerance: of the finite elements, 1e-3 by default. observers see the noiseless transient, read_observers the noisy
+    window.
     allow_saturation: read a machine that has nodes on their rails at its operating point, with a warning, instead of
-    an Error.
-    allow_unstable: as for `map_model`.
+    an Error. allow_unstable: as for `map_model`.
     timer_prompts: N calibration prompts; the timer is the p99 of their N settling times (0: none, timer is nan).
     checkpoint, resume: as for `transient`, of the noiseless run until it has settled; the file stays unfinished until
     `Annealed.save` replaces it.
@@ -244,6 +246,7 @@ def anneal(
         circuit, seed=chip_seed, mismatch=mismatch, vt_mismatch=vt_mismatch, offset=offset,
         branch_offset=branch_offset, trim=trim, weight_bits=weight_bits, **pelgrom_areas(tech, pelgrom, device_card),
     )  # fmt: skip
+    chip = flickered(chip, **flicker_areas(tech, flicker, device_card), noise_seed=noise_seed)
     inputs = {"embed": converted(dac, circuit, "embed", loaded.embed(ids))}
     plan = prepare(chip, precision=precision, device=device)
     for prompts in {1, max(timer_prompts, 1)}:  # the timer's are side by side

@@ -41,7 +41,7 @@ def moving(laws: Laws, x: Signals) -> Array:
 
 def agitation(plan: Plan, stage: Stage, level: str | float) -> Agitation | None:
     """Of an array at a level of noise, "thermal" or σ; None for tails, which have no noise of their own."""
-    if stage.node.is_tail:
+    if stage.node.is_inner:
         return None
     thermal = level == "thermal"
     if (stage.name, thermal) not in plan.noise:

@@ -64,7 +64,7 @@ class Fluctuation:
             found = tau * np.sqrt(stage_intensity(self.plan, stage, self.x) * self.pole)
         else:
             node, host = self.plan.circuit.arrays[stage.name], self.plan.backend.host
-            share = 0.0 if node.is_tail else float(level)  # as in the stepper: a tail has no noise of its own
+            share = 0.0 if node.is_inner else float(level)  # as in the stepper: a tail has no noise of its own
             sigma = share * (self.plan.circuit.full_scale(stage.name) * node.present)[None]
             found = sigma * np.sqrt(2 * tau * self.pole * host(self.decay[stage.name]))
         return self.plan.backend.array(found)
@@ -90,19 +90,11 @@ class Fluctuation:
         cosine, sine = backend.array(np.cos(angle)), backend.array(np.sin(angle) * self.pole)
         force = self._normal(stage, point, rows)
         force *= strength[_row(strength, point)]
-        real, imaginary = force[:count], force[count:]
         if not moved.keys().isdisjoint(self.reads[stage.name]):
             current = residual_jvp(stage, x, moved)
-            real += cosine * current[:count]
-            imaginary += cosine * current[count:]
-        damped = cosine * own[_row(own, point)]
-        turned = sine * node.time_constants
-        size = damped * damped + turned * turned
-        damped, turned = damped / size, turned / size
-        solved = backend.xp.empty_like(force)
-        solved[:count] = damped * real + turned * imaginary
-        solved[count:] = damped * imaginary - turned * real
-        return solved
+            force[:count] += cosine * current[:count]
+            force[count:] += cosine * current[count:]
+        return turned(backend.xp, force, cosine * own[_row(own, point)], sine * node.time_constants)
 
     def _normal(self, stage: Stage, point: int, rows: range) -> Array:
         """Standard normals (2·rows, *shape): a Philox stream for each array, point and row, however rows are cut."""
@@ -113,6 +105,17 @@ class Fluctuation:
             stream = np.random.Philox(key=key, counter=np.array([0, row, point, 1], np.uint64))
             drawn[:, k] = np.random.Generator(stream).standard_normal((2, *shape), backend.dtype)
         return backend.array(drawn.reshape(-1, *shape))
+
+
+def turned(xp: Any, force: Array, damped: Array, late: Array) -> Array:
+    """force / (damped + i late), of complex rows whose real parts (rows, …) come before their imaginary ones."""
+    count, size = len(force) // 2, damped * damped + late * late
+    damped, late = damped / size, late / size
+    real, imaginary = force[:count], force[count:]
+    solved = xp.empty_like(force)
+    solved[:count] = damped * real + late * imaginary
+    solved[count:] = damped * imaginary - late * real
+    return solved
 
 
 def _row(value: Array, point: int) -> slice:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits.cells.inner import InnerNode
 from ..circuits.cells.term import Term, View
 from ..circuits.circuit import Circuit
 from . import kernels
@@ -36,10 +37,12 @@ class FusedStage:
         node, feedback = stage.node, stage.node.feedback
         self.stage, self.circuit, self.backend, self.xp = stage, circuit, backend, backend.xp
         self.law = 0 if stage.constant is not None and stage.pace is None else 1
-        self.pull, self.guess, self.grain = "", "", node.grain
+        self.pull, self.guess, self.step, self.grain = "", "", "", node.grain
         if node.bends:
             self.law = 2 if node.is_root else 3
             self.pull, self.guess = node.cuda_law
+        if isinstance(node, InnerNode) and node.bends:
+            self.step = node.cuda_step
         self.tau = node.time_constant
         self.nodes = int(np.prod(node.shape))
         self.least = 0.0 if feedback is None else feedback.floor

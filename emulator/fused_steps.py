@@ -38,7 +38,7 @@ class ShakenStage:
             self.looked += [fused.source(view) for view in shared.reads]
             values += [spread(backend, value, fused.stage.node.shape) for value in shared.values]
         self.table, self._values = tabled(backend, values), values
-        self.kernel = backend.kernel(steps_source(backend.dtype, fused.law, cells), "steps")
+        self.kernel = backend.kernel(steps_source(backend.dtype, fused.law, cells, fused.step), "steps")
         scale, still = (None, None) if shaken is None else (shaken.scale, shaken.still)
         self.how = np.int32(0 if shaken is None else 2 if still is None else 1)
         self.strength = *self._stepped(scale), *self._stepped(still)

@@ -73,7 +73,8 @@ def _batch(value: Any) -> int:
 
 
 def _batched(backend: Backend, value: Any, shape: tuple[int, ...], what: str) -> Array:
-    array = np.asarray(backend.host(value))
+    on_device = hasattr(value, "get") and backend.kind != "numpy"
+    array = backend.brought(value) if on_device else np.asarray(backend.host(value))
     if array.shape == shape:
         array = array[None]
     if array.shape[1:] != shape:

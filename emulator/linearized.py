@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits.cells import feedback_of
 from ..circuits.circuit import BOLTZMANN
 from .operating_point import jacobian
 from .plan import Plan, Stage
@@ -37,14 +38,19 @@ def thermal_intensity(plan: Plan, x: Mapping[str, Array]) -> Array:
 
 def stage_intensity(plan: Plan, stage: Stage, x: Mapping[str, Array]) -> Array:
     """Q of one array's nodes at some states x: (K, *shape), or (1, *shape) where it depends on no state."""
+    return sum(intensities(plan, stage, x).values(), start=np.zeros((1, *stage.node.shape)))
+
+
+def intensities(plan: Plan, stage: Stage, x: Mapping[str, Array]) -> dict[str, Array]:
+    """Its parts by what makes them, named as the parts of a meter: every term that drives the array, and its feedback
+    with its conveyor. Each broadcastable to (K, *shape)."""
     circuit, host = plan.circuit, plan.backend.host
     node, terms = circuit.arrays[stage.name], circuit.into(stage.name)
     seen = {view.array: host(x[view.array]) for term in terms for view in term.sources}
-    own = node.noise_conductance(host(stage.own(stage.gamma(x))), host(stage.load))
-    cells = [host(stage.noise_share(term)) * term.noise(circuit)(seen) for term in terms]
-    total = own + sum(cells, start=np.zeros((1, *node.shape)))
+    found = {term.name: host(stage.noise_share(term)) * term.noise(circuit)(seen) for term in terms}
+    found[feedback_of(stage.name)] = node.noise_conductance(host(stage.own(stage.gamma(x))), host(stage.load))
     scale = 2 * BOLTZMANN * circuit.temperature / (node.capacitance * circuit.units(stage.name)) ** 2
-    return scale * total * node.present
+    return {name: scale * siemens * node.present for name, siemens in found.items()}
 
 
 def stationary_covariance(plan: Plan, x: Mapping[str, Array]) -> Array:

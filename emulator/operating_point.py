@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..circuits.arrays import module_of
+from ..circuits.cells.inner import InnerNode
 from ..circuits.errors import Error
 from .fused import FusedRest
 from .inputs import batch_size, checked_inputs
@@ -100,33 +101,40 @@ def saturation(stages: Sequence[Stage], x: Mapping[str, Array]) -> dict[str, int
 
 
 def residual(stage: Stage, x: Mapping[str, Array]) -> Array:
-    """τ dx/dt of one array: delivered − γ·x."""
+    """τ dx/dt of one array: delivered − γ·x, by the node's quickness."""
     own = x[stage.name]
     if stage.node.is_root:
         assert stage.node.feedback is not None
         gamma = stage.node.feedback.ratio(own) + stage.standing
         return stage.delivered(x, gamma) - gamma * own
     gamma = stage.gamma(x)
-    return stage.delivered(x, gamma) - gamma * own
+    return _quickened(stage, x, stage.delivered(x, gamma) - gamma * own)
 
 
 def residual_jvp(stage: Stage, x: Mapping[str, Array], dx: Mapping[str, Array]) -> Array:
-    """Derivative of `residual` along dx."""
+    """Derivative of `residual` along dx, where a node whose quickness changes is at rest."""
     feedback, own = stage.node.feedback, x[stage.name]
     gamma = stage.gamma(x)
     change = stage.delivered_jvp(x, dx, gamma)
     if feedback is not None and feedback.control in dx:
         change = change - feedback.slope(x[feedback.control]) * dx[feedback.control] * (own - stage.offset)
-    return change - gamma * dx[stage.name] if stage.name in dx else change
+    change = change - gamma * dx[stage.name] if stage.name in dx else change
+    return _quickened(stage, x, change)
 
 
 def decay(stage: Stage, x: Mapping[str, Array]) -> Array:
     """λ = −∂(τ dx/dt)/∂x of a node's own voltage while the others stand still: γ, for a root γ + γ′·(x − offset)."""
     gamma, feedback = stage.gamma(x), stage.node.feedback
     if feedback is None or not stage.node.is_root:
-        return gamma
+        return _quickened(stage, x, gamma)
     own = x[stage.name]
     return gamma + feedback.slope(own) * (own - stage.offset)
+
+
+def _quickened(stage: Stage, x: Mapping[str, Array], rate: Array) -> Array:
+    """A rate of change that was worked out with the node's nominal time constant."""
+    node = stage.node
+    return node.quick(x[stage.name], stage.offset) * rate if isinstance(node, InnerNode) else rate
 
 
 def _by_node(group: Group) -> bool:

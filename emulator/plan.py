@@ -28,7 +28,7 @@ class Stage:
     """One node array, ready: everything constant is worked out.
 
     conveyed, direct: the terms that reach the capacitor through the conveyor, and straight; load [S]: ΣG at the
-    conveyor's input where r_x matters, else 0; attenuation: share of the conveyed current that r_x lets through;
+    conveyor's input where r_x matters, else 0; attenuation: share of the conveyed current that the conveyor delivers;
     standing: γ of plain resistors on the node (passive couplings); per_full_scale: 1 / full scale [1/logical unit];
     constant: γ where it is one and the same for all nodes and times; pace: how much faster than the array's slowest
     each node runs, None if none does; pace_sets: (pace, flat indices of its nodes) where few differ.
@@ -261,7 +261,7 @@ def _stage(
         conveyed=tuple(place(t) for t in ordered if t.conveyed),
         direct=tuple(place(t) for t in ordered if not t.conveyed),
         load=backend.array(load) if loaded else 0.0,
-        attenuation=backend.array(node.attenuation(load)) if loaded else 1.0,
+        attenuation=backend.array(node.attenuation(load)) if loaded or node.current_gain != 1 else 1.0,
         standing=backend.array(standing) if _any(standing) else 0.0,
         offset=backend.array(_masked(node, node.offset) / np.asarray(node.unit, float)) if _any(node.offset) else 0.0,
         per_full_scale=backend.array(np.divide(node.unit, node.full_scale)),

@@ -77,7 +77,9 @@ def fabrication(machine: Circuit | Chip) -> dict[str, Any]:
     """Seed, spreads and trim of a chip; nothing of an ideal circuit."""
     if not isinstance(machine, Chip):
         return {}
-    return {"chip_seed": machine.seed, **vars(machine.spread), "trim": machine.trim, "weight_bits": machine.weight_bits}
+    run = {"flicker": machine.flicker, "flicker_seed": machine.noise_seed} if machine.flicker else {}
+    chip = {"chip_seed": machine.seed, **vars(machine.spread), "trim": machine.trim}
+    return chip | {"weight_bits": machine.weight_bits} | run
 
 
 def memory_needed(

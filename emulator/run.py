@@ -92,6 +92,11 @@ def operating_point(
     saturated: dict[str, int] = {}
     with plan.backend.arithmetic():
         x = solve_operating_point(plan, inputs or {}, saturated=saturated)
+    return rested(plan, x, saturated, begun)
+
+
+def rested(plan: Plan, x: Mapping[str, Array], saturated: dict[str, int], begun: float) -> Run:
+    """The run whose end is the operating point x; begun: by `perf_counter`."""
     return Run(
         circuit=plan.circuit,
         analysis="op",

@@ -20,6 +20,10 @@ __device__ __forceinline__ REAL second_phi(REAL a, REAL first) {
     return (REAL)(1 / 2.) - a * ((REAL)(1 / 6.) - a * ((REAL)(1 / 24.) - a * (REAL)(1 / 120.)));
 }
 
+#if LAW == 3
+__device__ __forceinline__ void inner_step(REAL& x, REAL ratio, REAL before, REAL after, REAL offset) { STEP }
+#endif
+
 // What is delivered at an instant, and the feedback there
 struct Instant {
     REAL feedback, push;
@@ -62,12 +66,6 @@ struct Rooted {
         rate = gamma + feedback_slope(middle, node.gain, node.least) * fmax(middle - offset, (REAL)0);
     }
 };
-#else
-// A tail's: e^T is a linear lag of e^d
-__device__ __forceinline__ REAL tail(REAL x, REAL first, REAL second, REAL ratio, REAL before, REAL after) {
-    const REAL left = exp(x - after), pushed = exp(before - after);
-    return after + log(left + ratio * (first * (pushed - left) + second * (1 - pushed)));
-}
 #endif
 
 // One node on its way. quiet: what stands of S beside the node's own γ, or λ; more: what moves of it; null where there
@@ -84,8 +82,6 @@ struct Walk {
     Instant before;
 #if LAW < 2
     Way way;
-#elif LAW == 3
-    REAL first, second;
 #endif
     // Steps `skip` to `stop` of those that share a counter, which begins with a look. Their reads are on the way while
     // their normals are worked out, and nothing of both waits for x
@@ -114,7 +110,7 @@ struct Walk {
             if (q < skip || q >= stop) continue;
             const Instant after(node, from, ahead[q]);
 #if LAW == 3
-            x = tail(x, first, second, each, before.push, after.push);
+            inner_step(x, each, before.push, after.push, node.offset);
 #elif LAW == 2
             const Rooted next(node, x, each, before.push, after.push);
             const REAL own = (shaken == 2 ? next.rate : next.gamma) - node.standing;
@@ -162,8 +158,6 @@ extern "C" __global__ __launch_bounds__(THREADS, SINGLE ? 3 : 1) void steps(
         given ? given + back : given, out + back, start[j], seen && late ? seen[j] : (REAL)0, at_start,
 #if LAW < 2
         Way(each, at_start.feedback + node.standing, strength),
-#elif LAW == 3
-        first_phi(each), second_phi(each, first_phi(each)),
 #endif
     };
     long long octet = begin / TOGETHER;
@@ -184,6 +178,6 @@ extern "C" __global__ __launch_bounds__(THREADS, SINGLE ? 3 : 1) void steps(
 
 
 @lru_cache(maxsize=8)
-def steps_source(dtype: Any, law: int, cells: Cells) -> str:
-    """Source of `steps`. law: as in `element_source`; 3 is a tail."""
-    return head(dtype, law, cells) + NORMALS + STEPS
+def steps_source(dtype: Any, law: int, cells: Cells, step: str = "") -> str:
+    """Source of `steps`. law: as in `element_source`; step: of 3, from the cell."""
+    return head(dtype, law, cells) + f"#define STEP {' '.join(step.split())}\n" + NORMALS + STEPS

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 
+from ..circuits.cells.inner import InnerNode, phi
 from .agitation import Agitation, Laws, agitation
 from .normals import TOGETHER, array_key, normals
 from .plan import Plan, Stage
@@ -102,7 +102,7 @@ class Steps:
 
     def drawn(self, stage: Stage, first: int, count: int, batch: int) -> Array | None:
         """The random numbers of some steps, (count, batch, *shape)."""
-        if self.noise is None or stage.node.is_tail:
+        if self.noise is None or stage.node.is_inner:
             return None
         return self.noise.normals(stage.name, first, count, (batch, *stage.node.shape), self.plan.backend.dtype)
 
@@ -112,12 +112,14 @@ class Steps:
         signals: what the array reads, at the count + 1 instants; or at one, which holds for a step.
         """
         node = stage.node
-        gamma: Array = None if node.is_root else stage.gamma(signals)
+        gamma: Array = None if node.bends else stage.gamma(signals)
         shape = (span.count + 1, *start.shape)
         drive = _at_instants(stage.delivered(signals, gamma), shape)
         ratio = span.h / node.time_constants
-        if node.is_tail:
-            _take_tail(ratio, start, drive, out)
+        if isinstance(node, InnerNode) and node.bends:
+            x = start
+            for k, (before, after) in enumerate(pairwise(drive)):
+                x = out[k] = node.stepped(ratio, x, before, after, stage.offset)
         elif node.is_root:
             self._take_root(stage, span, ratio, start, drive, out)
         else:
@@ -187,35 +189,6 @@ class _Way:
 def _way(ratio: Array, gamma: Array) -> _Way:
     first, second = phi(ratio * gamma)
     return _Way(1 - ratio * gamma * first, ratio * (first - second), ratio * second)
-
-
-def phi(a: Array) -> tuple[Array, Array]:
-    """φ₁ = (1 − e⁻ᵃ)/a and φ₂ = (1 − φ₁)/a for a ≥ 0; by their series where the difference would cancel."""
-    if isinstance(a, float):
-        return _phi(a)
-    small = a < 0.02
-    if not small.any():
-        first = -np.expm1(-a) / a
-        return first, (1 - first) / a
-    safe = np.where(small, 1, a)
-    first = np.where(small, 1 - a * (1 / 2 - a * (1 / 6 - a / 24)), -np.expm1(-safe) / safe)
-    second = np.where(small, 1 / 2 - a * (1 / 6 - a * (1 / 24 - a / 120)), (1 - first) / safe)
-    return first, second
-
-
-@lru_cache(maxsize=512)
-def _phi(a: float) -> tuple[float, float]:
-    first, second = phi(np.array([a]))
-    return float(first[0]), float(second[0])
-
-
-def _take_tail(ratio: Array, start: Array, drive: Array, out: Array) -> None:
-    """T₁ of τ dT/dt = e^(d − T) − 1: e^T is a linear lag of e^d, here in the unit of e^d at the end of the step."""
-    first, second = phi(ratio)
-    x = start
-    for k, (before, after) in enumerate(pairwise(drive)):
-        held, pushed = np.exp(x - after), np.exp(before - after)
-        x = out[k] = after + np.log(held + ratio * (first * (pushed - held) + second * (1 - pushed)))
 
 
 def root_step(stage: Stage, start: Array, ratio: Array, before: Array, after: Array) -> tuple[Array, Array, Array]:

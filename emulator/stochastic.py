@@ -187,7 +187,7 @@ def shortest_time_constant(plan: Plan, x: Signals) -> float:
     """min C/(γ g₀) [s] over all node units at x, for a root C/((γ + γ′x) g₀)."""
     alike, each = [], []
     for stage in plan.stages:
-        if stage.node.is_tail:
+        if stage.node.is_inner:
             continue  # its own step is exact whatever its length
         if stage.node.is_root:
             own, feedback = x[stage.name], stage.node.feedback

@@ -104,7 +104,7 @@ class _Account:
         self.technology = design.technology
         self.least_resistance = self.technology.conveyor.input_resistance
         self._lines: dict[tuple[str, str, str], Array] = {}
-        self.free = [node for node in circuit.arrays.values() if not node.clamped and not node.is_tail]
+        self.free = [node for node in circuit.arrays.values() if not node.clamped and not node.is_inner]
         self.output = None if circuit.output is None else circuit.arrays[circuit.output]
         self.phases = self._phases()
 

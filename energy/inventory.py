@@ -63,7 +63,7 @@ def inventory(circuit: Circuit, technology: Technology) -> list[Piece]:
     return [
         _piece(circuit, technology, name, drivers.get(name, 0))
         for name, node in circuit.arrays.items()
-        if not node.is_tail
+        if not node.is_inner
     ]
 
 
@@ -121,7 +121,7 @@ def _outside(circuit: Circuit, term: Term) -> list[View]:
     """Nodes that a cell reads: not its own target, and not the tails inside softmax units."""
     return [
         view for view in dict.fromkeys(term.sources)
-        if view.array != term.target and not circuit.arrays[view.array].is_tail
+        if view.array != term.target and not circuit.arrays[view.array].is_inner
     ]  # fmt: skip
 
 

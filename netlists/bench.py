@@ -58,7 +58,7 @@ class Bench:
 def node_units(circuit: Circuit) -> list[NodeArray]:
     """The free arrays, without tails, which are faster and smaller; those if there is nothing else."""
     free = [node for node in circuit.arrays.values() if not node.clamped]
-    return [node for node in free if not node.is_tail] or free
+    return [node for node in free if not node.is_inner] or free
 
 
 def set_up(

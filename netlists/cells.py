@@ -20,18 +20,24 @@ from ..circuits.cells.mos.tanh_pair import SLOPE_FACTOR, pair
 from ..circuits.circuit import Circuit
 from ..circuits.devices.branch_card import BranchCard, branch_card
 from ..circuits.devices.cell_card import CellCard, cell_card
+from ..circuits.devices.transit_card import TransitCard
 from ..circuits.errors import Error
+from .lags import measure_lag, measure_tail, measure_transit
 from .ngspice import Engine, run_netlist
 
 Array = Any
+Card = CellCard | BranchCard | TransitCard
 FARTHEST = 5.0  # logical units into a tanh pair
 LARGEST = 20e-6  # A into a rectifier's mirror
 POINTS = 201
 SCORES = 0.12  # V either way at a branch's gate, four nats
 
 
-def measure_cell(cell: str, transistors: Transistors, *, engine: Engine = "batch") -> CellCard | BranchCard:
-    """The card of a cell, "tanh", "rectifier" or "softmax", made of these transistors. Raises Error for any other."""
+def measure_cell(cell: str, transistors: Transistors, *, engine: Engine = "batch") -> Card:
+    """The card of a cell, "tanh", "rectifier" or "softmax", or of the couplings' "transit", made of these transistors.
+
+    Raises Error for any other.
+    """
     check_cells([cell])
     return MEASURES[cell](transistors, engine)
 
@@ -52,7 +58,8 @@ def _tanh(transistors: Transistors, engine: Engine) -> CellCard:
              f"Bb b 0 V={CENTRE:.12g}-{volt:.12g}*V(x)"]  # fmt: skip
     x = np.linspace(-FARTHEST, FARTHEST, POINTS)
     p, n = _swept(sheet, lines, ["Vx"], [x], engine)
-    return cell_card("tanh", np.tanh(x), (p - n) / (2 * DESIGN_CURRENT), DESIGN_CURRENT)
+    lag = measure_lag(transistors, engine)
+    return cell_card("tanh", np.tanh(x), (p - n) / (2 * DESIGN_CURRENT), DESIGN_CURRENT, lag)
 
 
 def _rectifier(transistors: Transistors, engine: Engine) -> CellCard:
@@ -72,11 +79,14 @@ def _softmax(transistors: Transistors, engine: Engine) -> BranchCard:
     v, tail = np.linspace(-SCORES, SCORES, 13), np.linspace(0.02, 0.6, 117)
     found = _swept(sheet, lines, ["Vt", "Vg"], [tail, CENTRE + v], engine, ["Vp", "Vn", "Vt", "Es"])
     p, n, into, drawn = (row.reshape(len(v), len(tail)) / DESIGN_CURRENT for row in found)
-    return branch_card(v, tail / sheet.circuit.thermal_voltage, into, (p - n) / 2, -drawn[0])
+    return branch_card(
+        v, tail / sheet.circuit.thermal_voltage, into, (p - n) / 2, -drawn[0],
+        lag=measure_lag(transistors, engine), late=measure_tail(transistors, engine),
+    )  # fmt: skip
 
 
-MEASURES: dict[str, Callable[[Transistors, Engine], CellCard | BranchCard]] = {
-    "tanh": _tanh, "rectifier": _rectifier, "softmax": _softmax,
+MEASURES: dict[str, Callable[[Transistors, Engine], Card]] = {
+    "tanh": _tanh, "rectifier": _rectifier, "softmax": _softmax, "transit": measure_transit,
 }  # fmt: skip
 
 

@@ -3,16 +3,20 @@
 A cell's own devices at the common mode, driven by an ideal current; what comes out, as the G of a density 4kT·G:
 
     branch     one branch device and its mirrors, its source standing still          G_b(I) + 2 G_p(I)
-    mirrors    what is pushed out 2 G_p(I), what is pulled 2 G_p(I) + 2 G_n(I)       at ratio 1
+    source     volts at its source by the current drawn there                        1 / G_s(I), its pole
+    mirrors    what is pushed out 2 G_p(I), what is pulled κ² 2 G_p + (1 + κ²) G_n   at ratio 1, κ the turned gain
     rectifier  half the difference of what its mirrors push and pull                 G_r(I)
-    sink       the tail current, with what the bias line adds                        share of 2qI
+    sink       the tail current, with what the bias line adds                        share of 2qI, capacitance
 
-Each G(I) is fitted by the law of `circuits/cells/channel.py`; poles are delays of the mirrors far under them.
+Each G(I) is fitted by the law of `circuits/cells/channel.py`; poles are delays far under them.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -25,7 +29,9 @@ from ..circuits.cells.mos.rails import BIAS, BIAS_N, KELVIN
 from ..circuits.cells.mos.rectifier import MIRROR as RECTIFIER
 from ..circuits.cells.mos.sheet import DeviceSheet
 from ..circuits.cells.mos.softmax import CENTRE, DESIGN_CURRENT, LENGTH, WIDTH
+from ..circuits.cells.transistor_units import square_of
 from ..circuits.circuit import BOLTZMANN, Circuit
+from ..circuits.devices.card import DeviceCard
 from .ngspice import Engine, run_netlist
 
 Array = Any
@@ -39,33 +45,67 @@ def measure_channels(transistors: Transistors, *, engine: Engine = "batch") -> C
 
     Raises Error where ngspice is missing or rejects the model cards.
     """
-    bench = _Bench(transistors, engine)
-    pair, centre = transistors.pair_card, transistors.quad_bias
-    p, both = (np.array([bench.mirrors(i, end) for i in AMPERES]) for end in "pn")
-    branch = _fitted(np.array([bench.branch(i) for i in AMPERES]) - p, bench.thermal_voltage)
-    straight, turned = (np.array([bench.late(*bench.driven(i, end)) for i in AMPERES]) for end in "pn")
+    bench, pair, centre = _Bench(transistors, engine), transistors.pair_card, transistors.quad_bias
+    pushed, pulled = (bench.densities(partial(bench.mirrors, end=end)) for end in "pn")
+    straight, turned = (bench.passed(partial(bench.mirrors, end=end)) for end in "pn")
+    kept = float(np.mean(turned.gain))
+    source = bench.passed(bench.source, "v(t)")
+    diode, copies = (bench.passed(bench.rectifier, probe) for probe in ("i(Vn)", "i(Vout)"))
+    fitted = partial(_fitted, bench.thermal_voltage)
+    rectifier = fitted(bench.densities(bench.rectifier))
     return Channels(
-        branch=Channel(branch.factor, branch.current / DESIGN_CURRENT),
-        p=_fitted(p / 2, bench.thermal_voltage, straight),
-        n=_fitted((both - p) / 2, bench.thermal_voltage, turned - straight),
-        rectifier=_fitted(
-            np.array([bench.rectifier(i) for i in AMPERES]),
-            bench.thermal_voltage,
-            np.array([bench.late(*bench.rectifiers(i)) for i in AMPERES]),
+        branch=fitted(bench.densities(bench.branch) - pushed).wide(1 / DESIGN_CURRENT),
+        source=replace(fitted(1 / source.gain), capacitance=float(np.mean(source.late / source.gain))).wide(
+            1 / DESIGN_CURRENT
         ),
-        tail=bench.sink() * 2 * bench.thermal_voltage / DESIGN_CURRENT,
+        p=_with_pole(fitted(pushed / 2), bench.thermal_voltage, straight.late),
+        n=_with_pole(
+            fitted((pulled - kept**2 * pushed) / (1 + kept**2)), bench.thermal_voltage, turned.late - straight.late
+        ),
+        rectifier=_with_pole(rectifier, bench.thermal_voltage, diode.late),
+        turner=_with_pole(rectifier, bench.thermal_voltage, 2 * (copies.late - diode.late)),
+        tail=bench.density(*bench.sink()) * 2 * bench.thermal_voltage / DESIGN_CURRENT,
+        sink=bench.capacitance(*bench.sink()) / DESIGN_CURRENT,
         difference=float(pair.conductance(centre + REACH / 2) - pair.conductance(centre - REACH / 2)),
         standing=float(2 * pair.conductance(centre)),
+        turned=kept,
+        doubled=float(np.mean(copies.gain)),
+        overdrive=_overdrive(pair),
         conveyor=0.0 if transistors.support is None else transistors.support.copy_noise,
     )
 
 
-def _fitted(siemens: Array, thermal_voltage: float, delay: Array = 0.0) -> Channel:
+def _fitted(thermal_voltage: float, siemens: Array) -> Channel:
+    """The law of a channel through G [S] at AMPERES."""
+
     def off(x: Array) -> Array:
         return np.log(Channel(*np.exp(x)).siemens(AMPERES, thermal_voltage) / siemens)
 
     factor, current = np.exp(least_squares(off, np.log([1.0, DESIGN_CURRENT])).x)
-    return Channel(float(factor), float(current), float(np.mean(delay * siemens)))
+    return Channel(float(factor), float(current))
+
+
+def _with_pole(channel: Channel, thermal_voltage: float, late: Array) -> Channel:
+    """With the capacitance that makes it so late [s] at AMPERES: C′ = C + Q √(1 + 4 I/I_s), relative least squares."""
+    farads = late * channel.siemens(AMPERES, thermal_voltage)
+    columns = np.stack([np.ones_like(AMPERES), channel.bend(AMPERES)], axis=1)
+    fixed, charge = np.linalg.lstsq(columns / farads[:, None], np.ones_like(farads), rcond=None)[0]
+    return replace(channel, capacitance=float(fixed), charge=float(charge))
+
+
+def _overdrive(pair: DeviceCard) -> float:
+    """V_ov [V] of the transistor of a pair with its gate at the reach: f(u) = g (u − u²/2V_ov), so G = g/2 of the pair
+    and e = −g v²/(8 V_ov) of its even part."""
+    if pair.even is None or not pair.even.rank:
+        return np.inf
+    return float(-pair.conductance(pair.reach) / (4 * square_of(pair.even, np.asarray(pair.reach))))
+
+
+class Passed(NamedTuple):
+    """How much of a current is passed on (or volts [Ω] made of it), how late [s] far under the poles, by AMPERES."""
+
+    gain: Array
+    late: Array
 
 
 class _Bench:
@@ -80,52 +120,60 @@ class _Bench:
             f".options temp={transistors.card.temperature - KELVIN:.9g}",
         ]  # fmt: skip
 
-    def _density(self, *lines: str) -> float:
+    def densities(self, circuit: Callable[[float], list[str]]) -> Array:
+        """`density` at AMPERES."""
+        return np.array([self.density(*circuit(amperes)) for amperes in AMPERES])
+
+    def passed(self, circuit: Callable[[float], list[str]], probe: str = "i(Vout)") -> Passed:
+        """What becomes of Iin there, at AMPERES."""
+        found = np.array([self._response(probe, *circuit(amperes)) for amperes in AMPERES])
+        return Passed(np.abs(found), -(found.imag / found.real) / (2 * np.pi * SLOW))
+
+    def density(self, *lines: str) -> float:
         """G [S] whose 4kT·G the current of Vout has."""
         cards = ["Hout out 0 Vout 1", f".noise v(out) Iin dec 1 {FREQUENCY:g} {10 * FREQUENCY:g}"]
         text = "\n".join([*self.rails, *lines, *cards, ".print noise onoise_spectrum", ".end", ""])
         found = run_netlist(text, engine=self.engine)["onoise_spectrum"].real[0]
         return float(found) ** 2 / self.unit
 
+    def capacitance(self, *lines: str) -> float:
+        """C [F] of what Vout holds, where 1 V moves it."""
+        return abs(self._response("i(Vout)", *lines).imag) / (2 * np.pi * SLOW)
+
+    def _response(self, probe: str, *lines: str) -> complex:
+        cards = [f".ac lin 1 {SLOW:g} {SLOW:g}", f".save {probe}", f".print ac {probe}", ".end", ""]
+        found = run_netlist("\n".join([*self.rails, *lines, *cards]), engine=self.engine)
+        return complex(found["t" if probe == "v(t)" else probe.lower()][0])
+
     def _devices(self, devices: dict[str, tuple[Any, ...]]) -> list[str]:
         return [self.transistors.transistor(name, *device) for name, device in devices.items()]
 
-    def branch(self, amperes: float) -> float:
+    def branch(self, amperes: float) -> list[str]:
         """A branch device and its mirrors, of ratio 1; its source stands where an ideal loop keeps the current."""
         pairs = {"1": ("d g t", "n", WIDTH, LENGTH), "2": ("e g u", "n", WIDTH, LENGTH)}
         loop = [f"Vg g 0 {CENTRE}", "Ee e 0 d 0 1", f"Iin u 0 {amperes:.9g} ac 1", "Cu u 0 1", "Et t 0 u 0 1"]
-        return self._density(*self._devices(pairs), *self._mirrors("p"), *loop)
+        return [*self._devices(pairs), *self._mirrors("p"), *loop]
 
-    def mirrors(self, amperes: float, end: str) -> float:
-        """What leaves output mirrors of ratio 1 at one end."""
-        return self._density(*self.driven(amperes, end))
+    def source(self, amperes: float) -> list[str]:
+        """A branch whose current is drawn at its source t."""
+        pair = {"1": ("d g t", "n", WIDTH, LENGTH)}
+        return [*self._devices(pair), *self._mirrors("p"), f"Vg g 0 {CENTRE}", f"Iin t 0 {amperes:.9g} ac 1"]
 
-    def driven(self, amperes: float, end: str) -> list[str]:
-        """Those mirrors."""
+    def mirrors(self, amperes: float, end: str) -> list[str]:
+        """Output mirrors of ratio 1; Vout carries what leaves at one end."""
         return [*self._mirrors(end), f"Iin d 0 {amperes:.9g} ac 1"]
 
-    def rectifier(self, amperes: float) -> float:
-        """Mirrors of a rectifier; Vout carries half the difference of both ends."""
-        return self._density(*self.rectifiers(amperes))
-
-    def rectifiers(self, amperes: float) -> list[str]:
-        """Those mirrors."""
+    def rectifier(self, amperes: float) -> list[str]:
+        """Mirrors of a rectifier; Vout carries half the difference of both ends, Vn what is pulled."""
         ends = ["Vp p mid 0", "Vn n mid 0", f"Vmid mid 0 {self.middle}", "Fp 0 half Vp 0.5", "Fn half 0 Vn 0.5"]
         return [*self._devices(RECTIFIER), *ends, "Vout half 0 0", f"Iin 0 d {amperes:.9g} ac 1"]
-
-    def late(self, *lines: str) -> float:
-        """Seconds by which the current of Vout is late, far under the poles."""
-        cards = [f".ac lin 1 {SLOW:g} {SLOW:g}", ".save i(Vout)", ".print ac i(Vout)", ".end", ""]
-        text = "\n".join([*self.rails, *lines, *cards])
-        found = run_netlist(text, engine=self.engine)["i(vout)"][0]
-        return float(-(found.imag / found.real) / (2 * np.pi * SLOW))
 
     def _mirrors(self, end: str) -> list[str]:
         other = "n" if end == "p" else "p"
         hold = [f"Vmid mid 0 {self.middle}", f"Vout {end} mid 0", f"Vother {other} mid 0"]
         return [*self._devices(mirrored("d", "p", "n", 1.0)), *hold]
 
-    def sink(self) -> float:
+    def sink(self) -> list[str]:
         """The tail's sink at its design current."""
         sink = self._devices({"s": ("t bn 0", "n", BIAS_N[0] * DESIGN_CURRENT / BIAS, BIAS_N[1])})
-        return self._density(*sink, f"Vmid mid 0 {self.middle}", "Vout mid t 0", "Iin 0 t 0 ac 1")
+        return [*sink, f"Vmid mid 0 {self.middle} ac 1", "Vout mid t 0", "Iin 0 t 0 ac 1"]

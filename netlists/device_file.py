@@ -12,19 +12,23 @@ import numpy as np
 from ..circuits.devices.branch_card import LAWS, BranchCard
 from ..circuits.devices.card import UNITS, DeviceCard, Origin
 from ..circuits.devices.cell_card import CELLS, CellCard
+from ..circuits.devices.lag import Lag
+from ..circuits.devices.transit_card import TransitCard
 from ..circuits.errors import Error, place
 from ..emulator import hdf5
 from ..emulator.files import check_target, written_whole
 
-KIND, VERSION = "dsmachine device card", 2
+KIND, VERSION = "dsmachine device card", 3
 NUMBERS = {
     "width": "m", "length": "m", "common_mode": "V", "vdd": "V", "temperature": "K", "full_scale": "V",
     "reach": "V", "error": "1", "bias": "V",
 }  # fmt: skip
 ARRAYS = {"gates": "V", "volts": "V", "surface": "A", "table": "A", "coefficients": "1/V^n"}
-BRANCH_ARRAYS = {"gate": "1/V^n", "bend": "1", "mirror": "1", "sink": "1", "error": "1"}
+BRANCH_ARRAYS = {"gate": "1/V^n", "bend": "1", "mirror": "1", "sink": "1", "error": "1", "tail": "s"}
+TRANSIT_ARRAYS = {"gates": "V", "siemens": "S", "farads": "F"}
 PARTS = ("even", "pair")
 CELL = "cell "  # before the name of a cell's group
+LATE = ("tanh", "softmax")  # cells whose mirrors' lag is known
 CELL_ARRAYS = {"ideal": "1", "measured": "1", "coefficients": "1", "error": "1", "largest": "A"}
 FIX = "characterize again"
 
@@ -54,8 +58,11 @@ def _put(group: h5py.Group, card: DeviceCard) -> None:
             _put(hdf5.group(group, name), part)
     for name, cell in card.cells.items():
         own = hdf5.group(group, f"{CELL}{name}")
-        for what, unit in (BRANCH_ARRAYS if isinstance(cell, BranchCard) else CELL_ARRAYS).items():
+        for what, unit in _arrays_of(name).items():
             hdf5.put(own, what, getattr(cell, what), unit)
+        if name in LATE:
+            hdf5.put(own, "lag", cell.lag.seconds, "s")
+            hdf5.put(own, "lag error", cell.lag.error, "1")
 
 
 def load_device(path: str | Path) -> DeviceCard:
@@ -90,7 +97,7 @@ def _check_kind(file: h5py.File, where: str) -> None:
     if version > VERSION:
         raise Error(f"{where} has format {version}, newer than {VERSION}: upgrade dsmachine")
     if version < VERSION:
-        raise Error(f"{where} has format {version}, which counts a pair's current twice: {FIX}")
+        raise Error(f"{where} has format {version}, of cells without lags, or of pairs counted twice: {FIX}")
 
 
 def _card(group: h5py.Group, parts: tuple[str, ...]) -> DeviceCard:
@@ -110,21 +117,31 @@ def _card(group: h5py.Group, parts: tuple[str, ...]) -> DeviceCard:
     }
     cells = {
         name: _cell(name, hdf5.member(group, CELL + name, h5py.Group))
-        for name in (*CELLS, "softmax")
+        for name in (*CELLS, "softmax", "transit")
         if CELL + name in group
     }
     return DeviceCard(unit=about["unit"], origin=origin, cells=cells, **held)
 
 
-def _cell(name: str, group: h5py.Group) -> CellCard | BranchCard:
+def _arrays_of(cell: str) -> dict[str, str]:
+    return {"softmax": BRANCH_ARRAYS, "transit": TRANSIT_ARRAYS}.get(cell, CELL_ARRAYS)
+
+
+def _cell(name: str, group: h5py.Group) -> CellCard | BranchCard | TransitCard:
+    if name == "transit":
+        return TransitCard(*(np.asarray(hdf5.get(group, what), np.float64) for what in TRANSIT_ARRAYS))
+    lag = None
+    if name in LATE:
+        lag = Lag(np.asarray(hdf5.get(group, "lag"), np.float64), _number("error", hdf5.get(group, "lag error")))
     if name == "softmax":
-        laws = {what: np.asarray(hdf5.get(group, what), np.float64) for what in LAWS}
-        return BranchCard(**laws, error=_number("error", hdf5.get(group, "error")))
+        assert lag is not None
+        laws = {what: np.asarray(hdf5.get(group, what), np.float64) for what in (*LAWS, "tail")}
+        return BranchCard(**laws, error=_number("error", hdf5.get(group, "error")), lag=lag)
     ideal, measured, coefficients = (
         np.asarray(hdf5.get(group, what), np.float64) for what in ("ideal", "measured", "coefficients")
     )
     error, largest = (_number(what, hdf5.get(group, what)) for what in ("error", "largest"))
-    return CellCard(name, ideal, measured, coefficients, error, largest)
+    return CellCard(name, ideal, measured, coefficients, error, largest, lag)
 
 
 def _number(name: str, value: Any) -> float:

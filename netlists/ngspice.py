@@ -160,7 +160,7 @@ def _run_neospice(folder: Path, netlist: Path, timeout: float) -> _Result:
     if importlib.util.find_spec("neospice") is None:
         raise Error(f"neospice is not installed: {RIVALS}")
     if _UNHEARD.search(netlist.read_text(encoding="utf-8")):
-        raise Error("engine 'neospice' ignores delvto and mulu0 (corners, mismatch): take 'pyspice' or 'batch'")
+        raise Error("engine 'neospice' ignores delvto and mulu0 (corners): take 'pyspice' or 'batch'")
     return _worked("neospice", "neospice", RIVALS, folder, netlist, timeout)
 
 

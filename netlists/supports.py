@@ -4,7 +4,7 @@ Each number follows from one analysis of the circuit alone, at the common mode:
 
     r_x = dV(x)/di(x), current gain d(i(w) − i(z))/di(x), offset V(x) − V_CM and what is left       .dc of a current
     output conductance and capacitance of z and w                                                  .ac of their voltage
-    bandwidth: where the copy has fallen by 3 dB                                                   .ac of a current
+    bandwidth: where the copy has fallen by 3 dB; delay −φ/ω at 100 MHz                            .ac of a current
     noise: i(w) − i(z) as 4kT (G + R (αL)²) at 10 MHz, with nothing and with L at x; i(w) alone    .noise
 """
 
@@ -57,11 +57,13 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
         output_conductance=float(admittance[0].real),
         output_capacitance=float(admittance[low].imag / omega),
         bandwidth=_corner(frequency, np.abs(passed)),
+        delay=float(-np.angle(passed[low]) / omega),
         noise_conductance=alone,
-        noise_resistance=(bench.noise(LOADED) - alone) * (1 / LOADED + float(slope[0])) ** 2,
+        noise_resistance=(bench.noise(LOADED) - alone) * ((1 / LOADED + float(slope[0])) / float(slope[1])) ** 2,
         copy_noise=bench.noise(ends="w"),
         buffer_gain=float(np.abs(followed[0])),
         buffer_bandwidth=_corner(frequency, np.abs(followed)),
+        buffer_delay=float(-np.angle(followed[low]) / omega),
         buffer_capacitance=float(taken[low].imag / omega),
         conveyor_current=conveyor - lines,
         buffer_current=both - conveyor,
@@ -70,10 +72,25 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
     )
 
 
+def measure_finger(transistors: Transistors, *, engine: Engine = "batch") -> float:
+    """C [F] that a conducting finger of a feedback device hangs on a node's side: Im Y/ω between it and V_CM."""
+    card = transistors.pair_card
+    size = (card.width * 1e6, card.length * 1e6)
+    text = "\n".join([
+        "finger of a feedback device", transistors.models.text, f"Vcm vcm 0 {card.common_mode}",
+        f"Vg g 0 {card.reach}", f"Vy y 0 {card.common_mode} ac 1", transistors.transistor("1", "y g vcm", "n", *size),
+        f".options temp={card.temperature - KELVIN:.9g}", ".ac dec 1 1e7 1e8", ".save i(vy)", ".print ac i(vy)", ".end",
+        "",
+    ])  # fmt: skip
+    found = run_netlist(text, engine=engine)
+    return float(-found["i(vy)"][-1].imag / (2 * np.pi * found.axis[-1]))
+
+
 def transistors_of(
     card: DeviceCard, models: ModelCard | None = None, *, pair: DeviceCard | None = None, conveyor: str = "ideal"
 ) -> Transistors:
-    """Transistors of a device card and its corner, for netlists of level device; conveyors of a class are measured.
+    """Transistors of a device card and its corner, for netlists of level device; conveyors of a class and feedback
+    devices are measured.
 
     models: those that the card was measured of; the bundled ones if not given. pair: as for `Transistors`.
 
@@ -84,7 +101,13 @@ def transistors_of(
     found = Transistors(
         models or load_models(), card, pair, conveyor=conveyor, buffer=conveyor, threshold=shift, mobility=mobility
     )
+    found = replace(found, finger_capacitance=measure_finger(found))
     return found if conveyor == "ideal" else replace(found, support=measure_support(found, conveyor))
+
+
+def support_noise(transistors: Transistors, frequency: float, engine: Engine = "batch") -> float:
+    """G [S] whose 4kT·G is the density of what the transistors' class of conveyor delivers at a frequency [Hz]."""
+    return _Bench(transistors, transistors.conveyor, engine).noise(frequency=frequency)
 
 
 class _Bench:
@@ -141,15 +164,15 @@ class _Bench:
         )  # fmt: skip
         return found.axis, found
 
-    def noise(self, load: float = 0.0, ends: str = "wz") -> float:
+    def noise(self, load: float = 0.0, ends: str = "wz", frequency: float = NOISE_FREQUENCY) -> float:
         """G [S] whose 4kT·G is the density of i(w) − i(z), or of i(w) alone, with a conductance at x."""
         found = self.run(
             *self.conveyor, f"Vmid mid 0 {self.middle}", "Vz z mid 0", "Vw w mid 0", "Ix 0 x 0 ac 1",
             f"Gx x mid x mid {load:g}", *(f"F{end} {'0 out' if end == 'w' else 'out 0'} V{end} 1" for end in ends),
             "Rout out 0 1 noisy=0",
-            f".noise v(out) Ix dec 2 {NOISE_FREQUENCY / 10:g} {NOISE_FREQUENCY * 10:g}", ".print noise onoise_spectrum",
+            f".noise v(out) Ix dec 2 {frequency / 10:g} {frequency * 10:g}", ".print noise onoise_spectrum",
         )  # fmt: skip
-        density = float(np.interp(NOISE_FREQUENCY, found.axis, found["onoise_spectrum"].real))
+        density = float(np.interp(frequency, found.axis, found["onoise_spectrum"].real))
         return density**2 / (4 * BOLTZMANN * self.temperature)
 
 

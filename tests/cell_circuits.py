@@ -11,6 +11,8 @@ from device_cards import bent, square_pair, square_single
 from dsmachine.circuits.cells import Feedback, with_transistors
 from dsmachine.circuits.chip import fabricate
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.followers import with_followers
+from dsmachine.circuits.technology import load_technology
 
 Case = tuple[Circuit, dict[str, Any]]
 CAUSAL = np.broadcast_to(np.tril(np.ones((4, 4), bool)), (2, 4, 4)).copy()
@@ -152,10 +154,32 @@ def rc() -> Case:
     return circuit, {"u": [0.3]}
 
 
+def followers() -> Case:
+    """Conveyors and buffers with gains of their own, around couplings of both shapes and products."""
+    rng = np.random.default_rng(9)
+    circuit = Circuit("followers")
+    circuit.clamp("u", (2, 4))
+    circuit.nodes("v", (2, 4))
+    circuit.couple("w", "u", "v", rng.normal(size=(4, 4)) / 2)
+    circuit.nodes("y", (2, 4))
+    circuit.couple("each", "v", "y", rng.uniform(0.5, 1, (2, 4)), elementwise=True)
+    circuit.nodes("mean", (2, 1))
+    circuit.couple("sum", "v", "mean", np.full((1, 4), 0.25))
+    circuit.nodes("square", (2, 1))
+    circuit.multiply("squares", "v", "v", "square", "pd,pd->p", gain=2.0)
+    circuit.couple("back", "mean", "y", np.full((4, 1), 0.3))
+    circuit.nodes("bent", (2, 3))
+    circuit.couple("crossbar", "v", "bent", rng.normal(size=(3, 4)) / 3, device_card=square_pair())
+    values = {"conveyor.input_resistance": 300.0, "conveyor.current_gain": 0.95, "buffer.gain": 0.9}
+    return with_followers(circuit, load_technology(overrides=values)), {"u": rng.uniform(-0.2, 0.2, (2, 4))}
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "rc": rc,
     "coupling": dense,
     "coupling with r_x": lambda: dense(input_resistance=300.0),
+    "conveyors that lose current": lambda: dense(drive=5.0, current_gain=0.7),
+    "followers": followers,
     "coupling, passive": lambda: dense(coupling={"passive": True}),
     "coupling, balanced": lambda: dense(input_resistance=300.0, coupling={"balanced": True}),
     "coupling of transistors": lambda: transistors(bent(), input_resistance=300.0),

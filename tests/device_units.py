@@ -12,7 +12,7 @@ from dsmachine.circuits.devices.card import DeviceCard
 from dsmachine.circuits.devices.models import load_models
 from dsmachine.netlists.channels import measure_channels
 from dsmachine.netlists.characterize import characterize
-from dsmachine.netlists.supports import measure_support
+from dsmachine.netlists.supports import measure_finger, measure_support
 
 
 @cache
@@ -28,6 +28,12 @@ def support(kind: str) -> Support:
 
 
 @cache
+def finger() -> float:
+    """What a finger of a feedback device hangs on a side."""
+    return measure_finger(Transistors(load_models(), card()))
+
+
+@cache
 def channels() -> Channels:
     """Noise of the transistors inside cells."""
     return measure_channels(transistors())
@@ -37,4 +43,5 @@ def transistors(unit: str = "pair", conveyor: str = "ideal", buffer: str = "idea
     """Machines of such fingers, their nodes made smaller by what a real conveyor hangs on them."""
     pair = card("pair") if unit == "single" else None
     state = None if conveyor == "ideal" else support(conveyor)
-    return Transistors(load_models(), card(unit), pair, conveyor, buffer, support=state, **options)
+    options = {"support": state, "finger_capacitance": finger()} | options
+    return Transistors(load_models(), card(unit), pair, conveyor, buffer, **options)

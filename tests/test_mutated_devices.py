@@ -15,7 +15,9 @@ from mutations import mutations, overwritten
 
 from dsmachine.circuits.devices.branch_card import BranchCard
 from dsmachine.circuits.devices.cell_card import cell_card
+from dsmachine.circuits.devices.lag import Lag
 from dsmachine.circuits.devices.models import load_models
+from dsmachine.circuits.devices.transit_card import TransitCard
 from dsmachine.circuits.errors import Error
 from dsmachine.netlists.allowed import check_netlist
 from dsmachine.netlists.device_file import load_device, save_device
@@ -27,6 +29,7 @@ CARD = b"""* a card
 .model pch pmos vth0={b}
 """
 PIECES = [b"\n", b".control\n", b"\n.include /etc/hostname\n", b"`touch x`", b"\r", b"\x00", b"*#", b"\n+ ", b"(", b"="]
+LAG = Lag(np.array([[1e-10, 1e-11], [1e-10, 1e-11]]), 0.05)
 NUMBERS = [b"\0" * 8, b"\xff" * 8, b"\x00\x00\x00\x00\x00\x00\xf8\x7f", b"{}", b"null", b"-1"]
 FUZZ = settings(
     max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -53,8 +56,11 @@ def test_model_cards(changes: list[tuple[int, int, bytes]], keep_length: bool, t
 def device(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("device") / "card.h5"
     t = np.linspace(-1, 1, 9)
-    branch = BranchCard(np.array([13.0, 34.0, 0.0]), np.array([0.0, 0.7, 0.0, 0.0]), np.eye(3)[0], np.eye(3)[0], 0.01)
-    cells = {"tanh": cell_card("tanh", t, t, 5e-6), "softmax": branch}
+    branch = BranchCard(
+        np.array([13.0, 34.0, 0.0]), np.array([0.0, 0.7, 0.0, 0.0]), np.eye(3)[0], np.eye(3)[0], 0.01, LAG,
+        np.array([3e-11, 2e-11]),
+    )  # fmt: skip
+    cells = {"tanh": cell_card("tanh", t, t, 5e-6, LAG), "softmax": branch, "transit": TransitCard(t + 1, t + 2, t)}
     save_device(replace(square_law_pair(cubic=0.3), cells=cells), path)
     return path.read_bytes()
 

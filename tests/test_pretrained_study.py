@@ -27,13 +27,13 @@ def study(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     for name in [n for n in sys.modules if n == "common" or n.split(".")[0] == "pretrained"]:
         monkeypatch.delitem(sys.modules, name)
     import common  # type: ignore[import-not-found, unused-ignore]
-    from pretrained import bench, mismatch, scatter, settled  # type: ignore[import-not-found, unused-ignore]
+    from pretrained import balance, bench, mismatch, scatter, settled  # type: ignore[import-not-found, unused-ignore]
 
     monkeypatch.setattr(common, "RESULTS", tmp_path)
     monkeypatch.setattr(bench, "RESULTS", tmp_path)
     monkeypatch.setattr(bench, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(bench, "flattened", lambda play: PROMPT)
-    bench.mismatch, bench.scatter, bench.settled = mismatch, scatter, settled
+    bench.mismatch, bench.scatter, bench.settled, bench.balance = mismatch, scatter, settled, balance
     return bench
 
 
@@ -105,6 +105,31 @@ def test_scatter_of_lags_is_known(study: Any) -> None:
     found = study.scatter.scatter(planned(circuit, "float64", "numpy"), {"u": np.zeros((1, 2000))}, seconds)
     assert found["x"].relative == pytest.approx(np.sqrt(2 / (100 * 2000)), rel=0.1)
     assert np.sqrt(found["x"].of_token[0]) / found["x"].power[0] == pytest.approx(found["x"].relative)
+
+
+def test_where_noise_and_distortion_balance(study: Any) -> None:
+    """Noise as 0.8/s and distortion as 100 s²: equal at s = 0.2, 4 each; straight over logarithms, so exact."""
+    machine = {"model": "m", "unit": "pair", "node": "49 fF", "conveyors": "ideal"}
+    swings = (0.5, 0.1, 0.3)
+    rows = [machine | {"swing_v": s, "distortion": 100 * s**2, "noise": 0.8 / s, "both": 9 + s} for s in swings]
+    (found,) = study.balance.balance(rows, "m")
+    assert (found["balance_v"], found["each"]) == (pytest.approx(0.2), pytest.approx(4.0))
+    assert (found["best_v"], found["both there"]) == (0.1, 9.1)
+    assert study.balance.balance(rows[:1], "m")[0]["balance_v"] == "–"
+
+
+def test_a_machine_behind_real_conveyors_is_only_noisier(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are written through conveyors: at rest all reads as behind ideal ones."""
+    from dsmachine.circuits.cells.mos.support import Support
+
+    values = {name: 0.0 for name in Support.__dataclass_fields__}
+    state = Support(**values | {"kind": "A", "noise_conductance": 2e-3, "noise_resistance": 1e4})
+    monkeypatch.setattr(study.balance, "followers", lambda kind: state)
+    bench = study.Bench(24, "short", 2.0, name="tiny-shakespeare")
+    ideal, real = (bench.circuit(study.balance.Point("pair", 0.2, "2 pF", kind).overrides) for kind in ("ideal", "A"))
+    assert bench.score(real) == bench.score(ideal)
+    assert real.arrays["logits"].noise_siemens == pytest.approx(1e-3)
+    assert study.balance.fluctuating(bench, real)[2] > 2 * study.balance.fluctuating(bench, ideal)[2]
 
 
 def test_scalings_share_ranges() -> None:

@@ -160,7 +160,7 @@ def test_the_fastest_setting_within_the_error_counts() -> None:
 def test_tails_at_rest_are_a_softmax_that_follows_at_once() -> None:
     mapped, embedded = machine("as mapped")
     rest, _ = machine("tails at rest")
-    assert not any(node.is_tail for node in rest.arrays.values())
+    assert not any(node.is_inner for node in rest.arrays.values())
     ends = [ds.operating_point(c, {"embed": embedded}).logical("logits") for c in (mapped, rest)]
     assert np.allclose(*ends, rtol=0, atol=1e-12)
 

@@ -10,19 +10,26 @@ from matplotlib.figure import Figure
 
 from dsmachine.emulator.plotting import COLOURS, INK, MUTED, drawn, new_figure
 
+from .balance import STUDIED
 from .bench import Bench, Rows
 from .mismatch import LOSS
 from .noise import CASES
+from .transistors import SWINGS
 
 WIDEST = 2000.0  # perplexity beyond which a model is lost
 FARTHEST = 600.0  # of the picture of noise
 NAMES = {"mismatch": "relative, β", "vt_mismatch": "additive, V$_t$", "offset": "node offset"}
 MARKS = ("o", "s", "^", "D")
+MODELS = (
+    ("tiny-shakespeare", "pair", "bundled model, pairs", (4, 5, 6, 8, 10, 20, 40)),
+    ("tiny-shakespeare", "quad", "bundled model, quads", (4, 5, 6, 8, 10, 20, 40)),
+    ("smollm2", "pair", "SmolLM2, pairs", (30, 40, 60, 100, 200, 500, 1000)),
+)
 CONVERTERS = ("weights (DAC)", "inputs (DAC)", "logits (ADC)")
 
 
 def run(bench: Bench) -> None:
-    for name, draw in {"mismatch": _mismatch, "cell": _cell, "noise": _noise, "transistors": _transistors}.items():
+    for name, draw in PICTURES.items():
         draw().savefig(RESULTS / f"pretrained_{name}.png", dpi=160)
 
 
@@ -176,8 +183,40 @@ def _against_swing(ax: Axes, found: dict[float, float], label: str, colour: str,
     ax.plot(swings, values, color=colour, marker=mark, markersize=4, label=label)
 
 
+@drawn
+def _balance() -> Figure:
+    """Perplexity by distortion, by noise and by both against swing; a column a kind of node and conveyor."""
+    figure = new_figure(9.6, 8.0)
+    grid = figure.subplots(len(MODELS), len(STUDIED), sharex=True, sharey="row")
+    rows = Rows("balance").rows
+    for ax, (capacitor, conveyor) in zip(grid[0], STUDIED, strict=True):
+        ax.set_title(f"{capacitor}, {'ideal conveyors' if conveyor == 'ideal' else f'class {conveyor}'}")
+    for line, (model, unit, title, ticks) in zip(grid, MODELS, strict=True):
+        for ax, (capacitor, conveyor) in zip(line, STUDIED, strict=True):
+            case = {"model": model, "unit": unit, "node": capacitor, "conveyors": conveyor}
+            own = [row for row in rows if all(row[key] == value for key, value in case.items())]
+            for key, colour, mark in zip(("distortion", "noise", "both"), (*COLOURS[:2], INK), MARKS, strict=False):
+                _against_swing(ax, {row["swing_v"]: row[key] for row in own}, key, colour, mark)
+            ax.set_yscale("log")
+            ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+            ax.set_ylim(ticks[0], ticks[-1])
+            ax.set_xscale("log")
+            ax.set_xticks(SWINGS, [f"{swing:g}" for swing in SWINGS])
+            ax.minorticks_off()
+        line[0].set_ylabel(f"{title}\nperplexity")
+    for ax in grid[-1]:
+        ax.set_xlabel("swing (±V)")
+    grid[0][0].legend(loc="upper left")
+    return figure
+
+
 def _swing(machine: str) -> float:
     """Of a row of the noise table where nothing else is changed, else 0."""
     named = {case.name: case for case in CASES}[machine]
     swing = named.overrides.get("supply.swing", 0.0)
     return 0.5 if machine == CASES[0].name else swing
+
+
+PICTURES = {
+    "mismatch": _mismatch, "cell": _cell, "noise": _noise, "transistors": _transistors, "balance": _balance,
+}  # fmt: skip

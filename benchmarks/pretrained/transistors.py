@@ -88,14 +88,13 @@ class Extent:
     places: tuple[tuple[str, int], ...]
     sizes: tuple[str, ...]
     residuals: tuple[float | None, ...]
-    gains: bool
     devices: tuple[tuple[str, float], ...] = (("pair", BASE), ("quad", BASE))
 
 
-SMALL = Extent(SWINGS, PLACES, tuple(SIZES), RESIDUALS, gains=True)
+SMALL = Extent(SWINGS, PLACES, tuple(SIZES), RESIDUALS)
 LARGE = Extent(
     (0.2, 0.1, 0.3, 0.15, 0.5), PLACES, ("120n/1µ", "1µ/2µ"), (0.003, None),
-    gains=False, devices=(("quad", BASE), ("pair", 0.1)),
+    devices=(("quad", BASE), ("pair", 0.1)),
 )  # fmt: skip
 
 
@@ -111,7 +110,7 @@ def run(bench: Bench) -> None:
             for residual in extent.residuals:
                 study.chip(Device(unit, swing), residual)
             for place in extent.places:
-                study.away(Device(unit, swing, place=place), gains=extent.gains)
+                study.away(Device(unit, swing, place=place))
             for size in extent.sizes[1:]:
                 study.ideal(Device(unit, swing, size))
                 study.chip(Device(unit, swing, size), None)
@@ -135,19 +134,14 @@ class Study:
 
     def ideal(self, device: Device) -> None:
         """All transistors alike, at home."""
-        self._row(device, "ideal", lambda term, circuit: of_transistors(term, circuit, device.card))
+        self._row(device, "ideal", alike(device))
 
     def chip(self, device: Device, residual: float | None) -> None:
         """Transistors that differ by Pelgrom's law, chip 0; write-verify leaves `residual` of conductance."""
-        spread = Spread(threshold_area=A_VT, beta_area=A_BETA, write_verify=residual)
         name = "Pelgrom" if residual is None else f"Pelgrom, written to {100 * residual:g} %"
+        self._row(device, name, differing(device, residual))
 
-        def made(term: Coupling, circuit: Circuit) -> TransistorCoupling:
-            return of_transistors(term, circuit, device.card).fabricate(circuit, spread, Draw(0))
-
-        self._row(device, name, made)
-
-    def away(self, device: Device, *, gains: bool) -> None:
+    def away(self, device: Device) -> None:
         """Elsewhere than at home: with gates written there, and as they were written at home; the softmax tracks
         temperature, or has the gain T_home/T."""
         corner, celsius = device.place
@@ -155,7 +149,7 @@ class Study:
         gain = (HOME[1] + ZERO) / (celsius + ZERO)
         self._row(device, f"{name}, written there", lambda term, circuit: _anew(term, circuit, device, home))
         self._row(device, f"{name}, as written at home", lambda term, circuit: _kept(term, circuit, device, home))
-        if gains and gain != 1:
+        if gain != 1:
             last = f"{name}, as written at home, softmax gain {gain:.3g}"
             self._row(device, last, lambda term, circuit: _kept(term, circuit, device, home), gain)
 
@@ -163,14 +157,33 @@ class Study:
         key = {"model": self.bench.model.name} | device.key | {"machine": machine}
         self.rows.row(key, lambda: self._scored(device, make, gain))
 
-    def _scored(self, device: Device, make: Make, gain: float) -> dict[str, Any]:
+    def read(self, device: Device, make: Make) -> Any:
+        """Logits (P, V) at home."""
+        return self.bench.read(self._machine(device, make)[0])[0]
+
+    def _machine(self, device: Device, make: Make, gain: float = 1.0) -> tuple[Circuit, list[Passing]]:
         circuit = self.linear(device.swing, gain)
-        passing = [Passing(**vars(term), make=lambda term=term: make(term, circuit)) for term in _matrices(circuit)]
-        found = self.bench.score(circuit.with_terms(passing))
+        passing = [Passing(**vars(term), make=lambda term=term: make(term, circuit)) for term in matrices(circuit)]
+        return circuit.with_terms(passing), passing
+
+    def _scored(self, device: Device, make: Make, gain: float) -> dict[str, Any]:
+        machine, passing = self._machine(device, make, gain)
+        found = self.bench.score(machine)
         return {"rank": device.card.rank, "most fingers": max(max(term.fingers) for term in passing)} | found
 
 
-def _matrices(circuit: Circuit) -> Iterator[Coupling]:
+def alike(device: Device) -> Make:
+    """Transistors that do not differ."""
+    return lambda term, circuit: of_transistors(term, circuit, device.card)
+
+
+def differing(device: Device, residual: float | None) -> Make:
+    """Those of chip 0, by Pelgrom's law; write-verify leaves `residual` of conductance."""
+    spread = Spread(threshold_area=A_VT, beta_area=A_BETA, write_verify=residual)
+    return lambda term, circuit: of_transistors(term, circuit, device.card).fabricate(circuit, spread, Draw(0))
+
+
+def matrices(circuit: Circuit) -> Iterator[Coupling]:
     """Couplings that are programmed."""
     for term in circuit.terms.values():
         if isinstance(term, Coupling) and term.programmable and not term.elementwise:

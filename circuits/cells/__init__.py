@@ -14,8 +14,10 @@ from .tail import TailDrive, TailNode, tails
 from .tanh_pair import TanhPair
 from .term import Keeping, Signals, Term, View, as_view
 from .transfer import Transfer
-from .transistor import TransistorCoupling, of_transistors, with_transistors
+from .transistor import TransistorCoupling
+from .transistor_built import of_transistors, with_transistors
 from .transistor_machine import machine_of_transistors
+from .transposed import Transposed
 
 __all__ = [
     "Converter",
@@ -40,6 +42,7 @@ __all__ = [
     "Term",
     "Transfer",
     "TransistorCoupling",
+    "Transposed",
     "View",
     "as_view",
     "converter",

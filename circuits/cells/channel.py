@@ -5,8 +5,11 @@
 the transconductance of the EKV model (Enz, Krummenacher & Vittoz, AICSP 8, 1995) times a constant. In weak inversion, I
 far under the specific current I_s, 4kT·G = 2qI·a: shot noise for a = 1.
 
-A mirror's diode is a pole, τ_m = C / g_m = C′/G(I). White noise that passes it into a node of τ makes 1/(1 + τ_m/τ) of
-the variance it would make straight in the node; noise of a cell is stated as the white noise of equal variance.
+A mirror's diode is a pole, τ_m = C / g_m = C′/G(I); its gate's charge goes with that of the channel, so C′ rises with
+√(1 + 4 I/I_s) (ibid.). Noise of a cell is stated as the white noise of equal variance: behind lags of aτ and bτ there
+is left in a node of τ
+
+    ∫ dω / |(1 + iω) (1 + iωa) (1 + iωb)|²  /  ∫ dω / |1 + iω|²   =   (1 + ab/(a + b)) / ((1 + a) (1 + b))
 """
 
 from __future__ import annotations
@@ -27,40 +30,93 @@ LEAST = 1e-15  # A: a current that is none, so that its pole is a number
 
 @dataclass(frozen=True)
 class Channel:
-    """factor: a; current: I_s [A]; capacitance: C′ [F] of a diode, by its noise conductance."""
+    """factor: a; current: I_s [A]; capacitance [F] + charge [F] · √(1 + 4 I/I_s): C′ of a diode, by its noise
+    conductance."""
 
     factor: float
     current: float
     capacitance: float = 0.0
+    charge: float = 0.0
 
     def siemens(self, amperes: Array, thermal_voltage: float) -> Array:
         """G [S] at drain currents I >= 0 [A]; thermal_voltage: kT/q [V]."""
-        return self.factor / thermal_voltage * amperes / (1 + module_of(amperes).sqrt(1 + 4 / self.current * amperes))
+        return self.factor / thermal_voltage * amperes / (1 + self.bend(amperes))
+
+    def bend(self, amperes: Array) -> Array:
+        """√(1 + 4 I/I_s): 1 in weak inversion."""
+        return module_of(amperes).sqrt(1 + 4 / self.current * amperes)
+
+    def seconds(self, amperes: Array, thermal_voltage: float) -> Array:
+        """τ [s] of the pole at drain currents I > 0 [A]."""
+        farads = self.capacitance + self.charge * self.bend(amperes)
+        return farads / self.siemens(amperes, thermal_voltage)
+
+    def wide(self, times: float) -> Channel:
+        """Of a transistor so many times as wide."""
+        return Channel(self.factor, *(times * value for value in (self.current, self.capacitance, self.charge)))
 
 
 @dataclass(frozen=True)
 class Channels:
     """What ngspice measured of the cells' transistors (`measure_channels`).
 
-    Of transfer cells: the pair's branches (I_s as a share of the tail current), p- and n-channel output mirrors at
-    ratio 1 (`mos/mirror.py`), a rectifier's mirrors together, by the current of its diode (`mos/rectifier.py`), and the
-    tail sink, as `tail` times the shot noise of its current.
+    Of a pair, for 1 A of tail current: its branches, and what their sources conduct into the tail, whose pole it is;
+    tail: its sink, as so many times the shot noise of its current; sink [F]: the sink's own capacitance.
+    Output mirrors at ratio 1 (`mos/mirror.py`), p- and n-channel; turned: gain of the n-channel one.
+    A rectifier's mirrors together, by the current of its diode (`mos/rectifier.py`): doubled: gain of their copies,
+    turner: pole of the one that turns round; overdrive [V] of the device in front of them; conveyor [S]: noise of the
+    copy that its conveyor makes.
     Of a finger of a product's quad (`mos/product.py`), difference [S] of its pairs' conductances at the largest control
-    and standing [S], their sum; conveyor [S]: noise of the copy that a rectifier's conveyor makes.
+    and standing [S], their sum.
     """
 
     branch: Channel
+    source: Channel
     p: Channel
     n: Channel
     rectifier: Channel
     tail: float
     difference: float
     standing: float
+    sink: float = 0.0
+    turned: float = 1.0
+    doubled: float = 2.0
+    turner: Channel = Channel(1.0, 1.0)
+    overdrive: float = np.inf
     conveyor: float = 0.0
 
-    def branches(self, tail_current: float) -> Channel:
-        """Those of a pair with this tail current [A], whose width goes with it."""
-        return Channel(self.branch.factor, self.branch.current * tail_current)
+
+@dataclass(frozen=True)
+class Tail:
+    """A pair's tail: amperes: of it; branches: how many hang on it, by row; tau [s]: of the node; thermal_voltage [V].
+
+    A branch's own noise current i leaves it as i (1 − w L), and each other branch as −w_j L i: w the share of its
+    source in what all sources conduct, L the lag of the tail. The sink's leaves a branch as w L.
+    """
+
+    channels: Channels
+    amperes: float
+    branches: Array
+    tau: Array
+    thermal_voltage: float
+
+    @property
+    def shot(self) -> float:
+        """G [S] of the sink."""
+        return self.channels.tail * self.amperes / (2 * self.thermal_voltage)
+
+    def noise(self, amperes: Array) -> Array:
+        """G [S] of the branches' own currents."""
+        return self.channels.branch.wide(self.amperes).siemens(amperes, self.thermal_voltage)
+
+    def sources(self, amperes: Array) -> Array:
+        """What their sources conduct [S]."""
+        return self.channels.source.wide(self.amperes).siemens(amperes + LEAST, self.thermal_voltage)
+
+    def late(self, siemens: Array) -> Array:
+        """τ of the tail over the node's, where sources conduct so much [S] together."""
+        farads = self.channels.sink + self.branches * self.channels.source.capacitance
+        return farads * self.amperes / siemens / self.tau
 
 
 @dataclass(frozen=True)
@@ -75,19 +131,27 @@ class OutputMirrors:
     tau: Array
     thermal_voltage: float
 
-    def noise(self, amperes: Array, shot: Array) -> Array:
-        """G [S] in the node of a branch of I [A] whose own current has `shot` [S].
+    def noise(self, amperes: Array, shot: Array, lagging: Array = 0.0, late: Array = 0.0) -> Array:
+        """G [S] in the node of a branch of I [A] whose own current has `shot` [S], and `lagging` [S] by the square of a
+        lag of `late` times the node's (it may be negative: what the lag takes off).
 
         Half the difference of both ends: the branch and the p diode, r each; p's copy and the turned one, r wide, ½
-        each; the n-channel diode and its copy, ½ each:  r² (G_b + G_p) + ½ r G_p(I) + ½ G_n(r I), each less by the
-        poles it passes; what goes through both diodes by τ_p + τ_n/2, as half of it does.
+        each; the n-channel diode and its copy, ½ each:  r² (G_b + G_p) + ½ r G_p(I) + ½ G_n(r I) at turned = 1, each
+        less by the poles it passes. Of ½ (1 + κ L_n), κ the turned gain, |…|² = ¼ + (½ κ + ¼ κ²) |L_n|².
         """
-        amperes, r = amperes + LEAST, self.ratio + LEAST
+        amperes, r, kept = amperes + LEAST, self.ratio + LEAST, self.channels.turned
         p, n = self.channels.p, self.channels.n
         of_p, of_n = p.siemens(amperes, self.thermal_voltage), n.siemens(r * amperes, self.thermal_voltage)
-        late_p, late_n = (1 + 2 * r) / 3 * p.capacitance / of_p / self.tau, n.capacitance / of_n / self.tau
-        passed = r * r * (shot + of_p) / (1 + late_p + late_n / 2)
-        return passed + (r * of_p + of_n) / 4 * (1 + 1 / (1 + late_n))
+        late_p = (1 + 2 * r) / 3 * p.seconds(amperes, self.thermal_voltage) / self.tau
+        late_n = n.seconds(r * amperes, self.thermal_voltage) / self.tau
+        straight = (shot + of_p) * left(late_p) + lagging * left(late_p, late)
+        both = straight * (1 + (2 * kept + kept**2) * left(late_p, late_n) / left(late_p))
+        return (r * r * both + (r * of_p) * (1 + kept**2 * left(late_n)) + of_n * (1 + kept**2 * left(late_n))) / 4
+
+
+def left(first: Array, second: Array = 0.0) -> Array:
+    """Share of white noise's variance in a node that is left behind lags of so many times the node's own."""
+    return (1 + first * second / (first + second + LEAST)) / ((1 + first) * (1 + second))
 
 
 def with_channels(circuit: Circuit, channels: Channels | None) -> Circuit:

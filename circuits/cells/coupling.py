@@ -30,6 +30,7 @@ from ..errors import Error
 from ..rows import by_rows, distinct, once, row_peaks
 from .coupling_law import Loaded
 from .crossbar import lead_of
+from .gradient import coupling_gradient
 from .mos.coupling import couplings
 from .mos.rails import INPUTS, SIDES
 from .power import Meter, added, scatter
@@ -38,6 +39,7 @@ from .spice import elements
 from .term import Array, Inline, Rows, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..technology import Technology
     from .converter import Converter
@@ -57,6 +59,7 @@ class Coupling(Term):
         of one shape (a scalar 1.0 is a residual connection).
     elementwise: which of the two it is.
     programmable: each weight is held on a capacitor, leaks and is refreshed; else a device of fixed size.
+    buffer_gain: share of its driver's volts that a unit sees (heat is stated as without).
     """
 
     name: str
@@ -67,6 +70,7 @@ class Coupling(Term):
     balanced: bool = False
     elementwise: bool = False
     programmable: bool = True
+    buffer_gain: float = 1.0
     kind: ClassVar[str] = "coupling"
 
     @property
@@ -74,6 +78,7 @@ class Coupling(Term):
         return (self.source,)
 
     def _apply(self, x: Array) -> Array:
+        x = x if self.buffer_gain == 1.0 else x * self.buffer_gain
         if self.elementwise:
             return x if isinstance(self.weight, float) and self.weight == 1.0 else x * self.weight
         out, width = self.weight.shape
@@ -86,20 +91,32 @@ class Coupling(Term):
     @property
     def inline(self) -> Inline | None:
         if self.elementwise:
-            unit = isinstance(self.weight, float) and self.weight == 1.0
-            return Inline("r0", (self.source,)) if unit else Inline("v0 * r0", (self.source,), (self.weight,))
+            weight = self._buffered(self.weight)
+            unit = isinstance(weight, float) and weight == 1.0
+            return Inline("r0", (self.source,)) if unit else Inline("v0 * r0", (self.source,), (weight,))
         one_driver = self.weight.shape[1] == 1
-        return Inline("v0 * r0", (self.source,), (self.weight[:, 0],)) if one_driver else None
+        return Inline("v0 * r0", (self.source,), (self._buffered(self.weight[:, 0]),)) if one_driver else None
 
     @property
     def rows(self) -> Rows | None:
         """Of couplings to one node a position: a mean."""
         one_driven = not self.elementwise and self.weight.shape[0] == 1
-        return Rows("v0 * r0", (self.source,), (self.weight[0],)) if one_driven else None
+        return Rows("v0 * r0", (self.source,), (self._buffered(self.weight[0]),)) if one_driven else None
+
+    def _buffered(self, weight: Array) -> Array:
+        return weight if self.buffer_gain == 1.0 else weight * self.buffer_gain
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         moved = dx.get(self.source.array)
         return 0.0 if moved is None else self._apply(self.source.of(moved))
+
+    def adjoint(self, back: Backward) -> None:
+        back.transpose(self)
+
+    def gradient(self, x: Signals, a: Array) -> Array | None:
+        if not self.programmable:
+            return None
+        return coupling_gradient(self, self.source.of(x[self.source.array]), a, x[self.target])
 
     def _source_units(self, circuit: Circuit) -> Array:
         """U of the viewed nodes, trailing axes merged to `in` for a dense coupling."""
@@ -180,6 +197,9 @@ class Coupling(Term):
     def drivers(self) -> tuple[View, ...]:
         return (self.source,)
 
+    def buffered(self, circuit: Circuit, gain: float) -> Coupling:
+        return replace(self, buffer_gain=gain)
+
     @property
     def label(self) -> str:
         return self.kind if self.programmable else f"{self.kind}, fixed"
@@ -252,7 +272,7 @@ class Coupling(Term):
         lines: list[str] = []
         into = (sheet.names[self.target] if self.passive else sheet.ports(self.target)).reshape(-1)
         for row, driver, g in self._pairs(sheet):
-            lines += elements(sheet.prefix("G"), "0 %s %s 0 %.12g", g != 0, into[row], driver, g)
+            lines += elements(sheet.prefix("G"), "0 %s %s 0 %.12g", g != 0, into[row], driver, g * self.buffer_gain)
         return lines + load_lines(sheet, self)
 
     def spice_device(self, sheet: DeviceSheet) -> list[str]:

@@ -14,6 +14,8 @@ from .spice import knee
 from .term import View
 
 if TYPE_CHECKING:
+    from ..backward import Backward
+    from .node import NodeArray
     from .term import Signals
 
 Array = Any
@@ -37,6 +39,18 @@ class Feedback:
     def slope(self, control: Array) -> Array:
         """dγ/dx_c."""
         return self.gain * ramp_slope(self.gain * control - self.floor, self.floor / 2)
+
+    def adjoint(self, back: Backward, node: NodeArray) -> None:
+        """Adjoint of the control −= K Σ y a over the nodes y whose feedback it drives (a: their adjoints)."""
+        control, letters = View(self.control), back.letters(node.name)
+        shape, part = back.forward.arrays[self.control].shape, back.one(View(node.name))
+        assert part is not None
+        sizes = dict(zip(letters, node.shape, strict=True))
+        kept = "".join(i for i, n in zip(letters, shape, strict=True) if n > 1 or sizes[i] == 1)
+        gain = -np.broadcast_to(self.gain, shape).reshape([sizes[i] for i in kept])
+        spec = f"{letters},{letters}->{kept}"
+        name = f"{back.prefix}feedback of {node.name}"
+        back.multiply(name, back.hold(View(node.name)), spec, part, control, sizes, gain)
 
     def spice(self, control: str, k: float) -> str:
         """Text of `ratio` for the voltage of the node `control`; k = gain / U [1/V]."""

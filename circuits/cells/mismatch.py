@@ -24,8 +24,12 @@ MEANING = dict.fromkeys(("mismatch", "vt_mismatch", "offset"), "it is a standard
 MEANING["branch_offset"] = "it is a standard deviation in volts, 0 … 1 (0.01 means 10 mV)"
 MEANING["threshold_area"] = "it is Pelgrom's A_Vt in volts times metres, 0 … 1e-6 (3.5e-9 means 3.5 mV·µm)"
 MEANING["beta_area"] = "it is Pelgrom's A_β in metres, 0 … 1e-5 (1.5e-8 means 1.5 %·µm)"
+MEANING["threshold_gradient"] = "it is volts of threshold from a coupling to the next, 0 … 1 (1e-6: 1 µV)"
+MEANING["beta_gradient"] = "it is a share of the current from a coupling to the next, 0 … 1 (1e-5: 10 ppm)"
 MEANING["write_verify"] = MEANING["mismatch"]
-MOST = {"branch_offset": 1, "threshold_area": 1e-6, "beta_area": 1e-5}
+MOST = {
+    "branch_offset": 1, "threshold_area": 1e-6, "beta_area": 1e-5, "threshold_gradient": 1, "beta_gradient": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,9 @@ class Spread:
     mismatch: relative, of conductances and gains (β); vt_mismatch: additive, share of the row's largest |G|;
     offset: of nodes and tanh pairs, share of full scale; branch_offset: of the softmax's branches, volts.
     threshold_area A_Vt [V·m], beta_area A_β [m]: Pelgrom's coefficients of transistors, whose spread is that over
-    √(W L); write_verify: the relative σ of conductance to which their gates are trimmed, None: they are not.
+    √(W L); threshold_gradient Γ_Vt [V] and beta_gradient Γ_β: what either rises by from one coupling of an array to the
+    next in the direction gradient_angle [rad], 0 along a row, π/2 along a column.
+    write_verify: the relative σ of conductance to which transistors' gates are trimmed, None: they are not.
     """
 
     mismatch: float = 0.0
@@ -44,15 +50,26 @@ class Spread:
     branch_offset: float = 0.0
     threshold_area: float = 0.0
     beta_area: float = 0.0
+    threshold_gradient: float = 0.0
+    beta_gradient: float = 0.0
+    gradient_angle: float = 0.0
     write_verify: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if value is None:
                 continue
+            if name == "gradient_angle":
+                checks.number(name, value, "it is a direction in radians, 0 along a row, 1.5708 along a column")
+                continue
             checks.number(name, value, MEANING[name], least=0)
             if value >= MOST.get(name, 10):
                 raise Error(f"{name} is {value!r}: {MEANING[name]}")
+
+    @property
+    def of_transistors(self) -> bool:
+        """Whether transistors differ one by one."""
+        return any((self.threshold_area, self.beta_area, self.threshold_gradient, self.beta_gradient))
 
 
 def philox(counter: Array, key: tuple[int, int]) -> Array:

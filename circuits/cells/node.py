@@ -16,8 +16,8 @@ exactly linear up to (1 − knee)·V_rail and twice differentiable everywhere. P
 straight onto the capacitor: neither its limit nor its input resistance concerns them, and as plain resistors between
 nodes within their rails they push no node beyond its own.
 
-Input resistance r_x of the conveyor: with L = ΣG of the couplings at its input it delivers the share α = 1/(1 + r_x L)
-of every current that is pushed in there.
+Conveyor: with L = ΣG of the couplings at its input it delivers the share α = c/(1 + r_x L) of every current that is
+pushed in there, r_x its input resistance, c the gain of its copies.
 
 Noise: 4kT·g(v) of the feedback, one-sided [A²/Hz]; r_x is a noisy resistor too, 4kT·r_x (αL)²; of a cell's density α²
 arrives. Couplings and r_x together make 4kT·L/(1 + r_x L), that of the resistors in series. A passive RC gives kT/C.
@@ -85,8 +85,8 @@ class NodeArray:
     capacitance [F] and ratio (constant feedback as a share of g₀), broadcastable to shape; conductance g₀ [S].
     rail [V]: None for the ideal node; held: a node that rests on it is meant to, and no error.
     full_scale [V]: the settled range calibration gave; errors are shares of it.
-    input_resistance r_x [Ω] of the conveyor: its couplings see Σ|G| r_x of loading. noise_siemens G_n [S], noise_ohms
-        R_n [Ω]: its noise beside that of r_x.
+    input_resistance r_x [Ω] of the conveyor: its couplings see Σ|G| r_x of loading; current_gain c: what it delivers of
+        the current at its input. noise_siemens G_n [S], noise_ohms R_n [Ω]: its noise beside that of r_x.
     offset [V]: static, broadcastable. exists: bool mask of nodes that are there (None: all).
     layer: label under which energy and error are reported and elements are chosen together.
     clamped: an input, its voltage prescribed by the run; stored: it holds that itself (a hold capacitor, a digital
@@ -104,6 +104,7 @@ class NodeArray:
     held: bool = False
     full_scale: Array = 1 / 3
     input_resistance: float = 0.0
+    current_gain: float = 1.0
     noise_siemens: float = 0.0
     noise_ohms: float = 0.0
     offset: Array = 0.0
@@ -122,6 +123,7 @@ class NodeArray:
             checks.positive(f"{name} {what}", getattr(self, name), shape)
         checks.number(f"conductance {what}", self.conductance, "give siemens, above 0", above=0)
         checks.number(f"input_resistance {what}", self.input_resistance, "give ohms, 0 (ideal) or more", least=0)
+        checks.number(f"current_gain {what}", self.current_gain, "give a number above 0, 1 for an ideal one", above=0)
         checks.number(f"noise_siemens {what}", self.noise_siemens, "give siemens, 0 (none) or more", least=0)
         checks.number(f"noise_ohms {what}", self.noise_ohms, "give ohms, 0 (none) or more", least=0)
         if self.rail is not None:
@@ -162,8 +164,8 @@ class NodeArray:
         return self.feedback is not None and self.feedback.control == self.name
 
     @property
-    def is_tail(self) -> bool:
-        """Whether this is no node unit but the inside of a softmax unit: it has neither noise nor reset of its own."""
+    def is_inner(self) -> bool:
+        """Whether this is no node unit but inside of another cell: it has neither noise nor reset of its own."""
         return False
 
     @property
@@ -237,7 +239,7 @@ class NodeArray:
 
     def attenuation(self, load: Array) -> Array:
         """Share of a current at the conveyor's input that it delivers; `load` [S]: ΣG of the couplings there."""
-        return 1 / (1 + self.input_resistance * load)
+        return self.current_gain / (1 + self.input_resistance * load)
 
     def conveyor_resistance(self, conveyor: Conveyor, load: Array) -> Array:
         """r_x [Ω] that each node's conveyor is built to have, where `load` [S] is ΣG at its input: this node's own, and
@@ -272,6 +274,12 @@ class NodeArray:
         sigma = spread.offset * np.broadcast_to(np.asarray(self.full_scale, float), self.shape)
         return replace(self, offset=self.offset + self.present * sigma * draw(self.name, "node offset", self.shape))
 
+    def flickering(self, volts: float, draw: Draw) -> NodeArray:
+        """These nodes in one run: each off by what its conveyors' 1/f noise is at g, σ in volts."""
+        if self.clamped:
+            return self
+        return replace(self, offset=self.offset + self.present * volts * draw(self.name, "flicker", self.shape))
+
     # --- netlist --------------------------------------------------------------------------------------
 
     def spice(self, sheet: Sheet, standing: Array) -> list[str]:
@@ -303,14 +311,14 @@ class NodeArray:
     def _spice_unit(self, excess: str, feedback: str, farads: float) -> list[str]:
         """Elements of a node unit: conveyor from x to y, what its limiter keeps back, capacitor, feedback.
 
-        V(x) is the current times r: r_x, or for an ideal conveyor 1/g₀, which makes V(x) the voltage aimed at.
+        V(x) is the current times r: r_x, or where that is 0 1/g₀, which makes V(x) the voltage aimed at.
         """
         r = self._spice_resistance
         limiter = [f"B1 y 0 I={excess}"] if self.rail is not None else []
         conveyor = [
             "* node unit: conveyor from x to y, what its limiter keeps back, capacitor, feedback",
             f"R1 x 0 {r:.12g}",
-            f"G1 0 y x 0 {1 / r:.12g}",
+            f"G1 0 y x 0 {self.current_gain / r:.12g}",
         ]
         return [*conveyor, *limiter, f"C1 y 0 {farads:.12g}", feedback]
 
@@ -323,7 +331,7 @@ class NodeArray:
         if self.rail is None:
             return ""
         bound = ratio * self.conductance * self.rail
-        reach = bound * self._spice_resistance
+        reach = bound * self._spice_resistance / self.current_gain
         times, per = (f"*V({by})", f"/V({by})") if by else ("", "")
         bend = knee(f"abs(V(x))*{0.5 / KNEE / reach:.11g}{per}-{(1 - KNEE) * 0.5 / KNEE:.11g}")
         over = f"abs(V(x))*{bound / reach:.11g}-{bound:.11g}{times}"

@@ -130,6 +130,11 @@ def derivative(polynomial: Polynomial) -> Polynomial:
     return tuple(k * c for k, c in enumerate(polynomial))[1:] or (0.0,)
 
 
+def stretched(polynomial: Polynomial, gain: float) -> Polynomial:
+    """ψ(gain · v)."""
+    return tuple(c * gain**k for k, c in enumerate(polynomial))
+
+
 def text(polynomial: Polynomial, v: str, number: str = "%.15g") -> str:
     """ψ as an expression of the variable v, for SPICE or, with number "(T)%.17g", CUDA."""
     powers, step, lowest = _powers(polynomial)

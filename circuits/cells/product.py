@@ -30,12 +30,14 @@ from .channel import Channels
 from .contract import contract
 from .mos.product import products
 from .power import Meter
+from .product_adjoint import back_through
 from .product_law import product_law
 from .siemens import Siemens
 from .spice import elements
 from .term import Array, Inline, Rows, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
@@ -55,7 +57,7 @@ class Product(Term):
 
     gain: scalar, or broadcastable to the target's shape (logical units of the target per unit of a·b).
     signs, errors: of a fabricated chip, ±1 for each node of `a` and σξ for each of `b`; None: devices alike.
-    channels: of quads, as measured.
+    channels: of quads, as measured. buffer_gain: of those that b stands behind (heat is stated as without).
     """
 
     name: str
@@ -68,6 +70,7 @@ class Product(Term):
     signs: Array | None = None
     errors: Array | None = None
     channels: Channels | None = None
+    buffer_gain: float = 1.0
     kind: ClassVar[str] = "product"
 
     @property
@@ -76,7 +79,7 @@ class Product(Term):
 
     def _contract(self, a: Array, b: Array) -> Array:
         alike = isinstance(self.gain, float)
-        scale = self.gain if alike else 1.0
+        scale = self.gain * self.buffer_gain if alike else self.buffer_gain
         total = contract(self.spec, a, b, scale)
         if self.errors is not None:
             total = total + contract(self.spec, a * self.signs, b * self.errors, scale)
@@ -91,7 +94,8 @@ class Product(Term):
         """Of products element by element."""
         if not by_element(self.spec):
             return None
-        gain = self.gain if self.errors is None else self.gain * (1 + self.signs * self.errors)
+        gain = self.gain * self.buffer_gain
+        gain = gain if self.errors is None else gain * (1 + self.signs * self.errors)
         return Inline("v0 * r0 * r1", (self.a, self.b), (gain,))
 
     @property
@@ -102,8 +106,9 @@ class Product(Term):
         if of_a != of_b or not of_a.startswith(result):
             return None
         if self.errors is None:
-            return Rows("r0 * r1", (self.a, self.b), share=self.gain)
-        return Rows("v0 * r0 * r1", (self.a, self.b), (1 + self.signs * self.errors,), share=self.gain)
+            return Rows("r0 * r1", (self.a, self.b), share=self.gain * self.buffer_gain)
+        values = (1 + self.signs * self.errors,)
+        return Rows("v0 * r0 * r1", (self.a, self.b), values, share=self.gain * self.buffer_gain)
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         total: Array = 0.0
@@ -112,6 +117,9 @@ class Product(Term):
         if self.b.array in dx:
             total = total + self._contract(self.a.of(x[self.a.array]), self.b.of(dx[self.b.array]))
         return total
+
+    def adjoint(self, back: Backward) -> None:
+        back_through(back, self)
 
     def _unit(self, circuit: Circuit, view: View) -> Array:
         return np.asarray(view.of(circuit.units(view.array)[None])[0], float)[None]
@@ -136,7 +144,7 @@ class Product(Term):
     def strongest(self, circuit: Circuit) -> float:
         """max |K v_a| over the devices, v_a at full scale: g U_t |κ| x_a / U_b."""
         (of_a, of_b), out = self.spec.split("->")[0].split(","), self.spec.split("->")[1]
-        sizes = self._sizes(circuit)
+        sizes = self.sizes(circuit)
         letters = out + "".join(i for i in sizes if i not in out)
         longest = max(letters, key=sizes.__getitem__)
         axis, step = letters.index(longest), max(1, TOGETHER * sizes[longest] // math.prod(sizes.values()))
@@ -171,6 +179,9 @@ class Product(Term):
     def drivers(self) -> tuple[View, ...]:
         return (self.b,)
 
+    def buffered(self, circuit: Circuit, gain: float) -> Product:
+        return replace(self, buffer_gain=gain)
+
     def area(self, circuit: Circuit, technology: Technology) -> float:
         return self.count(circuit) * technology.product.area
 
@@ -189,7 +200,7 @@ class Product(Term):
         """(keep, flat index of the target node, its gain K [A/V²], names of a and b (2, …)) over all index values."""
         inputs, out = self.spec.split("->")
         of_a, of_b = inputs.split(",")
-        sizes = self._sizes(sheet.circuit)
+        sizes = self.sizes(sheet.circuit)
         letters = out + "".join(i for i in sizes if i not in out)
         full = tuple(sizes[i] for i in letters)
 
@@ -215,7 +226,7 @@ class Product(Term):
         keep, index, k, (a, b) = self._pairs(sheet)
         sheet.need(SUBCIRCUIT)
         ports = sheet.ports(self.target).reshape(-1)[index]
-        return elements(sheet.prefix("X"), "%s %s %s product k=%.12g", keep, a, b, ports, k)
+        return elements(sheet.prefix("X"), "%s %s %s product k=%.12g", keep, a, b, ports, k * self.buffer_gain)
 
     def spice_device(self, sheet: DeviceSheet) -> list[str]:
         return products(sheet, self)
@@ -248,10 +259,10 @@ class Product(Term):
         return math.prod(self._sizes_of(circuit, "".join(set(a) & set(b) & set(out))))
 
     def _sizes_of(self, circuit: Circuit, letters: str) -> tuple[int, ...]:
-        sizes = self._sizes(circuit)
+        sizes = self.sizes(circuit)
         return tuple(sizes[i] for i in letters)
 
-    def _sizes(self, circuit: Circuit) -> dict[str, int]:
+    def sizes(self, circuit: Circuit) -> dict[str, int]:
         """Length of each index of the contraction."""
         sizes: dict[str, int] = {}
         for view, indices in zip(self.sources, self.spec.split("->")[0].split(","), strict=True):

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .channel import LEAST, Channels, time_constant
+from ..arrays import module_of
+from .channel import LEAST, Channels, left, time_constant
+from .comparator import Comparator
 from .mos.rectifier import rectifiers
 from .power import Costs, Law, Meter
 from .siemens import Siemens
@@ -23,6 +25,7 @@ from .term import Array, Inline, Signals, View
 from .transfer import CellSiemens, Transfer
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
@@ -61,6 +64,10 @@ class Rectifier(Transfer):
     @property
     def inline_slope(self) -> Inline | None:
         return Inline("v0 * ramp_slope(r0, v1)", (self.source,), (self.gain, self.knee))
+
+    def add_slope(self, back: Backward, slope: str) -> None:
+        """f′ is gain or 0: a comparator of the input."""
+        back.circuit.add(Comparator(slope, slope, back.hold(self.source), self.gain, self.knee, self.bias_current))
 
     def noise(self, circuit: Circuit) -> Siemens:
         node = circuit.arrays[self.target]
@@ -128,12 +135,14 @@ class Mirrored(Law):
 
 @dataclass(frozen=True)
 class RectifierSiemens(CellSiemens):
-    """ΣG of the circuit of `mos/rectifier.py` while it conducts; I = ½ G v in its diode, of which ±2I leave.
+    """ΣG of the circuit of `mos/rectifier.py` while it conducts; of I in its diode ±κI leave.
 
-    2G + 4 G_conveyor + G_mirrors(I)
+    (κ/2)² (n + 4 G_conveyor) + G_mirrors(I),        n = 2G ⅔ (1 + q + q²)/(1 + q),   q = √(1 − v/V_ov)
 
-    The input device (2G), what its conveyor adds to the diode, and of the mirrors the diode, two thirds of them, pass
-    the diode's pole (`channel.py`). full [A]: current of a logical unit, unit [V] of the input.
+    The input device has n, Klaassen and Prins' noise (Philips Res. Repts. 22, 1967) of a square-law transistor that
+    delivers the current of v, q the conductance at its far end; 2G at rest. It, what its conveyor adds to the diode,
+    and of the mirrors the diode, κ²/2 parts to one, pass the diode's pole, and half of these and of all others the
+    turning mirror's (`channel.py`). κ: the copies' gain. full [A]: current of a logical unit, unit [V] of the input.
     """
 
     cell: Rectifier
@@ -145,8 +154,17 @@ class RectifierSiemens(CellSiemens):
 
     def __call__(self, x: Signals) -> Array:
         signal = self.cell.source.of(x[self.cell.source.array])
-        on, amperes = ramp_slope(signal, self.cell.knee), self.full / 2 * ramp(signal, self.cell.knee) + LEAST
-        mirrors = self.channels.rectifier.siemens(amperes, self.thermal_voltage)
-        late = self.channels.rectifier.capacitance / mirrors / self.tau
-        passed = on * (2 * self.full / self.unit + 4 * self.channels.conveyor) + mirrors * (2 / 3)
-        return passed / (1 + late) + mirrors / 3
+        on, above = ramp_slope(signal, self.cell.knee), ramp(signal, self.cell.knee)
+        xp, channels = module_of(signal), self.channels
+        amperes = self.full / channels.doubled * above + LEAST
+        q = xp.sqrt(xp.maximum(1 - self.unit / channels.overdrive * above, 0))
+        device = 2 * self.full / self.unit * (2 / 3) * (1 + q + q * q) / (1 + q)
+        mirrors = channels.rectifier.siemens(amperes, self.thermal_voltage)
+        diode = 1 / (1 + 2 / channels.doubled**2)
+        first, second = (
+            channel.seconds(amperes, self.thermal_voltage) / self.tau
+            for channel in (channels.rectifier, channels.turner)
+        )
+        passed = on * (device + 4 * channels.conveyor) * (channels.doubled / 2) ** 2 + mirrors * diode
+        both = passed * (left(first) + 3 * left(first, second)) / 4
+        return both + mirrors * (1 - diode) * (1 + left(second)) / 2

@@ -43,7 +43,7 @@ def ramp(z: Array, width: Array) -> Array:
     """Smooth max(z, 0), exact outside |z| < width. Shapes broadcast; the unit is that of z."""
     xp = module_of(z)
     u = xp.clip((z + width) / (2 * width), 0, 1)
-    return 2 * width * u**3 * (1 - u / 2) + xp.maximum(z - width, 0)
+    return 2 * width * u * u * u * (1 - u / 2) + xp.maximum(z - width, 0)
 
 
 def ramp_slope(z: Array, width: Array) -> Array:
@@ -51,6 +51,13 @@ def ramp_slope(z: Array, width: Array) -> Array:
     xp = module_of(z)
     u = xp.clip((z + width) / (2 * width), 0, 1)
     return u * u * (3 - 2 * u)
+
+
+def ramp_slope_slope(z: Array, width: Array) -> Array:
+    """Derivative of `ramp_slope` in z: 3u(1 − u)/width."""
+    xp = module_of(z)
+    u = xp.clip((z + width) / (2 * width), 0, 1)
+    return 3 * u * (1 - u) / width
 
 
 def limit(z: Array, bound: Array, knee: float) -> Array:
@@ -64,7 +71,7 @@ def limit(z: Array, bound: Array, knee: float) -> Array:
     if isinstance(z, np.ndarray) and not bool((ratio > 1 - knee).any()):
         return z
     u = xp.clip((ratio - (1 - knee)) * (1 / (2 * knee)), 0, 1)
-    held = xp.minimum(ratio, 1 + knee) - 2 * knee * u**3 * (1 - u / 2)
+    held = xp.minimum(ratio, 1 + knee) - 2 * knee * u * u * u * (1 - u / 2)
     return xp.copysign(held * bound, z)
 
 

@@ -31,8 +31,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..arrays import module_of
-from .channel import Channels, OutputMirrors, time_constant
-from .mos.softmax import softmaxes
+from .channel import Channels, OutputMirrors, Tail, time_constant
+from .mos.softmax import branch_area, softmaxes
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
@@ -40,6 +40,7 @@ from .term import Array, Inline, Signals, View
 from .transfer import CellSiemens, Transfer
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
@@ -162,14 +163,33 @@ class Softmax(Transfer):
             change = change - self.drive(x) * self.tail.of(dx[self.tail.array])
         return change
 
+    def adjoint(self, back: Backward) -> None:
+        """gain p ∘ (λ − p·λ), λ the adjoint of the branches: p·λ is an array of its own, one node a row."""
+        if back.one(self.source) is None:
+            return
+        p, letters = back.hold(View(self.target)), back.letters(self.target)
+        shape = back.forward.arrays[self.target].shape
+        dot = back.beside(f"{back.prefix}{self.name}.dot", self.target, (*shape[:-1], 1))
+        back.circuit.tails[dot] = "" if self.tail is None else self.tail.array
+        adjoint, given = back.read(self.target)
+        back.circuit.multiply(dot, p, adjoint, dot, f"{letters},{given}->{letters[:-1]}")
+        back.times(self, p, self.gain)
+        back.times(self, p, -self.gain, of=dot)
+
     def noise(self, circuit: Circuit) -> Siemens:
         """G = I_T p (1 − p) / (2 kT/q), whose 4kT·G is the branch's shot noise; I_T = g U_t."""
         if self.channels is not None:
-            ratio = self.full_current(circuit) / self.tail_current
-            mirrors = OutputMirrors(
-                self.channels, ratio, time_constant(circuit.arrays[self.target]), circuit.thermal_voltage
+            node, volts = circuit.arrays[self.target], circuit.thermal_voltage
+            exists = np.broadcast_to(True if self.exists is None else self.exists, node.shape)
+            tail = Tail(
+                self.channels,
+                self.tail_current,
+                exists.sum(axis=-1, keepdims=True, dtype=float),
+                time_constant(node),
+                volts,
             )
-            return Siemens(moving=MirroredSiemens(self, mirrors))
+            mirrors = OutputMirrors(self.channels, self.full_current(circuit) / self.tail_current, tail.tau, volts)
+            return Siemens(moving=MirroredSiemens(self, tail, mirrors))
         node = circuit.arrays[self.target]
         siemens = np.asarray(node.conductance * node.unit / (2 * circuit.thermal_voltage))
         return Siemens(moving=BranchSiemens(self, siemens))
@@ -232,12 +252,19 @@ class Softmax(Transfer):
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Softmax:
         """Each branch off by an offset of its own, σ in volts at its gate."""
-        if not spread.branch_offset:
+        return self._moved(circuit, spread.branch_offset, draw, "branch offset")
+
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> Softmax:
+        """Each branch off by its transistor's gate; mirrors and the tail are not in it."""
+        return self._moved(circuit, flicker / np.sqrt(branch_area(self.tail_current)), draw, "flicker")
+
+    def _moved(self, circuit: Circuit, volts: float, draw: Draw, kind: str) -> Softmax:
+        """With drawn offsets of σ = volts at the gates."""
+        if not volts:
             return self
         shape = circuit.arrays[self.target].shape
         unit = self.source.of(circuit.units(self.source.array)[None])[0]
-        nats = spread.branch_offset * self.gain / unit
-        drawn = replace(self, shift=self.shift + nats * draw(self.name, "branch offset", shape))
+        drawn = replace(self, shift=self.shift + volts * self.gain / unit * draw(self.name, kind, shape))
         return drawn if self.tail is None else drawn.resting(circuit)
 
     def resting(self, circuit: Circuit) -> Softmax:
@@ -284,18 +311,20 @@ class BranchSiemens(CellSiemens):
 class MirroredSiemens(CellSiemens):
     """ΣG of branches of transistors, their tail and output mirrors of ratio r; I_i = I_T p_i.
 
-    r² [(1 − p)² G_b(I) + p² Σ_others G_b(I_j) + p² G_tail] + mirrors of I          (`channel.py`)
+    r² [|1 − w L|² G_b(I) + |w L|² (Σ_others G_b(I_j) + G_sink)] + mirrors of I,  w = G_s(I)/Σ G_s(I_j)  (`channel.py`)
     """
 
     cell: Softmax
+    tail: Tail
     mirrors: OutputMirrors
 
     def __call__(self, x: Signals) -> Array:
-        p, tail, volts = self.cell.settled(x), self.cell.tail_current, self.mirrors.thermal_voltage
-        channels = self.mirrors.channels
-        own = channels.branches(tail).siemens(tail * p, volts)
-        row = own.sum(axis=-1, keepdims=True) + channels.tail * tail / (2 * volts)
-        return self.mirrors.noise(tail * p, (1 - 2 * p) * own + p * p * row)
+        amperes = self.tail.amperes * self.cell.settled(x)
+        own, sources = self.tail.noise(amperes), self.tail.sources(amperes)
+        siemens = sources.sum(axis=-1, keepdims=True)
+        w = sources / siemens
+        row = own.sum(axis=-1, keepdims=True) + self.tail.shot
+        return self.mirrors.noise(amperes, own, w * w * row - 2 * w * own, self.tail.late(siemens))
 
 
 def _is_zero(value: Array) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from .gradient import summed
 from .mos.rails import INPUTS
 from .power import Meter
 from .siemens import Siemens
@@ -19,6 +20,7 @@ from .spice import elements
 from .term import Array, Signals, Term, View
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from .converter import Converter
     from .mos.sheet import DeviceSheet
@@ -44,6 +46,12 @@ class Source(Term):
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         return 0.0
+
+    def adjoint(self, back: Backward) -> None:
+        """Nothing: it reads nothing."""
+
+    def gradient(self, x: Signals, a: Array) -> Array | None:
+        return summed(a, np.shape(self.value)) if self.programmable else None
 
     def noise(self, circuit: Circuit) -> Siemens:
         return Siemens()

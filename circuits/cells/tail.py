@@ -24,36 +24,23 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..arrays import module_of
-from .node import NodeArray
-from .power import Meter
-from .siemens import Siemens
+from .inner import InnerDrive, InnerNode, phi
 from .softmax import ABSENT, Softmax
 from .spice import elements
-from .term import Array, Rows, Signals, Term, View
+from .term import Array, Rows, Signals, View
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
-    from ..technology import Technology
     from .mismatch import Draw, Spread
-    from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
 FARTHEST = 60.0  # nats; e^60 is no current, but a number in float32
 
 
 @dataclass(frozen=True)
-class TailNode(NodeArray):
+class TailNode(InnerNode):
     """Tails of a softmax, (…, 1): one a row. unit: nV_T; capacitance: N C_j; conductance: I_T / nV_T."""
-
-    rail: float | None = None
-
-    @property
-    def is_tail(self) -> bool:
-        return True
-
-    @property
-    def bends(self) -> bool:
-        return True
 
     def pull(self, x: Array, drive: Array, standing: Array, offset: Array) -> tuple[Array, Array]:
         """τ dT/dt = e^(d − T) − 1, and minus its derivative."""
@@ -78,20 +65,18 @@ class TailNode(NodeArray):
         """At rest: from beyond its answer Newton's method comes back at once, from below at a nat a step."""
         return drive
 
-    def area(self, technology: Technology) -> float:
-        return 0.0
+    def stepped(self, ratio: Array, start: Array, before: Array, after: Array, offset: Array) -> Array:
+        """e^T is a linear lag of e^d, here in the unit of e^d at the end of the step."""
+        first, second = phi(ratio)
+        held, pushed = np.exp(start - after), np.exp(before - after)
+        return after + np.log(held + ratio * (first * (pushed - held) + second * (1 - pushed)))
 
-    def loaded(self, farads: Array) -> NodeArray:
-        return self
-
-    def noise_conductance(self, gamma: Array, load: Array) -> Array:
-        return 0.0
-
-    def meter(self, circuit: Circuit) -> Meter:
-        return Meter()
-
-    def fabricate(self, spread: Spread, draw: Draw) -> NodeArray:
-        return self
+    @property
+    def cuda_step(self) -> str:
+        return """
+            const REAL first = first_phi(ratio), second = second_phi(ratio, first);
+            const REAL left = exp(x - after), pushed = exp(before - after);
+            x = after + log(left + ratio * (first * (pushed - left) + second * (1 - pushed)));"""
 
     def spice(self, sheet: Sheet, standing: Array) -> list[str]:
         """A capacitor and the tail current a row."""
@@ -100,30 +85,17 @@ class TailNode(NodeArray):
         lines = elements(sheet.prefix("C"), "%s 0 %.12g", here, tail, self.capacitance)
         return lines + elements(sheet.prefix("I"), "%s 0 %.12g", here, tail, current)
 
-    def spice_device(self, sheet: DeviceSheet) -> list[str]:
-        """Nothing: the softmax unit's branches meet on a tail of their own."""
-        return []
-
-    def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
-        return []
-
 
 @dataclass(frozen=True)
-class TailDrive(Term):
+class TailDrive(InnerDrive):
     """The branches' currents into their tails: d = ln (1/N) Σ e^(z_j). pair: the softmax unit they belong to."""
 
-    name: str
-    target: str
     pair: Softmax
     kind: ClassVar[str] = "softmax tail"
 
     @property
     def sources(self) -> tuple[View, ...]:
         return (self.pair.source,)
-
-    @property
-    def conveyed(self) -> bool:
-        return False
 
     def drive(self, x: Signals) -> Array:
         xp = module_of(x[self.pair.source.array])
@@ -146,28 +118,19 @@ class TailDrive(Term):
         current, _ = self.pair.branches(x)
         return self.pair.moved(x, dx).sum(axis=-1, keepdims=True) / current.sum(axis=-1, keepdims=True)
 
-    def noise(self, circuit: Circuit) -> Siemens:
-        return Siemens()
-
-    def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
-        return []
-
-    def meter(self, circuit: Circuit) -> Meter:
-        return Meter()
+    def adjoint(self, back: Backward) -> None:
+        """Nothing: the softmax unit states its tail's part."""
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> TailDrive:
         """With the offsets of the very branches that the softmax unit draws."""
         return TailDrive(self.name, self.target, self.pair.fabricate(circuit, spread, draw))
 
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> TailDrive:
+        return TailDrive(self.name, self.target, self.pair.flickering(circuit, flicker, draw))
+
     def spice(self, sheet: Sheet) -> list[str]:
         tail = sheet.names[self.target]
         return self.pair.spice_branches(sheet, tail, tail, sheet.amperes(self.target) * self.pair.share)
-
-    def spice_device(self, sheet: DeviceSheet) -> list[str]:
-        return []
-
-    def count(self, circuit: Circuit) -> int:
-        return circuit.arrays[self.target].count
 
 
 def tails(circuit: Circuit, pair: Softmax, junction_capacitance: float) -> TailNode:

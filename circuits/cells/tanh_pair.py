@@ -17,19 +17,22 @@ together however the pair splits it. That is also the largest current that the c
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from ..arrays import module_of
-from .channel import Channels, OutputMirrors, time_constant
-from .mos.tanh_pair import tanh_pairs
+from .channel import Channels, OutputMirrors, Tail, time_constant
+from .mos.softmax import branch_area
+from .mos.tanh_pair import SLOPE_FACTOR, tanh_pairs
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
-from .term import Array, Inline, Signals
+from .term import Array, Inline, Signals, View
 from .transfer import CellSiemens, Transfer
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
@@ -73,12 +76,19 @@ class TanhPair(Transfer):
         law = "v0 * (1 - tanh(r0 + v1) * tanh(r0 + v1))"
         return Inline(law, (self.source,), (self.gain, self.shift))
 
+    def add_slope(self, back: Backward, slope: str) -> None:
+        """f′ = gain − y²/gain, by a product of the pair's own output y."""
+        y, letters = back.hold(View(self.target)), back.letters(self.target)
+        back.circuit.bias(f"{slope}.most", slope, self.gain, programmable=False)
+        back.circuit.multiply(slope, y, y, slope, f"{letters},{letters}->{letters}", -1 / self.gain)
+
     def noise(self, circuit: Circuit) -> Siemens:
         """G = I_T sech² / (2 kT/q), whose 4kT·G is the pair's shot noise; I_T f′/gain = I_T sech²."""
         if self.channels is not None:
             ratio = self.full_current(circuit, self.gain) / self.tail_current
-            tau = time_constant(circuit.arrays[self.target])
-            return Siemens(moving=TanhSiemens(self, self.channels, ratio, tau, circuit.thermal_voltage))
+            tau, volts = time_constant(circuit.arrays[self.target]), circuit.thermal_voltage
+            tail = Tail(self.channels, self.tail_current, 2, tau, volts)
+            return Siemens(moving=TanhSiemens(self, tail, OutputMirrors(self.channels, ratio, tau, volts)))
         node = circuit.arrays[self.target]
         return self.slope_siemens(node.conductance * node.unit / (2 * circuit.thermal_voltage))
 
@@ -109,28 +119,35 @@ class TanhPair(Transfer):
         full_scale = self.source.of(circuit.full_scale(self.source.array)[None])[0]
         return replace(self, shift=spread.offset * full_scale * draw(self.name, "pair offset", shape))
 
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> TanhPair:
+        """Off by what two gates differ, 2nV_T a logical unit; mirrors and the tail are not in it."""
+        volts = flicker * math.sqrt(2 / branch_area(self.tail_current))
+        drawn = draw(self.name, "flicker", circuit.arrays[self.target].shape)
+        return replace(self, shift=self.shift + volts / (2 * SLOPE_FACTOR * circuit.thermal_voltage) * drawn)
+
 
 @dataclass(frozen=True)
 class TanhSiemens(CellSiemens):
     """ΣG of a pair of transistors, its tail and its output mirrors of ratio r; I₁,₂ = I_T (1 ± y)/2.
 
-    r² [(1 − y)² G_b(I₁) + (1 + y)² G_b(I₂) + y² G_tail] + mirrors of I₁ and I₂          (`channel.py`)
+    r² [|1 − Y L|² G_b(I₁) + |1 + Y L|² G_b(I₂) + |Y L|² G_sink] + mirrors of I₁ and I₂,  Y = w₁ − w₂    (`channel.py`)
 
     A branch's own noise leaves in halves by both mirrors, the tail's as the tail current does.
     """
 
     cell: TanhPair
-    channels: Channels
-    ratio: Array
-    tau: Array
-    thermal_voltage: float
+    tail: Tail
+    mirrors: OutputMirrors
 
     def __call__(self, x: Signals) -> Array:
-        signal, tail = self.cell.source.of(x[self.cell.source.array]), self.cell.tail_current
+        signal, tail = self.cell.source.of(x[self.cell.source.array]), self.tail
         y = module_of(signal).tanh(signal + self.cell.shift)
-        branch, volts = self.channels.branches(tail), self.thermal_voltage
-        mirrors = OutputMirrors(self.channels, self.ratio, self.tau, volts)
-        up, down = tail / 2 * (1 + y), tail / 2 * (1 - y)
-        half = ((1 - y) ** 2 * branch.siemens(up, volts) + (1 + y) ** 2 * branch.siemens(down, volts)) / 2
-        sink = y * y * (self.channels.tail * tail / (2 * volts))
-        return mirrors.noise(up, half + sink * (1 + y) / 2) + mirrors.noise(down, half + sink * (1 - y) / 2)
+        up, down = tail.amperes / 2 * (1 + y), tail.amperes / 2 * (1 - y)
+        first, second, siemens = tail.noise(up), tail.noise(down), tail.sources(up) + tail.sources(down)
+        share = (tail.sources(up) - tail.sources(down)) / siemens
+        lagging = (share**2 * (first + second) - 2 * share * (first - second)) / 2
+        late, sink = tail.late(siemens), share**2 * tail.shot / 2
+        return sum(
+            self.mirrors.noise(amperes, (first + second) / 2, lagging + sink * (1 + sign * y), late)
+            for amperes, sign in ((up, 1), (down, -1))
+        )

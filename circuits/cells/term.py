@@ -19,6 +19,7 @@ from .power import Meter
 from .siemens import Siemens
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..technology import Technology
     from .channel import Channels
@@ -142,6 +143,15 @@ class Term:
         """Derivative of `drive` along dx (arrays absent from dx do not move)."""
         raise NotImplementedError
 
+    def adjoint(self, back: Backward) -> None:
+        """Adds to the adjoint circuit what carries the adjoint of the target to the adjoints of what the cell reads."""
+        raise Error(f"{self.label} {self.name!r} has no adjoint: leave it out of what is trained, or use ideal cells")
+
+    def gradient(self, x: Signals, a: Array) -> Array | None:
+        """dL/d(programmed values) in their shape, summed over K: x signals, a adjoint of the target, (K, *shape). None:
+        nothing is programmed."""
+        return None
+
     def noise(self, circuit: Circuit) -> Siemens:
         """ΣG that the cell's devices show at each target node: thermal noise follows."""
         raise NotImplementedError
@@ -179,8 +189,16 @@ class Term:
         """This cell with the noise that its transistors were measured to have; None: that of the ideal cell."""
         return self
 
+    def buffered(self, circuit: Circuit, gain: float) -> Term:
+        """This cell behind buffers of a gain: what it asks current of (`drivers`) stands at `gain` times its volts."""
+        return self
+
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Term:
         """This cell as one chip happens to have it."""
+        return self
+
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> Term:
+        """This cell in one run: its transistors' 1/f noise, A_F [V·m], which stands still for so long."""
         return self
 
     def tile(self, rows: Array, columns: Array) -> Term:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import Error
 from .siemens import Siemens
 from .term import Array, Inline, Signals, Term, View
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
 
 
@@ -47,6 +49,18 @@ class Transfer(Term):
     def jvp(self, x: Signals, dx: Signals) -> Array:
         moved = dx.get(self.source.array)
         return 0.0 if moved is None else self.slope(self.source.of(x[self.source.array])) * self.source.of(moved)
+
+    def adjoint(self, back: Backward) -> None:
+        """A product of the target's adjoint with f′, which the cell's own `add_slope` makes a voltage."""
+        if back.one(self.source) is None:
+            return
+        slope = back.beside(f"{back.prefix}{self.name}.slope", self.target)
+        self.add_slope(back, slope)
+        back.times(self, View(slope))
+
+    def add_slope(self, back: Backward, slope: str) -> None:
+        """Adds to the adjoint circuit what drives the array `slope`, in the target's shape, to f′ of the input."""
+        raise Error(f"{self.label} {self.name!r} has no slope as a cell: use the ideal one")
 
     def slope_siemens(self, siemens: Array) -> Siemens:
         """ΣG of cells whose devices conduct as the law rises: siemens·|f′|."""

@@ -7,10 +7,11 @@ m the fingers in parallel: as many as the term's strongest unit needs with its g
 conveyor holds the output still and a buffer drives the input; there are no passive couplings of transistors. A weight
 of 0 is no unit.
 
-Noise: 4kT Σ|dI_ij/dv_j| (triode, γ = 1), one-sided, at the bias of the moment. Dissipation |I_ij v_j|: the conveyor's
-input is a virtual ground. Loading of the conveyor: ΣG at rest. A quad is the difference of two pairs and has noise,
-dissipation and loading of both, o_A + o_B, even where its weight is small; of a chip, those of its design.
-Quantised is the control voltage, over its range. Mismatch: each transistor's by Pelgrom's law (`transistor_units.py`);
+Noise: 4kT Σ|dI_ij/dv_j| (triode, γ = 1), one-sided, at the bias of the moment, of singles that of their channel
+(`channel_noise.py`). Dissipation |I_ij v_j|: the conveyor's input is a virtual ground. Loading of the conveyor: ΣG at
+rest. A quad is the difference of two pairs and has noise, dissipation and loading of both, o_A + o_B, even where its
+weight is small. These, and a single's noise, are those of its design on a chip, too.
+Quantised is the control voltage, over its range. Mismatch: each transistor's by Pelgrom's law (`transistor_errors.py`);
 `mismatch` and `vt_mismatch` scale a unit's current as they do a linear coupling's conductance. Write-verify adjusts
 control voltages, with the DAC's resolution if there is one. All positions share the draws.
 """
@@ -20,43 +21,41 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..errors import Error
 from ..rows import row_peaks
-from .coupling import Coupling, erring, load_lines, row_peak
-from .crossbar import Crossbar, Runs, rows_of
+from .coupling import coupling, load_lines
+from .crossbar import Crossbar, rows_of
+from .gradient import matrix_gradient
+from .mismatch import Spread
 from .mos.coupling import units
-from .polynomials import padded, text
+from .polynomials import padded, stretched, text
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
 from .term import HOST, Array, Signals, Term, View
+from .transistor_errors import Devices, Drawn, Errors
 from .transistor_law import ColumnLaw, MovingConductance
 from .transistor_units import (
     BLOCK,
     UNITS,
-    Devices,
     basis_of,
     both_pairs,
-    check_reach,
     control_of,
     factors_of,
-    fingers_for,
-    pelgrom,
     square_of,
     verified_control,
 )
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
     from ..technology import Technology
     from .converter import Converter
-    from .mismatch import Draw, Spread
+    from .mismatch import Draw
     from .mos.sheet import DeviceSheet
     from .polynomials import Polynomial
     from .spice import Sheet
@@ -71,7 +70,7 @@ class TransistorCoupling(Crossbar, Term):
     Its matrices, of the weights' type, hold φ as drive, m s φ/(g U_i). It belongs to the units its circuit had when it
     was built.
     card: of one finger; fingers: m; slopes κ_r [1/V]: G = Σ φ_r κ_r; written: control volts (sets, out, in) where a
-    DAC has written them, with that DAC.
+    DAC has written them, with that DAC; errors: of a chip's units; buffer_gain: as of a linear one.
     """
 
     name: str
@@ -82,7 +81,9 @@ class TransistorCoupling(Crossbar, Term):
     slopes: Array = field(metadata=HOST)
     written: Array | None = field(default=None, metadata=HOST)
     dac: Converter | None = None
+    errors: Errors | None = field(default=None, metadata=HOST)
     programmable: bool = True
+    buffer_gain: float = 1.0
     kind: ClassVar[str] = "coupling"
 
     @property
@@ -95,6 +96,15 @@ class TransistorCoupling(Crossbar, Term):
     def jvp(self, x: Signals, dx: Signals) -> Array:
         moved = dx.get(self.source.array)
         return 0.0 if moved is None else self.sums_along(x, moved)
+
+    def adjoint(self, back: Backward) -> None:
+        """As linear couplings of the conductances that the units have at 0 V, errors and all, at the last units."""
+        s = self.runs[-1][2]
+        unit = self._amperes(back.forward)[s][:, None] / self._volts_of(s)
+        back.transpose(coupling(self.name, self.source, self.target, self._siemens(back.forward, s) / unit))
+
+    def gradient(self, x: Signals, a: Array) -> Array:
+        return matrix_gradient(a, self.source.of(x[self.source.array]), self.weight.shape)
 
     # --- physical -------------------------------------------------------------------------------------
 
@@ -144,15 +154,22 @@ class TransistorCoupling(Crossbar, Term):
         """(matrices (sets, out, r, in) [A] of what every unit conducts, whatever its sign; their shapes; their κ)."""
         out, width = self.weight.shape
         if self.card.pair is not None:
-            shapes, mix, slopes = basis_of(self.card.pair, erring=False)
-            both = both_pairs(self.card, self.control(circuit)) @ mix * (self.fingers * (self.weight != 0))[..., None]
-            return both.transpose(0, 1, 3, 2), shapes, slopes
+            return self._designed(self.card.pair, both_pairs(self.card, self.control(circuit)))
         found = np.asarray(self.matrices, float).reshape(self.sets, out, -1, width)
         sign = np.stack([np.sign(self._siemens(circuit, s)) for s in range(self.sets)])
         return found * sign[:, :, None, :] * self._amperes(circuit)[:, :, None, None], self.shapes, self.slopes
 
+    def _designed(self, card: DeviceCard, factors: Array) -> tuple[Array, tuple[Polynomial, ...], Array]:
+        """The same of factors (sets, out, in, r) of a card, a finger's."""
+        shapes, mix, slopes = basis_of(card, erring=False)
+        found = factors @ mix * (self.fingers * (self.weight != 0))[..., None]
+        return found.transpose(0, 1, 3, 2), shapes, slopes
+
     def noise(self, circuit: Circuit) -> Siemens:
-        found, shapes, _ = self._conducting(circuit)
+        if self.card.unit == "single":
+            found, shapes, _ = self._designed(self.card.channel, self.card.channel.factors(self.control(circuit)))
+        else:
+            found, shapes, _ = self._conducting(circuit)
         flat = found.reshape(*found.shape[:2], -1)
         return Siemens(moving=MovingConductance(self.source, self.lead, self.runs, self.volts, flat, shapes))
 
@@ -191,6 +208,10 @@ class TransistorCoupling(Crossbar, Term):
 
     def drivers(self) -> tuple[View, ...]:
         return (self.source,)
+
+    def buffered(self, circuit: Circuit, gain: float) -> TransistorCoupling:
+        """Gates and so matrices stay; ψ_r(gain · v)."""
+        return replace(self, buffer_gain=gain, shapes=tuple(stretched(shape, gain) for shape in self.shapes))
 
     @property
     def label(self) -> str:
@@ -242,27 +263,37 @@ class TransistorCoupling(Crossbar, Term):
         current = self._amperes(circuit)[s][rows, None] * np.abs(np.asarray(self.weight[rows], float))
         return current / self._volts_of(s) / self.fingers
 
-    def programmed(
-        self, circuit: Circuit, devices: Devices | None = None, trimmed: Array | None = None
-    ) -> TransistorCoupling:
-        """With the matrices that its gates make of these devices (None: all alike); trimmed: relative errors (out, in)
-        of conductance that write-verify leaves by moving the gates (None: they stay)."""
+    def programmed(self, circuit: Circuit) -> TransistorCoupling:
+        """With the matrices that its gates make of its devices."""
         out, width = self.weight.shape
-        shapes, mix, slopes = basis_of(self.card, erring=devices is not None)
+        drawn = self._drawn()
+        shapes, mix, slopes = basis_of(self.card, erring=drawn.run is not None)
+        shapes = tuple(stretched(shape, self.buffer_gain) for shape in shapes)
         matrices = np.empty((self.sets, out, len(shapes) * width), self.weight.dtype)
         step = max(1, BLOCK // width)
         for s, amperes in enumerate(self._amperes(circuit)):
             for rows in (slice(k, k + step) for k in range(0, out, step)):
                 w = np.asarray(self.weight[rows], float)
-                wanted = self._wanted(circuit, s, rows)
-                control = control_of(self.card, wanted) if self.written is None else self.written[s][rows]
-                here = None if devices is None else devices.rows(rows)
-                if here is not None and trimmed is not None:
-                    control = verified_control(self.card, control, wanted * (1 + trimmed[rows]), here, self.dac)
+                here = None if drawn.run is None else drawn.run.rows(rows)
                 drive = np.sign(w) * self.fingers / amperes[rows, None]
-                factors = (factors_of(self.card, control, here) @ mix) * drive[:, :, None]
+                factors = (factors_of(self.card, self._gates(circuit, s, rows, drawn), here) @ mix) * drive[:, :, None]
                 matrices[s, rows] = factors.transpose(0, 2, 1).reshape(len(w), -1)
-        return replace(self, matrices=matrices, shapes=shapes, slopes=slopes)
+        made = replace(self, matrices=matrices, shapes=shapes, slopes=slopes)
+        share = None if self.errors is None else self.errors.share(self.weight, self.volts[-1])
+        return made if share is None else made.scaled(share)
+
+    def _drawn(self) -> Drawn:
+        return Drawn() if self.errors is None else self.errors.drawn(self.card, self.fingers, self.weight.shape)
+
+    def _gates(self, circuit: Circuit, s: int, rows: slice, drawn: Drawn) -> Array:
+        """Control volts of some rows as they were written: for the weights, on the DAC's levels, or trimmed."""
+        wanted = self._wanted(circuit, s, rows)
+        control = control_of(self.card, wanted) if self.written is None else self.written[s][rows]
+        if drawn.chip is None or drawn.residual is None:
+            return control
+        return verified_control(
+            self.card, control, wanted * (1 + drawn.residual[rows]), drawn.chip.rows(rows), self.dac
+        )
 
     def quantized(self, circuit: Circuit, dac: Converter) -> TransistorCoupling:
         """Control voltages on the levels of a DAC over their range."""
@@ -270,18 +301,14 @@ class TransistorCoupling(Crossbar, Term):
         return replace(self, written=written, dac=dac).programmed(circuit)
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> TransistorCoupling:
-        shape, cell = self.weight.shape, self
-        if spread.threshold_area or spread.beta_area:
-            devices = pelgrom(self.card, self.fingers, spread.threshold_area, spread.beta_area, draw, self.name, shape)
-            sigma = spread.write_verify
-            trimmed = None if sigma is None else sigma * draw(self.name, "write-verify", shape)
-            cell = self.programmed(circuit, devices, trimmed)
-        if not (spread.mismatch or spread.vt_mismatch):
-            return cell
-        w = np.asarray(self.weight, float)
-        peak = row_peak(w, self.volts[-1]) if spread.vt_mismatch else 0.0
-        share = np.divide(erring(self.name, w, peak, spread, draw), w, out=np.ones(shape), where=w != 0)
-        return cell.scaled(share)
+        if not (spread.of_transistors or spread.mismatch or spread.vt_mismatch):
+            return self
+        strongest = row_peaks(np.asarray(self.weight, float), 1 / self.volts[-1:]).T if spread.vt_mismatch else 0.0
+        return replace(self, errors=Errors(spread, draw, self.name, strongest)).programmed(circuit)
+
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> TransistorCoupling:
+        own = self.errors or Errors(Spread(), draw, self.name)
+        return replace(self, errors=replace(own, flicker=flicker, run=draw)).programmed(circuit)
 
     def scaled(self, share: Array) -> TransistorCoupling:
         """Each unit's current times so much, (out, in)."""
@@ -327,15 +354,24 @@ class TransistorCoupling(Crossbar, Term):
             yield from ((p, s) for p in range(a, b))
 
     def spice_device(self, sheet: DeviceSheet) -> list[str]:
-        """The units themselves. A chip's own transistors are not known one by one: those of the design are written."""
+        """The units themselves, with this chip's gates and transistors."""
         names, shown = self._drivers(sheet)
-        present, control = self._present(sheet.circuit), self.control(sheet.circuit)
+        present, drawn, signed = self._present(sheet.circuit), self._drawn(), np.asarray(self.weight, float)
+        share = None if self.errors is None else self.errors.share(self.weight, self.volts[-1])
+        devices = drawn.run
+        if share is not None:  # it may turn a weak unit round
+            signed = signed * share
+            alike = np.zeros((len(UNITS[self.card.unit]), *signed.shape))
+            devices = devices or Devices(alike, alike)
         into = sheet.names[self.target].reshape(present.shape)
+        gates = [self._gates(sheet.circuit, s, slice(None), drawn) for s in range(self.sets)]
         lines: list[str] = []
         for p, s in self._positions():
-            row, column = np.nonzero((self.weight != 0) & present[p][:, None] & shown[p][None, :])
-            chosen = (names[p][column], into[p][row], np.sign(self.weight[row, column]), control[s][row, column])
-            lines += units(sheet, self.card, self.fingers, *chosen)
+            row, column = np.nonzero((signed != 0) & present[p][:, None] & shown[p][None, :])
+            chosen = (names[p][column], into[p][row], np.sign(signed[row, column]), gates[s][row, column])
+            times = 1.0 if share is None else abs(share[row, column])
+            own = None if devices is None else devices.at(row, column, times)
+            lines += units(sheet, self.card, self.fingers, *chosen, devices=own)
         return lines
 
     def spice_heat(self, sheet: Sheet, meter: str, scale: float) -> list[str]:
@@ -348,49 +384,3 @@ class TransistorCoupling(Crossbar, Term):
         laws = np.empty(keep.shape, object)
         laws[keep] = [f"abs(V({name})*{text(tuple(row), f'V({name})')})" for row, name in rows]
         return elements(sheet.prefix("B"), f"0 {meter} I=%s", keep, laws)
-
-
-def of_transistors(term: Coupling, circuit: Circuit, card: DeviceCard) -> TransistorCoupling:
-    """A dense coupling as units of a card's transistors, for the units that the circuit has.
-
-    Raises Error for passive, balanced and one-to-one couplings, and for nodes that go beyond the card's volts.
-    """
-    if term.elementwise or term.passive or term.balanced:
-        what = "one a node" if term.elementwise else "passive" if term.passive else "balanced"
-        raise Error(f"term {term.name!r} is a coupling {what}: transistors make dense, buffered, one-sided ones")
-    node, source = circuit.arrays[term.target], circuit.arrays[term.source.array]
-    limit = source.rail if source.rail is not None else np.max(source.full_scale)
-    check_reach(card, source.name, float(limit))
-    lead, (out, width) = node.shape[:-1], term.weight.shape
-    u_in = rows_of(term.source, circuit.units(source.name)[None], lead, width)[0]
-    u_out = circuit.units(term.target).reshape(-1, out)
-    runs, places = neighbours(np.concatenate([u_out, u_in], axis=1))
-    volts = u_in[:1] if (u_in == u_in[0]).all() else u_in
-    weight = np.asarray(term.weight)
-    weight = weight if weight.dtype.kind == "f" else weight.astype(float)
-    strongest = float((row_peaks(weight, 1 / u_in[places]) * u_out[places]).max()) * node.conductance
-    bare = TransistorCoupling(
-        term.source, lead, runs, volts.copy(), np.empty((len(places), out, 0)), (), term.name, term.target, weight,
-        card, fingers_for(card, strongest), np.zeros(0), programmable=term.programmable,
-    )  # fmt: skip
-    return bare.programmed(circuit)
-
-
-def neighbours(rows: Array) -> tuple[Runs, list[int]]:
-    """(runs of equal rows, as `Crossbar` has them; a place of each set)."""
-    edges = [0, *(1 + np.flatnonzero((rows[1:] != rows[:-1]).any(axis=1))).tolist(), len(rows)]
-    sets: dict[bytes, int] = {}
-    places: list[int] = []
-    runs = []
-    for a, b in pairwise(edges):
-        if rows[a].tobytes() not in sets:
-            sets[rows[a].tobytes()] = len(places)
-            places.append(a)
-        runs.append((a, b, sets[rows[a].tobytes()]))
-    return tuple(runs), places
-
-
-def with_transistors(circuit: Circuit, card: DeviceCard) -> Circuit:
-    """A copy whose programmable couplings, matrices of weights, are built of a card's transistors."""
-    terms: list[Any] = [t for t in circuit.terms.values() if isinstance(t, Coupling) and not t.elementwise]
-    return circuit.with_terms([of_transistors(term, circuit, card) for term in terms if term.programmable])

@@ -29,6 +29,7 @@ from .spice import elements
 from .term import Array, Inline, Signals, Term, View
 
 if TYPE_CHECKING:
+    from ..backward import Backward
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
     from .mos.sheet import DeviceSheet
@@ -70,6 +71,9 @@ class FeedbackBend(Term):
     @property
     def conveyed(self) -> bool:
         return False
+
+    def adjoint(self, back: Backward) -> None:
+        """Nothing: near 0 V the devices are the conductance that the node unit states."""
 
     @property
     def by_node(self) -> bool:

@@ -55,6 +55,10 @@ class TransistorLine(Coupling):
             law = f"(v{k} + {base} * {law})"
         return Inline(f"r0 * {law}", (self.source,), tuple(self.powers))
 
+    def buffered(self, circuit: Circuit, gain: float) -> TransistorLine:
+        power = np.array([gain ** (1 + self.step * k) for k in range(len(self.powers))])
+        return replace(self, powers=self.powers * power.reshape(-1, *(1,) * (np.ndim(self.powers) - 1)))
+
     @property
     def rows(self) -> None:
         return None

@@ -5,56 +5,83 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..devices.laws import displaced
+from ..errors import Error
 from .coupling import Coupling
+from .mos.coupling import fingers
 from .product import Product
 from .rectifier import Rectifier
 from .softmax import Softmax
-from .tail import TailDrive
 from .tanh_pair import TanhPair
-from .transistor import TransistorCoupling, of_transistors
+from .transistor import TransistorCoupling
+from .transistor_built import of_transistors
 from .transistor_feedback import common_mode, feedback_of_transistors
 from .transistor_line import line_of_transistors
 from .transistor_product import product_of_transistors
 from .transistor_softmax import softmax_of_transistors
 from .transistor_transfer import rectifier_of_transistors, tanh_of_transistors
+from .transit import behind
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
 
+CONTROL = 0.05  # V either way, of a product's gates: where their slopes are taken
+
 
 def machine_of_transistors(
-    circuit: Circuit, card: DeviceCard, *, feedback: bool = True, centre: float = 0.8
+    circuit: Circuit, card: DeviceCard, *, pair: DeviceCard | None = None, feedback: bool = True, centre: float = 0.8
 ) -> Circuit:
     """All couplings, products and feedback devices of a circuit by the laws of a card's transistors.
 
-    centre [V]: gates of a product at control 0. feedback: whether feedback devices bend. Tanh pairs, rectifiers and
-    softmax units stay ideal where the card has no cell of theirs.
+    card: of couplings; pair: of products and feedback devices (None: `card` itself, or the pair of a quad). centre [V]:
+    gates of a product at control 0. feedback: whether feedback devices bend. Tanh pairs, rectifiers and softmax units
+    stay ideal where the card has no cell of theirs; couplings and products follow at once where it has no `transit`.
+
+    Raises Error for couplings of singles without the card of a pair.
     """
-    pair = card.pair or card
-    free = [node for node in circuit.arrays.values() if not node.clamped and not node.is_tail]
-    seen: dict[str, DeviceCard] = {}
-    if feedback and card.unit == "pair":
-        seen = {node.name: displaced(pair, *common_mode(node, circuit, pair)) for node in free}
+    pair = pair or card.pair or card
+    if pair.unit != "pair":
+        raise Error(f"couplings are of unit {card.unit!r}: give the card of a pair for feedback devices, pair=…")
+    free = [node for node in circuit.arrays.values() if not node.clamped and not node.is_inner]
+    moved = {node.name: common_mode(node, circuit, pair) for node in free} if feedback else {}
+    seen, of_pair = ({name: displaced(each, *c) for name, c in moved.items()} for each in (card, pair))
     terms: list[Any] = []
+    inner: list[Any] = []
+
+    def add(found: tuple[Any, Any]) -> None:
+        terms.extend(found[0])
+        inner.extend(found[1])
+
+    def late(term: Any, end: str, gates: tuple[Any, ...]) -> tuple[Any, Any]:
+        transit = card.cells.get("transit")
+        return ([term], []) if transit is None else behind(term, end, circuit, transit.late(*gates))
+
     for term in circuit.terms.values():
         if isinstance(term, Coupling):
             build = line_of_transistors if term.elementwise else seen_by_crossbar
-            terms.append(build(term, circuit, card, seen.get(term.source.array)))
+            add(late(build(term, circuit, card, seen.get(term.source.array)), "source", _gates(term, circuit, card)))
         elif isinstance(term, Product):
             bias = card.bias if card.unit == "quad" else centre
-            terms.append(product_of_transistors(term, circuit, pair, bias, seen.get(term.b.array)))
+            built = product_of_transistors(term, circuit, pair, bias, of_pair.get(term.b.array))
+            add(late(built, "b", (np.array(bias + CONTROL), np.array(bias - CONTROL))))
         elif isinstance(term, TanhPair) and "tanh" in card.cells:
-            terms.append(tanh_of_transistors(term, card.cells["tanh"]))
+            add(tanh_of_transistors(term, circuit, card.cells["tanh"]))
         elif isinstance(term, Rectifier) and "rectifier" in card.cells:
             terms.append(rectifier_of_transistors(term, circuit, pair, card.cells["rectifier"]))
         elif isinstance(term, Softmax) and "softmax" in card.cells:
-            pairs = softmax_of_transistors(term, circuit, card.cells["softmax"])
-            tail = [] if term.tail is None else [TailDrive(term.tail.array, term.tail.array, pairs)]
-            terms += [pairs, *tail]
+            add(softmax_of_transistors(term, circuit, card.cells["softmax"]))
     bends = [feedback_of_transistors(node, circuit, pair) for node in free] if feedback else []
-    return circuit.with_terms([*terms, *bends])
+    return circuit.with_terms([*terms, *bends], inner)
+
+
+def _gates(term: Coupling, circuit: Circuit, card: DeviceCard) -> tuple[Any, ...]:
+    """Gate voltages of a coupling's transistors; of a quad those of both its pairs."""
+    siemens = np.abs(term.siemens(circuit))
+    control = card.control(siemens[siemens > 0] / fingers(card, float(siemens.max())))
+    return (card.bias + control / 2, card.bias - control / 2) if card.unit == "quad" else (control,)
 
 
 def seen_by_crossbar(term: Coupling, circuit: Circuit, card: DeviceCard, seen: DeviceCard | None) -> TransistorCoupling:

@@ -11,7 +11,7 @@ The first, n = 1, is the ideal law and what v_b bends. Noise, power and area are
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 from ..devices.laws import quad_law
 from .contract import contract
 from .mos.product import REACH, gain
-from .polynomials import Polynomial, derivative, text, value
+from .polynomials import Polynomial, derivative, stretched, text, value
 from .product import Product, by_element
 from .spice import elements
 from .term import HOST, Array, Inline, Rows, Signals
@@ -76,6 +76,10 @@ class TransistorProduct(Product):
     @property
     def rows(self) -> Rows | None:
         return None
+
+    def buffered(self, circuit: Circuit, gain: float) -> TransistorProduct:
+        """P_n(gain · v)."""
+        return replace(self, laws=tuple(stretched(row, gain) for row in self.laws))
 
     def _law(self, first: int) -> str:
         """CUDA of Σ c_n (x_a/U_b)^n P_n(U_b x_b); U_b is v0, c_n v{first}, …"""

@@ -3,39 +3,52 @@
     ln d_i + B(√d_i) = z(v_i) − θ,    Σ d_i = S(θ),    out_i = d_i M(d_i)        (`devices/branch_card.py`)
 
 That is a softmax of z(v_i) − B(√d_i), found by going round a few times: B′ d (1 − d) is some hundredths. What a branch
-bends by follows its current at rest; the tail's pole is that of the ideal cell. No kernel has this law: on a GPU it is
-evaluated array by array.
+bends by follows its current at rest; tails have the pole that was measured, and out_i, of the d_i that have got through
+the mirrors' diodes, their lag (`mirror.py`). No kernel has the branches' law: on a GPU it is evaluated array by array.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..arrays import module_of
-from .polynomials import Polynomial, derivative, value
+from .mirror import BranchDrive, mirrors
+from .polynomials import Polynomial, derivative, text, value
 from .softmax import ABSENT, Softmax
-from .term import Array, Inline, Signals
+from .spice import elements
+from .tail import TailDrive
+from .term import Array, Inline, Signals, Term, View
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..devices.branch_card import BranchCard
+    from .node import NodeArray
+    from .spice import Sheet
 
 TURNS = 8
 
 
 @dataclass(frozen=True)
 class TransistorSoftmax(Softmax):
-    """gate, bend, mirror, sink: z, B, M, S of the card; unit: U of the scores [V]."""
+    """gate, bend, mirror, sink: z, B, M, S of the card; unit: U of the scores [V]; mirrors: those of the branches, and
+    rest: what their node leaves out, d after a reset."""
 
     gate: Polynomial = (0.0, 1.0)
     bend: Polynomial = (0.0,)
     mirror: Polynomial = (1.0,)
     sink: Polynomial = (1.0,)
     unit: Array = 1.0
+    rest: Array = 0.0
+    mirrors: View = field(kw_only=True)
     bends: ClassVar[bool] = True
+
+    @property
+    def sources(self) -> tuple[View, ...]:
+        """The mirrors, and what the noise of the pair follows."""
+        return self.mirrors, *super().sources
 
     def _volts(self, x: Signals) -> Array:
         return (self.source.of(x[self.source.array]) + self.shift / self.gain) * self.unit
@@ -60,19 +73,28 @@ class TransistorSoftmax(Softmax):
     def _nats(self, x: Signals) -> Array:
         return self._found(x)[0]
 
-    def _out(self, x: Signals, share: Array) -> Array:
-        d = share * self._found(x)[2]
+    def settled(self, x: Signals) -> Array:
+        """p of each branch once tail and mirrors are at rest."""
+        d = super().settled(x) * self._found(x)[2]
         return d * value(self.mirror, d)
 
-    def settled(self, x: Signals) -> Array:
-        return self._out(x, super().settled(x))
+    def entering(self, x: Signals) -> Array:
+        """d of each branch: what drives its mirrors."""
+        return (super().settled(x) if self.tail is None else super().drive(x)) * self._found(x)[2]
 
     def drive(self, x: Signals) -> Array:
-        return self.settled(x) if self.tail is None else self._out(x, super().drive(x))
+        d = x[self.mirrors.array] + self.rest
+        return d * value(self.mirror, d)
 
     @property
-    def inline(self) -> Inline | None:
-        return None
+    def inline(self) -> Inline:
+        return Inline(f"(r0 + v0) * {text(self.mirror, '(r0 + v0)', '(REAL)%.17g')}", (self.mirrors,), (self.rest,))
+
+    def jvp(self, x: Signals, dx: Signals) -> Array:
+        if self.mirrors.array not in dx:
+            return 0.0
+        d = x[self.mirrors.array] + self.rest
+        return (value(self.mirror, d) + d * value(derivative(self.mirror), d)) * dx[self.mirrors.array]
 
     def moved(self, x: Signals, dx: Signals) -> Array:
         """As `Softmax.moved`, the bend taken along; leakage is not."""
@@ -87,18 +109,65 @@ class TransistorSoftmax(Softmax):
             change = dz - steep * (change - (share * change).sum(axis=-1, keepdims=True))
         return xp.exp(bent - bent.max(axis=-1, keepdims=True)) * change
 
-    def jvp(self, x: Signals, dx: Signals) -> Array:
+    def entering_jvp(self, x: Signals, dx: Signals) -> Array:
         """The sink's own change with the tail, some thousandths, is left out."""
-        plain = super().settled(x) if self.tail is None else super().drive(x)
-        held = self._found(x)[2]
-        d = plain * held
-        return super().jvp(x, dx) * held * (value(self.mirror, d) + d * value(derivative(self.mirror), d))
+        change = super().jvp(x, {name: moved for name, moved in dx.items() if name == self.source.array})
+        if self.tail is not None and self.tail.array in dx:
+            change = change - super().drive(x) * self.tail.of(dx[self.tail.array])
+        return change * self._found(x)[2]
+
+    def spice(self, sheet: Sheet) -> list[str]:
+        here, names = sheet.present(self.target), sheet.nodes(self.mirrors)
+        rest = np.broadcast_to(np.asarray(self.rest, float), here.shape)
+        laws = np.full(here.shape, "", object)
+        laws[here] = [
+            f"({{d}})*{text(self.mirror, '({d})', '%.12g')}".format(d=f"V({name})+{r:.12g}")
+            for name, r in zip(names[here], rest[here], strict=True)
+        ]
+        ends = (sheet.ports(self.target), np.broadcast_to(sheet.amperes(self.target), here.shape), laws)
+        return elements(sheet.prefix("B"), "0 %s I=%.12g*(%s)", here, *ends)
 
 
-def softmax_of_transistors(term: Softmax, circuit: Circuit, card: BranchCard) -> TransistorSoftmax:
-    """A softmax unit as its card has it."""
+@dataclass(frozen=True)
+class SoftmaxBranch(BranchDrive):
+    """The branches of a softmax unit."""
+
+    pair: TransistorSoftmax
+
+    @property
+    def sources(self) -> tuple[View, ...]:
+        return self.pair.sources[1:]
+
+    def drive(self, x: Signals) -> Array:
+        return self.pair.entering(x)
+
+    def jvp(self, x: Signals, dx: Signals) -> Array:
+        return self.pair.entering_jvp(x, dx)
+
+    def spice(self, sheet: Sheet) -> list[str]:
+        """Of an ideal pair: what branches bend by has no text."""
+        own = {part.name: getattr(self.pair, part.name) for part in fields(Softmax)}
+        return Softmax(**own | {"name": self.name, "target": self.target}).spice(sheet)
+
+
+def softmax_of_transistors(term: Softmax, circuit: Circuit, card: BranchCard) -> tuple[list[Term], list[NodeArray]]:
+    """(a softmax unit, its branches and what drives its tails; its mirrors and tails) as its card has it."""
     own: dict[str, Any] = {part.name: getattr(term, part.name) for part in fields(term)}
-    unit = np.asarray(term.source.of(circuit.units(term.source.array)[None])[0], float)
+    own["unit"] = np.asarray(term.source.of(circuit.units(term.source.array)[None])[0], float)
     own |= {name: tuple(np.asarray(getattr(card, name), float).tolist()) for name in ("gate", "bend", "mirror", "sink")}
-    found = TransistorSoftmax(**own, unit=unit)
-    return found if term.tail is None else found.resting(circuit)  # type: ignore[return-value]
+    name = f"{term.name}.mirrors"
+    pair = TransistorSoftmax(**own, mirrors=View(name))
+    if term.tail is not None:
+        pair = pair.resting(circuit)  # type: ignore[assignment]
+    reset = {view.array: np.zeros((1, *circuit.arrays[view.array].shape)) for view in pair.sources[1:]}
+    node = circuit.arrays[term.target]
+    rest = np.where(node.present, np.broadcast_to(pair.entering(reset)[0], node.shape), 0.0)
+    pair = replace(pair, rest=rest)
+    nodes: list[NodeArray] = [mirrors(name, circuit, term.target, term.tail_current, card.lag, rest)]
+    terms: list[Term] = [SoftmaxBranch(name, name, pair), pair]
+    if term.tail is not None:
+        tail = circuit.arrays[term.tail.array]
+        seconds = np.sum(node.present, axis=-1, keepdims=True) * card.tail[0] + card.tail[1]
+        nodes.append(replace(tail, capacitance=seconds * tail.conductance))
+        terms.append(TailDrive(tail.name, tail.name, pair))
+    return terms, nodes

@@ -1,6 +1,6 @@
 """Tanh pair and rectifier of transistors: the ideal laws, bent as their cell cards say.
 
-    tanh       f(x) = gain Σ_k c_k t^k,               t = tanh(x + shift)
+    tanh       f = gain (y₊ − y₋), y± late (`mirror.py`) behind (1 ± Σ_k c_k t^k)/2,      t = tanh(x + shift)
     rectifier  f(x) = (4 I₀/gU) Σ_k c_k t^k,          t = m [o(V, v) + e(V, v)]/4I₀ at v = U ramp(x)
 
 The rectifier's current is one transistor's, f(V, v/2), which its conveyor halves and its mirror, measured up to I₀,
@@ -9,12 +9,14 @@ takes four times. Noise, power and area are those of the ideal cells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..arrays import module_of
+from ..errors import Error
+from .mirror import BranchDrive, MirrorNode, mirrors
 from .mos.coupling import fingers
 from .mos.rectifier import COPIES
 from .polynomials import Polynomial, derivative, text, value
@@ -22,7 +24,7 @@ from .rectifier import Rectifier
 from .smooth import ramp, ramp_slope
 from .spice import elements, knee
 from .tanh_pair import TanhPair
-from .term import Array, Inline
+from .term import Array, Inline, Signals, Term, View
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -34,17 +36,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TransistorTanh(TanhPair):
-    """law: c_k, lowest power first."""
+    """law: c_k, lowest power first; up, down: the pair's mirrors, which hand on (1 ± Σ_k c_k t^k)/2 of its tail."""
 
     law: Polynomial = (0.0, 1.0)
-
-    def f(self, x: Array) -> Array:
-        return self.gain * value(self.law, module_of(x).tanh(x + self.shift))
+    up: View = field(kw_only=True)
+    down: View = field(kw_only=True)
 
     @property
-    def inline(self) -> Inline:
-        law = text(self.law, "tanh(r0 + v1)", "(REAL)%.17g")
-        return Inline(f"v0 * {law}", (self.source,), (self.gain, self.shift))
+    def sources(self) -> tuple[View, ...]:
+        """The mirrors, and what the noise of the pair follows."""
+        return self.up, self.down, self.source
+
+    def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
+        return [(self.source, 1, 0)]
+
+    def f(self, x: Array) -> Array:
+        return self.gain * self.share(x)
+
+    def share(self, x: Array) -> Array:
+        """Of the tail's current, what one branch has more than the other."""
+        return value(self.law, module_of(x).tanh(x + self.shift))
 
     def slope(self, x: Array) -> Array:
         t = module_of(x).tanh(x + self.shift)
@@ -56,14 +67,58 @@ class TransistorTanh(TanhPair):
         law = f"v0 * {text(derivative(self.law), t, '(REAL)%.17g')} * (1 - {t} * {t})"
         return Inline(law, (self.source,), (self.gain, self.shift))
 
+    def drive(self, x: Signals) -> Array:
+        return self.gain * (x[self.up.array] - x[self.down.array])
+
+    @property
+    def inline(self) -> Inline:
+        return Inline("v0 * (r0 - r1)", (self.up, self.down), (self.gain,))
+
+    def jvp(self, x: Signals, dx: Signals) -> Array:
+        return self.gain * (dx.get(self.up.array, 0.0) - dx.get(self.down.array, 0.0))
+
     def spice(self, sheet: Sheet) -> list[str]:
-        law = text(self.law, "tanh(({a})*V(in)+({b}))", "%.12g")
+        here, port, siemens = sheet.present(self.target), sheet.ports(self.target), sheet.amperes(self.target)
+        lines: list[str] = []
+        for view, sign in ((self.up, 1), (self.down, -1)):
+            passed = sign * self.gain * siemens / sheet.units(view)
+            lines += elements(sheet.prefix("G"), "0 %s %s 0 %.12g", here, port, sheet.nodes(view), passed)
+        return lines
+
+
+@dataclass(frozen=True)
+class TanhBranch(BranchDrive):
+    """One branch of a tanh pair: (1 + sign Σ_k c_k t^k)/2 of its tail's current. pair: which it belongs to."""
+
+    pair: TransistorTanh
+    sign: int = 1
+
+    def drive(self, x: Signals) -> Array:
+        source = self.pair.source
+        return (1 + self.sign * self.pair.share(source.of(x[source.array]))) / 2
+
+    @property
+    def inline(self) -> Inline:
+        law = text(self.pair.law, "tanh(r0 + v0)", "(REAL)%.17g")
+        return Inline(f"(1 + (REAL){self.sign} * {law}) / 2", (self.pair.source,), (self.pair.shift,))
+
+    def jvp(self, x: Signals, dx: Signals) -> Array:
+        source = self.pair.source
+        if source.array not in dx:
+            return 0.0
+        t = module_of(dx[source.array]).tanh(source.of(x[source.array]) + self.pair.shift)
+        slope = value(derivative(self.pair.law), t) * (1 - t * t)
+        return self.sign / 2 * slope * source.of(dx[source.array])
+
+    def spice(self, sheet: Sheet) -> list[str]:
+        law = text(self.pair.law, "tanh(({a})*V(in)+({b}))", "%.12g")
         name = sheet.prefix("tanh").rstrip(".").lower()
         sheet.need(
-            f".subckt {name} in x i=1 a=1 b=0\n* I(x) = i times a polynomial of tanh\nB1 0 x I=({{i}})*{law}\n.ends"
+            f".subckt {name} in x i=1 a=1 b=0\n* I(x) = i (1 ± a polynomial of tanh)/2: a branch\n"
+            f"B1 0 x I=({{i}})*(1+({self.sign})*({law}))/2\n.ends"
         )
-        values = (self.gain * sheet.amperes(self.target), 1 / sheet.units(self.source), self.shift)
-        ends = (sheet.nodes(self.source), sheet.ports(self.target))
+        values = (sheet.amperes(self.target), 1 / sheet.units(self.pair.source), self.pair.shift)
+        ends = (sheet.nodes(self.pair.source), sheet.ports(self.target))
         pattern = f"%s %s {name} i=%.12g a=%.12g b=%.12g"
         return elements(sheet.prefix("X"), pattern, sheet.present(self.target), *ends, *values)
 
@@ -131,10 +186,17 @@ class TransistorRectifier(Rectifier):
         return lines + elements(sheet.prefix("B"), "0 %s I=%s", here, sheet.ports(self.target), laws)
 
 
-def tanh_of_transistors(term: TanhPair, card: CellCard) -> TransistorTanh:
-    """A tanh pair as its card has it."""
+def tanh_of_transistors(term: TanhPair, circuit: Circuit, card: CellCard) -> tuple[list[Term], list[MirrorNode]]:
+    """(a tanh pair and its branches, their mirrors) as its card has it."""
+    if card.lag is None:
+        raise Error("card of the tanh has no lag of its mirrors: characterize again")
+    names = [f"{term.name}.{end}" for end in ("up", "down")]
+    half = np.full(circuit.arrays[term.target].shape, 0.5)
+    nodes = [mirrors(name, circuit, term.target, term.tail_current, card.lag, half, term.gain) for name in names]
     own = {part.name: getattr(term, part.name) for part in fields(term)}
-    return TransistorTanh(**own, law=card.polynomial)
+    pair = TransistorTanh(**own, law=card.polynomial, up=View(names[0]), down=View(names[1]))
+    branches = [TanhBranch(name, name, pair, sign) for name, sign in zip(names, (1, -1), strict=True)]
+    return [*branches, pair], nodes
 
 
 def rectifier_of_transistors(

@@ -1,12 +1,9 @@
 """How the units of a transistor coupling are programmed, and what a chip makes of them: control, devices, factors.
 
 A unit of conductance G has m fingers, each at the control voltage V = control(G/m): the gate of its transistors, of a
-quad the difference between two. Of transistor k of a unit the threshold is off by δ_k and the current by a share β_k;
-in equal devices of area W·L, m in parallel (Pelgrom, Duinmaijer & Welbers 1989)
-
-    σ(δ) = A_Vt / √(W L m),        σ(β) = A_β / √(W L m)
-
-With o and e the odd and the even part of a pair's current, o, e = ½ [f(V, v/2) ∓ f(V, −v/2)], a finger carries
+quad the difference between two. Of transistor k of a unit the threshold is off by δ_k and the current by a share β_k
+(`transistor_errors.py`). With o and e the odd and the even part of a pair's current, o, e = ½ [f(V, v/2) ∓ f(V, −v/2)],
+a finger carries
 
     single   ½ (1 + β) f(V − δ, v/2)
     pair     ½ Σ_k (1 + β_k) [o ± e](V − δ_k, v)                     signs + −
@@ -17,21 +14,19 @@ so that e cancels in equal devices. Write-verify moves V until the unit conducts
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import block_diag
 
 from ..errors import Error
-from ..technology_parts import Mismatch
 from .polynomials import lowest_powers
 
 if TYPE_CHECKING:
     from ..devices.card import DeviceCard
     from .converter import Converter
-    from .mismatch import Draw
     from .polynomials import Polynomial
+    from .transistor_errors import Devices
 
 Array = Any
 BLOCK = 1 << 16  # units that are worked on together: their numbers stay in a processor's cache
@@ -55,37 +50,6 @@ UNITS = {
         Transistor(-0.5, 0.5, -0.5),
     ),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Devices:
-    """Errors of the transistors of each unit, (transistors, out, in): shift δ [V], gain β."""
-
-    shift: Array
-    gain: Array
-
-    def rows(self, rows: slice) -> Devices:
-        """Those of some driven nodes."""
-        return Devices(self.shift[:, rows], self.gain[:, rows])
-
-
-def pelgrom(
-    card: DeviceCard,
-    fingers: int,
-    threshold_area: float,
-    beta_area: float,
-    draw: Draw,
-    name: str,
-    shape: tuple[int, ...],
-) -> Devices:
-    """Drawn devices of units (out, in). threshold_area: A_Vt [V·m]; beta_area: A_β [m]."""
-    spread = Mismatch(threshold_area, beta_area).of(card.width * card.length * fingers)
-    each = range(len(UNITS[card.unit]))
-    shift, gain = (
-        np.stack([sigma * draw(name, f"{kind} of transistor {k}", shape) for k in each])
-        for kind, sigma in zip(("threshold", "beta"), spread, strict=True)
-    )
-    return Devices(shift, gain)
 
 
 def fingers_for(card: DeviceCard, siemens: float) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import Error
+from .lag import Lag
 
 Array = Any
 LEAST, MOST = 1e-4, 1.1  # shares of I_T that laws are made from
@@ -27,7 +28,7 @@ LAWS = {"gate": 3, "bend": 4, "mirror": 3, "sink": 3}
 @dataclass(frozen=True)
 class BranchCard:
     """gate, bend, mirror, sink: coefficients of z, B, M, S; error: largest |residual| of d, where that is above a tenth
-    of I_T, as a share of d.
+    of I_T, as a share of d; lag: of the mirrors; tail: (2,) [s], what a branch and the sink add to the tail's τ.
 
     Raises Error for coefficients that make no card.
     """
@@ -37,19 +38,24 @@ class BranchCard:
     mirror: Array = field(repr=False)
     sink: Array = field(repr=False)
     error: float
+    lag: Lag
+    tail: Array = field(repr=False)
 
     def __post_init__(self) -> None:
         for name, count in LAWS.items():
             found = np.asarray(getattr(self, name), float)
             if found.shape != (count,) or not np.isfinite(found).all():
                 raise Error(f"{name} of the softmax branch has shape {found.shape}: characterize again")
+        if np.shape(self.tail) != (2,) or not (np.asarray(self.tail) > 0).all():
+            raise Error(f"tail of the softmax has time constants {self.tail}: characterize again")
         if not self.gate[1] > 0 or self.bend[0] != 0:
             raise Error("current of a softmax branch does not rise with its gate: look at the model card")
 
 
-def branch_card(v: Array, tail: Array, into: Array, out: Array, sink: Array) -> BranchCard:
+def branch_card(v: Array, tail: Array, into: Array, out: Array, sink: Array, *, lag: Lag, late: Array) -> BranchCard:
     """The card of currents (V, T), as shares of I_T, at gates v (V,) [V] and tails (T,) in units of V_T, and of the
-    sink's (T,): least squares of ln d, weighed by √d, between `LEAST` and a little more than all of I_T."""
+    sink's (T,): least squares of ln d, weighed by √d, between `LEAST` and a little more than all of I_T. lag, late:
+    of the mirrors and of the tail."""
     use = (into > LEAST) & (into < MOST)
     wide, t = (np.broadcast_to(x, into.shape)[use] for x in (v[:, None], tail))
     d = into[use]
@@ -68,4 +74,6 @@ def branch_card(v: Array, tail: Array, into: Array, out: Array, sink: Array) -> 
         mirror=np.linalg.lstsq(powers, out[use][large] / d[large], rcond=None)[0],
         sink=np.polynomial.polynomial.polyfit(theta[seen], sink[seen], LAWS["sink"] - 1),
         error=float(miss[large].max()),
+        lag=lag,
+        tail=late,
     )

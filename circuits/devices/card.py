@@ -26,6 +26,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from ..errors import Error
+from .channel_noise import channel_card
 from .tables import Even, Octaves
 
 Array = Any
@@ -126,6 +127,11 @@ class DeviceCard:
     def factors(self, gate: Array) -> Array:
         """φ_r(V) [A], (…, r)."""
         return self._factors(gate)
+
+    @cached_property
+    def channel(self) -> DeviceCard:
+        """Of a single: the card whose conductances are those of its channel's noise."""
+        return channel_card(self)
 
     @cached_property
     def shares(self) -> Array:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import Error
+from .lag import Lag
 
 Array = Any
 CELLS = {"tanh": (1, 3, 5, 7, 9), "rectifier": (1, 2, 3, 4, 5)}
@@ -23,7 +24,8 @@ CELLS = {"tanh": (1, 3, 5, 7, 9), "rectifier": (1, 2, 3, 4, 5)}
 @dataclass(frozen=True)
 class CellCard:
     """cell: "tanh" or "rectifier"; ideal (n,) t and measured (n,) y as found; coefficients c_k (degree + 1,), lowest
-    power first; error: largest |residual| as a share of the largest |y|; largest [A]: t = 1.
+    power first; error: largest |residual| as a share of the largest |y|; largest [A]: t = 1; lag: of a tanh
+    pair's mirrors.
 
     Raises Error for numbers that make no card: a curve with holes, or one that does not rise.
     """
@@ -34,6 +36,7 @@ class CellCard:
     coefficients: Array = field(repr=False)
     error: float
     largest: float
+    lag: Lag | None = None
 
     def __post_init__(self) -> None:
         if self.cell not in CELLS:
@@ -56,10 +59,10 @@ class CellCard:
         return tuple(float(c) for c in self.coefficients)
 
 
-def cell_card(cell: str, ideal: Array, measured: Array, largest: float) -> CellCard:
+def cell_card(cell: str, ideal: Array, measured: Array, largest: float, lag: Lag | None = None) -> CellCard:
     """The card of a curve, in least squares; every second point is only checked."""
     powers, found = np.array(CELLS[cell]), np.zeros(1 + CELLS[cell][-1])
     columns = np.asarray(ideal)[:, None] ** powers
     found[powers] = np.linalg.lstsq(columns[::2], measured[::2], rcond=None)[0]
     missed = float(np.abs(columns @ found[powers] - measured).max() / np.abs(measured).max())
-    return CellCard(cell, ideal, measured, found, missed, largest)
+    return CellCard(cell, ideal, measured, found, missed, largest, lag)

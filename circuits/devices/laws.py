@@ -105,13 +105,28 @@ def sides(devices: Sequence[Device], volts: float) -> tuple[Array, Array, Array]
     return at, np.interp(at, p - n, 2 * half), np.interp(at, p - n, (p + n) / 2)
 
 
-def displaced(pair: DeviceCard, v: Array, common: Array) -> DeviceCard:
-    """The card of a pair whose driver's sides stand at V_CM + c(|v|) ± v/2: f(V, c + v/2) − f(V, c − v/2)."""
-    c = np.interp(np.abs(pair.volts), v, common)
-    one = one_transistor(pair, pair.gates[:, None], 1)
-    surface = one(c + pair.volts / 2) - one(c - pair.volts / 2)
-    found = factored(pair.volts, surface, max(pair.origin.tolerance, CLOSE), "odd")
-    return replace(pair, surface=surface, table=found.table, coefficients=found.coefficients, error=found.error)
+def displaced(card: DeviceCard, v: Array, common: Array) -> DeviceCard:
+    """The card of a unit whose driver's sides stand at V_CM + c(|v|) ± v/2:
+
+    single  ½ f(V, c + v/2)
+    pair    o′(V, v) = ½ [f(V, c + v/2) − f(V, c − v/2)]
+    quad    o′(V_b + V/2, v) − o′(V_b − V/2, v)
+    """
+    surface, parity = _displaced(card, np.interp(np.abs(card.volts), v, common))
+    found = factored(card.volts, surface, max(card.origin.tolerance, CLOSE), parity)
+    return replace(card, surface=surface, table=found.table, coefficients=found.coefficients, error=found.error)
+
+
+def _displaced(card: DeviceCard, c: Array) -> tuple[Array, str]:
+    """(currents (K, V) [A] at the card's gates and volts, their parity in v)."""
+    if card.unit == "single":
+        return card.current(card.gates[:, None], card.volts + 2 * c), "any"
+    sides = [card.gates] if card.pair is None else [card.bias + card.gates / 2, card.bias - card.gates / 2]
+    pairs = []
+    for gates in sides:
+        one = one_transistor(card.pair or card, gates[:, None], 1)
+        pairs.append(one(c + card.volts / 2) - one(c - card.volts / 2))
+    return (pairs[0] if card.pair is None else pairs[0] - pairs[1]), "odd"
 
 
 def kept_rising(v: Array, current: Array, least: float) -> Array:

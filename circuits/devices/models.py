@@ -55,7 +55,7 @@ class ModelCard:
         return found
 
     def adjusted(self, kind: str, threshold: float = 0.0, mobility: float = 1.0) -> str:
-        """Words behind a transistor that move its |threshold| [V] and multiply its mobility: a corner, mismatch.
+        """Words behind a transistor that move its |threshold| [V] and multiply its mobility: a corner.
 
         Error where the model cannot do that (it is neither BSIM3 nor BSIM4).
         """
@@ -65,7 +65,7 @@ class ModelCard:
         if not levels <= ADJUSTABLE:
             raise Error(
                 f"{self.origin}: model {self.name(kind)!r} is of level {', '.join(sorted(levels))}, whose transistors "
-                "take no threshold or mobility of their own (corners, mismatch): use BSIM4 (level 14 or 54)"
+                "take no threshold or mobility of their own, as corners have: use BSIM4 (level 14 or 54)"
             )
         sign = 1 if kind == "nfet" else -1
         return f" delvto={sign * threshold:.9g} mulu0={mobility:.9g}"

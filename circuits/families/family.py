@@ -28,6 +28,8 @@ class Family:
         read: the checked sizes in a ``config.json``.
         shapes: name and shape of every tensor.
         embed: tokens (…, P) → float64 (…, P, width), what the DACs write onto the input nodes.
+        token: name of the tensor that has a row for each token; position: of the one that has a row for each place, and
+            the row of the first, or None.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Family:
     read: Callable[[Metadata], Config]
     shapes: Callable[[Config], Shapes]
     embed: Callable[[Tensors, NDArray[np.integer[Any]]], NDArray[np.float64]]
+    token: str
+    position: tuple[str, int] | None = None
 
 
 CLASSIFIER = "ForSequenceClassification"  # how the name of its architecture ends

@@ -69,4 +69,4 @@ def embed(tensors: Tensors, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64
     return tensors.rows("wte.weight", ids).astype(np.float64) + places
 
 
-GPT2 = Family("gpt2", ("transformer.",), read, shapes, embed)
+GPT2 = Family("gpt2", ("transformer.",), read, shapes, embed, "wte", ("wpe", 0))

@@ -97,4 +97,4 @@ def embed(tensors: Tensors, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64
     return tensors.rows("embed_tokens.weight", ids).astype(np.float64)
 
 
-LLAMA = Family("llama", ("model.",), read, shapes, embed)
+LLAMA = Family("llama", ("model.",), read, shapes, embed, "embed_tokens")

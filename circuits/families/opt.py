@@ -75,4 +75,6 @@ def embed(tensors: Tensors, ids: NDArray[np.integer[Any]]) -> NDArray[np.float64
     return tensors.rows("embed_tokens.weight", ids).astype(np.float64) + places
 
 
-OPT = Family("opt", ("model.decoder.", "decoder."), read, shapes, embed)
+OPT = Family(
+    "opt", ("model.decoder.", "decoder."), read, shapes, embed, "embed_tokens", ("embed_positions", FIRST_POSITION)
+)

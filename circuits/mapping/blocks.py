@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ..cells import View
 from ..checkpoints import Model
+from ..tensors import Tensors
 from .builder import Builder
-from .linear import linear
+from .linear import map_linear
 
-Array = Any
 Block = Callable[[Builder, Model, str, str], str]
 Norm = Callable[[Builder, str, str, int, float], str]
 
@@ -29,12 +28,14 @@ def stack(b: Builder, model: Model, prefix: str, block: Block, norm: Norm, last:
     y = norm(b, last, x, config.width, config.epsilon)
     b.nodes("logits", (b.positions, config.outputs))
     head = "score" if config.labels else head if config.tied else "lm_head"
-    b.normed(head, y, "logits", model.tensors, last, *linear(model.tensors, head))
+    map_linear(b, model.tensors, head, y, "logits", norm=last)
 
 
-def residual(b: Builder, name: str, x: str, term: str, source: str | View, weight: Array, bias: Array | None) -> str:
+def residual(
+    b: Builder, name: str, x: str, tensors: Tensors, term: str, source: str | View, *, transposed: bool = False
+) -> str:
     """The stream `name` = x + W source + b; returns its name."""
     b.nodes(name, b.circuit.arrays[x].shape)
     b.each(f"{name}.skip", x, name, 1.0)
-    b.dense(term, source, name, weight, bias)
+    map_linear(b, tensors, term, source, name, transposed=transposed)
     return name

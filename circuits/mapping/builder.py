@@ -24,8 +24,8 @@ class Builder:
 
     positions: P, of a serial machine 1; place: index of its first token, above 0 in a serial machine, whose banks have
     `keys` rows; softmax, order, activation: as `map_model` resolved them; coupling: "buffered", "balanced" or
-    "passive"; input_resistance [Ω] of every node's conveyor; leakage: softmax branches leak; softmax_clamp [nats]:
-    their scores are held there (None: at the swing); softmax_gain: nats per nat of score; all_ranges: with the first
+    "passive"; leakage: softmax branches leak; softmax_clamp [nats]: their scores are held there (None: at the swing);
+    softmax_gain: nats per nat of score; all_ranges: with the first
     position apart; layer: label of new arrays; dtype: of the matrices of couplings.
     """
 
@@ -37,7 +37,6 @@ class Builder:
     order: int = 3
     activation: str = "tanh-pair"
     coupling: str = "buffered"
-    input_resistance: float = 0.0
     leakage: bool = False
     softmax_clamp: float | None = None
     softmax_gain: float = 1.0
@@ -84,8 +83,7 @@ class Builder:
 
         rail [V]: nodes are held there instead of at the swing, which is meant.
         """
-        supply, node, conveyor = self.technology.supply, self.technology.node, self.technology.conveyor
-        past = self.coupling == "passive" and feedback is None  # what drives it goes past its conveyor
+        supply, node = self.technology.supply, self.technology.node
         if spread is None:
             spread = self.ranges.spread(name, shape, position_axis=position_axis)
         each = unit_for(spread, self.technology) if unit is None else unit
@@ -100,9 +98,6 @@ class Builder:
             capacitance=node.capacitance,
             conductance=node.conductance,
             feedback=feedback,
-            input_resistance=self.input_resistance,
-            noise_siemens=0.0 if past else conveyor.noise_conductance,
-            noise_ohms=conveyor.noise_resistance,
             exists=exists,
             clamped=clamped,
             stored=stored,

@@ -8,7 +8,7 @@ from .activation import map_gelu, map_relu
 from .attention import Heads, map_attention
 from .blocks import residual, stack
 from .builder import Builder
-from .linear import linear
+from .linear import map_linear
 from .normalization import map_layer_norm
 
 
@@ -23,18 +23,14 @@ def _block(b: Builder, model: Model, name: str, x: str) -> str:
     d, qkv, pre = config.width, f"{name}.attn.qkv", f"{name}.mlp.pre"
     y = map_layer_norm(b, f"{name}.ln_1", x, d, config.epsilon)
     b.nodes(qkv, (b.positions, 3 * d))
-    term = f"{name}.attn.c_attn"
-    b.normed(term, y, qkv, tensors, f"{name}.ln_1", *linear(tensors, term, transposed=True))
+    map_linear(b, tensors, f"{name}.attn.c_attn", y, qkv, norm=f"{name}.ln_1", transposed=True)
     heads = Heads(config.heads, config.head_width)
     q, k, v = View(qkv, 0, d, heads.queries), View(qkv, d, 2 * d, heads.keys), View(qkv, 2 * d, 3 * d, heads.keys)
     context = map_attention(b, f"{name}.attn", q, k, v, heads)
-    term = f"{name}.attn.c_proj"
-    middle = residual(b, f"{name}.resid_mid", x, term, context, *linear(tensors, term, transposed=True))
+    middle = residual(b, f"{name}.resid_mid", x, tensors, f"{name}.attn.c_proj", context, transposed=True)
     y = map_layer_norm(b, f"{name}.ln_2", middle, d, config.epsilon)
     b.nodes(pre, (b.positions, config.inner))
-    term = f"{name}.mlp.c_fc"
-    b.normed(term, y, pre, tensors, f"{name}.ln_2", *linear(tensors, term, transposed=True))
+    map_linear(b, tensors, f"{name}.mlp.c_fc", y, pre, norm=f"{name}.ln_2", transposed=True)
     activate = map_relu if config.activation == "relu" else map_gelu
     act = activate(b, f"{name}.mlp", pre, config.inner)
-    term = f"{name}.mlp.c_proj"
-    return residual(b, f"{name}.resid", middle, term, act, *linear(tensors, term, transposed=True))
+    return residual(b, f"{name}.resid", middle, tensors, f"{name}.mlp.c_proj", act, transposed=True)

@@ -8,11 +8,15 @@ A matrix is written once, in the type that the circuit holds it in; what is not 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..cells import View
 from ..rows import by_rows
+
+if TYPE_CHECKING:
+    from .builder import Builder
 
 Array = Any
 
@@ -20,6 +24,26 @@ Array = Any
 def tensor(tensors: Mapping[str, Array], name: str) -> Array | None:
     """A tensor of the checkpoint in float64, None where it has no such tensor."""
     return np.asarray(tensors[name], np.float64) if name in tensors else None
+
+
+def map_linear(
+    b: Builder,
+    tensors: Mapping[str, Array],
+    term: str,
+    source: str | View,
+    target: str,
+    *,
+    norm: str | None = None,
+    transposed: bool = False,
+) -> None:
+    """Couplings `term`, named as its tensors are, from `source` to `target`; norm: what is folded in; transposed: see
+    `linear`. What was done to the tensors is noted down for their gradients (`gradients.py`)."""
+    weight, bias = linear(tensors, term, transposed=transposed)
+    if norm is None:
+        b.dense(term, source, target, weight, bias)
+    else:
+        b.normed(term, source, target, tensors, norm, weight, bias)
+    b.circuit.notes.setdefault("tensors", {})[term] = {"norm": norm, "transposed": transposed}
 
 
 def linear(tensors: Mapping[str, Array], name: str, *, transposed: bool = False) -> tuple[Array, Array | None]:

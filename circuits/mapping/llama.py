@@ -8,7 +8,7 @@ from .activation import map_gated_silu
 from .attention import Heads, map_attention
 from .blocks import residual, stack
 from .builder import Builder
-from .linear import linear
+from .linear import map_linear
 from .normalization import map_rms_norm
 from .rotary import rotate
 
@@ -22,17 +22,15 @@ def _block(b: Builder, model: Model, name: str, x: str) -> str:
     """One transformer block; returns the name of its residual stream."""
     config, tensors = model.config, model.tensors
     y = map_rms_norm(b, f"{name}.input_layernorm", x, config.width, config.epsilon)
-    term = f"{name}.self_attn.o_proj"
-    middle = residual(b, f"{name}.resid_mid", x, term, _attend(b, model, name, y), *linear(tensors, term))
+    context = _attend(b, model, name, y)
+    middle = residual(b, f"{name}.resid_mid", x, tensors, f"{name}.self_attn.o_proj", context)
     norm = f"{name}.post_attention_layernorm"
     y = map_rms_norm(b, norm, middle, config.width, config.epsilon)
     for part in ("gate", "up"):
         b.nodes(f"{name}.mlp.{part}", (b.positions, config.inner))
-        term = f"{name}.mlp.{part}_proj"
-        b.normed(term, y, f"{name}.mlp.{part}", tensors, norm, *linear(tensors, term))
+        map_linear(b, tensors, f"{name}.mlp.{part}_proj", y, f"{name}.mlp.{part}", norm=norm)
     act = map_gated_silu(b, f"{name}.mlp", f"{name}.mlp.gate", f"{name}.mlp.up", config.inner)
-    term = f"{name}.mlp.down_proj"
-    return residual(b, f"{name}.resid", middle, term, act, *linear(tensors, term))
+    return residual(b, f"{name}.resid", middle, tensors, f"{name}.mlp.down_proj", act)
 
 
 def _attend(b: Builder, model: Model, name: str, y: str) -> View:
@@ -41,8 +39,8 @@ def _attend(b: Builder, model: Model, name: str, y: str) -> View:
     heads = Heads(config.heads, config.head_width, config.heads // config.kv_heads)
     for part, count in (("q", config.heads), ("k", config.kv_heads), ("v", config.kv_heads)):
         b.nodes(f"{name}.attn.{part}", (b.positions, count * config.head_width))
-        term = f"{name}.self_attn.{part}_proj"
-        b.normed(term, y, f"{name}.attn.{part}", tensors, f"{name}.input_layernorm", *linear(tensors, term))
+        term, norm = f"{name}.self_attn.{part}_proj", f"{name}.input_layernorm"
+        map_linear(b, tensors, term, y, f"{name}.attn.{part}", norm=norm)
     assert config.rope is not None
     frequencies = config.rope.frequencies(config.head_width)
     q = rotate(b, f"{name}.attn.q", heads.queries[:2], frequencies)

@@ -16,6 +16,7 @@ from ..checkpoints import Model, load_model
 from ..circuit import Circuit
 from ..devices.card import DeviceCard
 from ..errors import Error
+from ..followers import with_followers
 from ..loads import load_nodes
 from ..reference import calibrate_ranges, forward
 from ..technology import Technology, load_technology
@@ -99,7 +100,7 @@ def map_model(
     softmax, order = resolved(model, positions, softmax, order, activation)
     circuit = Circuit(model.name, temperature=tech.temperature, output="logits")
     at = place_of(tokens, place, positions)
-    shared = (softmax, order, activation, coupling, input_resistance, leakage, softmax_clamp, softmax_gain)
+    shared = (softmax, order, activation, coupling, leakage, softmax_clamp, softmax_gain)
     if tokens == "serial":
         b = Builder(circuit, tech, ranges, 1, *shared, place=at, rows=positions, dtype=np.dtype(precision))
     else:
@@ -126,9 +127,10 @@ def map_model(
         "score_nats": {n: float(ranges.values[n].max()) for n in circuit.arrays if n.endswith(".score")},
         "device_card": None if device_card is None else device_card.about(),
     }
-    if device_card is None:
-        return circuit
-    return machine_of_transistors(circuit, device_card) if device_card.cells else with_transistors(circuit, device_card)
+    if device_card is not None:
+        replaced = machine_of_transistors if device_card.cells else with_transistors
+        circuit = replaced(circuit, device_card)
+    return with_followers(circuit, tech, input_resistance=input_resistance)
 
 
 def build(b: Builder, model: Model) -> None:

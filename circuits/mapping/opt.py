@@ -8,7 +8,7 @@ from .activation import map_relu
 from .attention import Heads, map_attention
 from .blocks import residual, stack
 from .builder import Builder
-from .linear import linear
+from .linear import map_linear
 from .normalization import map_layer_norm
 
 
@@ -25,16 +25,15 @@ def _block(b: Builder, model: Model, name: str, x: str) -> str:
     for part in "qkv":
         b.nodes(f"{name}.attn.{part}", (b.positions, config.width))
         term = f"{name}.self_attn.{part}_proj"
-        b.normed(term, y, f"{name}.attn.{part}", tensors, norm, *linear(tensors, term))
+        map_linear(b, tensors, term, y, f"{name}.attn.{part}", norm=norm)
     heads = Heads(config.heads, config.head_width)
     q = View(f"{name}.attn.q", split=heads.queries)
     k, v = (View(f"{name}.attn.{part}", split=heads.keys) for part in "kv")
-    term = f"{name}.self_attn.out_proj"
     context = map_attention(b, f"{name}.attn", q, k, v, heads)
-    middle = residual(b, f"{name}.resid_mid", x, term, context, *linear(tensors, term))
+    middle = residual(b, f"{name}.resid_mid", x, tensors, f"{name}.self_attn.out_proj", context)
     norm, pre = f"{name}.final_layer_norm", f"{name}.mlp.pre"
     y = map_layer_norm(b, norm, middle, config.width, config.epsilon)
     b.nodes(pre, (b.positions, config.inner))
-    b.normed(f"{name}.fc1", y, pre, tensors, norm, *linear(tensors, f"{name}.fc1"))
+    map_linear(b, tensors, f"{name}.fc1", y, pre, norm=norm)
     act = map_relu(b, f"{name}.mlp", pre, config.inner)
-    return residual(b, f"{name}.resid", middle, f"{name}.fc2", act, *linear(tensors, f"{name}.fc2"))
+    return residual(b, f"{name}.resid", middle, tensors, f"{name}.fc2", act)

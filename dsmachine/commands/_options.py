@@ -44,6 +44,8 @@ DeviceCardOption = Annotated[
 PelgromOption = Annotated[
     bool, typer.Option("--pelgrom", help="Transistors differ by Pelgrom's law: mismatch.* of the technology, W and L.")
 ]
+TrimOption = Annotated[str, typer.Option(help="none, or what trimming leaves: write-verify=σ,auto-zero=σ.")]
+ChipSeedOption = Annotated[int, typer.Option(help="Which chip: all static draws.")]
 InputResistanceOption = Annotated[float, typer.Option(help="r_x of every conveyor in ohms; 0: ideal.", metavar="OHM")]
 LeakageOption = Annotated[bool, typer.Option("--leakage", help="Softmax branches leak at the technology's floor.")]
 SoftmaxClampOption = Annotated[

@@ -13,6 +13,7 @@ from .. import Error
 if TYPE_CHECKING:
     from ..circuits.cells.mos.design import Transistors
     from ..circuits.checkpoints import Model
+    from ..circuits.chip import Chip
     from ..circuits.circuit import Circuit
     from ..circuits.devices.card import DeviceCard
 
@@ -36,10 +37,31 @@ TOKENS = 8
 
 
 @dataclass(frozen=True)
+class ChipOptions:
+    """Which chip of transistors is meant: --pelgrom, --trim, --chip-seed."""
+
+    pelgrom: bool
+    trim: dict[str, float]
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not self.pelgrom and (self.trim or self.seed):
+            raise Error("--trim and --chip-seed are of transistors that differ: add --pelgrom, or leave them out")
+
+    def made(self, circuit: Circuit, technology: str, card: DeviceCard | None) -> Circuit | Chip:
+        """This chip of a circuit; the circuit itself where none is meant."""
+        from .. import fabricate, load_technology
+        from ..circuits.chip import pelgrom_areas
+
+        spread = pelgrom_areas(load_technology(technology), self.pelgrom, card)
+        return fabricate(circuit, seed=self.seed, trim=self.trim, weight_bits=None, **spread) if spread else circuit
+
+
+@dataclass(frozen=True)
 class Part:
     """A mapped model, its input, and which part of it is meant: arguments of `write_netlist` and `crosscheck`."""
 
-    circuit: Circuit
+    machine: Circuit | Chip
     prompt: str
     inputs: dict[str, Any]
     select: str
@@ -62,6 +84,7 @@ def mapped_part(
     select: str,
     position: int | None,
     options: dict[str, Any],
+    devices: ChipOptions,
     *,
     tile: bool,
 ) -> Part:
@@ -79,7 +102,8 @@ def mapped_part(
     ids = loaded.encode(prompt)
     circuit = map_model(loaded, len(ids), **options)
     parse_selection(select, circuit)
-    return Part(circuit, prompt, {"embed": loaded.embed(ids)}, select, position)
+    machine = devices.made(circuit, options["technology"], options["device_card"])
+    return Part(machine, prompt, {"embed": loaded.embed(ids)}, select, position)
 
 
 def transistors_of_level(

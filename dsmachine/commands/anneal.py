@@ -15,6 +15,7 @@ from ._options import (
     ActivationOption,
     AllowUnstableOption,
     CalibrationOption,
+    ChipSeedOption,
     CouplingOption,
     DeviceCardOption,
     InputResistanceOption,
@@ -27,6 +28,7 @@ from ._options import (
     TaylorOrderOption,
     TechnologyOption,
     TokensOption,
+    TrimOption,
     card_of,
     parse_noise,
     parse_trim,
@@ -63,8 +65,12 @@ def anneal(
     adc_bits: Annotated[int | None, typer.Option(help="Of the ADCs that read logits [default: exact].")] = None,
     output_class: Annotated[str, typer.Option(help="Of buffers and conveyors, in the joules: AB or A.")] = "AB",
     noise: Annotated[str, typer.Option(help="off, thermal, or σ of every node as a share of full scale.")] = "off",
-    trim: Annotated[str, typer.Option(help="none, or what trimming leaves: write-verify=σ,auto-zero=σ.")] = "none",
-    chip_seed: Annotated[int, typer.Option(help="Which chip: all static draws.")] = 0,
+    flicker: Annotated[
+        bool,
+        typer.Option("--flicker", help="1/f noise of transistors, frozen: flicker.* of the technology."),
+    ] = False,
+    trim: TrimOption = "none",
+    chip_seed: ChipSeedOption = 0,
     noise_seed: Annotated[int, typer.Option(help="Which noise.")] = 0,
     tolerance: Annotated[
         float | None, typer.Option(help="Local error of the solver, share of full scale [default: 0.001].")
@@ -109,7 +115,8 @@ def anneal(
         "tokens": tokens, "mismatch": mismatch, "vt_mismatch": vt_mismatch, "pelgrom": pelgrom, "offset": offset,
         "branch_offset": branch_offset, "weight_bits": weight_bits, "dac_bits": dac_bits, "adc_bits": adc_bits,
         "output_class": output_class,
-        "noise": parse_noise(noise), "trim": parse_trim(trim), "chip_seed": chip_seed, "noise_seed": noise_seed,
+        "noise": parse_noise(noise), "flicker": flicker, "trim": parse_trim(trim), "chip_seed": chip_seed,
+        "noise_seed": noise_seed,
         "tolerance": tolerance, "settle_bits": settle_bits, "accuracy": accuracy, "method": method,
         "precision": precision, "device": device, "timer_prompts": timer_prompts, "allow_saturation": allow_saturation,
         "allow_unstable": allow_unstable,
@@ -162,6 +169,8 @@ def _show(console: Console, found: Annealed, output: Path | None) -> None:
 
 def _chip(found: Annealed) -> str:
     spreads = {k: v for k, v in vars(found.machine.spread).items() if v and k != "write_verify"}  # a trim
+    if found.machine.flicker:
+        spreads["flicker"] = found.machine.flicker
     if not spreads:
         return "ideal chip"
     said = ", ".join(f"{name} {value:g}" for name, value in spreads.items())

@@ -22,21 +22,26 @@ from ._options import (
     ActivationOption,
     AllowUnstableOption,
     CalibrationOption,
+    ChipSeedOption,
     CouplingOption,
     DeviceCardOption,
     InputResistanceOption,
     LeakageOption,
     ModelArgument,
+    PelgromOption,
     SoftmaxClampOption,
     SoftmaxGainOption,
     SoftmaxOption,
     SpiceModelsOption,
     TaylorOrderOption,
     TechnologyOption,
+    TrimOption,
     card_of,
+    parse_trim,
 )
 from ._part import (
     BlockOption,
+    ChipOptions,
     ConveyorOption,
     LevelOption,
     PartPromptOption,
@@ -75,6 +80,9 @@ def crosscheck(
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
     device_card: DeviceCardOption = None,
+    pelgrom: PelgromOption = False,
+    trim: TrimOption = "none",
+    chip_seed: ChipSeedOption = 0,
     input_resistance: InputResistanceOption = 0.0,
     leakage: LeakageOption = False,
     softmax_clamp: SoftmaxClampOption = None,
@@ -99,6 +107,7 @@ def crosscheck(
         check_output_folder(output, overwrite=overwrite)
     card = card_of(device_card)
     transistors = transistors_of_level(level, card, spice_models, conveyor)
+    devices = ChipOptions(pelgrom, parse_trim(trim), chip_seed)
     options = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
         "coupling": coupling, "device_card": card,
@@ -107,7 +116,7 @@ def crosscheck(
     }  # fmt: skip
     with stdout_kept_for_json(as_json):
         found = _check(
-            mapped=(model, calibration, prompt, select, position, options),
+            mapped=(model, calibration, prompt, select, position, options, devices),
             tile=tile is not None,
             level=level,
             transistors=transistors,
@@ -136,7 +145,7 @@ def _check(mapped: tuple[Any, ...], *, tile: bool, engine: Any, **options: Any) 
         part = mapped_part(*mapped, tile=tile)
         stage(f"ngspice on {part.select}")
         return check(
-            part.circuit, select=part.select, inputs=part.inputs, position=part.position, engine=engine, **options,
+            part.machine, select=part.select, inputs=part.inputs, position=part.position, engine=engine, **options,
         )  # fmt: skip
 
 

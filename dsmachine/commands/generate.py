@@ -11,6 +11,7 @@ from ._options import (
     ActivationOption,
     AllowUnstableOption,
     CalibrationOption,
+    ChipSeedOption,
     DeviceCardOption,
     ModelArgument,
     PelgromOption,
@@ -18,6 +19,7 @@ from ._options import (
     SoftmaxOption,
     TaylorOrderOption,
     TechnologyOption,
+    TrimOption,
     card_of,
     parse_trim,
 )
@@ -43,8 +45,8 @@ def generate(
     vt_mismatch: Annotated[float, typer.Option(help="Additive σ, share of the row's largest conductance.")] = 0.0,
     pelgrom: PelgromOption = False,
     offset: Annotated[float, typer.Option(help="σ of node offsets, share of full scale.")] = 0.0,
-    trim: Annotated[str, typer.Option(help="none, or what trimming leaves: write-verify=σ,auto-zero=σ.")] = "none",
-    chip_seed: Annotated[int, typer.Option(help="Which chip: all static draws.")] = 0,
+    trim: TrimOption = "none",
+    chip_seed: ChipSeedOption = 0,
     tolerance: Annotated[float, typer.Option(help="Local error of the solver, share of full scale.")] = 1e-3,
     allow_saturation: Annotated[
         bool, typer.Option("--allow-saturation", help="Read a machine that has nodes on their rails.")

@@ -13,21 +13,26 @@ from ._options import (
     ActivationOption,
     AllowUnstableOption,
     CalibrationOption,
+    ChipSeedOption,
     CouplingOption,
     DeviceCardOption,
     InputResistanceOption,
     LeakageOption,
     ModelArgument,
+    PelgromOption,
     SoftmaxClampOption,
     SoftmaxGainOption,
     SoftmaxOption,
     SpiceModelsOption,
     TaylorOrderOption,
     TechnologyOption,
+    TrimOption,
     card_of,
+    parse_trim,
 )
 from ._part import (
     BlockOption,
+    ChipOptions,
     ConveyorOption,
     LevelOption,
     PartPromptOption,
@@ -56,6 +61,9 @@ def netlist(
     activation: ActivationOption = "tanh-pair",
     coupling: CouplingOption = "buffered",
     device_card: DeviceCardOption = None,
+    pelgrom: PelgromOption = False,
+    trim: TrimOption = "none",
+    chip_seed: ChipSeedOption = 0,
     input_resistance: InputResistanceOption = 0.0,
     leakage: LeakageOption = False,
     softmax_clamp: SoftmaxClampOption = None,
@@ -74,6 +82,7 @@ def netlist(
     check_target(output, overwrite=overwrite)
     card = card_of(device_card)
     transistors = transistors_of_level(level, card, spice_models, conveyor)
+    devices = ChipOptions(pelgrom, parse_trim(trim), chip_seed)
     options = {
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
         "coupling": coupling, "device_card": card,
@@ -81,9 +90,9 @@ def netlist(
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain, "allow_unstable": allow_unstable,
     }  # fmt: skip
     with stdout_kept_for_json(as_json):
-        part = mapped_part(model, calibration, prompt, select, position, options, tile=tile is not None)
+        part = mapped_part(model, calibration, prompt, select, position, options, devices, tile=tile is not None)
         written = write_netlist(
-            part.circuit, output, select=part.select, inputs=part.inputs, position=part.position, level=level,
+            part.machine, output, select=part.select, inputs=part.inputs, position=part.position, level=level,
             transistors=transistors, overwrite=overwrite,
         )  # fmt: skip
     bench = written.bench.circuit

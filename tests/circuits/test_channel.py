@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 
-from dsmachine.circuits.cells.channel import Channel, Channels, OutputMirrors, with_channels
+from dsmachine.circuits.cells.channel import Channel, Channels, OutputMirrors, Tail, left, with_channels
 from dsmachine.circuits.circuit import BOLTZMANN, Circuit
 from dsmachine.emulator.noise import noise
 
 NONE, SHOT = Channel(1e-9, 1.0), Channel(1.0, 1e6)  # hardly any noise; shot noise whatever the current
-IDEAL = Channels(branch=SHOT, p=NONE, n=NONE, rectifier=NONE, tail=0.0, difference=1e-5, standing=1e-5)
+SOURCE = Channel(2.0, 1e6)  # I / V_T
+IDEAL = Channels(SHOT, SOURCE, p=NONE, n=NONE, rectifier=NONE, tail=0.0, difference=1e-5, standing=1e-5)
 G0, CHARGE = 32.26e-6, 1.602176634e-19
 
 
@@ -80,10 +82,41 @@ def test_mirrors_add_their_own() -> None:
     assert float(slow.noise(np.array(1e-6), 0.0)) == pytest.approx((0.125 + 0.25) * g + 0.5 * g, rel=1e-6)
 
 
+@pytest.mark.parametrize("lags", [(0.0, 0.0), (0.3, 0.0), (0.2, 0.2), (0.1, 0.7)])
+def test_what_lags_leave_of_white_noise(lags: tuple[float, float]) -> None:
+    """∫ 1/|(1 + iω)(1 + iωa)(1 + iωb)|² over that without lags, by quadrature."""
+    a, b = lags
+    whole = quad(lambda w: 1 / ((1 + w * w) * (1 + (a * w) ** 2) * (1 + (b * w) ** 2)), 0, np.inf)[0]
+    assert left(a, b) == pytest.approx(whole / (np.pi / 2), rel=1e-9)
+
+
+def test_a_branchs_own_noise_is_shared_out_by_conductance_and_only_as_fast_as_the_tail() -> None:
+    """|1 − w L|² of a pair's branches of unequal sources, by quadrature."""
+    circuit = cell("softmax")
+    bent = replace(IDEAL, source=Channel(2.0, 0.5, capacitance=2e-9), sink=1e-9)
+    p = np.exp(X["a"][0, 0]) / np.exp(X["a"]).sum()
+    sources = bent.source.wide(5e-6).siemens(5e-6 * p, circuit.thermal_voltage)
+    w, tail = sources / sources.sum(), (3 * 2e-9 + 1e-9) * 5e-6 / sources.sum() / (49e-15 / G0)
+    shot = 5e-6 * p / (2 * circuit.thermal_voltage)
+
+    def variance(k: int) -> float:
+        def density(f: float) -> float:
+            lag = 1 / (1 + 1j * f * tail)
+            others = shot.sum() - shot[k]
+            return float((abs(1 - w[k] * lag) ** 2 * shot[k] + abs(w[k] * lag) ** 2 * others) / (1 + f * f))
+
+        return float(quad(density, 0, np.inf)[0] / (np.pi / 2))
+
+    assert siemens(with_channels(circuit, bent)) == pytest.approx([variance(k) for k in range(3)], rel=1e-6)
+    assert Tail(bent, 5e-6, 3, 1.0, 0.025).shot == 0
+
+
 def test_a_rectifier_has_twice_its_conductance_and_its_mirrors() -> None:
     circuit = cell("rectifier")
     found = siemens(with_channels(circuit, replace(IDEAL, conveyor=1e-5, rectifier=SHOT)))
     assert found == pytest.approx(2 * G0 + 4e-5 + X["a"][0, 0] * 2.5e-6 / (2 * circuit.thermal_voltage), rel=1e-4)
+    bent = siemens(with_channels(circuit, replace(IDEAL, overdrive=0.9 * 5e-6 / G0)))
+    assert bent[2] == pytest.approx(2 / 3 * 2 * G0, rel=1e-4)  # its device just saturates: γ = 2/3
 
 
 def test_quads_conduct_whatever_their_control() -> None:

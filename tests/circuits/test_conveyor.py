@@ -29,6 +29,15 @@ def test_input_resistance_attenuates_conveyed_currents_only() -> None:
     assert ds.transient(circuit, {"u": [0.1]}, settle_bits=16).outputs["v"][0] == pytest.approx([0.075], rel=1e-4)
 
 
+def test_copies_that_lose_current_lose_conveyed_currents_only() -> None:
+    """Of 0.1 V·g the conveyor delivers 0.8, of that behind r_x = 1/g half: (0.04 + 0.1)/(1 + 1) = 0.07 V."""
+    circuit = mixed(current_gain=0.8)
+    assert ds.operating_point(circuit, {"u": [0.1]}).outputs["v"][0] == pytest.approx([0.09], rel=1e-6)
+    circuit = mixed(current_gain=0.8, input_resistance=1 / G0)
+    assert ds.operating_point(circuit, {"u": [0.1]}).outputs["v"][0] == pytest.approx([0.07], rel=1e-6)
+    assert ds.transient(circuit, {"u": [0.1]}, settle_bits=16).outputs["v"][0] == pytest.approx([0.07], rel=1e-4)
+
+
 def test_the_rail_limits_conveyed_currents_only() -> None:
     """Driven 100 times too hard the conveyor stops at g·0.5 V; the resistor adds 0.2 V·g: (0.5 + 0.2)/2 = 0.35 V."""
     circuit = mixed(conveyed=250.0)
@@ -49,6 +58,11 @@ def intensity(circuit: Circuit) -> float:
 def test_noise_through_an_input_resistance_is_that_of_resistors_in_series() -> None:
     """Coupling 3g behind r_x = 1/g: 1/(1/3g + 1/g) = 0.75 g; feedback g and a passive 0.5 g add in full."""
     assert intensity(mixed(3.0, 0.5, input_resistance=1 / G0)) == pytest.approx(2.25 * G0, rel=1e-9)
+
+
+def test_noise_through_copies_that_lose_current() -> None:
+    """Half of a coupling's current is a quarter of its density: g + 0.5 g + 3g/4."""
+    assert intensity(mixed(3.0, 0.5, current_gain=0.5)) == pytest.approx(2.25 * G0, rel=1e-9)
 
 
 def test_a_cell_that_does_not_load_the_conveyor_is_attenuated_in_power() -> None:

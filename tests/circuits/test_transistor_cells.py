@@ -13,13 +13,17 @@ import pytest
 import dsmachine as ds
 from dsmachine.circuits.cells import Feedback, machine_of_transistors
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.devices.branch_card import BranchCard
 from dsmachine.circuits.devices.cell_card import cell_card
+from dsmachine.circuits.devices.lag import Lag
 from dsmachine.circuits.devices.laws import fitted, one_transistor, quad_law, sides
+from dsmachine.circuits.devices.transit_card import TransitCard
 from dsmachine.circuits.errors import Error
 
 Array = Any
 NODE = {"rail": 0.3, "full_scale": 0.2}
 T = np.linspace(-1, 1, 41)
+LAG = Lag(np.array([[1e-10, 1e-11], [1e-10, 1e-11]]), 0.05)
 
 
 def all_cells(unit: float = 0.5) -> tuple[Circuit, dict[str, Array]]:
@@ -38,6 +42,8 @@ def all_cells(unit: float = 0.5) -> tuple[Circuit, dict[str, Array]]:
     circuit.couple("norm", "w", "norm", 0.2)
     circuit.tanh("t", "u", "t", 0.2)
     circuit.rectify("r", "v", "r")
+    circuit.nodes("p", (2, 3), unit=0.2, **NODE)
+    circuit.softmax("p", "u", "p", junction_capacitance=0.2e-15)
     return circuit, {"u": np.array([[0.9, -0.5, 0.7], [0.4, 1.0, -0.8]])}
 
 
@@ -50,13 +56,16 @@ def narrow(card: Any) -> Any:
 
 def with_cells(card: Any) -> Any:
     card = narrow(card)
-    cells = {"tanh": cell_card("tanh", T, T + 0.05 * (T - T**3), 5e-6)}
+    cells = {"tanh": cell_card("tanh", T, T + 0.05 * (T - T**3), 5e-6, LAG)}
     cells["rectifier"] = cell_card("rectifier", (T + 1) / 2, (T + 1) / 2 - 0.02 * (T + 1) ** 2, 20e-6)
+    branch = (np.array([0.0, 34.0, 0.0]), np.array([0.0, 0.7, 0.0, 0.0]), np.array([1.0, 0.02, 0.0]), np.eye(3)[0])
+    cells["softmax"] = BranchCard(*branch, 0.01, LAG, np.array([3e-11, 2e-11]))
+    cells["transit"] = TransitCard(np.linspace(0, 1, 5), np.linspace(0, 1e-5, 5), np.linspace(0, 8e-16, 5))
     return replace(card, cells=cells)
 
 
 def straight(card: Any) -> Any:
-    return replace(narrow(card), cells={name: cell_card(name, T, T, 20e-6) for name in ("tanh", "rectifier")})
+    return replace(narrow(card), cells={name: cell_card(name, T, T, 20e-6, LAG) for name in ("tanh", "rectifier")})
 
 
 def test_transistors_that_are_linear_are_the_ideal_cells() -> None:
@@ -95,13 +104,18 @@ def test_a_surface_of_powers_is_found() -> None:
     assert found.rows[1][3] == pytest.approx(-0.1)
 
 
-@pytest.mark.parametrize("name", ["v", "w", "square", "root", "norm", "t", "r", "v.feedback", "root.feedback"])
+@pytest.mark.parametrize(
+    "name",
+    ["v", "w", "square", "root", "norm", "t", "t.up", "t.down", "r", "v.feedback", "root.feedback", "w.transit", "p"]
+    + ["p.mirrors", "p.tail"],
+)
 def test_derivatives(name: str) -> None:
     """Central differences of each law, roots and driven feedback included."""
     circuit, _ = all_cells()
-    term = machine_of_transistors(circuit, with_cells(device_cards.square_pair())).terms[name]
+    machine = machine_of_transistors(circuit, with_cells(device_cards.square_pair()))
+    term = machine.terms[name]
     rng = np.random.default_rng(1)
-    x, dx = ({n: rng.uniform(0.05, 0.2, (3, *a.shape)) for n, a in circuit.arrays.items()} for _ in range(2))
+    x, dx = ({n: rng.uniform(0.05, 0.2, (3, *a.shape)) for n, a in machine.arrays.items()} for _ in range(2))
     step = 1e-5
     ahead, back = (term.drive({n: x[n] + s * step * dx[n] for n in x}) for s in (1, -1))
     slope = (ahead - back) / (2 * step)

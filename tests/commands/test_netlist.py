@@ -107,5 +107,15 @@ def test_level_device(small: str, tmp_path: Path, capfd: pytest.CaptureFixture[s
     assert "Vvdd vdd 0 1" in text and ".subckt conveyor_ab y x z w" in text and ".model nfet nmos" in text
     done = as_json(capfd, "crosscheck", small, *TILE, *device, "--limit", "0.05")
     assert done["passed"] and done["nrmse"] > 1e-5
+    chip = ["--level", "device", "--device-card", card, "--pelgrom", "--chip-seed", "3", "--trim", "write-verify=0.005"]
+    assert main(["netlist", small, *TILE, "--prompt", PROMPT, *chip, "-o", str(path), "--overwrite"]) == 0
+    capfd.readouterr()
+    assert "pair_120n_1000n_erring" in path.read_text()
+    assert as_json(capfd, "crosscheck", small, *TILE, *chip, "--limit", "0.05")["passed"]
+    assert main(["netlist", small, *TILE, "--trim", "write-verify=0.005", "-o", str(tmp_path / "no.cir")]) == 2
+    assert "--trim and --chip-seed are of transistors that differ: add --pelgrom" in capfd.readouterr().err
+    assert main(["netlist", small, *TILE, "--pelgrom", "-o", str(tmp_path / "no.cir")]) == 2
+    assert "there is no device card" in capfd.readouterr().err
+    assert not (tmp_path / "no.cir").exists()
     assert main(["netlist", small, *TILE, "--conveyor", "A", "-o", str(tmp_path / "no.cir")]) == 2
     assert "--level device" in capfd.readouterr().err

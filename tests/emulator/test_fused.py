@@ -47,8 +47,14 @@ def test_same_polynomials(system: System, points: int, fused: Any) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"softmax": "taylor", "allow_unstable": True}, {"coupling": "passive"}, {"input_resistance": 18.0}],
-    ids=["translinear", "taylor", "passive", "loaded"],
+    [
+        {},
+        {"softmax": "taylor", "allow_unstable": True},
+        {"coupling": "passive"},
+        {"input_resistance": 18.0},
+        {"technology": ds.load_technology(overrides={"conveyor.current_gain": 0.95, "buffer.gain": 0.97})},
+    ],
+    ids=["translinear", "taylor", "passive", "loaded", "followers"],
 )
 def test_same_model(options: dict[str, Any], fused: Any, tmp_path: Path) -> None:
     """Offsets, a time constant of each node's own, tails, division, and the same elements by error control."""
@@ -80,6 +86,19 @@ def test_errors_are_of_the_batch_they_were_made_with(fused: Any, tmp_path: Path)
     ds.transient(plan, {"embed": np.stack([one] * 3)}, duration=4 * TAU, settle_bits=0)
     found.fetch()
     assert np.array_equal(found.worst, before)
+
+
+def test_a_full_scale_that_columns_share(fused: Any) -> None:
+    """Given as (width,) it is every position's."""
+    circuit = Circuit("columns")
+    circuit.clamp("u", (5, 3))
+    circuit.nodes("v", (5, 3), full_scale=np.array([0.1, 0.3, 2.0]))
+    circuit.couple("w", "u", "v", 1.0)
+    inputs = {"u": np.random.default_rng(0).uniform(-0.3, 0.3, (5, 3))}
+    ours = ds.transient(circuit, inputs, precision="float64")
+    fused()
+    theirs = ds.transient(circuit, inputs, precision="float64")
+    assert theirs.settling_time == pytest.approx(ours.settling_time, rel=1e-6)
 
 
 def starts(plan: Plan, batch: int) -> dict[str, Array]:

@@ -26,7 +26,7 @@ def test_products_are_those_that_torch_counts(family: str) -> None:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from dsmachine.energy.baseline import hf_config
+    from dsmachine.energy.torch_models import hf_config
 
     kinds: dict[str, dict[str, Any]] = {
         "gpt2": {"family": "gpt2", "activation": "gelu"},

@@ -31,7 +31,7 @@ def check(name: str, tokens: int, mode: str) -> None:
     assert pieces == inventory(mapped, TECHNOLOGY)
     parts = area(mapped, TECHNOLOGY)
     assert sum(piece.silicon for piece in pieces) == pytest.approx(sum(parts.values()) - parts["converters"])
-    there = [node for node in mapped.arrays.values() if not node.is_tail and (node.stored or not node.clamped)]
+    there = [node for node in mapped.arrays.values() if not node.is_inner and (node.stored or not node.clamped)]
     assert sum(piece.nodes for piece in pieces) == sum(node.count for node in there)
     assert sum(piece.weights for piece in pieces) == sum(term.weights(mapped) for term in mapped.terms.values())
 

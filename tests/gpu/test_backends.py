@@ -50,6 +50,18 @@ def test_systems(system: System, precision: str) -> None:
     assert max(off.values()) < (AGREE if precision == "float32" else 1e-9), off
 
 
+def test_gradients_and_a_backward_anneal() -> None:
+    model = ds.load_model("tiny-shakespeare")
+    tokens = np.array(model.encode(model.calibration_text[:48])).reshape(3, 16)
+    circuit, inputs = ds.map_model(model, 16), {"embed": model.embed(tokens)}
+    targets = ds.next_token_targets(tokens, model.config.vocabulary)
+    known, found = (ds.gradients(circuit, inputs, targets, device=device) for device in ("numpy", "cupy"))
+    for name, value in known.terms.items():
+        assert np.abs(found.terms[name] - value).max() <= 1e-9 * np.abs(value).max(), name
+    off = both(known.calibrated(), known.inputs, elements=np.linspace(0, 100 * TAU, 51)[1:], precision="float64")
+    assert max(off.values()) < 1e-9, off
+
+
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_bundled_model(precision: str) -> None:
     model = ds.load_model("tiny-shakespeare")

@@ -13,6 +13,7 @@ from small_models import PROMPT, write_small
 from dsmachine.circuits.calibration import fit_to_devices
 from dsmachine.circuits.cells.hold import HOLDS, leakage
 from dsmachine.circuits.checkpoints import Model, load_model
+from dsmachine.circuits.chip import fabricate, flicker_areas, flickered, pelgrom_areas
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.devices.models import load_models
 from dsmachine.circuits.loads import load_nodes
@@ -77,7 +78,15 @@ def transistor(technology: Technology) -> list[Any]:
     """What a simulator is asked of a coupling's transistor, and its spread."""
     size, supply = technology.coupling, technology.supply
     bench = Bench(load_models(), size.width, size.length, technology.temperature, supply.common_mode)
-    return [bench.netlist(np.arange(4.0), np.arange(-2.0, 3.0)), technology.mismatch.of(size.width * size.length)]
+    flicker = flicker_areas(technology, True, square_pair())
+    offset = flickered(pairs(technology), **flicker).circuit.arrays["v"].offset
+    spread = pelgrom_areas(technology, True, square_pair())
+    spread["threshold_gradient"] += 1e-6  # whose direction is a number too
+    chip = fabricate(pairs(technology), **spread).circuit
+    found = chip.terms["w"].siemens(chip).tolist()  # type: ignore[attr-defined]
+    asked = bench.netlist(np.arange(4.0), np.arange(-2.0, 3.0))
+    sigmas = technology.mismatch.of(size.width * size.length)
+    return [asked, sigmas, found, flicker["flicker"], np.asarray(offset).tolist()]
 
 
 def pairs(technology: Technology) -> Circuit:

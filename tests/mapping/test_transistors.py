@@ -16,6 +16,7 @@ import dsmachine as ds
 from dsmachine.circuits.cells import Coupling, TransistorCoupling
 from dsmachine.circuits.checkpoints import Model
 from dsmachine.circuits.devices.cell_card import cell_card
+from dsmachine.circuits.devices.lag import Lag
 from dsmachine.emulator import memory
 
 Array = Any
@@ -44,10 +45,11 @@ def test_resistors_are_the_linear_machine(model: Model) -> None:
 def test_a_card_with_cells_builds_all_of_transistors(model: Model) -> None:
     """Resistors and a straight tanh pair change nothing; every node has feedback devices of its own."""
     t = np.linspace(-1, 1, 41)
-    card = replace(resistor(), cells={"tanh": cell_card("tanh", t, t, 5e-6)})
+    lag = Lag(np.array([[1e-10, 1e-11], [1e-10, 1e-11]]), 0.05)
+    card = replace(resistor(), cells={"tanh": cell_card("tanh", t, t, 5e-6, lag)})
     linear, built = (ds.map_model(model, 4, device_card=each) for each in (None, card))
     assert logits(built, model) == pytest.approx(logits(linear, model), abs=1e-4 * np.abs(logits(linear, model)).max())
-    free = {name for name, node in built.arrays.items() if not node.clamped and not node.is_tail}
+    free = {name for name, node in built.arrays.items() if not node.clamped and not node.is_inner}
     assert {f"{name}.feedback" for name in free} <= set(built.terms)
     assert built.notes["device_card"]["cells"] == ["tanh"]
 
@@ -130,6 +132,20 @@ def test_anneal(model: Model) -> None:
     assert found.run.settled
     with pytest.raises(ds.Error, match="pelgrom is about transistors and there is no device card"):
         ds.anneal(model, PROMPT, pelgrom=True)
+
+
+def test_a_flickering_run_is_another_each_time(model: Model) -> None:
+    """Near the quiet one, by the noise seed, and said in the summary."""
+    options: dict[str, Any] = {"device_card": square_pair(), "timer_prompts": 0}
+    quiet = ds.anneal(model, PROMPT, **options).logits
+    runs = [ds.anneal(model, PROMPT, flicker=True, noise_seed=seed, **options) for seed in (0, 1)]
+    assert runs[0].summary()["flicker"] == {"area": pytest.approx(3.317e-11, rel=1e-3), "seed": 0}
+    assert runs[1].run.statistics["flicker_seed"] == 1
+    moved = [np.abs(run.logits - quiet).max() / np.ptp(quiet) for run in runs]
+    assert 1e-5 < min(moved) <= max(moved) < 0.05
+    assert (runs[0].logits != runs[1].logits).any()
+    with pytest.raises(ds.Error, match="flicker is about transistors and there is no device card"):
+        ds.anneal(model, PROMPT, flicker=True)
 
 
 def test_generate(model: Model) -> None:

@@ -15,13 +15,15 @@ from device_units import card, support, transistors
 from scipy.optimize import brentq
 from small_models import PROMPT, write_small
 
-from dsmachine.circuits.cells import machine_of_transistors
+import dsmachine as ds
+from dsmachine.circuits.cells import machine_of_transistors, with_transistors
 from dsmachine.circuits.cells.mos.coupling import fingers
-from dsmachine.circuits.cells.transistor import with_transistors
 from dsmachine.circuits.checkpoints import load_model
+from dsmachine.circuits.chip import fabricate, flickered
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.devices.card import DeviceCard
 from dsmachine.circuits.errors import Error
+from dsmachine.circuits.followers import with_followers
 from dsmachine.circuits.mapping.model import map_model
 from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator.run import operating_point, transient
@@ -119,12 +121,62 @@ def test_a_tile_of_16_with_its_card(unit: str) -> None:
     assert found.nrmse < linear.nrmse
 
 
-@pytest.mark.slow
-def test_a_tile_of_16_behind_real_conveyors() -> None:
+def followed(circuit: Circuit, kind: str) -> Circuit:
+    """A circuit with the conveyors and buffers that `transistors` of a class have."""
+    return with_followers(circuit, load_technology(overrides=support(kind).overrides()))
+
+
+@pytest.mark.parametrize("unit", ["single", "pair", "quad"])
+@pytest.mark.parametrize(
+    ("spread", "flicker"),
+    [({}, 0.0), ({"trim": {"write-verify": 0.005}}, 3e-10), ({"mismatch": 0.03, "vt_mismatch": 0.01}, 0.0)],
+    ids=["as made", "trimmed, flickering", "relative and additive too"],
+)
+def test_a_tile_of_a_chip_has_the_chips_transistors(unit: str, spread: dict[str, Any], flicker: float) -> None:
+    """Each threshold and current factor in the netlist is the one that the emulator drew."""
     circuit, inputs = small(16)
-    devices = transistors(conveyor="AB")
-    found = crosscheck(circuit, inputs=inputs, level="device", transistors=devices, engine="batch", limit=0.02)
+    design = with_transistors(circuit, card(unit))
+    made = fabricate(design, seed=2, threshold_area=3.5e-9, beta_area=1.5e-8, threshold_gradient=1e-3, **spread)
+    chip = flickered(made, flicker, noise_seed=1)
+    devices = transistors(unit, feedback="ideal")
+    found = crosscheck(chip, inputs=inputs, level="device", transistors=devices, engine="batch", limit=5e-3)
     assert found.passed, found.nrmse
+    ours = [operating_point(machine, inputs).outputs["v"][0] for machine in (chip, design)]
+    spice = [settled(machine, inputs, devices)["v"] for machine in (chip.circuit, design)]
+    moved = ours[0] - ours[1]
+    assert np.std(spice[0] - spice[1] - moved) < 0.05 * np.std(moved) + 1e-4
+    part = crosscheck(
+        chip, select="w[4:12,2:14]", inputs=inputs, level="device", transistors=devices, engine="batch", limit=5e-3
+    )
+    assert part.passed, part.nrmse
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["A", "AB"])
+@pytest.mark.parametrize("feedback", ["ideal", "transistors"])
+def test_a_tile_of_16_behind_real_conveyors(kind: str, feedback: str) -> None:
+    """The card's crossbar behind r_x and copies of gain c, as measured of the conveyor alone."""
+    circuit, inputs = small(16)
+    bends = feedback == "transistors"
+    tile = machine_of_transistors(circuit, card()) if bends else with_transistors(circuit, card())
+    options: dict[str, Any] = {"inputs": inputs, "level": "device", "engine": "batch", "limit": 5e-3}
+    options["transistors"] = transistors(conveyor=kind, feedback=feedback)
+    found, bare = crosscheck(followed(tile, kind), **options), crosscheck(tile, **options)
+    assert found.passed, found.nrmse
+    assert bare.nrmse > 1.8 * found.nrmse
+
+
+@pytest.mark.parametrize("kind", ["A", "AB"])
+def test_two_tiles_rest_where_their_followers_take_them(kind: str) -> None:
+    """16 × 16 twice, buffers between: within 6e-3 of full scale at rest, a third of what it is without the gains."""
+    circuit, inputs = small(16)
+    circuit.nodes("w", (16,), rail=0.3, full_scale=0.2)
+    circuit.couple("next", "v", "w", np.random.default_rng(5).normal(size=(16, 16)) / 4)
+    tiles = machine_of_transistors(circuit, card())
+    found = settled(tiles, inputs, transistors(conveyor=kind, buffer=kind))["w"]
+    errors = [found - ds.operating_point(each, inputs).outputs["w"][0] for each in (followed(tiles, kind), tiles)]
+    known, bare = (float(np.sqrt((error**2).mean())) / 0.2 for error in errors)
+    assert known < 6e-3 and bare > 3 * known
 
 
 def test_state_of_conveyors_and_buffers() -> None:
@@ -189,22 +241,19 @@ def test_initial_voltages_and_supply_are_there() -> None:
 
 @pytest.mark.slow
 def test_a_small_model_by_the_laws_of_its_transistors(tmp_path: Path) -> None:
-    """A whole block, feedback as conductances. At rest all arrays agree to 5e-3; on the way tanh pairs and softmax
-    branches are later than the emulator has them, by the poles of their output mirrors."""
+    """A whole block in time, feedback as conductances: laws at rest, the mirrors' lag, tails, channels' transit."""
     model = load_model(str(write_small(tmp_path)))
     tokens = model.encode(PROMPT)
-    cells = {name: measure_cell(name, transistors()) for name in ("tanh", "softmax")}
+    cells = {name: measure_cell(name, transistors()) for name in ("tanh", "softmax", "transit")}
     technology = load_technology("cmos45", overrides={"supply.swing": 0.3})
     machine = machine_of_transistors(
         map_model(model, len(tokens), technology=technology), replace(card(), cells=cells), feedback=False
     )
     found = crosscheck(
         machine, select="h.0", inputs={"embed": model.embed(tokens)}, level="device",
-        transistors=transistors(feedback="ideal"), engine="batch", limit=0.03,
+        transistors=transistors(feedback="ideal"), engine="batch", limit=5e-3, timeout=1800,
     )  # fmt: skip
     assert found.passed, found.by_array
-    for name in ("mean", "diff", "root", "norm"):
-        assert found.by_array[f"h.0.ln_1.{name}"] < 5e-3
 
 
 @pytest.mark.parametrize("select", ["h.0.ln_1", pytest.param("h.0.attn", marks=pytest.mark.slow)])

@@ -26,6 +26,7 @@ class Transistors:
     devices and products (None: `card` itself, or the pair of a quad). conveyor, buffer: "ideal" (sources), "A" or "AB"
     (`mos/follower.py`). feedback: "transistors", or "ideal", conductances that do not bend. support: measured state of
     the conveyors, by which a node's capacitors and feedback devices are made smaller (None: left as they are).
+    finger_capacitance [F]: what a finger of a feedback device hangs on a side, which its capacitor has less.
     centre [V]: gates of a product at control 0, where couplings are no quads. threshold [V], mobility: shift and factor
     of the corner that the cards were measured in, on all transistors.
 
@@ -39,6 +40,7 @@ class Transistors:
     buffer: str = "ideal"
     feedback: str = "transistors"
     support: Support | None = None
+    finger_capacitance: float = 0.0
     centre: float = 0.8
     threshold: float = 0.0
     mobility: float = 1.0

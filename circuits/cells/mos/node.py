@@ -4,10 +4,10 @@
 
 C and g are the behavioural node's, between its sides: 2C and 2g on each, in series. v has kT/C, and ½ C v² is stored.
 A feedback device is the same transistor as a coupling's, and so bends with v as they do: its even order moves the
-common mode, v = f⁻¹(I) − f⁻¹(−I). Capacitor and feedback device have less by what a measured conveyor's output has
-of capacitance and conductance. The gate is constant, or driven by the node that controls it: m fingers whose gate
-follows V₀ + s v_c, the line through the characterised conductances at a quarter of the largest G = g K x_c and at all
-of it, next to a constant device of the floor's conductance.
+common mode, v = f⁻¹(I) − f⁻¹(−I). The capacitor has less by what feedback devices and a measured conveyor's output
+hang on a side, the feedback device by what that output conducts. The gate is constant, or driven by the node that
+controls it: m fingers whose gate follows V₀ + s v_c, the line through the characterised conductances at a quarter of
+the largest G = g K x_c and at all of it, next to a constant device of the floor's conductance.
 
 There is no rail but the supply's: sides stop where a sink (near 0 V) or a mirror (near VDD) leaves saturation; class A
 sinks take no more than their bias. The common mode is held by the feedback devices.
@@ -38,11 +38,12 @@ def node_units(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     here, names = sheet.present(node.name), sheet.names[node.name]
     lines = elements(sheet.prefix("E"), "%s 0 %s %s 1", here, names, names + SIDES[0], names + SIDES[1])
     hung, leak = _conveyor_output(sheet)
+    hung += _fingers(sheet, node, leak) * sheet.transistors.finger_capacitance
     farads = 2 * np.broadcast_to(np.asarray(node.capacitance, float), node.shape) - hung
     if np.any(farads[here] <= 0):
         raise Error(
-            f"capacitance of {node.name!r} is {(farads[here].min() + hung) / 2:g} F: its conveyors alone have "
-            f"{hung / 2:g} F, raise node.capacitance"
+            f"capacitance of {node.name!r} is {(farads[here].min() + hung) / 2:g} F: its conveyors and feedback "
+            f"devices alone have {hung / 2:g} F, raise node.capacitance"
         )
     for side in SIDES:
         lines += elements(sheet.prefix("C"), "%s 0 %.12g", here, names + side, farads)
@@ -64,6 +65,26 @@ def _conveyor_output(sheet: DeviceSheet) -> tuple[float, float]:
     if support is None or sheet.transistors.conveyor == "ideal":
         return 0.0, 0.0
     return support.output_capacitance, support.output_conductance
+
+
+def _fingers(sheet: DeviceSheet, node: NodeArray, leak: float) -> int:
+    """Transistors that feed back to one side."""
+    pair = sheet.transistors.pair_card
+    if sheet.transistors.feedback == "ideal":
+        return 0
+    if node.feedback is None:
+        most = node.conductance * float(np.max(node.ratio)) - leak / 2
+        return fingers(pair, most) if most > 0 else 0
+    floor = node.conductance * node.feedback.floor
+    driven = driven_line(pair, float(_driving(sheet, node).max()), floor)[0]
+    return driven + (fingers(pair, floor - leak / 2) if floor > leak / 2 else 0)
+
+
+def _driving(sheet: DeviceSheet, node: NodeArray) -> Array:
+    """g K x_c [S] of each node, its control at full scale."""
+    assert node.feedback is not None
+    each = node.conductance * np.asarray(node.feedback.gain) * sheet.circuit.full_scale(node.feedback.control)
+    return np.broadcast_to(each, node.shape) * sheet.present(node.name)
 
 
 def _ideal(sheet: DeviceSheet, node: NodeArray, siemens: Array, leak: float) -> list[str]:
@@ -97,9 +118,8 @@ def _driven(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     assert node.feedback is not None
     control, circuit, pair = node.feedback.control, sheet.circuit, sheet.transistors.pair_card
     here = sheet.present(node.name)
-    unit, full = circuit.units(control), circuit.full_scale(control)
-    slope = np.broadcast_to(node.conductance * np.asarray(node.feedback.gain) / unit, here.shape)
-    most = float((slope * np.broadcast_to(full * unit, here.shape))[here].max())
+    slope = np.broadcast_to(node.conductance * np.asarray(node.feedback.gain) / circuit.units(control), here.shape)
+    most = float(_driving(sheet, node).max())
     m, start, per_siemens = driven_line(pair, most, node.conductance * node.feedback.floor)
     names = np.broadcast_to(sheet.names[control], here.shape)
     lines, gate = sheet.level_shifts(names, here, start, per_siemens * slope)

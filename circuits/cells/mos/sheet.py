@@ -22,6 +22,7 @@ import numpy as np
 from ..node import NodeArray
 from ..spice import Array, Sheet, elements
 from ..term import Term
+from ..transit import TransitNode
 from . import follower
 from .design import Transistors
 from .rails import BIAS, BIAS_N, BIAS_P, CASCODE_P, KELVIN, OUTPUTS, RAILS, SIDES
@@ -38,6 +39,12 @@ class DeviceSheet(Sheet):
     _gates: dict[float, str] = field(default_factory=dict)  # control voltage -> the node that holds it
     _driving: set[str] = field(default_factory=set)  # nodes whose sides cells ask for
 
+    def __post_init__(self) -> None:
+        """Nodes of channels' charge are inside of transistors, which their driver drives."""
+        arrays = self.circuit.arrays.values()
+        late = [node for node in arrays if isinstance(node, TransitNode) and not node.clamped]
+        self.names = dict(self.names) | {node.name: self.names[node.stands_for] for node in late}
+
     def node(self, node: NodeArray, standing: Array) -> list[str]:
         return node.spice_device(self)
 
@@ -45,7 +52,7 @@ class DeviceSheet(Sheet):
         return term.spice_device(self)
 
     def shows(self, node: NodeArray) -> bool:
-        return not node.is_tail
+        return not node.is_inner
 
     def initial(self, nodes: Array, volts: Array) -> tuple[Array, Array]:
         """Both sides of nodes and their voltages at t = 0."""
@@ -62,6 +69,8 @@ class DeviceSheet(Sheet):
         """Buffers of the nodes whose sides were asked for, and the two sides of such inputs."""
         lines: list[str] = []
         for node in self.circuit.arrays.values():
+            if node.is_inner and not node.clamped:
+                continue
             asked = np.array([name in self._driving for name in self.names[node.name].reshape(-1)])
             asked = asked.reshape(node.shape) & node.present
             if asked.any():

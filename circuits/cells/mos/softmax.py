@@ -15,7 +15,7 @@ import numpy as np
 
 from ..spice import Array, elements
 from .mirror import mirrored
-from .rails import BIAS, BIAS_N, INPUTS
+from .rails import BIAS, BIAS_N, DECOUPLED, INPUTS
 
 if TYPE_CHECKING:
     from ..softmax import Softmax
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 CENTRE = 0.65  # V, a branch's gate at score 0
 WIDTH, LENGTH = 8.0, 0.06  # µm, of a branch at 5 µA
 DESIGN_CURRENT = 5e-6
+
+
+def branch_area(tail_current: float) -> float:
+    """W·L [m²] of a branch of so much tail current [A]."""
+    return WIDTH * LENGTH * 1e-12 * tail_current / DESIGN_CURRENT
 
 
 def softmaxes(sheet: DeviceSheet, term: Softmax) -> list[str]:
@@ -54,13 +59,16 @@ def branch(sheet: DeviceSheet, tail_current: float, amperes: float) -> list[str]
     transistor = sheet.transistors.transistor
     width = WIDTH * tail_current / DESIGN_CURRENT
     devices = {"1": ("d g t", "n", width, LENGTH)} | mirrored("d", "p", "n", amperes / tail_current)
-    return ["* branch of a softmax pair and its output mirrors", *(transistor(n, *d) for n, d in devices.items())]
+    lines = [transistor(n, *d) for n, d in devices.items()]
+    return ["* branch of a softmax pair and its output mirrors", *lines, DECOUPLED["bc"]]
 
 
 def sink(sheet: DeviceSheet, amperes: float) -> str:
     """The subcircuit `softmax_tail` of a tail's current."""
     size = (BIAS_N[0] * amperes / BIAS, BIAS_N[1])
-    return sheet.transistors.subcircuit("softmax_tail t", "tail current", {"1": ("t bn 0", "n", *size)})
+    return sheet.transistors.subcircuit(
+        "softmax_tail t", "tail current", {"1": ("t bn 0", "n", *size)}, DECOUPLED["bn"]
+    )
 
 
 def _sinks(sheet: DeviceSheet, tail: Array, here: Array, amperes: float) -> list[str]:

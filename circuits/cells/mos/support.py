@@ -9,13 +9,13 @@ from dataclasses import dataclass
 class Support:
     """State of a conveyor and a buffer of one class, as measured (`netlists/supports.py`), at the common mode.
 
-    input_resistance r_x [Ω]; current_gain of the copies, i(w) − i(z) to i(x); offset of x [V], left_current [A] in that
-    difference at rest (a node's two conveyors have both alike: common mode); output_conductance [S],
-    output_capacitance [F] of z and w together, which a node's side has; bandwidth [Hz] of the copies;
-    noise_conductance G [S] and noise_resistance R [Ω]: 4kT·(G + R (αL)²) is the density of i(w) − i(z) with a
-    conductance L at x, α = 1/(1 + r_x L); copy_noise [S] that of i(w) alone; buffer_gain,
-    buffer_bandwidth [Hz], buffer_capacitance [F] of its input; conveyor_current, buffer_current [A] that one of each
-    draws from the supply at rest; conveyor_slope, buffer_slope: what it draws more for each ampere out of x.
+    input_resistance r_x [Ω]; current_gain c of the copies, i(w) − i(z) to i(x); offset of x [V], left_current [A] in
+    that difference at rest (a node's two conveyors have both alike: common mode); output_conductance [S],
+    output_capacitance [F] of z and w together, which a node's side has; bandwidth [Hz] and delay [s] of the copies, at
+    low frequency; noise_conductance G [S] and noise_resistance R [Ω]: 4kT·(G + R (αL)²) is the density of i(w) − i(z)
+    with a conductance L at x, α = c/(1 + r_x L); copy_noise [S] that of i(w) alone; buffer_gain, buffer_bandwidth [Hz],
+    buffer_delay [s], buffer_capacitance [F] of its input; conveyor_current, buffer_current [A] that one of each draws
+    from the supply at rest; conveyor_slope, buffer_slope: what it draws more for each ampere out of x.
     """
 
     kind: str
@@ -26,11 +26,13 @@ class Support:
     output_conductance: float
     output_capacitance: float
     bandwidth: float
+    delay: float
     noise_conductance: float
     noise_resistance: float
     copy_noise: float
     buffer_gain: float
     buffer_bandwidth: float
+    buffer_delay: float
     buffer_capacitance: float
     conveyor_current: float
     buffer_current: float
@@ -47,10 +49,12 @@ class Support:
             "conveyor.bias_current": 2 * self.conveyor_current,
             "conveyor.mirror_copies": 0.0,
             "conveyor.input_resistance": 2 * self.input_resistance,
+            "conveyor.current_gain": self.current_gain,
             "conveyor.noise_conductance": self.noise_conductance / 2,
             "conveyor.noise_resistance": max(0.0, 2 * (self.noise_resistance - self.input_resistance)),
             "conveyor.common_mode": self.conveyor_slope,
             "buffer.common_mode": self.buffer_slope,
+            "buffer.gain": self.buffer_gain,
             "buffer.bias_current": 2 * self.buffer_current,
             "buffer.class_b_factor": 0.0,
         }

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..spice import elements
 from .mirror import mirrored
-from .rails import BIAS, BIAS_N, INPUTS
+from .rails import BIAS, BIAS_N, DECOUPLED, INPUTS
 from .softmax import CENTRE, DESIGN_CURRENT, LENGTH, WIDTH
 
 if TYPE_CHECKING:
@@ -59,4 +59,5 @@ def pair(sheet: DeviceSheet, tail_current: float, amperes: float) -> list[str]:
         "3": ("t bn 0", "n", BIAS_N[0] * tail_current / BIAS, BIAS_N[1]),
     }
     devices |= mirrored("d", "p", "n", ratio, "1") | mirrored("e", "n", "p", ratio, "2")
-    return ["* tanh pair", *(sheet.transistors.transistor(name, *device) for name, device in devices.items())]
+    lines = [sheet.transistors.transistor(name, *device) for name, device in devices.items()]
+    return ["* tanh pair", *lines, *DECOUPLED.values()]

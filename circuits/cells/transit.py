@@ -1,0 +1,74 @@
+"""Channels' charge: couplings follow their drivers late by the transit time of their transistors (`transit_card.py`).
+
+    I_i = Σ_j s_ij I(V_ij, v_j) − C(V_ij) dv_j/dt  ≈  Σ_j s_ij I(V_ij, y_j),        τ dy/dt = v − y
+
+One τ a term, that of its strongest devices: a gate near its threshold has longer, but conducts little. Voltages that
+stand still, as inputs do, have their channels' charge in place and need none of this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .inner import InnerDrive, InnerNode
+from .spice import elements
+from .term import Array, Inline, Signals, Term, View
+
+if TYPE_CHECKING:
+    from ..circuit import Circuit
+    from .spice import Sheet
+
+SIEMENS = 1e-5  # of a node that has only a time constant
+
+
+@dataclass(frozen=True)
+class TransitNode(InnerNode):
+    """y of an array that a coupling reads. stands_for: that array, whose nodes drive the transistors themselves."""
+
+    stands_for: str = ""
+
+    @property
+    def bends(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class TransitDrive(InnerDrive):
+    """v into y."""
+
+    source: View
+    kind: ClassVar[str] = "transit"
+
+    @property
+    def sources(self) -> tuple[View, ...]:
+        return (self.source,)
+
+    def drive(self, x: Signals) -> Array:
+        return x[self.source.array]
+
+    @property
+    def inline(self) -> Inline:
+        return Inline("r0", (self.source,))
+
+    def jvp(self, x: Signals, dx: Signals) -> Array:
+        return dx.get(self.source.array, 0.0)
+
+    def spice(self, sheet: Sheet) -> list[str]:
+        ends = (sheet.ports(self.target), sheet.nodes(self.source))
+        return elements(sheet.prefix("G"), f"0 %s %s 0 {SIEMENS:.12g}", sheet.present(self.target), *ends)
+
+
+def behind(term: Any, end: str, circuit: Circuit, seconds: float) -> tuple[list[Term], list[InnerNode]]:
+    """(a term that reads its view `end` late, and what drives the nodes that it then reads; those nodes). Inputs are
+    read as they are."""
+    view = getattr(term, end)
+    node, name = circuit.arrays[view.array], f"{term.name}.transit"
+    if node.clamped:
+        return [term], []
+    late = TransitNode(
+        name, node.shape, unit=node.unit, full_scale=node.full_scale, conductance=SIEMENS,
+        capacitance=seconds * SIEMENS, exists=node.exists, stands_for=node.name,
+        layer=circuit.arrays[term.target].layer,
+    )  # fmt: skip
+    return [TransitDrive(name, name, View(node.name)), replace(term, **{end: replace(view, array=name)})], [late]

@@ -1,0 +1,156 @@
+"""`gradients`: forward machine at rest, adjoint machine at rest, and the charge that each weight would be given.
+
+0 = R(x),   0 = Jᵀ a + ∂L/∂x,   dL/dw_ij = Σ a_i x_j        (`circuits/adjoint.py`)
+"""
+
+from __future__ import annotations
+
+import logging
+import time as clock
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..circuits.adjoint import AdjointCircuit, adjoint
+from ..circuits.adjoint_volts import adjoint_volts
+from ..circuits.chip import Chip
+from ..circuits.circuit import Circuit
+from ..circuits.errors import Error
+from ..circuits.losses import LOSSES, TARGET, WEIGHT
+from ..circuits.technology import Technology, load_technology
+from .operating_point import solve_operating_point
+from .plan import Plan
+from .prepare import planned
+from .run import Run, rested
+
+Array = Any
+log = logging.getLogger(__name__)
+
+
+@dataclass(repr=False)
+class Gradients:
+    """What `gradients` found, in logical units.
+
+    loss: L of each sample, (batch,). terms: dL/d(programmed values) by term, summed over samples and positions, in the
+    shape of the weights (out, in) or biases. forward, backward: the two runs. seen: values (batch, *shape) of all
+    arrays of the adjoint circuit, inputs included, where they were computed.
+    """
+
+    loss: Array
+    terms: dict[str, Array]
+    forward: Run
+    backward: Run
+    seen: dict[str, Array] = field(repr=False)
+
+    @property
+    def inputs(self) -> dict[str, Array]:
+        """Of the adjoint circuit, for `transient`, `crosscheck` and others."""
+        return {node.name: self.seen[node.name] for node in self.backward.circuit.inputs()}
+
+    def node(self, name: str) -> Array:
+        """dL/d(one unit of normalised current into each node) of a forward array; of an input dL/dx. (batch, *shape)"""
+        made, circuit = _adjoint_of(self.backward.circuit), self.forward.circuit
+        if name not in made.parts:
+            raise Error(f"{name!r} has no adjoint in {made.name!r}: the output does not depend on it")
+        parts = {part.name: self.backward.logical(part.name) for part in made.parts[name]}
+        return made.of(name, parts, circuit.arrays[name].shape)
+
+    def calibrated(self, technology: Technology | str = "cmos45") -> AdjointCircuit:
+        """The adjoint circuit with volts that suit what it held in this run; see `adjoint_volts`."""
+        made = _adjoint_of(self.backward.circuit)
+        tech = load_technology(technology) if isinstance(technology, str) else technology
+        held = self.inputs
+        free = {name: self.backward.logical(name) for name in self.backward.outputs}
+        return adjoint_volts(made, free | {name: np.asarray(held[name]) for name in LOSSES[made.loss].inputs}, tech)
+
+    def __repr__(self) -> str:
+        name = self.forward.circuit.name
+        return f"{type(self).__name__}({name!r}, loss {self.loss.mean():.4g}, {len(self.terms)} terms)"
+
+
+def gradients(
+    machine: Circuit | Chip | Plan,
+    inputs: Mapping[str, Any],
+    targets: Mapping[str, Any],
+    *,
+    back: AdjointCircuit | Chip | Plan | None = None,
+    loss: str = "cross-entropy",
+    precision: str | None = None,
+    device: str | None = None,
+) -> Gradients:
+    """Gradients of a loss at the machine's output by every programmed coupling and bias, from the adjoint circuit.
+
+    machine: or what `prepare` made of it. inputs: of the machine, logical units, (*shape) or (batch, *shape).
+    targets: of the loss, alike (`adjoint` says which; `next_token_targets` makes those of language models).
+    back: the adjoint circuit, with volts or without, or a chip of it, or what `prepare` made of either on the same
+        device; None: `adjoint(…, loss=loss)` of this very circuit, ideal. Where it is given, its loss counts.
+    precision, device: as in `operating_point` (float64 unless given).
+
+    Warns where adjoint nodes are on their rails: such gradients are clipped.
+    Raises Error for an adjoint of another circuit, and as `operating_point` does.
+    """
+    begun = clock.perf_counter()
+    plan = planned(machine, precision, device, "float64")
+    given = adjoint(plan.circuit, loss=loss) if back is None else back
+    behind = planned(given, plan.backend.precision, plan.backend.device)
+    made = _adjoint_of(behind.circuit, plan.circuit)
+    held: dict[str, int] = {}
+    clipped: dict[str, int] = {}
+    with plan.backend.arithmetic():
+        x = solve_operating_point(plan, inputs, saturated=held)
+        between = clock.perf_counter()
+        seen = solve_operating_point(behind, {n: x[n] for n in made.holds()} | dict(targets), saturated=clipped)
+        value = plan.backend.host(LOSSES[made.loss].value(x[str(plan.circuit.output)], seen))
+        terms = {name: plan.backend.host(each) for name, each in term_gradients(plan.circuit, made, x, seen).items()}
+    if clipped:
+        log.warning("%d adjoint nodes are on their rails, first of %r: gradients are clipped", *_first(clipped))
+    forward = rested(plan, x, held, begun)
+    return Gradients(np.asarray(value), terms, forward, rested(behind, seen, clipped, between), seen)
+
+
+def term_gradients(
+    circuit: Circuit, made: AdjointCircuit, x: Mapping[str, Array], seen: Mapping[str, Array]
+) -> dict[str, Array]:
+    """dL/d(programmed values) of each term, summed over K, from values (K, *shape) in logical units of the circuit's
+    arrays and of its adjoint's: at rest, or wherever two anneals have ended."""
+    found: dict[str, Array] = {}
+    for name, term in circuit.terms.items():
+        if term.target in made.parts:
+            a = made.of(term.target, seen, circuit.arrays[term.target].shape)
+            each = term.gradient(x, a)
+            if each is not None:
+                found[name] = each
+    return found
+
+
+def _adjoint_of(made: Circuit, circuit: Circuit | None = None) -> AdjointCircuit:
+    if not isinstance(made, AdjointCircuit):
+        raise Error(f"{made.name!r} is no adjoint circuit: make one by ds.adjoint")
+    if circuit is not None and (missing := set(made.parts) - set(circuit.arrays)):
+        raise Error(f"{made.name!r} is no adjoint circuit of {circuit.name!r}, which has no {min(missing)!r}")
+    return made
+
+
+def _first(clipped: Mapping[str, int]) -> tuple[int, str]:
+    return sum(clipped.values()), next(iter(clipped))
+
+
+def next_token_targets(tokens: Any, vocabulary: int) -> dict[str, Array]:
+    """Targets of "cross-entropy" for language models: a sample's loss is the mean over positions of the next token's
+    surprise [nats].
+
+    tokens: (P,) or (batch, P) ids, P at least 2; the last position has no next token and weight 0.
+    Raises Error for ids that are none of the vocabulary.
+    """
+    ids = np.atleast_2d(np.asarray(tokens))
+    if ids.dtype.kind not in "iu" or ids.ndim != 2 or ids.shape[1] < 2:
+        raise Error(f"tokens have shape {np.shape(tokens)}: give whole numbers (P,) or (batch, P), P 2 or more")
+    if ids.min() < 0 or ids.max() >= vocabulary:
+        worst = int(ids.max() if ids.min() >= 0 else ids.min())
+        raise Error(f"token {worst} is outside the vocabulary of {vocabulary}: use the model's own tokenizer")
+    target = np.zeros((*ids.shape, vocabulary))
+    rows, columns = np.indices(ids[:, 1:].shape)
+    target[rows, columns, ids[:, 1:]] = 1 / (ids.shape[1] - 1)
+    return {TARGET: target, WEIGHT: target.sum(axis=-1, keepdims=True)}

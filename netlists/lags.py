@@ -1,0 +1,111 @@
+"""Measures how late the insides of cells are, from level `device`'s own subcircuits, by .ac.
+
+    lag      dφ/dω of half of what both mirrors deliver, gate to output, at several shares of the tail current
+    tail     C/g_s of a branch's source, and C of the sink, at a third of the tail current
+    transit  from the driven end of a coupling's transistor to the one that is held
+
+far under all poles, so that they are the first moments of the responses: what a slow signal sees.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..circuits.cells.mos.design import Transistors
+from ..circuits.cells.mos.rails import KELVIN
+from ..circuits.cells.mos.sheet import DeviceSheet
+from ..circuits.cells.mos.softmax import CENTRE, DESIGN_CURRENT, branch, sink
+from ..circuits.circuit import Circuit
+from ..circuits.devices.lag import RATIOS, Lag, lag
+from ..circuits.devices.transit_card import TransitCard
+from .ngspice import Engine, Waveforms, run_netlist
+
+Array = Any
+SHARES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
+SHARED = 1 / 3
+FREQUENCY = 1e6  # Hz
+STEP = 0.025  # V, of a coupling's gate
+TAILS = (0.0, 0.6, 0.005)  # V, first, last, step
+
+
+def measure_lag(transistors: Transistors, engine: Engine) -> Lag:
+    """Lag of the mirrors of a branch."""
+    bench, ratios = _Bench(transistors, engine), (RATIOS[0], 1.0, RATIOS[1])
+    tails = bench.tails(SHARES)
+    return lag(np.array(SHARES), np.array(ratios), np.array([bench.late(ratio, tails) for ratio in ratios]))
+
+
+def measure_tail(transistors: Transistors, engine: Engine) -> Array:
+    """(2,) [s]: what a branch and what the sink add to the tail's time constant at I_T."""
+    bench = _Bench(transistors, engine)
+    admittance, sunk = bench.hung(bench.tails([SHARED])[0])
+    omega = 2 * np.pi * FREQUENCY
+    steep = admittance.real / (SHARED * DESIGN_CURRENT)  # source conductance per ampere, 1/V_T in weak inversion
+    return np.array([admittance.imag, sunk.imag]) / omega / (steep * DESIGN_CURRENT)
+
+
+def measure_transit(transistors: Transistors, engine: Engine) -> TransitCard:
+    """Charge and conductance of a coupling's finger, over its gate."""
+    card, models = transistors.card, transistors.models
+    gates = np.arange(0.0, card.vdd + STEP / 2, STEP)
+    lines = ["dsmachine characterize: transit", models.text, f"Vdriven driven 0 {card.common_mode:.12g} ac 1"]
+    for k, gate in enumerate(gates):
+        size = ("n", card.width * 1e6, card.length * 1e6)
+        lines += [transistors.transistor(str(k), f"driven g{k} held{k}", *size), f"Vg{k} g{k} 0 {gate:.12g}",
+                  f"Vheld{k} held{k} 0 {card.common_mode:.12g}"]  # fmt: skip
+    names = [f"i(vheld{k})" for k in range(len(gates))]
+    lines += [
+        ".global vdd", f"Vvdd vdd 0 {card.vdd:.12g}", f".options temp={card.temperature - KELVIN:.9g} reltol=1e-6",
+        f".ac lin 1 {FREQUENCY:g} {FREQUENCY:g}", f".save {' '.join(names)}", f".print ac {names[0]}", ".end", "",
+    ]  # fmt: skip
+    found = run_netlist("\n".join(lines), engine=engine)
+    passed = np.array([found[name][0] for name in names])
+    return TransitCard(gates, passed.real, -passed.imag / (2 * np.pi * FREQUENCY))
+
+
+class _Bench:
+    """Branches, each with its source and its outputs held."""
+
+    def __init__(self, transistors: Transistors, engine: Engine) -> None:
+        self.sheet = DeviceSheet(Circuit("cell", transistors.card.temperature), {}, transistors=transistors)
+        self.engine = engine
+
+    def _run(self, ratio: float, lines: list[str], tails: Any, *analysis: str) -> Waveforms:
+        """With branches number k, sources `tails[k]` [V, and what more the line says], outputs pk and nk."""
+        devices = self.sheet.transistors
+        held = f"0 {devices.card.common_mode:.12g}"
+        cells = [".subckt cell g t p n", *branch(self.sheet, DESIGN_CURRENT, ratio * DESIGN_CURRENT), ".ends"]
+        for k, tail in enumerate(tails):
+            cells += [f"X{k} g t{k} p{k} n{k} cell", f"Vt{k} t{k} 0 {tail}", f"Vp{k} p{k} {held}", f"Vn{k} n{k} {held}"]
+        options = f".options reltol=1e-6 abstol=1e-15 temp={devices.card.temperature - KELVIN:.9g}"
+        text = ["dsmachine characterize: lags", devices.models.text, *self.sheet.supplies(), *cells, *lines, options]
+        return run_netlist("\n".join([*text, *analysis, ".end", ""]), engine=self.engine)
+
+    def tails(self, shares: Any) -> Array:
+        """Voltages of the tail at which a branch whose gate is at the cell's centre carries shares of I_T."""
+        sweep = f".dc Vt0 {TAILS[0]:g} {TAILS[1] + TAILS[2] / 4:g} {TAILS[2]:g}"
+        found = self._run(1.0, [f"Vg g 0 {CENTRE}"], [0], sweep, ".save i(Vt0)", ".print dc i(Vt0)")
+        carried = found["i(vt0)"].real / DESIGN_CURRENT
+        return np.interp(-np.log(shares), -np.log(np.maximum(carried, 1e-12)), np.asarray(found.axis))
+
+    def late(self, ratio: float, tails: Array) -> Array:
+        """Delay [s] from the gate to half of what both ends deliver, (tails,)."""
+        ends = [(f"i(vp{k})", f"i(vn{k})") for k in range(len(tails))]
+        seen = " ".join(name for pair in ends for name in pair)
+        found = self._run(
+            ratio, [f"Vg g 0 {CENTRE} ac 1"], [f"{v:.12g}" for v in tails], f".ac lin 1 {FREQUENCY:g} {FREQUENCY:g}",
+            f".save {seen}", ".print ac i(vp0)",
+        )  # fmt: skip
+        passed = np.array([found[p][0] - found[n][0] for p, n in ends])
+        return -np.angle(passed / np.sign(passed.real)) / (2 * np.pi * FREQUENCY)
+
+    def hung(self, tail: float) -> tuple[complex, complex]:
+        """Admittance [S] of a branch's source and of the sink, at a voltage of the tail."""
+        sinks = [sink(self.sheet, DESIGN_CURRENT), "Xs s softmax_tail", f"Vs s 0 {tail:.12g} ac 1"]
+        found = self._run(
+            1.0, [f"Vg g 0 {CENTRE}", *sinks], [f"{tail:.12g} ac 1"], f".ac lin 1 {FREQUENCY:g} {FREQUENCY:g}",
+            ".save i(vt0) i(vs)", ".print ac i(vt0)",
+        )  # fmt: skip
+        return -complex(found["i(vt0)"][0]), -complex(found["i(vs)"][0])

@@ -1,0 +1,62 @@
+"""Conveyors and buffers of a technology in a circuit: gains by hand."""
+
+import numpy as np
+import pytest
+from device_cards import square_pair
+
+import dsmachine as ds
+from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.followers import with_followers
+from dsmachine.circuits.technology import load_technology
+
+C, B = 0.9, 0.8  # gains of conveyors' copies and of buffers
+
+
+def chain() -> Circuit:
+    circuit = Circuit("chain")
+    circuit.clamp("u", (1,))
+    for name in ("v", "w", "p"):
+        circuit.nodes(name, (1,))
+    circuit.couple("first", "u", "v", [[1.0]])
+    circuit.couple("second", "v", "w", 1.0)
+    circuit.multiply("product", "v", "w", "p", "i,i->i", gain=2.0)
+    return circuit
+
+
+def test_gains_along_a_chain() -> None:
+    """v = c u (inputs have ideal drivers), w = c b v, p = c κ v (b w): gates draw no current."""
+    technology = load_technology(overrides={"conveyor.current_gain": C, "buffer.gain": B})
+    found = ds.operating_point(with_followers(chain(), technology, input_resistance=0.0), {"u": [0.1]}).outputs
+    v, w = C * 0.1, C * B * C * 0.1
+    assert [float(found[name][0, 0]) for name in "vwp"] == pytest.approx([v, w, C * 2 * v * B * w], rel=1e-6)
+
+
+def test_a_crossbar_of_transistors_behind_buffers() -> None:
+    """w = c I(V, b v)/g, of a chip too: gates are written as if buffers were ideal."""
+    circuit = Circuit("crossbar")
+    circuit.clamp("u", (1,))
+    for name in ("v", "w"):
+        circuit.nodes(name, (1,))
+    circuit.couple("first", "u", "v", [[1.0]])
+    circuit.couple("second", "v", "w", [[1.0]], device_card=square_pair())
+    technology = load_technology(overrides={"conveyor.current_gain": C, "buffer.gain": B})
+    real = with_followers(circuit, technology, input_resistance=0.0)
+    bare = ds.operating_point(circuit, {"u": [B * C * 0.2]}).outputs["w"]
+    assert ds.operating_point(real, {"u": [0.2]}).outputs["w"] == pytest.approx(C * bare, rel=1e-9)
+    chip = ds.fabricate(real, threshold_area=1e-15, beta_area=1e-15)
+    assert ds.operating_point(chip, {"u": [0.2]}).outputs["w"] == pytest.approx(C * bare, rel=1e-4)
+
+
+def test_input_resistance_and_noise_are_the_technologys() -> None:
+    values = {"conveyor.input_resistance": 400.0, "conveyor.noise_conductance": 1e-4, "conveyor.noise_resistance": 3e3}
+    node = with_followers(chain(), load_technology(overrides=values)).arrays["w"]
+    assert (node.input_resistance, node.noise_siemens, node.noise_ohms) == (400.0, 1e-4, 3e3)
+    assert with_followers(chain(), load_technology()).arrays["u"].input_resistance == 0
+
+
+def test_ideal_followers_change_nothing() -> None:
+    ideal = with_followers(chain(), load_technology(), input_resistance=0.0)
+    for name, term in chain().terms.items():
+        same = ideal.terms[name]
+        assert all(np.array_equal(getattr(term, key), getattr(same, key)) for key in ("name", "target"))
+    assert ideal.arrays == chain().arrays

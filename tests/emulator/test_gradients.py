@@ -1,0 +1,126 @@
+"""Backward machines on the GPU's kernels, compiled for the processor; in time against Radau; comparators in ngspice."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+import dsmachine as ds
+from dsmachine.circuits.cells import Feedback
+from dsmachine.emulator.observers import Probe
+
+Array = Any
+NGSPICE = pytest.mark.skipif(shutil.which("ngspice") is None, reason="NGSPICE IS MISSING: apt-get install ngspice")
+TAU = 49e-15 / 32.26e-6
+
+
+def machine() -> tuple[ds.Circuit, dict[str, Any], dict[str, Any]]:
+    """x → h → rectifier and tanh pair → normalised by their root → softmax's scores; (circuit, inputs, targets)."""
+    rng = np.random.default_rng(4)
+    circuit = ds.Circuit("machine", output="y")
+    circuit.clamp("x", (3, 4), unit=0.1)
+    circuit.nodes("h", (3, 6), unit=0.1)
+    circuit.couple("w1", "x", "h", rng.normal(size=(6, 4)) / 2)
+    circuit.nodes("r", (3, 6), unit=0.1)
+    circuit.rectify("r", "h", "r")
+    circuit.nodes("t", (3, 6), unit=0.2)
+    circuit.tanh("t", "h", "t", gain=1.2)
+    circuit.nodes("s", (3, 1), unit=0.2, feedback=Feedback("s", 1.5))
+    circuit.multiply("squares", "t", "t", "s", "pd,pd->p", gain=1.5 / 6)
+    circuit.nodes("n", (3, 6), unit=0.1, feedback=Feedback("s", 1.5))
+    circuit.couple("norm", "r", "n", 1.5)
+    circuit.nodes("y", (3, 5), unit=0.05)
+    circuit.couple("w2", "n", "y", rng.normal(size=(5, 6)))
+    return circuit, {"x": rng.normal(size=(3, 4))}, ds.next_token_targets(np.array([1, 4, 0]), 5)
+
+
+def backward() -> tuple[ds.Circuit, Mapping[str, Array]]:
+    circuit, inputs, targets = machine()
+    found = ds.gradients(circuit, inputs, targets)
+    back = found.calibrated()
+    return back, found.inputs
+
+
+def test_same_machine_on_kernels(fused: Any) -> None:
+    circuit, inputs, targets = machine()
+    ours = ds.gradients(circuit, inputs, targets)
+    back = ours.calibrated()
+    probe = Probe(["adjoint.h", "adjoint.n", "adjoint.s", "adjoint.r.slope"])
+    run = ds.transient(back, ours.inputs, precision="float64", tolerance=1e-5, observers=[probe])
+    fused()
+    theirs = ds.gradients(circuit, inputs, targets, back=back)
+    for name, value in ours.terms.items():
+        np.testing.assert_allclose(theirs.terms[name], value, atol=1e-12 * np.abs(value).max())
+    again = Probe(list(probe.index))
+    later = ds.transient(back, ours.inputs, precision="float64", tolerance=1e-5, observers=[again])
+    assert later.settling_time == pytest.approx(run.settling_time, rel=1e-6)
+    for name in probe.index:
+        assert again.volts(name) == pytest.approx(probe.volts(name), abs=1e-9), name
+
+
+def test_a_backward_anneal_is_the_transposed_systems_relaxation() -> None:
+    """Linear layers: C da/dt = −g a + Wᵀ a_next, written out and solved by Radau, from zero."""
+    rng = np.random.default_rng(5)
+    circuit = ds.Circuit("linear", output="y")
+    circuit.clamp("x", (4,))
+    circuit.nodes("h", (6,), ratio=rng.uniform(0.5, 1.5, 6))
+    first, second = rng.normal(size=(6, 4)) / 2, rng.normal(size=(3, 6)) / 2
+    circuit.couple("w1", "x", "h", first)
+    circuit.nodes("y", (3,))
+    circuit.couple("w2", "h", "y", second)
+    targets = {"loss.target": rng.normal(size=3), "loss.weight": np.ones(1)}
+    found = ds.gradients(circuit, {"x": rng.normal(size=4)}, targets, loss="quadratic")
+    back = found.backward.circuit
+    off = found.forward.logical("y")[0] - targets["loss.target"]
+    ratio = circuit.arrays["h"].ratio
+
+    def rate(_: float, state: Array) -> Array:
+        y, h, x = np.split(state, [3, 9])
+        return np.concatenate([off - y, second.T @ y - ratio * h, first.T @ h - x]) / TAU
+
+    end = 6 * TAU
+    known = solve_ivp(rate, (0, end), np.zeros(13), method="Radau", rtol=1e-9, atol=1e-12).y[:, -1]
+    run = ds.transient(back, found.inputs, duration=end, settle_bits=0, tolerance=1e-6, precision="float64")
+    ours = np.concatenate([run.logical(f"adjoint.{name}")[0] for name in ("y", "h", "x")])
+    np.testing.assert_allclose(ours, known, atol=1e-5)
+
+
+def test_both_directions_anneal_at_once() -> None:
+    """On live forward voltages adjoint nodes end where they do on held ones."""
+    circuit, inputs, targets = machine()
+    found = ds.gradients(circuit, inputs, targets)
+    back = found.calibrated()
+    both = back.joined(circuit)
+    assert {node.name for node in both.inputs()} == {"x", "loss.target", "loss.weight"}
+    run = ds.transient(both, inputs | targets, settle_bits=14, tolerance=1e-6, precision="float64")
+    assert run.settled
+    for name in ("adjoint.x", "adjoint.h", "adjoint.s"):
+        off = np.abs(run.logical(name) - found.backward.logical(name)) / both.full_scale(name)
+        assert off.max() <= 2**-13, name
+    with pytest.raises(ds.Error, match="has no 's', which"):
+        back.joined(ds.Circuit("another"))
+
+
+@pytest.mark.spice
+@NGSPICE
+def test_a_whole_backward_machine_in_ngspice() -> None:
+    """Comparators and slopes, roots' adjoints, the loss's softmax; with the heat of all."""
+    back, inputs = backward()
+    found = ds.crosscheck(back, inputs=inputs, energy=True, engine="batch")
+    assert found.passed, found.by_array
+    assert found.nrmse <= 1e-4 and found.energy_ratio == pytest.approx(1, abs=1e-3)
+
+
+def test_nodes_on_their_rails_are_warned_of(caplog: Any) -> None:
+    circuit, inputs, targets = machine()
+    back = ds.gradients(circuit, inputs, targets).calibrated()
+    tight = back.with_terms((), [replace(n, rail=0.02) for n in back.arrays.values() if n.name == "adjoint.h"])
+    found = ds.gradients(circuit, inputs, targets, back=tight)  # type: ignore[arg-type]
+    assert found.backward.saturated["adjoint.h"] > 0
+    assert "adjoint nodes are on their rails, first of 'adjoint.h': gradients are clipped" in caplog.text
