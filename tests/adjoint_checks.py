@@ -15,7 +15,7 @@ from dsmachine.emulator.prepare import prepare
 
 def without_rails(circuit: ds.Circuit) -> ds.Circuit:
     """Rails bend what they hold, which the adjoint leaves out."""
-    nodes = [replace(n, rail=None, held=False) for n in circuit.arrays.values() if not n.is_tail]
+    nodes = [replace(n, rail=None, held=False) for n in circuit.arrays.values() if not n.is_inner]
     return circuit.with_terms((), nodes)
 
 

@@ -79,7 +79,7 @@ def linearised(bench: Bench, machine: Any) -> dict[str, Any]:
     circuit = found.circuit
     logits = found.outputs["logits"][0] / circuit.units("logits")
     each = [perplexity(read, bench.ids) for read in found.logical_samples("logits")]
-    rms = {name: value for name, value in found.rms.items() if not circuit.arrays[name].is_tail}
+    rms = {name: value for name, value in found.rms.items() if not circuit.arrays[name].is_inner}
     worst = max(rms, key=lambda name: rms[name])
     return {
         "perplexity, noiseless": perplexity(logits, bench.ids),

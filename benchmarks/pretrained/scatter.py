@@ -94,7 +94,7 @@ def scatter(plan: Plan, inputs: dict[str, Array], seconds: float = SECONDS) -> d
         cosine = np.cos(source.angle[rows.start : rows.start + FREQUENCIES])
         weight = FREQUENCIES * cosine**2 / (source.pole * seconds) / (PAIRS / 2)
         for stage, moved in source.sweep(0, rows):
-            if not stage.node.is_tail and stage.node.count >= LEAST_NODES:
+            if not stage.node.is_inner and stage.node.count >= LEAST_NODES:
                 off = ((moved[0] + 1j * moved[1]) * stage.per_full_scale).reshape(len(rows), moved.shape[2], -1)
                 inner = np.einsum("kpn,kpn->kp", off[:FREQUENCIES].conj(), off[FREQUENCIES:])
                 here = found[stage.name]

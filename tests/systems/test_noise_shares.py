@@ -69,7 +69,7 @@ def test_a_models_logit_tails_and_all(tmp_path: Path) -> None:
     model = ds.load_model(write_small(tmp_path / "model"))
     circuit = ds.map_model(model, 2)
     slow = [
-        replace(node, capacitance=20 * node.capacitance) for node in circuit.arrays.values() if node.is_tail
+        replace(node, capacitance=20 * node.capacitance) for node in circuit.arrays.values() if node.is_inner
     ]  # 20 times slower: a nanosecond that is seen
     circuit, inputs = circuit.with_terms((), slow), {"embed": model.embed(model.encode(PROMPT[:2]))}
     read = np.zeros(circuit.arrays["logits"].shape)
