@@ -27,7 +27,7 @@ NODE: dict[str, Any] = {"rail": 0.3, "full_scale": 0.2}
 LINE, HALF = np.linspace(-0.2, 0.2, 6), np.linspace(-0.08, 0.08, 6)
 
 
-CARDS = ("tanh", "rectifier", "softmax", "transit")
+CARDS = ("tanh", "rectifier", "softmax", "transit", "feedback")
 
 
 @cache
