@@ -23,12 +23,12 @@ from ..circuits.devices.cell_card import CellCard, cell_card
 from ..circuits.devices.feedback_card import FeedbackCard
 from ..circuits.devices.transit_card import TransitCard
 from ..circuits.errors import Error
-from .lags import measure_lag, measure_tail, measure_transit
+from .lags import measure_hung, measure_lag, measure_tail, measure_transit
 from .ngspice import Engine, run_netlist
 
 Array = Any
 Card = CellCard | BranchCard | TransitCard | FeedbackCard
-LOWEST, STEP = 0.3, 0.02  # V, of a feedback device's gate
+LOWEST, STEP, OVER = 0.3, 0.02, 0.2  # V, of a feedback device's gate, over VDD: its control passes its full scale
 FARTHEST = 5.0  # logical units into a tanh pair
 LARGEST = 20e-6  # A into a rectifier's mirror
 POINTS = 201
@@ -93,10 +93,12 @@ def _feedback(transistors: Transistors, engine: Engine) -> FeedbackCard:
     middle = card.common_mode
     lines = [transistors.transistor("1", "a g b", "n", card.width * 1e6, card.length * 1e6), "Vv v 0 0", "Vg g 0 0",
              f"Ba a 0 V={middle:.12g}+V(v)/2", f"Bb b 0 V={middle:.12g}-V(v)/2"]  # fmt: skip
-    gates = np.arange(LOWEST, card.vdd + STEP / 2, STEP)
+    gates = np.arange(LOWEST, card.vdd + OVER + STEP / 2, STEP)
     volts = np.linspace(0, float(card.volts[-1]), 25)
     found = _swept(sheet, lines, ["Vv", "Vg"], [volts, gates], engine, ["Bb"])
-    return FeedbackCard(gates, volts, found[0].reshape(len(gates), len(volts)))
+    return FeedbackCard(
+        gates, volts, found[0].reshape(len(gates), len(volts)), measure_hung(transistors, gates, engine)
+    )
 
 
 MEASURES: dict[str, Callable[[Transistors, Engine], Card]] = {

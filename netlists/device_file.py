@@ -26,7 +26,7 @@ NUMBERS = {
 }  # fmt: skip
 ARRAYS = {"gates": "V", "volts": "V", "surface": "A", "table": "A", "coefficients": "1/V^n"}
 BRANCH_ARRAYS = {"gate": "1/V^n", "bend": "1", "mirror": "1", "sink": "1", "error": "1", "tail": "s"}
-FEEDBACK_ARRAYS = {"gates": "V", "volts": "V", "surface": "A"}
+FEEDBACK_ARRAYS = {"gates": "V", "volts": "V", "surface": "A", "farads": "F"}
 TRANSIT_ARRAYS = {"gates": "V", "siemens": "S", "farads": "F"}
 PARTS = ("even", "pair")
 CELL = "cell "  # before the name of a cell's group

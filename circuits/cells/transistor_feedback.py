@@ -188,9 +188,7 @@ def _driven_law(
     """Σ_n r^n P_n(v), γ v less the current over g of the driven device and the resistors at v = `at`; and the largest
     r."""
     g = node.conductance
-    full = np.asarray(feedback.gain) * circuit.full_scale(feedback.control) * circuit.arrays[feedback.control].present
-    most = g * float(full.max())
-    m, start, per_siemens = driven_line(card.pair or card, most, g * feedback.floor)
+    m, start, per_siemens, most = driven_line(card.pair or card, node, circuit)
     k = BEYOND * most / g * SHARES
     gamma = replace(feedback, gain=1.0).ratio(k)
     bends = []

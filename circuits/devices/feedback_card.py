@@ -20,7 +20,8 @@ Array = Any
 
 @dataclass(frozen=True)
 class FeedbackCard:
-    """gates (K,), volts (V,) of v, from 0 up [V]; surface (K, V) [A] of one finger.
+    """gates (K,), volts (V,) of v, from 0 up [V]; surface (K, V) [A] of one finger; farads (K,): what it adds to the
+    capacitance between the sides at v = 0.
 
     Raises Error for numbers that make no card.
     """
@@ -28,6 +29,7 @@ class FeedbackCard:
     gates: Array = field(repr=False)
     volts: Array = field(repr=False)
     surface: Array = field(repr=False)
+    farads: Array = field(repr=False)
 
     def __post_init__(self) -> None:
         shape = np.shape(self.surface)
@@ -36,12 +38,18 @@ class FeedbackCard:
             raise Error(
                 f"feedback card has a surface of shape {shape} with holes, or axes too short: characterize again"
             )
+        if np.shape(self.farads) != np.shape(self.gates) or not np.isfinite(self.farads).all():
+            raise Error("feedback card has no capacitance at some gates: characterize again")
         if any((np.diff(axis) <= 0).any() or not np.isfinite(axis).all() for axis in axes):
             raise Error("feedback card has gates or volts that do not rise: characterize again")
 
     @cached_property
     def _spline(self) -> Any:
         return RectBivariateSpline(self.gates, self.volts, self.surface)
+
+    def hung(self, gate: Array) -> Array:
+        """Capacitance [F] between the sides at gates V, which broadcast."""
+        return np.interp(gate, self.gates, self.farads)
 
     def current(self, gate: float, v: Array) -> Array:
         """F(V, v) [A] at v (V,) >= 0, rising; beyond the volts known in a straight line."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TAIL = 4e-6  # A, of each pair
 WIDTH, LENGTH = 0.33, 0.15  # µm, of the pairs' arms: an overdrive of 0.15 V, so that they are straight over the swing
 SINK = (2.0, 0.5)  # diode and copies
-CONDUCTANCE = 0.35e-6  # S between the sides, of sources and sinks
+CONDUCTANCE, CAPACITANCE = 0.34e-6, 1.7e-15  # S, F between the sides: sources, sinks and arms
 TRIM = 0.94  # of the sources' width: a side stands nearer to VDD than the diode
 
 

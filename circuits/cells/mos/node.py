@@ -23,16 +23,18 @@ import numpy as np
 from ...errors import Error
 from ..spice import Array, elements
 from . import follower
-from .common_mode import CONDUCTANCE, amplifier
+from .common_mode import CAPACITANCE, CONDUCTANCE, amplifier
 from .coupling import fingers
 from .rails import SIDES
 
 if TYPE_CHECKING:
+    from ...circuit import Circuit
     from ...devices.card import DeviceCard
     from ..node import NodeArray
     from .sheet import DeviceSheet
 
 HOLD = 0.1  # of a constant feedback: resistors, which hold the common mode
+USUAL = 0.8  # share of a control's full scale that most stand at: 1 / the margin of ranges
 LOW = 0.25  # share of a control's full scale at which a driven feedback device is exact, beside full scale itself
 
 
@@ -41,10 +43,11 @@ def node_units(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     here, names = sheet.present(node.name), sheet.names[node.name]
     lines = elements(sheet.prefix("E"), "%s 0 %s %s 1", here, names, names + SIDES[0], names + SIDES[1])
     hung, leak = _conveyor_output(sheet)
+    hung = hung + 2 * _feedback_hangs(sheet, node)
     farads = 2 * np.broadcast_to(np.asarray(node.capacitance, float), node.shape) - hung
     if np.any(farads[here] <= 0):
         raise Error(
-            f"capacitance of {node.name!r} is {(farads[here].min() + hung) / 2:g} F: its conveyors alone have "
+            f"capacitance of {node.name!r} is {(farads[here].min() + hung) / 2:g} F: its transistors alone have "
             f"{hung / 2:g} F, raise node.capacitance"
         )
     for side in SIDES:
@@ -90,6 +93,19 @@ def _ideal(sheet: DeviceSheet, node: NodeArray, siemens: Array, leak: float) -> 
     return lines
 
 
+def _feedback_hangs(sheet: DeviceSheet, node: NodeArray) -> float:
+    """F between the sides, of feedback device, at its usual gate, and common-mode amplifier; where the card knows."""
+    card = sheet.transistors.card
+    if "feedback" not in card.cells or sheet.transistors.feedback == "ideal":
+        return 0.0
+    hung = card.cells["feedback"].hung
+    if node.feedback is None:
+        m, gate = constant_gate(sheet.transistors.pair_card, np.asarray((1 - HOLD) * node.conductance * node.ratio))
+        return m * float(np.max(hung(gate)))
+    m, start, per_siemens, most = driven_line(sheet.transistors.pair_card, node, sheet.circuit)
+    return CAPACITANCE + m * float(hung(start + per_siemens * USUAL * most))
+
+
 def _held(sheet: DeviceSheet, node: NodeArray, siemens: Array) -> list[str]:
     """Resistors from both sides to the common mode, so much between the sides."""
     here, names, lines = sheet.present(node.name) & (siemens > 0), sheet.names[node.name], []
@@ -117,24 +133,26 @@ def constant_gate(pair: DeviceCard, siemens: Array) -> tuple[int, Array]:
 def _driven(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     """Devices whose gates follow the control: γ − floor = K x_c − floor above the knee."""
     assert node.feedback is not None
-    control, circuit, pair = node.feedback.control, sheet.circuit, sheet.transistors.pair_card
+    control, circuit = node.feedback.control, sheet.circuit
     here = sheet.present(node.name)
-    unit, full = circuit.units(control), circuit.full_scale(control)
-    slope = np.broadcast_to(node.conductance * np.asarray(node.feedback.gain) / unit, here.shape)
-    most = float((slope * np.broadcast_to(full * unit, here.shape))[here].max())
-    m, start, per_siemens = driven_line(pair, most, node.conductance * node.feedback.floor)
+    slope = np.broadcast_to(node.conductance * np.asarray(node.feedback.gain) / circuit.units(control), here.shape)
+    m, start, per_siemens, _ = driven_line(sheet.transistors.pair_card, node, circuit)
     names = np.broadcast_to(sheet.names[control], here.shape)
     lines, gate = sheet.level_shifts(names, here, start, per_siemens * slope)
     return lines + _between(sheet, node, here, gate, m)
 
 
-def driven_line(pair: DeviceCard, most: float, floor: float) -> tuple[int, float, float]:
-    """(fingers m, V₀, V per siemens) of a driven feedback device: its gate is V₀ + G times that, G = g K x_c, and exact
-    at `most` [S] and at `LOW` of it."""
+def driven_line(pair: DeviceCard, node: NodeArray, circuit: Circuit) -> tuple[int, float, float, float]:
+    """(fingers m, V₀, V per siemens, largest G [S]) of a driven feedback device: its gate is V₀ + G times that, G = g K
+    x_c, and exact at the largest, the control at full scale, and at `LOW` of it."""
+    feedback = node.feedback
+    assert feedback is not None
+    full = np.asarray(feedback.gain) * circuit.full_scale(feedback.control) * circuit.arrays[feedback.control].present
+    most, floor = node.conductance * float(full.max()), node.conductance * feedback.floor
     m = fingers(pair, most / 2)
     high, low = (float(pair.control((most * share - floor) / (2 * m))) for share in (1.0, LOW))
     per_siemens = (high - low) / ((1 - LOW) * most)
-    return m, high - per_siemens * most, per_siemens
+    return m, high - per_siemens * most, per_siemens, most
 
 
 def _between(sheet: DeviceSheet, node: NodeArray, here: Array, gate: Array, m: int) -> list[str]:
