@@ -36,7 +36,8 @@ SCORES = 0.12  # V either way at a branch's gate, four nats
 
 
 def measure_cell(cell: str, transistors: Transistors, *, engine: Engine = "batch") -> Card:
-    """The card of a cell, "tanh", "rectifier" or "softmax", "feedback", or of the couplings' "transit", made of these transistors.
+    """The card of a cell, "tanh", "rectifier", "softmax" or "feedback", or of the couplings' "transit", made of these
+    transistors.
 
     Raises Error for any other.
     """

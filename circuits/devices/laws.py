@@ -1,11 +1,12 @@
 """Laws of cells that are made of a pair's transistors, from the pair's device card alone.
 
-With o and e the odd and even current of a pair (`card.py`) a transistor carries f(V, u) = [o(V, 2u) + e(V, 2u)]/2, and
+With o the odd current of a pair (`card.py`)
 
     quad whose gates are driven     Q(δ, v) = o(V_b + δ/2, v) − o(V_b − δ/2, v)                     odd in δ and in v
     device from side to side        F(V, v) = 2 o(V, v)                                             odd in v
 
-The second has the channel of two of a pair in series, whose middle stands at V_CM by symmetry. Both are fitted by Σ_n a^n P_n(v), few powers n of what drives the gates and polynomials P_n.
+The second has the channel of two of a pair in series, whose middle stands at V_CM by symmetry.
+Both are fitted by Σ_n a^n P_n(v), few powers n of what drives the gates and polynomials P_n.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ def quad_law(pair: DeviceCard, bias: float, reach: float, volts: float) -> Surfa
 
 
 def between_sides(card: DeviceCard, gate: Array, fingers: int, v: Array) -> Array:
-    """F(V, v) [A] of so many fingers between two sides at V_CM ± v/2, v (V,) >= 0: as measured, if the card has it, else
-    two of a pair's in series, so twice a pair's current; beyond the card's volts in a straight line."""
+    """F(V, v) [A] of so many fingers between two sides at V_CM ± v/2, v (V,) >= 0: as measured, if the card has that,
+    else two of a pair's in series, so twice a pair's current; beyond the card's volts in a straight line."""
     if "feedback" in card.cells:
         found: Array = fingers * card.cells["feedback"].current(float(gate), v)
         return found

@@ -17,6 +17,8 @@ from small_models import PROMPT, write_small
 
 from dsmachine.circuits.cells import machine_of_transistors
 from dsmachine.circuits.cells.mos.coupling import fingers
+from dsmachine.circuits.cells.mos.design import Transistors
+from dsmachine.circuits.cells.mos.node import HOLD, constant_gate
 from dsmachine.circuits.cells.transistor import with_transistors
 from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.circuit import Circuit
@@ -47,29 +49,29 @@ def small(rows: int = 4) -> tuple[Circuit, dict[str, Any]]:
     return circuit, {"u": rng.uniform(-0.1, 0.1, rows)}
 
 
-def rest(unit_card: DeviceCard, pair: DeviceCard, one: DeviceCard) -> list[float]:
-    """Where `small` rests. Couplings Σ ± m I(V_ij, u_j) as their card has it; ±I through one feedback device each, f(u)
-    = 2 I_single(2u), whose even order moves the common mode: v = f⁻¹(I) − f⁻¹(−I)."""
+def rest(unit_card: DeviceCard, devices: Transistors) -> list[float]:
+    """Where `small` rests. Couplings Σ ± m I(V_ij, u_j) as their card has it; the node's device between its sides as it
+    was swept, beside the resistors that hold them: I = h v + F(v)."""
     circuit, inputs = small()
     siemens = circuit.terms["w"].siemens(circuit)
     m = fingers(unit_card, float(np.abs(siemens).max()))
     gates = unit_card.control(np.abs(siemens) / m)
     units = np.sign(siemens) * m * unit_card.current(gates, np.broadcast_to(inputs["u"], gates.shape))
     g = circuit.arrays["v"].conductance
-    own = fingers(pair, g)
-    gate = pair.control(g / own)
+    own, gate = constant_gate(devices.pair_card, np.array((1 - HOLD) * g))
+    device: Any = measure_cell("feedback", devices)
 
-    def side(amperes: float) -> float:
-        return float(brentq(lambda u: 2 * own * float(one.current(gate, 2 * u)) - amperes, -0.149, 0.149))
+    def missing(v: float, amperes: float) -> float:
+        return HOLD * g * v + own * float(device.current(float(gate), np.array([v]))[0]) - amperes
 
-    return [side(i) - side(-i) for i in units.sum(axis=1)]
+    return [float(np.copysign(brentq(missing, 0, 0.3, args=(abs(i),)), i)) for i in units.sum(axis=1)]
 
 
 @pytest.mark.parametrize("unit", ["single", "pair", "quad"])
 def test_a_tile_rests_where_its_device_card_says(unit: str) -> None:
     circuit, inputs = small()
     found = settled(circuit, inputs, transistors(unit))
-    assert found["v"] == pytest.approx(rest(card(unit), card("pair"), card("single")), abs=2e-3 * 0.2)
+    assert found["v"] == pytest.approx(rest(card(unit), transistors(unit)), abs=2e-3 * 0.2)
 
 
 def test_corner_and_temperature_of_the_card_are_the_netlists() -> None:
@@ -81,11 +83,11 @@ def test_corner_and_temperature_of_the_card_are_the_netlists() -> None:
         "engine": "batch",
         "overrides": {"supply.swing": 0.3},
     }
-    pair, one = characterize("pair", **there), characterize("single", **there)
+    pair = characterize("pair", **there)
     devices = transistors_of(pair)
     assert devices.threshold > 0 and devices.mobility < 1
     found = settled(circuit, inputs, devices)["v"]
-    assert found == pytest.approx(rest(pair, pair, one), abs=2e-3 * 0.2)
+    assert found == pytest.approx(rest(pair, devices), abs=2e-3 * 0.2)
     warm = replace(devices, threshold=0.0, mobility=1.0)
     assert np.abs(settled(circuit, inputs, warm)["v"] - found).max() > 2e-3 * 0.2
 

@@ -1,11 +1,12 @@
 """Common-mode amplifier: holds the mean of a node's sides at V_CM and leaves their difference alone.
 
-    i(p) = i(n) = −g_c (c + …),        c = (V(p) + V(n))/2 − V_CM
+    i(p) = i(n) = −g_c c,        c = (V(p) + V(n))/2 − V_CM,   g_c = 54 µS
 
-Two p-channel pairs compare each side with V_CM; what the arms at V_CM carry together is copied as a sink to both sides,
-against sources of the same current. An even function of the difference cancels between the pairs. Its gates draw no
-current, so that a starved node keeps its floor; nodes of a driven feedback need it, since the charge of the gate that is
-driven goes into both sides: 8 mV at a root, which resistors of the floor's size would take 75 ns to drain.
+Two p-channel pairs compare each side with V_CM; what the arms at V_CM carry together is copied as a sink to both
+sides, against sources of the same current. An even function of the difference cancels between the pairs. Their gates
+draw no current and sources and sinks have little conductance, so that a starved node keeps its floor. Nodes of a driven
+feedback need it, since the charge of the gate that is driven goes into both sides: 8 mV at a root, which resistors of
+the floor's size would take 75 ns to drain.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from .rails import BIAS, BIAS_P
 if TYPE_CHECKING:
     from .sheet import DeviceSheet
 
-TAIL = 4e-6  # A, of each pair
-WIDTH, LENGTH = 0.33, 0.15  # µm, of the pairs' arms: an overdrive of 0.15 V, so that they are straight over the swing
-SINK = (2.0, 0.5)  # diode and copies
-CONDUCTANCE, CAPACITANCE = 0.34e-6, 1.7e-15  # S, F between the sides: sources, sinks and arms
-TRIM = 0.94  # of the sources' width: a side stands nearer to VDD than the diode
+TAIL = 8e-6  # A, of each pair
+WIDTH, LENGTH = 0.66, 0.15  # µm, of the pairs' arms: an overdrive of 0.15 V, so that they are straight over the swing
+SINK = (2.4, 1.0)  # diode and copies
+CONDUCTANCE, CAPACITANCE = 0.52e-6, 2.8e-15  # S, F between the sides: sources, sinks and arms
+TRIM = 0.943  # of the sources' width: a side stands nearer to VDD than the diode
 
 
 def amplifier(sheet: DeviceSheet) -> str:
