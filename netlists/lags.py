@@ -73,7 +73,7 @@ def _fingers(
     names = [[f"i(v{end}{k})" for k in range(len(gates))] for end in "ab"]
     lines += [
         f".options temp={card.temperature - KELVIN:.9g} reltol=1e-6", f".ac lin 1 {FREQUENCY:g} {FREQUENCY:g}",
-        f".save {' '.join(sum(names, []))}", f".print ac {names[0][0]}", ".end", "",
+        f".save {' '.join(name for each in names for name in each)}", f".print ac {names[0][0]}", ".end", "",
     ]  # fmt: skip
     found = run_netlist("\n".join(lines), engine=engine)
     into, out = (np.array([found[name][0] for name in each]) for each in names)

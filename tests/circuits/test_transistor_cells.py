@@ -81,9 +81,9 @@ def test_transistors_that_are_linear_are_the_ideal_cells() -> None:
 
 
 def test_feedback_in_the_square_law() -> None:
-    """A device between V_CM ± v/2 is straight there, β(V − V_t)v: F(v/2) − F(−v/2) with F(u) = G u − βu²/2."""
+    """A device of 2β between V_CM ± v/2 is straight, 2β(V − V_t)v: F(v/2) − F(−v/2) with F(u) = G u − βu²."""
     gate, v = 0.8, np.linspace(0, 0.4, 9)
-    g = device_cards.BETA * (gate - device_cards.THRESHOLD)
+    g = 2 * device_cards.BETA * (gate - device_cards.THRESHOLD)
     assert between_sides(narrow(device_cards.square_pair()), np.array(gate), 3, v) == pytest.approx(
         3 * g * v, abs=1e-10
     )
