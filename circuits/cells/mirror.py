@@ -118,7 +118,9 @@ class BranchDrive(InnerDrive):
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Term:
         """With the offsets of the very pair."""
-        return replace(self, pair=self.pair.fabricate(circuit, spread, draw))  # type: ignore[type-var]
+        pair = self.pair.fabricate(circuit, spread, draw)
+        assert isinstance(pair, Transfer)
+        return replace(self, pair=pair)
 
 
 def mirrors(

@@ -39,7 +39,8 @@ class Lag:
     def at(self, ratio: Array) -> tuple[Array, Array]:
         """(w, s) [s] of mirrors of a ratio, which broadcasts; beyond what was measured as at its end."""
         r = np.clip(ratio, *RATIOS)
-        return tuple(one + more * r for one, more in np.asarray(self.seconds, float))  # type: ignore[return-value]
+        weak, strong = (one + more * r for one, more in np.asarray(self.seconds, float))
+        return weak, strong
 
 
 def lag(shares: Array, ratios: Array, delays: Array) -> Lag:
