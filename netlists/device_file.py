@@ -99,7 +99,8 @@ def _check_kind(file: h5py.File, where: str) -> None:
     if version > VERSION:
         raise Error(f"{where} has format {version}, newer than {VERSION}: upgrade dsmachine")
     if version < VERSION:
-        raise Error(f"{where} has format {version}, of cells without lags, or of pairs counted twice: {FIX}")
+        old = "which counts a pair's current twice" if version < 2 else "whose cells know no lags"
+        raise Error(f"{where} has format {version}, {old}: {FIX}")
 
 
 def _card(group: h5py.Group, parts: tuple[str, ...]) -> DeviceCard:
