@@ -10,7 +10,8 @@ common. A row of the runs is the
 mean perplexity of these reads. Without mismatch all chips are one, so there only noise seeds vary; with it, devices as
 they come (β 2 %, V_t 2 %, offset 6 %) are trimmed to the residuals that cost 5 % each, on several chips.
 
-The linearised figures beside them are those of results/pretrained_noise.json, else found by the same function.
+The linearised figures beside them are those of results/pretrained_noise.json, else found by the same function, which
+takes longer than the runs: `--parts runs` on a GPU, then `--parts linear --device numpy` wherever there is time.
 Capacitance is no part of the mapping but for the load of each node: one mapping serves all.
 """
 
@@ -108,10 +109,10 @@ def runs(
         rows.row(about | {"noise seed": seed}, run)
 
 
-def linear(bench: Bench, plan: Plan, femtofarads: float, chip: int | None) -> dict[str, Any]:
+def linear(bench: Bench, plan: Plan, femtofarads: float, chip: Any) -> dict[str, Any]:
     """By the linearised analysis: the study's row where it has one of this machine, else found now."""
     usual, parts = Bench(), ("name", "positions", "calibration", "headroom", "skipped")
-    if chip is None and all(getattr(bench, part) == getattr(usual, part) for part in parts):
+    if chip == "ideal" and all(getattr(bench, part) == getattr(usual, part) for part in parts):
         default = ds.load_technology("cmos45").node.capacitance
         for case in CASES:
             only = case.scaling == "first" and case.coupling == "buffered" and set(case.overrides) <= {CAPACITANCE}
@@ -125,27 +126,52 @@ def linear(bench: Bench, plan: Plan, femtofarads: float, chip: int | None) -> di
 def table(bench: Bench, options: argparse.Namespace) -> None:
     """All machines, ideal ones while chips are made; every finished row is kept, and found again."""
     rows, lines = Rows("noise_runs", fresh=bench.fresh), Rows("noise_linear", fresh=bench.fresh)
+    wanted = Wanted(rows, lines, options)
     circuit = bench.circuit(precision="float32")
-    settled: dict[float, float] = {}
     with ThreadPoolExecutor() as pool:
-        chips: list[Future[Any]] = [
-            pool.submit(ds.fabricate, circuit, seed=chip, trim=TRIM, **DEVICE) for chip in range(options.chips)
-        ]
-        for chip in (None, *range(options.chips)):
-            made = circuit if chip is None else chips[chip].result().circuit
+        chips: dict[Any, Future[Any]] = {
+            chip: pool.submit(ds.fabricate, circuit, seed=chip, trim=TRIM, **DEVICE)
+            for chip in range(options.chips)
+            if any(wanted.parts(chip, femtofarads) for femtofarads in options.capacitances)
+        }
+        for chip in ("ideal", *chips):
+            made = circuit if chip == "ideal" else chips[chip].result().circuit
             for femtofarads in options.capacitances:
+                parts = wanted.parts(chip, femtofarads)
+                if not parts:
+                    continue
                 overrides = {"supply.headroom": bench.headroom, CAPACITANCE: femtofarads * 1e-15}
                 technology = ds.load_technology(overrides=overrides)
                 plan = ds.prepare(load_nodes(made, technology), device=options.device)
-                if chip is None:
-                    settled[femtofarads] = settling_time(plan, bench.inputs)
-                about = {"fF": femtofarads, "chip": "ideal" if chip is None else chip}
-                bare = technology.node.capacitance / technology.node.conductance
-                runs(rows, about, plan, bench, options, settled[femtofarads], bare)
-                lines.row(about, lambda plan=plan, fF=femtofarads, chip=chip: linear(bench, plan, fF, chip))
+                about = {"fF": femtofarads, "chip": chip}
+                if "runs" in parts:
+                    if femtofarads not in wanted.settled:
+                        wanted.settled[femtofarads] = settling_time(plan, bench.inputs)
+                    bare = technology.node.capacitance / technology.node.conductance
+                    runs(rows, about, plan, bench, options, wanted.settled[femtofarads], bare)
+                if "linear" in parts:
+                    lines.row(about, lambda plan=plan, fF=femtofarads, chip=chip: linear(bench, plan, fF, chip))
                 del plan
                 gc.collect()
-    save("noise_table", [line for fF in options.capacitances for line in summed(rows.rows, lines.rows, fF)])
+    if len(lines.rows) == len({(row["fF"], row["chip"]) for row in rows.rows}):
+        save("noise_table", [line for fF in options.capacitances for line in summed(rows.rows, lines.rows, fF)])
+
+
+class Wanted:
+    """What rows are still to be found. settled [s]: of the ideal machine at each capacitance, where it is known."""
+
+    def __init__(self, rows: Rows, lines: Rows, options: argparse.Namespace) -> None:
+        self._rows, self._lines, self._options = rows, lines, options
+        self.settled = {row["fF"]: 1e-9 * row["read at ns"][0] / min(options.reads) for row in rows.rows}
+
+    def parts(self, chip: Any, femtofarads: float) -> list[str]:
+        """Of "runs" and "linear", those that a machine still lacks."""
+        done = [
+            sum(row["chip"] == chip and row["fF"] == femtofarads for row in kept.rows)
+            for kept in (self._rows, self._lines)
+        ]
+        lacks = {"runs": done[0] < self._options.seeds, "linear": done[1] < 1}
+        return [part for part in self._options.parts if lacks[part]]
 
 
 def summed(rows: list[dict[str, Any]], lines: list[dict[str, Any]], femtofarads: float) -> list[dict[str, Any]]:
@@ -194,6 +220,7 @@ def main() -> None:
     parser.add_argument("--chips", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3, help="noise seeds of each machine")
     parser.add_argument("--reads", type=float, nargs="*", default=[1.0, 1.25, 1.5], help="times the settling time")
+    parser.add_argument("--parts", nargs="*", default=["runs", "linear"], choices=["runs", "linear"])
     parser.add_argument("--fresh", action="store_true", help="forget rows of an earlier run")
     options = parser.parse_args()
     bench = Bench(options.tokens, options.calibration, options.headroom, options.fresh, options.model)

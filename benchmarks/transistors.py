@@ -1,7 +1,7 @@
 """What couplings of transistors cost beside linear ones; what a language model makes of them is in `pretrained/`.
 
     python benchmarks/transistors.py                        # crossbars, readers, and a run of tiny-shakespeare
-    python benchmarks/transistors.py --device cupy
+    python benchmarks/transistors.py --device cupy --tokens 128 --samples 48 --cards pair.h5 quad.h5
     # pin the threads: OPENBLAS_NUM_THREADS=1
 
 Transistors are those that ngspice measures of the bundled model cards. Seconds are of the processor (on a GPU of the
@@ -100,11 +100,13 @@ def main() -> None:
     parser.add_argument("--device", default="numpy")
     parser.add_argument("--samples", type=int, default=12, help="points x batch of a crossbar")
     parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--cards", nargs=2, help="device cards of a pair and a quad, where there is no ngspice")
     options = parser.parse_args()
-    cards = {"linear": None, "pair": ds.characterize("pair"), "quad": ds.characterize("quad")}
-    rows = crossbars(cards["pair"], options.device, options.samples, options.tokens)
+    pair, quad = map(ds.load_device, options.cards) if options.cards else map(ds.characterize, ("pair", "quad"))
+    cards: dict[str, DeviceCard | None] = {"linear": None, "pair": pair, "quad": quad}
+    rows = crossbars(pair, options.device, options.samples, options.tokens)
     save(f"transistors_cost_{options.device}", rows)
-    save(f"transistors_readers_{options.device}", readers(cards["pair"], options.device, options.tokens))
+    save(f"transistors_readers_{options.device}", readers(pair, options.device, options.tokens))
     save(f"transistors_runs_{options.device}", runs(cards, options.device, options.tokens))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .gather import Gather
-from .observers import Recordable
+from .observers import Element, Recordable
 from .operating_point import settle
 from .plan import Plan
 from .pool import Blocks
@@ -89,11 +89,13 @@ class Graph:
         start = {stage.name: xp.zeros((self._batch, *stage.node.shape), dtype) for stage in stages}
         rest, bits = {stage.name: x[stage.name] for stage in stages}, checked_bits(request.settle_bits)
         self.watch = SettlingWatch(self.plan, rest, bits)
-        self.march = March(
+        beside = _Beside(self.observers)
+        self.march = beside.march = March(
             self.plan, self._inputs, start, points=request.collocation_points, tolerance=request.local_tolerance,
-            observers=[_Again(observer) for observer in self.observers], aims=self.watch.aims,
+            observers=[beside] if self.observers else [], aims=self.watch.aims,
         )  # fmt: skip
         self._solved = self.march.follow(self.taken.windows)
+        beside.join()
         self._gather(list(self.march.x.values()), self._ends)
         self._bases = list({id(f.numbers.base): f.numbers.base for _, f in self._solved}.values())
 
@@ -139,15 +141,45 @@ class Graph:
         return found
 
 
-class _Again:
-    """An observer that has begun already, in a capture: begun anew, by work on the device alone."""
+class _Beside:
+    """Observers that have begun already, in a capture: begun anew, by work on the device alone. They look at an element
+    on a branch of their own while the next one is solved, which leaves the GPU room."""
 
-    def __init__(self, observer: Recordable) -> None:
-        self._observer = observer
-        self.element, self.window = observer.element, observer.window
+    march: March
+
+    def __init__(self, observers: Sequence[Recordable]) -> None:
+        import cupy
+
+        self._observers = observers
+        self._stream = cupy.cuda.Stream(non_blocking=True)
+        self._solved, self._seen = (cupy.cuda.Event(disable_timing=True) for _ in range(2))
+        self._current = cupy.cuda.get_current_stream
+        self._kept: tuple[Any, ...] = ()
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
-        self._observer.restart(start)
+        for observer in self._observers:
+            observer.restart(start)
+
+    def element(self, element: Element) -> None:
+        """What they read stays until they are done, though the run may have let it go: memory that is free is used
+        again at once."""
+        self.join()
+        self._kept = element, [tuple(pieces) for pieces in self.march.pieces.values()]
+        self._solved.record(self._current())
+        self._stream.wait_event(self._solved)
+        with self._stream:
+            for observer in self._observers:
+                observer.element(element)
+
+    def join(self) -> None:
+        """Whatever the run does next comes after what they have looked at."""
+        if self._kept:
+            self._seen.record(self._stream)
+            self._current().wait_event(self._seen)
+            self._kept = ()
+
+    def window(self, time: float) -> None:
+        pass
 
 
 def replayable(plan: Plan, request: Request, values: Mapping[str, Any]) -> bool:

@@ -120,7 +120,10 @@ class FusedTally(Tally):
         self.kinds = list(dict.fromkeys(job.kind for each in jobs.values() for job in each))
         self._launches = {first: [Launch(self, some) for some in _filled(each)] for first, each in jobs.items()}
         self._kernels: dict[int, Any] = {}
-        self._gathers: dict[tuple[str, ...], Gather] = {}
+        begin, self._free = self.backend.address(self._starts), [stage.name for stage in plan.stages]
+        each = [self.start[name] for name in self._free]
+        places = [(self.backend.address(part) - begin) // part.itemsize for part in each]
+        self._gather = Gather(self.backend, [part.size for part in each], places)
 
     def _lay_out(self) -> None:
         """What is read together has its rows in the same runs."""
@@ -140,12 +143,7 @@ class FusedTally(Tally):
     def restart(self, start: Mapping[str, Array]) -> None:
         for block in (self._sums, self._law_sums, self._starts):
             block.fill(0)
-        names, begin = tuple(start), self.backend.address(self._starts)
-        if names not in self._gathers:
-            into = [self.start[name] for name in names]
-            places = [(self.backend.address(part) - begin) // part.itemsize for part in into]
-            self._gathers[names] = Gather(self.backend, [part.size for part in into], places)
-        self._gathers[names](list(start.values()), self._starts)
+        self._gather([start[name] for name in self._free], self._starts)
         self._ends[...] = self._starts
 
     def ready(self) -> None:

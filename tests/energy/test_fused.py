@@ -90,14 +90,15 @@ def test_steps_in_a_row_are_elements_of_one_point(fused: Any) -> None:
     rng = np.random.default_rng(1)
     x = {name: rng.normal(size=(5, 2, *node.shape)) for name, node in circuit.arrays.items()}
     group = plan.groups[0]
-    initial = {stage.name: rng.normal(size=x[stage.name].shape[1:]) for stage in group.stages}
+    begun = {stage.name: rng.normal(size=x[stage.name].shape[1:]) for stage in plan.stages}
+    initial = {stage.name: begun[stage.name] for stage in group.stages}
     times, radau = TAU * np.arange(1, 6), Collocation(plan.backend, 1)
     steps = Element(group, 0.0, 5 * TAU, times, x, initial, radau, count=5, ends=True)
     for kind in (Tally, FusedTally):
         if kind is FusedTally:
             fused()
         tally = kind(plan, 2)
-        tally.restart(initial)
+        tally.restart(begun)
         tally.element(steps)
         sums = tally.sums(5 * TAU, 5 * TAU)
         for name, start in initial.items():

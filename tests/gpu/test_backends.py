@@ -124,7 +124,7 @@ def test_noise_analysis(noise: str | float) -> None:
     model = ds.load_model("tiny-shakespeare")
     circuit = ds.map_model(model, 8)
     inputs = {"embed": model.embed(model.encode(model.calibration_text[:8]))}
-    options: dict[str, Any] = {"noise": noise, "frequencies": 2, "samples": 2, "precision": "float64"}
+    options: dict[str, Any] = {"noise": noise, "frequencies": 2, "samples": 4, "precision": "float64"}
     here, there = (ds.noise(circuit, inputs, device=device, **options).rms for device in ("numpy", "cupy"))
     assert there == pytest.approx(here, rel=1e-9)
 
