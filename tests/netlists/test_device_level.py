@@ -30,7 +30,7 @@ from dsmachine.emulator.run import operating_point, transient
 from dsmachine.energy.meter import EnergyMeter
 from dsmachine.netlists.cells import measure_cell
 from dsmachine.netlists.characterize import characterize
-from dsmachine.netlists.crosscheck import crosscheck
+from dsmachine.netlists.crosscheck import CrossCheck, crosscheck
 from dsmachine.netlists.ngspice import run_netlist
 from dsmachine.netlists.supports import transistors_of
 from dsmachine.netlists.writer import write_netlist
@@ -188,20 +188,34 @@ def test_initial_voltages_and_supply_are_there() -> None:
     assert found["i(vvdd)"].real[0] == pytest.approx(-30e-6, rel=0.02)
 
 
-@pytest.mark.slow
-def test_a_small_model_by_the_laws_of_its_transistors(tmp_path: Path) -> None:
-    """A whole block in time, feedback as conductances: laws at rest, the mirrors' lag, tails, channels' transit."""
+def by_the_laws(select: str, feedback: str, tmp_path: Path) -> CrossCheck:
+    """A part of a small model, all laws and poles of its transistors against the transistors, in time."""
     model = load_model(str(write_small(tmp_path)))
     tokens = model.encode(PROMPT)
-    cells = {name: measure_cell(name, transistors()) for name in ("tanh", "softmax", "transit")}
-    technology = load_technology("cmos45", overrides={"supply.swing": 0.3})
+    cells = {name: measure_cell(name, transistors()) for name in ("tanh", "softmax", "transit", "feedback")}
+    known, technology = replace(card(), cells=cells), load_technology("cmos45", overrides={"supply.swing": 0.3})
     machine = machine_of_transistors(
-        map_model(model, len(tokens), technology=technology), replace(card(), cells=cells), feedback=False
+        map_model(model, len(tokens), technology=technology), known, feedback=feedback == "transistors"
     )
-    found = crosscheck(
-        machine, select="h.0", inputs={"embed": model.embed(tokens)}, level="device",
-        transistors=transistors(feedback="ideal"), engine="batch", limit=5e-3, timeout=1800,
+    devices = replace(transistors(feedback=feedback), card=known)
+    return crosscheck(
+        machine, select=select, inputs={"embed": model.embed(tokens)}, level="device", transistors=devices,
+        engine="batch", limit=5e-3, timeout=3600,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("feedback", ["ideal", "transistors"])
+def test_a_norm_by_the_laws_of_its_transistors(feedback: str, tmp_path: Path) -> None:
+    """Root and division, whose feedback devices their control drives."""
+    found = by_the_laws("h.0.ln_1", feedback, tmp_path)
+    assert found.passed, found.by_array
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("feedback", ["ideal", "transistors"])
+def test_a_small_model_by_the_laws_of_its_transistors(feedback: str, tmp_path: Path) -> None:
+    """A whole block: laws at rest, the mirrors' lag, tails, channels' transit; common mode that stays where it is."""
+    found = by_the_laws("h.0", feedback, tmp_path)
     assert found.passed, found.by_array
 
 
