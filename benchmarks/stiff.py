@@ -39,7 +39,7 @@ def paced(circuit: Circuit, factor: Callable[[np.random.Generator, tuple[int, ..
     """The circuit whose free nodes' capacitances are times factor(rng, shape), array by array."""
     rng, arrays = np.random.default_rng(0), dict(circuit.arrays)
     for name, node in arrays.items():
-        if not node.clamped and not node.is_tail:
+        if not node.clamped and not node.is_inner:
             arrays[name] = replace(node, capacitance=node.capacitance * factor(rng, node.shape))
     return replace(circuit, arrays=arrays)
 

@@ -166,7 +166,7 @@ def without_tails(circuit: Circuit) -> Circuit:
     for name, term in terms.items():
         if isinstance(term, Softmax):
             terms[name] = replace(term, tail=None, share=1.0)
-    arrays = {name: node for name, node in circuit.arrays.items() if not node.is_tail}
+    arrays = {name: node for name, node in circuit.arrays.items() if not node.is_inner}
     return replace(circuit, arrays=arrays, terms=terms)
 
 

@@ -34,7 +34,7 @@ def rate(stage: Stage, x: Mapping[str, Array]) -> Array:
 def longest_step(plan: Plan) -> float:
     """2τ/γ of the fastest node of constant γ, tails as they are at rest [s]: forward Euler is unstable beyond."""
     rates = (
-        (1.0 if stage.node.is_tail else stage.constant) / np.min(plan.backend.host(stage.node.time_constants))
+        (1.0 if stage.node.is_inner else stage.constant) / np.min(plan.backend.host(stage.node.time_constants))
         for stage in plan.stages
         if stage.constant is not None
     )

@@ -290,7 +290,7 @@ class JaxCircuit:
         first, node, own = stack.first, stack.first.node, x[stack.name]
         c = self._plain[stack.name] | constants[stack.name]
         conveyed, direct = (self._masked(c, part) for part in self._drives(stack, x, constants))
-        if node.is_tail:
+        if node.is_inner:
             return (jnp.exp(jnp.minimum(direct - own, FARTHEST)) - 1) / c["tau"]
         gamma = self._gamma(stack, c, x, constants)
         held = conveyed * c["attenuation"]

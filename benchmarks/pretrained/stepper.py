@@ -101,7 +101,7 @@ class Comparison:
         self.doubt: dict[str, float] = {}
         expected = np.square(STRENGTHS)
         for name, node in circuit.arrays.items():
-            if node.clamped or node.is_tail or node.count < LEAST_NODES:
+            if node.clamped or node.is_inner or node.count < LEAST_NODES:
                 continue
             square = seen.square[name] / seen.seconds[name]
             power = linear.variance[name][0].reshape(node.shape[0], -1).mean(axis=-1)
