@@ -20,13 +20,15 @@ from ..circuits.cells.mos.tanh_pair import SLOPE_FACTOR, pair
 from ..circuits.circuit import Circuit
 from ..circuits.devices.branch_card import BranchCard, branch_card
 from ..circuits.devices.cell_card import CellCard, cell_card
+from ..circuits.devices.feedback_card import FeedbackCard
 from ..circuits.devices.transit_card import TransitCard
 from ..circuits.errors import Error
-from .lags import measure_lag, measure_tail, measure_transit
+from .lags import measure_hung, measure_lag, measure_tail, measure_transit
 from .ngspice import Engine, run_netlist
 
 Array = Any
-Card = CellCard | BranchCard | TransitCard
+Card = CellCard | BranchCard | TransitCard | FeedbackCard
+LOWEST, STEP, OVER = 0.3, 0.02, 0.2  # V, of a feedback device's gate, over VDD: its control passes its full scale
 FARTHEST = 5.0  # logical units into a tanh pair
 LARGEST = 20e-6  # A into a rectifier's mirror
 POINTS = 201
@@ -34,7 +36,8 @@ SCORES = 0.12  # V either way at a branch's gate, four nats
 
 
 def measure_cell(cell: str, transistors: Transistors, *, engine: Engine = "batch") -> Card:
-    """The card of a cell, "tanh", "rectifier" or "softmax", or of the couplings' "transit", made of these transistors.
+    """The card of a cell, "tanh", "rectifier", "softmax" or "feedback", or of the couplings' "transit", made of these
+    transistors.
 
     Raises Error for any other.
     """
@@ -85,8 +88,23 @@ def _softmax(transistors: Transistors, engine: Engine) -> BranchCard:
     )  # fmt: skip
 
 
+def _feedback(transistors: Transistors, engine: Engine) -> FeedbackCard:
+    """A device between the sides, over its gate and v; the source `Vp` of `_swept` carries nothing."""
+    sheet, card = _sheet(transistors), transistors.pair_card
+    middle = card.common_mode
+    lines = [transistors.transistor("1", "a g b", "n", card.width * 1e6, card.length * 1e6), "Vv v 0 0", "Vg g 0 0",
+             f"Ba a 0 V={middle:.12g}+V(v)/2", f"Bb b 0 V={middle:.12g}-V(v)/2"]  # fmt: skip
+    gates = np.arange(LOWEST, card.vdd + OVER + STEP / 2, STEP)
+    volts = np.linspace(0, float(card.volts[-1]), 25)
+    found = _swept(sheet, lines, ["Vv", "Vg"], [volts, gates], engine, ["Bb"])
+    return FeedbackCard(
+        gates, volts, found[0].reshape(len(gates), len(volts)), measure_hung(transistors, gates, engine)
+    )
+
+
 MEASURES: dict[str, Callable[[Transistors, Engine], Card]] = {
     "tanh": _tanh, "rectifier": _rectifier, "softmax": _softmax, "transit": measure_transit,
+    "feedback": _feedback,
 }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from ..circuits.cells.channel import Channel, Channels
 from ..circuits.cells.mos.design import Transistors
 from ..circuits.cells.mos.mirror import mirrored
 from ..circuits.cells.mos.product import REACH
-from ..circuits.cells.mos.rails import BIAS, BIAS_N, KELVIN
+from ..circuits.cells.mos.rails import BIAS, BIAS_N, DECOUPLED, KELVIN
 from ..circuits.cells.mos.rectifier import MIRROR as RECTIFIER
 from ..circuits.cells.mos.sheet import DeviceSheet
 from ..circuits.cells.mos.softmax import CENTRE, DESIGN_CURRENT, LENGTH, WIDTH
@@ -38,6 +38,7 @@ Array = Any
 AMPERES = DESIGN_CURRENT * np.geomspace(0.03, 1, 6)
 FREQUENCY = 1e4  # Hz: far under every pole, and there is no 1/f noise in the law
 SLOW = 1e6  # Hz, under the poles of mirrors
+TAU = 1.5e-9  # s, of a bare node, which what a bias line's decoupling leaves of its noise is weighed by
 
 
 def measure_channels(transistors: Transistors, *, engine: Engine = "batch") -> Channels:
@@ -64,7 +65,7 @@ def measure_channels(transistors: Transistors, *, engine: Engine = "batch") -> C
         ),
         rectifier=_with_pole(rectifier, bench.thermal_voltage, diode.late),
         turner=_with_pole(rectifier, bench.thermal_voltage, 2 * (copies.late - diode.late)),
-        tail=bench.density(*bench.sink()) * 2 * bench.thermal_voltage / DESIGN_CURRENT,
+        tail=bench.weighed(*bench.sink()) * 2 * bench.thermal_voltage / DESIGN_CURRENT,
         sink=bench.capacitance(*bench.sink()) / DESIGN_CURRENT,
         difference=float(pair.conductance(centre + REACH / 2) - pair.conductance(centre - REACH / 2)),
         standing=float(2 * pair.conductance(centre)),
@@ -136,6 +137,14 @@ class _Bench:
         found = run_netlist(text, engine=self.engine)["onoise_spectrum"].real[0]
         return float(found) ** 2 / self.unit
 
+    def weighed(self, *lines: str) -> float:
+        """As `density`, of white noise that makes as much of the current of a lag of `TAU`: ∫S/(1 + ω²τ²) df =
+        S_white/4τ."""
+        cards = ["Hout out 0 Vout 1", ".noise v(out) Iin dec 10 1e4 1e11", ".print noise onoise_spectrum", ".end", ""]
+        found = run_netlist("\n".join([*self.rails, *lines, *cards]), engine=self.engine)
+        passed = found["onoise_spectrum"].real ** 2 / (1 + (2 * np.pi * found.axis * TAU) ** 2)
+        return float(4 * TAU * np.trapezoid(passed, found.axis)) / self.unit
+
     def capacitance(self, *lines: str) -> float:
         """C [F] of what Vout holds, where 1 V moves it."""
         return abs(self._response("i(Vout)", *lines).imag) / (2 * np.pi * SLOW)
@@ -174,6 +183,6 @@ class _Bench:
         return [*self._devices(mirrored("d", "p", "n", 1.0)), *hold]
 
     def sink(self) -> list[str]:
-        """The tail's sink at its design current."""
+        """The tail's sink at its design current, and its decoupled bias line."""
         sink = self._devices({"s": ("t bn 0", "n", BIAS_N[0] * DESIGN_CURRENT / BIAS, BIAS_N[1])})
-        return [*sink, f"Vmid mid 0 {self.middle} ac 1", "Vout mid t 0", "Iin 0 t 0 ac 1"]
+        return [*sink, DECOUPLED["bn"], f"Vmid mid 0 {self.middle} ac 1", "Vout mid t 0", "Iin 0 t 0 ac 1"]

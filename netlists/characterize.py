@@ -113,8 +113,8 @@ def characterize(
         width, length: of each transistor [m], instead of the technology's `coupling.width`, `coupling.length`.
         bias: V_b [V] of a quad; midway between VDD and the threshold above V_CM if not given.
         tolerance: largest residual, as a share of the largest current.
-        cells: others to measure, of "tanh", "rectifier" and "softmax" (`cells.py`); a model mapped with a card that
-            has any follows transistors in all its cells.
+        cells: others to measure, of "tanh", "rectifier", "softmax", "feedback" and "transit" (`cells.py`); a model
+            mapped with a card that has any follows transistors in all its cells.
         engine: "pyspice", "batch" or "neospice".
 
     Raises Error for a size, temperature or tolerance out of range, a model the simulator rejects, and currents that

@@ -12,6 +12,7 @@ import numpy as np
 from ..circuits.devices.branch_card import LAWS, BranchCard
 from ..circuits.devices.card import UNITS, DeviceCard, Origin
 from ..circuits.devices.cell_card import CELLS, CellCard
+from ..circuits.devices.feedback_card import FeedbackCard
 from ..circuits.devices.lag import Lag
 from ..circuits.devices.transit_card import TransitCard
 from ..circuits.errors import Error, place
@@ -25,6 +26,7 @@ NUMBERS = {
 }  # fmt: skip
 ARRAYS = {"gates": "V", "volts": "V", "surface": "A", "table": "A", "coefficients": "1/V^n"}
 BRANCH_ARRAYS = {"gate": "1/V^n", "bend": "1", "mirror": "1", "sink": "1", "error": "1", "tail": "s"}
+FEEDBACK_ARRAYS = {"gates": "V", "volts": "V", "surface": "A", "farads": "F"}
 TRANSIT_ARRAYS = {"gates": "V", "siemens": "S", "farads": "F"}
 PARTS = ("even", "pair")
 CELL = "cell "  # before the name of a cell's group
@@ -97,7 +99,8 @@ def _check_kind(file: h5py.File, where: str) -> None:
     if version > VERSION:
         raise Error(f"{where} has format {version}, newer than {VERSION}: upgrade dsmachine")
     if version < VERSION:
-        raise Error(f"{where} has format {version}, of cells without lags, or of pairs counted twice: {FIX}")
+        old = "which counts a pair's current twice" if version < 2 else "whose cells know no lags"
+        raise Error(f"{where} has format {version}, {old}: {FIX}")
 
 
 def _card(group: h5py.Group, parts: tuple[str, ...]) -> DeviceCard:
@@ -117,19 +120,21 @@ def _card(group: h5py.Group, parts: tuple[str, ...]) -> DeviceCard:
     }
     cells = {
         name: _cell(name, hdf5.member(group, CELL + name, h5py.Group))
-        for name in (*CELLS, "softmax", "transit")
+        for name in (*CELLS, "softmax", "transit", "feedback")
         if CELL + name in group
     }
     return DeviceCard(unit=about["unit"], origin=origin, cells=cells, **held)
 
 
 def _arrays_of(cell: str) -> dict[str, str]:
-    return {"softmax": BRANCH_ARRAYS, "transit": TRANSIT_ARRAYS}.get(cell, CELL_ARRAYS)
+    kinds = {"softmax": BRANCH_ARRAYS, "transit": TRANSIT_ARRAYS, "feedback": FEEDBACK_ARRAYS}
+    return kinds.get(cell, CELL_ARRAYS)
 
 
-def _cell(name: str, group: h5py.Group) -> CellCard | BranchCard | TransitCard:
-    if name == "transit":
-        return TransitCard(*(np.asarray(hdf5.get(group, what), np.float64) for what in TRANSIT_ARRAYS))
+def _cell(name: str, group: h5py.Group) -> CellCard | BranchCard | TransitCard | FeedbackCard:
+    if name in ("transit", "feedback"):
+        kind: Any = TransitCard if name == "transit" else FeedbackCard
+        return kind(*(np.asarray(hdf5.get(group, what), np.float64) for what in _arrays_of(name)))  # type: ignore[no-any-return]
     lag = None
     if name in LATE:
         lag = Lag(np.asarray(hdf5.get(group, "lag"), np.float64), _number("error", hdf5.get(group, "lag error")))

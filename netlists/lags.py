@@ -18,6 +18,7 @@ from ..circuits.cells.mos.rails import KELVIN
 from ..circuits.cells.mos.sheet import DeviceSheet
 from ..circuits.cells.mos.softmax import CENTRE, DESIGN_CURRENT, branch, sink
 from ..circuits.circuit import Circuit
+from ..circuits.devices.card import DeviceCard
 from ..circuits.devices.lag import RATIOS, Lag, lag
 from ..circuits.devices.transit_card import TransitCard
 from .ngspice import Engine, Waveforms, run_netlist
@@ -48,21 +49,35 @@ def measure_tail(transistors: Transistors, engine: Engine) -> Array:
 
 def measure_transit(transistors: Transistors, engine: Engine) -> TransitCard:
     """Charge and conductance of a coupling's finger, over its gate."""
-    card, models = transistors.card, transistors.models
-    gates = np.arange(0.0, card.vdd + STEP / 2, STEP)
-    lines = ["dsmachine characterize: transit", models.text, f"Vdriven driven 0 {card.common_mode:.12g} ac 1"]
+    gates = np.arange(0.0, transistors.card.vdd + STEP / 2, STEP)
+    passed = _fingers(transistors, transistors.card, gates, (1.0, 0.0), engine)[1]
+    return TransitCard(gates, passed.real, -passed.imag / (2 * np.pi * FREQUENCY))
+
+
+def measure_hung(transistors: Transistors, gates: Array, engine: Engine) -> Array:
+    """Capacitance [F] between the ends of a feedback device's finger, over its gate."""
+    taken, passed = _fingers(transistors, transistors.pair_card, gates, (0.5, -0.5), engine)
+    return (taken - passed).imag / 2 / (2 * np.pi * FREQUENCY)
+
+
+def _fingers(
+    transistors: Transistors, card: DeviceCard, gates: Array, ends: tuple[float, float], engine: Engine
+) -> tuple[Array, Array]:
+    """(what goes into one end of a finger, what comes out of the other) [A] where both stand at V_CM and move by `ends`
+    [V], a finger for each gate (K,)."""
+    devices, size = transistors.models, ("n", card.width * 1e6, card.length * 1e6)
+    lines = ["dsmachine characterize: fingers", devices.text, ".global vdd", f"Vvdd vdd 0 {card.vdd:.12g}"]
     for k, gate in enumerate(gates):
-        size = ("n", card.width * 1e6, card.length * 1e6)
-        lines += [transistors.transistor(str(k), f"driven g{k} held{k}", *size), f"Vg{k} g{k} 0 {gate:.12g}",
-                  f"Vheld{k} held{k} 0 {card.common_mode:.12g}"]  # fmt: skip
-    names = [f"i(vheld{k})" for k in range(len(gates))]
+        lines += [transistors.transistor(str(k), f"a{k} g{k} b{k}", *size), f"Vg{k} g{k} 0 {gate:.12g}"]
+        lines += [f"V{end}{k} {end}{k} 0 {card.common_mode:.12g} ac {v:g}" for end, v in zip("ab", ends, strict=True)]
+    names = [[f"i(v{end}{k})" for k in range(len(gates))] for end in "ab"]
     lines += [
-        ".global vdd", f"Vvdd vdd 0 {card.vdd:.12g}", f".options temp={card.temperature - KELVIN:.9g} reltol=1e-6",
-        f".ac lin 1 {FREQUENCY:g} {FREQUENCY:g}", f".save {' '.join(names)}", f".print ac {names[0]}", ".end", "",
+        f".options temp={card.temperature - KELVIN:.9g} reltol=1e-6", f".ac lin 1 {FREQUENCY:g} {FREQUENCY:g}",
+        f".save {' '.join(name for each in names for name in each)}", f".print ac {names[0][0]}", ".end", "",
     ]  # fmt: skip
     found = run_netlist("\n".join(lines), engine=engine)
-    passed = np.array([found[name][0] for name in names])
-    return TransitCard(gates, passed.real, -passed.imag / (2 * np.pi * FREQUENCY))
+    into, out = (np.array([found[name][0] for name in each]) for each in names)
+    return -into, out
 
 
 class _Bench:

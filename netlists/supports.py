@@ -73,17 +73,17 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
 
 
 def measure_finger(transistors: Transistors, *, engine: Engine = "batch") -> float:
-    """C [F] that a conducting finger of a feedback device hangs on a node's side: Im Y/ω between it and V_CM."""
+    """C [F] of a conducting finger of a feedback device between a node's sides, Im Y/ω."""
     card = transistors.pair_card
     size = (card.width * 1e6, card.length * 1e6)
     text = "\n".join([
-        "finger of a feedback device", transistors.models.text, f"Vcm vcm 0 {card.common_mode}",
-        f"Vg g 0 {card.reach}", f"Vy y 0 {card.common_mode} ac 1", transistors.transistor("1", "y g vcm", "n", *size),
-        f".options temp={card.temperature - KELVIN:.9g}", ".ac dec 1 1e7 1e8", ".save i(vy)", ".print ac i(vy)", ".end",
-        "",
+        "finger of a feedback device", transistors.models.text, f"Vg g 0 {card.reach}",
+        f"Vp p 0 {card.common_mode} ac 0.5", f"Vn n 0 {card.common_mode} ac 0.5 180",
+        transistors.transistor("1", "p g n", "n", *size), f".options temp={card.temperature - KELVIN:.9g}",
+        ".ac dec 1 1e7 1e8", ".save i(vp)", ".print ac i(vp)", ".end", "",
     ])  # fmt: skip
     found = run_netlist(text, engine=engine)
-    return float(-found["i(vy)"][-1].imag / (2 * np.pi * found.axis[-1]))
+    return float(-found["i(vp)"][-1].imag / (2 * np.pi * found.axis[-1]))
 
 
 def transistors_of(

@@ -29,7 +29,7 @@ def support(kind: str) -> Support:
 
 @cache
 def finger() -> float:
-    """What a finger of a feedback device hangs on a side."""
+    """What a finger of a feedback device hangs between the sides."""
     return measure_finger(Transistors(load_models(), card()))
 
 

@@ -15,7 +15,7 @@ a diode is as slow as there: what is left of it is then no matter. As volts a no
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -118,10 +118,15 @@ class BranchDrive(InnerDrive):
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Term:
         """With the offsets of the very pair."""
-        return replace(self, pair=cast("Transfer", self.pair.fabricate(circuit, spread, draw)))
+        return replace(self, pair=_transfer(self.pair.fabricate(circuit, spread, draw)))
 
     def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> Term:
-        return replace(self, pair=cast("Transfer", self.pair.flickering(circuit, flicker, draw)))
+        return replace(self, pair=_transfer(self.pair.flickering(circuit, flicker, draw)))
+
+
+def _transfer(term: Term) -> Transfer:
+    assert isinstance(term, Transfer)
+    return term
 
 
 def mirrors(

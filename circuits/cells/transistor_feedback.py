@@ -2,12 +2,12 @@
 
     C dv/dt = Σ I − g γ v + [g γ v − I(r, v)],        r = γ(x_c) − floor; a constant gate: I(v)
 
-with I the current at which both sides rest. The bracket, g Σ_n r^n P_n(v), is this term. It reads the node itself, so a
-node of transistors is a cycle of one: elements sweep it until it agrees, operating points take Newton's method node by
-node. Newton inside an element, as roots have it, would save the sweeps, but be a second law in solver, stepper and
-kernels; the bracket is a tenth of γ v where nodes work, so sweeps are few. Where devices saturate a side goes anywhere;
-there the emulator keeps a differential conductance of `LEAST` γ.
-Sides are taken to be at rest with each other: their common mode follows within a time constant of the node's own.
+with I that of a device between the sides and of the resistors that hold them (`mos/node.py`). The bracket,
+g Σ_n r^n P_n(v), is this term. It reads the node itself, so a node of transistors is a cycle of one: elements sweep it
+until it agrees, operating points take Newton's method node by node. Newton inside an element, as roots have it, would
+save the sweeps, but be a second law in solver, stepper and kernels; the bracket is a tenth of γ v where nodes work, so
+sweeps are few. Where a driven device saturates its resistors alone hold a side; there the emulator keeps a differential
+conductance of `LEAST` γ.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..devices.laws import STEPS, Device, Surface, fitted, kept_rising, one_transistor, sides
+from ..devices.laws import STEPS, Surface, between_sides, fitted, kept_rising
 from ..errors import Error
 from .feedback import Feedback
-from .mos.coupling import fingers
-from .mos.node import driven_line
+from .mos.node import HOLD, constant_gate, driven_line
 from .polynomials import Polynomial, derivative, text, value
 from .power import Meter
 from .siemens import Siemens
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from .node import NodeArray
     from .spice import Sheet
 
-USUAL = 0.8  # share of a control's full scale that most stand at: 1 / the margin of ranges
 BEYOND = 1.5  # times the control's full scale up to which a driven device's law is known
 LEAST = 0.25  # of γ: the least differential conductance of devices in the emulator
 POWERS = 9  # of a driven device's control: near its threshold it bends by as much as it conducts
@@ -161,13 +159,14 @@ class FeedbackBend(Term):
         return []
 
 
-def feedback_of_transistors(node: NodeArray, circuit: Circuit, pair: DeviceCard) -> FeedbackBend:
+def feedback_of_transistors(node: NodeArray, circuit: Circuit, card: DeviceCard) -> FeedbackBend:
     """What a node unit's feedback devices, as `mos/node.py` writes them, carry beside its conductance.
 
     Raises Error for nodes of an array whose constant conductances differ.
     """
     name, g = f"{node.name}.feedback", node.conductance
     volts = _reach(node)
+    at = np.linspace(0, volts, STEPS)
     if node.feedback is None:
         if np.ptp(np.asarray(node.ratio, float)) > 0:
             raise Error(
@@ -175,56 +174,30 @@ def feedback_of_transistors(node: NodeArray, circuit: Circuit, pair: DeviceCard)
                 "array, so make nodes of another ratio an array of their own"
             )
         siemens = g * float(np.max(node.ratio))
-        v, current, _ = sides([_constant(pair, siemens)], volts)
-        current = kept_rising(v, current, LEAST * siemens)
-        bend = fitted(np.ones(1), v, (siemens * v - current)[None] / g, (0,))
+        m, gate = constant_gate(card.pair or card, np.array((1 - HOLD) * siemens))
+        current = kept_rising(at, HOLD * siemens * at + between_sides(card, gate, m, at), LEAST * siemens)
+        bend = fitted(np.ones(1), at, (siemens * at - current)[None] / g, (0,))
         return FeedbackBend(name, node.name, circuit.units(node.name), bend.rows, volts)
-    found, most = _driven_law(node, node.feedback, circuit, pair, volts)
+    found, most = _driven_law(node, node.feedback, circuit, card, at)
     return FeedbackBend(name, node.name, circuit.units(node.name), found.rows, volts, node.feedback, most)
-
-
-def common_mode(node: NodeArray, circuit: Circuit, pair: DeviceCard) -> tuple[Array, Array]:
-    """(v, c(v)): how far the even order of its feedback devices moves both sides of a node that rests at v; of a driven
-    feedback, with its control at `USUAL` of full scale."""
-    volts = _reach(node)
-    if node.feedback is None:
-        v, _, common = sides([_constant(pair, node.conductance * float(np.max(node.ratio)))], volts)
-        return v, common
-    m, start, per_siemens, most = _line(node, node.feedback, circuit, pair)
-    steady = _constant(pair, node.conductance * node.feedback.floor)
-    v, _, common = sides([one_transistor(pair, start + per_siemens * USUAL * most, m), steady], volts)
-    return v, common
 
 
 def _reach(node: NodeArray) -> float:
     return float(node.rail if node.rail is not None else 1.5 * np.max(node.full_scale))
 
 
-def _line(node: NodeArray, feedback: Feedback, circuit: Circuit, pair: DeviceCard) -> tuple[int, float, float, float]:
-    """(fingers, V₀, V per siemens, largest conductance [S]) of a driven device, as `mos/node.py` has them."""
-    full = np.asarray(feedback.gain) * circuit.full_scale(feedback.control) * circuit.arrays[feedback.control].present
-    most = node.conductance * float(full.max())
-    return *driven_line(pair, most, node.conductance * feedback.floor), most
-
-
-def _constant(pair: DeviceCard, siemens: float) -> Device:
-    m = fingers(pair, siemens)
-    return one_transistor(pair, float(pair.control(siemens / m)), m)
-
-
 def _driven_law(
-    node: NodeArray, feedback: Feedback, circuit: Circuit, pair: DeviceCard, volts: float
+    node: NodeArray, feedback: Feedback, circuit: Circuit, card: DeviceCard, at: Array
 ) -> tuple[Surface, float]:
-    """Σ_n r^n P_n(v), γ v less the current over g of the driven and the constant device together; and the largest r."""
+    """Σ_n r^n P_n(v), γ v less the current over g of the driven device and the resistors at v = `at`; and the largest
+    r."""
     g = node.conductance
-    m, start, per_siemens, most = _line(node, feedback, circuit, pair)
-    steady = _constant(pair, g * feedback.floor)
+    m, start, per_siemens, most = driven_line(card.pair or card, node, circuit)
     k = BEYOND * most / g * SHARES
     gamma = replace(feedback, gain=1.0).ratio(k)
     bends = []
     for y, ratio in zip(k.tolist(), gamma.tolist(), strict=True):
-        at, current, _ = sides([one_transistor(pair, start + per_siemens * g * y, m), steady], volts)
-        bends.append(ratio * at - kept_rising(at, current / g, LEAST * ratio))
-    at = np.linspace(0, volts, STEPS)
+        current = feedback.floor * at + between_sides(card, np.array(start + per_siemens * g * y), m, at) / g
+        bends.append(ratio * at - kept_rising(at, current, LEAST * ratio))
     r = gamma - feedback.floor
     return fitted(r, at, np.array(bends), range(POWERS), 1 / gamma[:, None]), float(r[-1])

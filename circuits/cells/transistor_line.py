@@ -87,19 +87,16 @@ class TransistorLine(Coupling):
         return elements(sheet.prefix("B"), law + ")", here, *ends) + load_lines(sheet, self)
 
 
-def line_of_transistors(
-    term: Coupling, circuit: Circuit, card: DeviceCard, seen: DeviceCard | None = None
-) -> TransistorLine:
-    """A one-to-one coupling as `mos/coupling.py` writes it. seen: the card at its driver's common mode."""
-    seen = seen or card
+def line_of_transistors(term: Coupling, circuit: Circuit, card: DeviceCard) -> TransistorLine:
+    """A one-to-one coupling as `mos/coupling.py` writes it."""
     node = circuit.arrays[term.target]
     siemens = np.broadcast_to(term.siemens(circuit), node.shape)
     m = fingers(card, float((np.abs(siemens) * node.present).max()))
     wanted = np.where(node.present, np.abs(siemens), 0.0) / m
     unit = np.broadcast_to(term._source_units(circuit), node.shape)
     amperes = np.sign(siemens) * m / (node.conductance * np.broadcast_to(circuit.units(term.target), node.shape))
-    volts = seen.factors(card.control(wanted)) @ seen.coefficients  # (*shape, degree + 1) [A/V^k]
-    step = 1 if seen.coefficients[:, 2::2].any() else 2
+    volts = card.factors(card.control(wanted)) @ card.coefficients  # (*shape, degree + 1) [A/V^k]
+    step = 1 if card.coefficients[:, 2::2].any() else 2
     powers = [amperes * volts[..., k] * unit**k for k in range(1, volts.shape[-1], step)]
     own = {part.name: getattr(term, part.name) for part in fields(term)}
     return TransistorLine(**own, powers=np.stack(powers), step=step)

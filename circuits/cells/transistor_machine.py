@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..devices.laws import displaced
 from ..errors import Error
 from .coupling import Coupling
 from .mos.coupling import fingers
@@ -15,9 +14,8 @@ from .product import Product
 from .rectifier import Rectifier
 from .softmax import Softmax
 from .tanh_pair import TanhPair
-from .transistor import TransistorCoupling
 from .transistor_built import of_transistors
-from .transistor_feedback import common_mode, feedback_of_transistors
+from .transistor_feedback import feedback_of_transistors
 from .transistor_line import line_of_transistors
 from .transistor_product import product_of_transistors
 from .transistor_softmax import softmax_of_transistors
@@ -46,8 +44,6 @@ def machine_of_transistors(
     if pair.unit != "pair":
         raise Error(f"couplings are of unit {card.unit!r}: give the card of a pair for feedback devices, pair=…")
     free = [node for node in circuit.arrays.values() if not node.clamped and not node.is_inner]
-    moved = {node.name: common_mode(node, circuit, pair) for node in free} if feedback else {}
-    seen, of_pair = ({name: displaced(each, *c) for name, c in moved.items()} for each in (card, pair))
     terms: list[Any] = []
     inner: list[Any] = []
 
@@ -61,11 +57,11 @@ def machine_of_transistors(
 
     for term in circuit.terms.values():
         if isinstance(term, Coupling):
-            build = line_of_transistors if term.elementwise else seen_by_crossbar
-            add(late(build(term, circuit, card, seen.get(term.source.array)), "source", _gates(term, circuit, card)))
+            build = line_of_transistors if term.elementwise else of_transistors
+            add(late(build(term, circuit, card), "source", _gates(term, circuit, card)))
         elif isinstance(term, Product):
             bias = card.bias if card.unit == "quad" else centre
-            built = product_of_transistors(term, circuit, pair, bias, of_pair.get(term.b.array))
+            built = product_of_transistors(term, circuit, pair, bias)
             add(late(built, "b", (np.array(bias + CONTROL), np.array(bias - CONTROL))))
         elif isinstance(term, TanhPair) and "tanh" in card.cells:
             add(tanh_of_transistors(term, circuit, card.cells["tanh"]))
@@ -73,7 +69,8 @@ def machine_of_transistors(
             terms.append(rectifier_of_transistors(term, circuit, pair, card.cells["rectifier"]))
         elif isinstance(term, Softmax) and "softmax" in card.cells:
             add(softmax_of_transistors(term, circuit, card.cells["softmax"]))
-    bends = [feedback_of_transistors(node, circuit, pair) for node in free] if feedback else []
+    feeding = card if card.pair or card.unit == "pair" else replace(pair, cells=card.cells)
+    bends = [feedback_of_transistors(node, circuit, feeding) for node in free] if feedback else []
     return circuit.with_terms([*terms, *bends], inner)
 
 
@@ -82,11 +79,3 @@ def _gates(term: Coupling, circuit: Circuit, card: DeviceCard) -> tuple[Any, ...
     siemens = np.abs(term.siemens(circuit))
     control = card.control(siemens[siemens > 0] / fingers(card, float(siemens.max())))
     return (card.bias + control / 2, card.bias - control / 2) if card.unit == "quad" else (control,)
-
-
-def seen_by_crossbar(term: Coupling, circuit: Circuit, card: DeviceCard, seen: DeviceCard | None) -> TransistorCoupling:
-    """A dense coupling; seen: the card at its driver's common mode, the gates are those of `card`."""
-    found = of_transistors(term, circuit, card)
-    if seen is None:
-        return found
-    return replace(found, card=seen, written=found.control(circuit)).programmed(circuit)

@@ -102,14 +102,12 @@ class TransistorProduct(Product):
         return elements(sheet.prefix("X"), f"%s %s %s {name} s=%.12g", keep, a, b, ports, shift)
 
 
-def product_of_transistors(
-    term: Product, circuit: Circuit, pair: DeviceCard, bias: float, seen: DeviceCard | None = None
-) -> TransistorProduct:
-    """A product unit as `mos/product.py` writes it. seen: the pair's card at the common mode of b."""
+def product_of_transistors(term: Product, circuit: Circuit, pair: DeviceCard, bias: float) -> TransistorProduct:
+    """A product unit as `mos/product.py` writes it."""
     node, of_b = circuit.arrays[term.target], circuit.arrays[term.b.array]
     m, per_volt = gain(pair, bias, term.strongest(circuit), term.name)
     volts = float(of_b.rail if of_b.rail is not None else 1.5 * np.max(of_b.full_scale))
-    law = quad_law(seen or pair, bias, REACH, volts)
+    law = quad_law(pair, bias, REACH, volts)
     amperes = node.conductance * circuit.units(term.target)
     shift = np.asarray(term.gain) * amperes / (m * per_volt)
     unit = np.asarray(term.b.of(circuit.units(term.b.array)[None])[0], float)

@@ -61,10 +61,10 @@ class TransitDrive(InnerDrive):
 
 def behind(term: Any, end: str, circuit: Circuit, seconds: float) -> tuple[list[Term], list[InnerNode]]:
     """(a term that reads its view `end` late, and what drives the nodes that it then reads; those nodes). Inputs are
-    read as they are."""
+    read as they are, and so is what nothing is late of."""
     view = getattr(term, end)
     node, name = circuit.arrays[view.array], f"{term.name}.transit"
-    if node.clamped:
+    if node.clamped or not seconds > 0:
         return [term], []
     late = TransitNode(
         name, node.shape, unit=node.unit, full_scale=node.full_scale, conductance=SIEMENS,

@@ -1,24 +1,21 @@
 """Laws of cells that are made of a pair's transistors, from the pair's device card alone.
 
-With o and e the odd and even current of a pair (`card.py`) a transistor carries f(V, u) = [o(V, 2u) + e(V, 2u)]/2, and
+With o the odd current of a pair (`card.py`)
 
     quad whose gates are driven     Q(δ, v) = o(V_b + δ/2, v) − o(V_b − δ/2, v)                     odd in δ and in v
-    device to V_CM on each side     I(v):  F(u_p) = I/2,  F(u_n) = −I/2,  u_p − u_n = v,  F = Σ f   odd in v
+    device from side to side        F(V, v) = 2 o(V, v)                                             odd in v
 
-The second is the current at which the sides come to rest: even orders of f move both by c(v), which takes v along, and
-is what the couplings that the node drives see: f(V, c + v/2) − f(V, c − v/2).
+The second has the channel of two of a pair in series, whose middle stands at V_CM by symmetry.
 Both are fitted by Σ_n a^n P_n(v), few powers n of what drives the gates and polynomials P_n.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from .factors import factored
 
 if TYPE_CHECKING:
     from .card import DeviceCard
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
 Array = Any
 ODD = (1, 3, 5, 7)  # powers of v
 STEPS = 33
-CLOSE = 5e-4  # share of the largest current that displacement is worth knowing to
 
 
 @dataclass(frozen=True)
@@ -72,61 +68,18 @@ def quad_law(pair: DeviceCard, bias: float, reach: float, volts: float) -> Surfa
     return fitted(delta, v, found, (1, 3, 5))
 
 
-Device = Callable[[Array], Array]
-
-
-def one_transistor(pair: DeviceCard, gate: Array, fingers: int) -> Device:
-    """f(V, u) of so many fingers, as a function of u, beyond the card's volts in a straight line. gate broadcasts."""
-    most = float(pair.volts[-1]) / 2
-    gate = np.maximum(gate, pair.gates[0])
-
-    def current(u: Array) -> Array:
-        inside = np.clip(u, -most, most)
-
-        def at(u: Array) -> Array:
-            even = 0.0 if pair.even is None else pair.even.current(gate, 2 * u)
-            return fingers * (pair.current(gate, 2 * u) + even) / 2
-
-        step = 1e-4
-        slope = (at(inside) - at(inside - np.copysign(step, inside))) / np.copysign(step, inside)
-        return at(inside) + slope * (u - inside)
-
-    return current
-
-
-def sides(devices: Sequence[Device], volts: float) -> tuple[Array, Array, Array]:
-    """(v, I(v), common mode c(v) above V_CM) of devices from each side to V_CM, for v from 0 to `volts`."""
-    u = np.linspace(-1.2 * volts, 1.2 * volts, 2401)
-    side = sum((device(u) for device in devices), np.zeros(u.shape))
-    rising = np.maximum.accumulate(side) + 1e-6 * float(np.ptp(side)) * u / volts  # a saturated device stands still
-    half = np.linspace(0, min(rising[-1], -rising[0]), 400)
-    p, n = np.interp(half, rising, u), np.interp(-half, rising, u)
-    at = np.linspace(0, volts, STEPS)
-    return at, np.interp(at, p - n, 2 * half), np.interp(at, p - n, (p + n) / 2)
-
-
-def displaced(card: DeviceCard, v: Array, common: Array) -> DeviceCard:
-    """The card of a unit whose driver's sides stand at V_CM + c(|v|) ± v/2:
-
-    single  ½ f(V, c + v/2)
-    pair    o′(V, v) = ½ [f(V, c + v/2) − f(V, c − v/2)]
-    quad    o′(V_b + V/2, v) − o′(V_b − V/2, v)
-    """
-    surface, parity = _displaced(card, np.interp(np.abs(card.volts), v, common))
-    found = factored(card.volts, surface, max(card.origin.tolerance, CLOSE), parity)
-    return replace(card, surface=surface, table=found.table, coefficients=found.coefficients, error=found.error)
-
-
-def _displaced(card: DeviceCard, c: Array) -> tuple[Array, str]:
-    """(currents (K, V) [A] at the card's gates and volts, their parity in v)."""
-    if card.unit == "single":
-        return card.current(card.gates[:, None], card.volts + 2 * c), "any"
-    sides = [card.gates] if card.pair is None else [card.bias + card.gates / 2, card.bias - card.gates / 2]
-    pairs = []
-    for gates in sides:
-        one = one_transistor(card.pair or card, gates[:, None], 1)
-        pairs.append(one(c + card.volts / 2) - one(c - card.volts / 2))
-    return (pairs[0] if card.pair is None else pairs[0] - pairs[1]), "odd"
+def between_sides(card: DeviceCard, gate: Array, fingers: int, v: Array) -> Array:
+    """F(V, v) [A] of so many fingers between two sides at V_CM ± v/2, v (V,) >= 0: as measured, if the card has that,
+    else two of a pair's in series, so twice a pair's current; beyond the card's volts in a straight line."""
+    if "feedback" in card.cells:
+        found: Array = fingers * card.cells["feedback"].current(float(gate), v)
+        return found
+    pair = card.pair or card
+    most = float(pair.volts[-1])
+    inside, gate = np.minimum(v, most), np.maximum(gate, pair.gates[0])
+    step = 1e-4
+    slope = (pair.current(gate, most) - pair.current(gate, most - step)) / step
+    return 2 * fingers * (pair.current(gate, inside) + slope * (v - inside))
 
 
 def kept_rising(v: Array, current: Array, least: float) -> Array:

@@ -38,9 +38,10 @@ class TransitCard:
 
     def late(self, high: Array, low: Array | None = None) -> float:
         """Delay [s] that is nearest to that of devices at gates `high` together, each by its G², in Σ(C − G τ)²; low:
-        of devices that are subtracted from those."""
+        of devices that are subtracted from those. 0 of none."""
         found = [
             np.interp(high, self.gates, part) - (0.0 if low is None else np.interp(low, self.gates, part))
             for part in (self.siemens, self.farads)
         ]
-        return float((found[0] * found[1]).sum() / (found[0] ** 2).sum())
+        square = float((found[0] ** 2).sum())
+        return float((found[0] * found[1]).sum()) / square if square else 0.0

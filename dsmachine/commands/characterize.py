@@ -41,7 +41,10 @@ def characterize(
     bias: Annotated[float | None, typer.Option(help="Mean gate voltage of a quad.", metavar="V")] = None,
     tolerance: Annotated[float, typer.Option(help="Largest residual, as a share of the largest current.")] = 1e-3,
     cell: Annotated[
-        list[str] | None, typer.Option(help="Also measure a cell: tanh, rectifier or softmax; repeat. [default: none]")
+        list[str] | None,
+        typer.Option(
+            help="Also measure a cell: tanh, rectifier, softmax, feedback or transit; repeat. [default: none]"
+        ),
     ] = None,
     engine: Annotated[str, typer.Option(help="pyspice, batch or neospice.")] = "pyspice",
     overwrite: OverwriteOption = False,

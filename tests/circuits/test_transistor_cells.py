@@ -15,8 +15,9 @@ from dsmachine.circuits.cells import Feedback, machine_of_transistors
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.devices.branch_card import BranchCard
 from dsmachine.circuits.devices.cell_card import cell_card
+from dsmachine.circuits.devices.feedback_card import FeedbackCard
 from dsmachine.circuits.devices.lag import Lag
-from dsmachine.circuits.devices.laws import fitted, one_transistor, quad_law, sides
+from dsmachine.circuits.devices.laws import between_sides, fitted, quad_law
 from dsmachine.circuits.devices.transit_card import TransitCard
 from dsmachine.circuits.errors import Error
 
@@ -80,15 +81,29 @@ def test_transistors_that_are_linear_are_the_ideal_cells() -> None:
 
 
 def test_feedback_in_the_square_law() -> None:
-    """F(u) = G u − βu²/2: u = [G − sqrt(G² − 2βF)]/β, at F = ±I/2."""
-    gate, beta = 0.8, device_cards.BETA
-    g = beta * (gate - device_cards.THRESHOLD)
-    v, current, common = sides([one_transistor(narrow(device_cards.square_pair()), gate, 1)], 0.3)
-    up, down = ((g - np.sqrt(g * g - 2 * beta * side)) / beta for side in (current / 2, -current / 2))
-    known = v < 0.25  # each side within the card's ±0.15 V
-    assert (up - down)[known] == pytest.approx(v[known], abs=2e-4)
-    assert (up + down)[known] / 2 == pytest.approx(common[known], abs=2e-4)
-    assert common[-1] > 0.02
+    """A device of 2β between V_CM ± v/2 is straight, 2β(V − V_t)v: F(v/2) − F(−v/2) with F(u) = G u − βu²."""
+    gate, v = 0.8, np.linspace(0, 0.4, 9)
+    g = 2 * device_cards.BETA * (gate - device_cards.THRESHOLD)
+    assert between_sides(narrow(device_cards.square_pair()), np.array(gate), 3, v) == pytest.approx(
+        3 * g * v, abs=1e-10
+    )
+
+
+def test_a_feedback_card_is_taken_for_its_device() -> None:
+    """Of a surface G(V)(v − v³): between the points, and in a straight line beyond them."""
+    gates, volts = np.linspace(0.5, 1.1, 13), np.linspace(0, 0.3, 16)
+    siemens = 1e-5 * (gates - 0.4)
+    card = FeedbackCard(gates, volts, siemens[:, None] * (volts - volts**3), 1e-15 * gates)
+    cards = replace(device_cards.resistor(), cells={"feedback": card})
+    v = np.array([0.0, 0.11, 0.29, 0.4])
+    inside = np.minimum(v, 0.3)
+    known = inside - inside**3 + (1 - 3 * 0.3**2) * (v - inside)
+    assert between_sides(cards, np.array(0.83), 2, v) == pytest.approx(2 * 4.3e-6 * known, rel=1e-6, abs=1e-15)
+    assert card.hung(0.83) == pytest.approx(0.83e-15)
+    with pytest.raises(Error, match="surface of shape"):
+        replace(card, surface=card.surface.T)
+    with pytest.raises(Error, match="no capacitance"):
+        replace(card, farads=np.zeros(3))
 
 
 def test_a_quad_in_the_square_law_is_a_product() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ NODE: dict[str, Any] = {"rail": 0.3, "full_scale": 0.2}
 LINE, HALF = np.linspace(-0.2, 0.2, 6), np.linspace(-0.08, 0.08, 6)
 
 
-CARDS = ("tanh", "rectifier", "softmax", "transit")
+CARDS = ("tanh", "rectifier", "softmax", "transit", "feedback")
 
 
 @cache
@@ -216,7 +216,7 @@ def test_cells_are_kept_with_their_card(tmp_path: Path) -> None:
     found = ds.load_device(tmp_path / "pair.h5")
     assert sorted(found.cells) == sorted(CARDS)
     for name, cell in cards().cells.items():
-        for part, value in vars(cell).items():
+        for part, value in ((each.name, getattr(cell, each.name)) for each in fields(cell)):
             if part == "lag" and value is not None:
                 np.testing.assert_array_equal(found.cells[name].lag.seconds, value.seconds)
                 assert found.cells[name].lag.error == value.error < 0.06

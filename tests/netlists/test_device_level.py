@@ -18,6 +18,8 @@ from small_models import PROMPT, write_small
 import dsmachine as ds
 from dsmachine.circuits.cells import machine_of_transistors, with_transistors
 from dsmachine.circuits.cells.mos.coupling import fingers
+from dsmachine.circuits.cells.mos.design import Transistors
+from dsmachine.circuits.cells.mos.node import HOLD, constant_gate
 from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.chip import fabricate, flickered
 from dsmachine.circuits.circuit import Circuit
@@ -30,7 +32,7 @@ from dsmachine.emulator.run import operating_point, transient
 from dsmachine.energy.meter import EnergyMeter
 from dsmachine.netlists.cells import measure_cell
 from dsmachine.netlists.characterize import characterize
-from dsmachine.netlists.crosscheck import crosscheck
+from dsmachine.netlists.crosscheck import CrossCheck, crosscheck
 from dsmachine.netlists.ngspice import run_netlist
 from dsmachine.netlists.supports import transistors_of
 from dsmachine.netlists.writer import write_netlist
@@ -49,29 +51,29 @@ def small(rows: int = 4, input_resistance: float = 0.0) -> tuple[Circuit, dict[s
     return circuit, {"u": rng.uniform(-0.1, 0.1, rows)}
 
 
-def rest(unit_card: DeviceCard, pair: DeviceCard, one: DeviceCard) -> list[float]:
-    """Where `small` rests. Couplings Σ ± m I(V_ij, u_j) as their card has it; ±I through one feedback device each, f(u)
-    = 2 I_single(2u), whose even order moves the common mode: v = f⁻¹(I) − f⁻¹(−I)."""
+def rest(unit_card: DeviceCard, devices: Transistors) -> list[float]:
+    """Where `small` rests. Couplings Σ ± m I(V_ij, u_j) as their card has it; the node's device between its sides as it
+    was swept, beside the resistors that hold them: I = h v + F(v)."""
     circuit, inputs = small()
     siemens = circuit.terms["w"].siemens(circuit)
     m = fingers(unit_card, float(np.abs(siemens).max()))
     gates = unit_card.control(np.abs(siemens) / m)
     units = np.sign(siemens) * m * unit_card.current(gates, np.broadcast_to(inputs["u"], gates.shape))
     g = circuit.arrays["v"].conductance
-    own = fingers(pair, g)
-    gate = pair.control(g / own)
+    own, gate = constant_gate(devices.pair_card, np.array((1 - HOLD) * g))
+    device: Any = measure_cell("feedback", devices)
 
-    def side(amperes: float) -> float:
-        return float(brentq(lambda u: 2 * own * float(one.current(gate, 2 * u)) - amperes, -0.149, 0.149))
+    def missing(v: float, amperes: float) -> float:
+        return HOLD * g * v + own * float(device.current(float(gate), np.array([v]))[0]) - amperes
 
-    return [side(i) - side(-i) for i in units.sum(axis=1)]
+    return [float(np.copysign(brentq(missing, 0, 0.3, args=(abs(i),)), i)) for i in units.sum(axis=1)]
 
 
 @pytest.mark.parametrize("unit", ["single", "pair", "quad"])
 def test_a_tile_rests_where_its_device_card_says(unit: str) -> None:
     circuit, inputs = small()
     found = settled(circuit, inputs, transistors(unit))
-    assert found["v"] == pytest.approx(rest(card(unit), card("pair"), card("single")), abs=2e-3 * 0.2)
+    assert found["v"] == pytest.approx(rest(card(unit), transistors(unit)), abs=2e-3 * 0.2)
 
 
 def test_corner_and_temperature_of_the_card_are_the_netlists() -> None:
@@ -83,11 +85,11 @@ def test_corner_and_temperature_of_the_card_are_the_netlists() -> None:
         "engine": "batch",
         "overrides": {"supply.swing": 0.3},
     }
-    pair, one = characterize("pair", **there), characterize("single", **there)
+    pair = characterize("pair", **there)
     devices = transistors_of(pair)
     assert devices.threshold > 0 and devices.mobility < 1
     found = settled(circuit, inputs, devices)["v"]
-    assert found == pytest.approx(rest(pair, pair, one), abs=2e-3 * 0.2)
+    assert found == pytest.approx(rest(pair, devices), abs=2e-3 * 0.2)
     warm = replace(devices, threshold=0.0, mobility=1.0)
     assert np.abs(settled(circuit, inputs, warm)["v"] - found).max() > 2e-3 * 0.2
 
@@ -239,20 +241,34 @@ def test_initial_voltages_and_supply_are_there() -> None:
     assert found["i(vvdd)"].real[0] == pytest.approx(-30e-6, rel=0.02)
 
 
-@pytest.mark.slow
-def test_a_small_model_by_the_laws_of_its_transistors(tmp_path: Path) -> None:
-    """A whole block in time, feedback as conductances: laws at rest, the mirrors' lag, tails, channels' transit."""
+def by_the_laws(select: str, feedback: str, tmp_path: Path) -> CrossCheck:
+    """A part of a small model, all laws and poles of its transistors against the transistors, in time."""
     model = load_model(str(write_small(tmp_path)))
     tokens = model.encode(PROMPT)
-    cells = {name: measure_cell(name, transistors()) for name in ("tanh", "softmax", "transit")}
-    technology = load_technology("cmos45", overrides={"supply.swing": 0.3})
+    cells = {name: measure_cell(name, transistors()) for name in ("tanh", "softmax", "transit", "feedback")}
+    known, technology = replace(card(), cells=cells), load_technology("cmos45", overrides={"supply.swing": 0.3})
     machine = machine_of_transistors(
-        map_model(model, len(tokens), technology=technology), replace(card(), cells=cells), feedback=False
+        map_model(model, len(tokens), technology=technology), known, feedback=feedback == "transistors"
     )
-    found = crosscheck(
-        machine, select="h.0", inputs={"embed": model.embed(tokens)}, level="device",
-        transistors=transistors(feedback="ideal"), engine="batch", limit=5e-3, timeout=1800,
+    devices = replace(transistors(feedback=feedback), card=known)
+    return crosscheck(
+        machine, select=select, inputs={"embed": model.embed(tokens)}, level="device", transistors=devices,
+        engine="batch", limit=5e-3, timeout=3600,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("feedback", ["ideal", "transistors"])
+def test_a_norm_by_the_laws_of_its_transistors(feedback: str, tmp_path: Path) -> None:
+    """Root and division, whose feedback devices their control drives."""
+    found = by_the_laws("h.0.ln_1", feedback, tmp_path)
+    assert found.passed, found.by_array
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("feedback", ["ideal", "transistors"])
+def test_a_small_model_by_the_laws_of_its_transistors(feedback: str, tmp_path: Path) -> None:
+    """A whole block: laws at rest, the mirrors' lag, tails, channels' transit; common mode that stays where it is."""
+    found = by_the_laws("h.0", feedback, tmp_path)
     assert found.passed, found.by_array
 
 

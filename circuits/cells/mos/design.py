@@ -26,7 +26,8 @@ class Transistors:
     devices and products (None: `card` itself, or the pair of a quad). conveyor, buffer: "ideal" (sources), "A" or "AB"
     (`mos/follower.py`). feedback: "transistors", or "ideal", conductances that do not bend. support: measured state of
     the conveyors, by which a node's capacitors and feedback devices are made smaller (None: left as they are).
-    finger_capacitance [F]: what a finger of a feedback device hangs on a side, which its capacitor has less.
+    finger_capacitance [F]: of a finger of a feedback device between the sides, which the node's capacitor has less
+    where `card` has not measured it at each gate.
     centre [V]: gates of a product at control 0, where couplings are no quads. threshold [V], mobility: shift and factor
     of the corner that the cards were measured in, on all transistors.
 

@@ -1,16 +1,17 @@
-"""Node unit in transistors: a capacitor 2C on each side, a feedback device from each side to V_CM, the conveyors.
+"""Node unit in transistors: a capacitor 2C on each side, a feedback device between the sides, the conveyors.
 
-    C dv/dt = (i(p) − i(n))/2 − ½ [f(V_g, v/2) − f(V_g, −v/2)]
+    C dv/dt = (i(p) − i(n))/2 − h v − F(V_g, v),        F(V, v) = f from V_CM + v/2 into V_CM − v/2
 
-C and g are the behavioural node's, between its sides: 2C and 2g on each, in series. v has kT/C, and ½ C v² is stored.
-A feedback device is the same transistor as a coupling's, and so bends with v as they do: its even order moves the
-common mode, v = f⁻¹(I) − f⁻¹(−I). The capacitor has less by what feedback devices and a measured conveyor's output
-hang on a side, the feedback device by what that output conducts. The gate is constant, or driven by the node that
-controls it: m fingers whose gate follows V₀ + s v_c, the line through the characterised conductances at a quarter of
-the largest G = g K x_c and at all of it, next to a constant device of the floor's conductance.
+C and g are the behavioural node's, between its sides: 2C on each, in series. v has kT/C, and ½ C v² is stored.
+A device between the sides is odd in v by itself: what makes a device to V_CM even in v is that one of its ends stands
+still. So feedback leaves the common mode alone. Resistors hold it: h = `HOLD` of a constant g, all of a driven
+feedback's floor, 2h from each side to V_CM. Capacitor and resistors have less by what a measured conveyor's output has
+of capacitance and conductance. The gate is constant, or driven by the node that controls it: m fingers whose gate
+follows V₀ + s v_c, the line through the characterised conductances at a quarter of the largest G = g K x_c and at all
+of it.
 
 There is no rail but the supply's: sides stop where a sink (near 0 V) or a mirror (near VDD) leaves saturation; class A
-sinks take no more than their bias. The common mode is held by the feedback devices.
+sinks take no more than their bias.
 """
 
 from __future__ import annotations
@@ -22,14 +23,18 @@ import numpy as np
 from ...errors import Error
 from ..spice import Array, elements
 from . import follower
+from .common_mode import CAPACITANCE, CONDUCTANCE, amplifier
 from .coupling import fingers
 from .rails import SIDES
 
 if TYPE_CHECKING:
+    from ...circuit import Circuit
     from ...devices.card import DeviceCard
     from ..node import NodeArray
     from .sheet import DeviceSheet
 
+HOLD = 0.1  # of a constant feedback: resistors, which hold the common mode
+USUAL = 0.8  # share of a control's full scale that most stand at: 1 / the margin of ranges
 LOW = 0.25  # share of a control's full scale at which a driven feedback device is exact, beside full scale itself
 
 
@@ -38,12 +43,12 @@ def node_units(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     here, names = sheet.present(node.name), sheet.names[node.name]
     lines = elements(sheet.prefix("E"), "%s 0 %s %s 1", here, names, names + SIDES[0], names + SIDES[1])
     hung, leak = _conveyor_output(sheet)
-    hung += _fingers(sheet, node, leak) * sheet.transistors.finger_capacitance
+    hung = hung + 2 * _feedback_hangs(sheet, node)
     farads = 2 * np.broadcast_to(np.asarray(node.capacitance, float), node.shape) - hung
     if np.any(farads[here] <= 0):
         raise Error(
-            f"capacitance of {node.name!r} is {(farads[here].min() + hung) / 2:g} F: its conveyors and feedback "
-            f"devices alone have {hung / 2:g} F, raise node.capacitance"
+            f"capacitance of {node.name!r} is {(farads[here].min() + hung) / 2:g} F: its transistors alone have "
+            f"{hung / 2:g} F, raise node.capacitance"
         )
     for side in SIDES:
         lines += elements(sheet.prefix("C"), "%s 0 %.12g", here, names + side, farads)
@@ -52,10 +57,15 @@ def node_units(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     if sheet.transistors.feedback == "ideal":
         lines += _ideal(sheet, node, 2 * node.conductance * ratio - leak, leak)
     elif node.feedback is None:
-        lines += _devices(sheet, node, node.conductance * ratio - leak / 2)
+        lines += _held(sheet, node, HOLD * node.conductance * ratio - leak / 2)
+        lines += _devices(sheet, node, (1 - HOLD) * node.conductance * ratio)
     else:
-        lines += _devices(sheet, node, np.full(node.shape, node.conductance * node.feedback.floor - leak / 2))
+        lines += _held(
+            sheet, node, np.full(node.shape, node.conductance * node.feedback.floor - CONDUCTANCE - leak / 2)
+        )
         lines += _driven(sheet, node)
+        ends = (names + SIDES[0], names + SIDES[1])
+        lines += elements(sheet.prefix("X"), f"%s %s {amplifier(sheet)}", here, *ends)
     return lines + follower.conveyors(sheet, node.name, node.input_resistance / 2)
 
 
@@ -65,26 +75,6 @@ def _conveyor_output(sheet: DeviceSheet) -> tuple[float, float]:
     if support is None or sheet.transistors.conveyor == "ideal":
         return 0.0, 0.0
     return support.output_capacitance, support.output_conductance
-
-
-def _fingers(sheet: DeviceSheet, node: NodeArray, leak: float) -> int:
-    """Transistors that feed back to one side."""
-    pair = sheet.transistors.pair_card
-    if sheet.transistors.feedback == "ideal":
-        return 0
-    if node.feedback is None:
-        most = node.conductance * float(np.max(node.ratio)) - leak / 2
-        return fingers(pair, most) if most > 0 else 0
-    floor = node.conductance * node.feedback.floor
-    driven = driven_line(pair, float(_driving(sheet, node).max()), floor)[0]
-    return driven + (fingers(pair, floor - leak / 2) if floor > leak / 2 else 0)
-
-
-def _driving(sheet: DeviceSheet, node: NodeArray) -> Array:
-    """g K x_c [S] of each node, its control at full scale."""
-    assert node.feedback is not None
-    each = node.conductance * np.asarray(node.feedback.gain) * sheet.circuit.full_scale(node.feedback.control)
-    return np.broadcast_to(each, node.shape) * sheet.present(node.name)
 
 
 def _ideal(sheet: DeviceSheet, node: NodeArray, siemens: Array, leak: float) -> list[str]:
@@ -103,47 +93,77 @@ def _ideal(sheet: DeviceSheet, node: NodeArray, siemens: Array, leak: float) -> 
     return lines
 
 
+def _feedback_hangs(sheet: DeviceSheet, node: NodeArray) -> float:
+    """F between the sides, of feedback device, at its usual gate, and common-mode amplifier."""
+    card = sheet.transistors.card
+    if sheet.transistors.feedback == "ideal":
+        return 0.0
+
+    def hung(gate: Array) -> float:
+        one = sheet.transistors.finger_capacitance
+        return float(np.max(card.cells["feedback"].hung(gate))) if "feedback" in card.cells else one
+
+    if node.feedback is None:
+        m, gate = constant_gate(sheet.transistors.pair_card, np.asarray((1 - HOLD) * node.conductance * node.ratio))
+        return m * hung(gate)
+    m, start, per_siemens, most = driven_line(sheet.transistors.pair_card, node, sheet.circuit)
+    return CAPACITANCE + m * hung(np.array(start + per_siemens * USUAL * most))
+
+
+def _held(sheet: DeviceSheet, node: NodeArray, siemens: Array) -> list[str]:
+    """Resistors from both sides to the common mode, so much between the sides."""
+    here, names, lines = sheet.present(node.name) & (siemens > 0), sheet.names[node.name], []
+    for side in SIDES:
+        lines += elements(sheet.prefix("R"), "%s vcm %.12g", here, names + side, 1 / (2 * np.where(here, siemens, 1.0)))
+    return lines
+
+
 def _devices(sheet: DeviceSheet, node: NodeArray, siemens: Array) -> list[str]:
-    """Devices that make a constant conductance between the sides: of twice it, from each to the common mode."""
+    """A device between the sides that makes a constant conductance."""
     here, pair = sheet.present(node.name) & (siemens > 0), sheet.transistors.pair_card
     if not here.any():
         return []
-    m = fingers(pair, float(np.max(siemens)))
-    lines, gate = sheet.gates(pair.control(np.where(here, siemens, np.max(siemens)) / m))
-    return lines + _to_common_mode(sheet, node, here, gate, m)
+    m, gate = constant_gate(pair, np.where(here, siemens, np.max(siemens)))
+    lines, gate = sheet.gates(gate)
+    return lines + _between(sheet, node, here, gate, m)
+
+
+def constant_gate(pair: DeviceCard, siemens: Array) -> tuple[int, Array]:
+    """(fingers m, gates [V]) of a device between the sides that conducts so much: twice a pair's each."""
+    m = fingers(pair, float(np.max(siemens)) / 2)
+    return m, pair.control(siemens / (2 * m))
 
 
 def _driven(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     """Devices whose gates follow the control: γ − floor = K x_c − floor above the knee."""
     assert node.feedback is not None
-    control, circuit, pair = node.feedback.control, sheet.circuit, sheet.transistors.pair_card
+    control, circuit = node.feedback.control, sheet.circuit
     here = sheet.present(node.name)
     slope = np.broadcast_to(node.conductance * np.asarray(node.feedback.gain) / circuit.units(control), here.shape)
-    most = float(_driving(sheet, node).max())
-    m, start, per_siemens = driven_line(pair, most, node.conductance * node.feedback.floor)
+    m, start, per_siemens, _ = driven_line(sheet.transistors.pair_card, node, circuit)
     names = np.broadcast_to(sheet.names[control], here.shape)
     lines, gate = sheet.level_shifts(names, here, start, per_siemens * slope)
-    return lines + _to_common_mode(sheet, node, here, gate, m)
+    return lines + _between(sheet, node, here, gate, m)
 
 
-def driven_line(pair: DeviceCard, most: float, floor: float) -> tuple[int, float, float]:
-    """(fingers m, V₀, V per siemens) of a driven feedback device: its gate is V₀ + G times that, G = g K x_c, and exact
-    at `most` [S] and at `LOW` of it."""
-    m = fingers(pair, most)
-    high, low = (float(pair.control((most * share - floor) / m)) for share in (1.0, LOW))
+def driven_line(pair: DeviceCard, node: NodeArray, circuit: Circuit) -> tuple[int, float, float, float]:
+    """(fingers m, V₀, V per siemens, largest G [S]) of a driven feedback device: its gate is V₀ + G times that, G = g K
+    x_c, and exact at the largest, the control at full scale, and at `LOW` of it."""
+    feedback = node.feedback
+    assert feedback is not None
+    full = np.asarray(feedback.gain) * circuit.full_scale(feedback.control) * circuit.arrays[feedback.control].present
+    most, floor = node.conductance * float(full.max()), node.conductance * feedback.floor
+    m = fingers(pair, most / 2)
+    high, low = (float(pair.control((most * share - floor) / (2 * m))) for share in (1.0, LOW))
     per_siemens = (high - low) / ((1 - LOW) * most)
-    return m, high - per_siemens * most, per_siemens
+    return m, high - per_siemens * most, per_siemens, most
 
 
-def _to_common_mode(sheet: DeviceSheet, node: NodeArray, here: Array, gate: Array, m: int) -> list[str]:
+def _between(sheet: DeviceSheet, node: NodeArray, here: Array, gate: Array, m: int) -> list[str]:
     names, pair = sheet.names[node.name], sheet.transistors.pair_card
     size = (pair.width * 1e6, pair.length * 1e6, " m={m}")
-    device = {"1": ("y g vcm", "n", *size)}
-    sheet.need(sheet.transistors.subcircuit("feedback y g m=1", "from a side to the common mode", device))
-    lines: list[str] = []
-    for side in SIDES:
-        lines += elements(sheet.prefix("X"), f"%s %s feedback m={m}", here, names + side, gate)
-    return lines
+    sheet.need(sheet.transistors.subcircuit("feedback a b g m=1", "from side to side", {"1": ("a g b", "n", *size)}))
+    return elements(sheet.prefix("X"), f"%s %s %s feedback m={m}", here, names + SIDES[0], names + SIDES[1], gate)
 
 
 def _offsets(sheet: DeviceSheet, node: NodeArray, ratio: Array) -> list[str]:
