@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from . import checks
-from .cells import Coupling, NodeArray, View, product
-from .cells.ecl import POSITIONS, EclMultiplier
-from .cells.hold import HoldLeak, leakage
+from .cells import Coupling, EclMultiplier, HoldLeak, NodeArray, View, product
+from .cells.ecl import POSITIONS
+from .cells.hold import leakage
 from .chip import Chip, circuit_of
 from .circuit import Circuit
 from .errors import Error, shown
@@ -95,7 +95,7 @@ def ecl_layer(
     coupling = _learnable(circuit, term)
     out, (rows, width) = circuit.arrays[coupling.target], coupling.weight.shape
     checks.number("time_constant", time_constant, "give seconds, above 0", above=0)
-    checks.number("output_ratio", output_ratio, "give a share of C_J/τ, above 0", above=0)
+    checks.number("output_ratio", output_ratio, "give a share of C_J/τ, 1e-8 or more", least=1e-8)
     ohms = 1 / out.conductance if sampling_resistor is None else sampling_resistor
     checks.number("sampling_resistor", ohms, "give ohms, above 0", above=0)
     weight = np.asarray(coupling.weight, float)
@@ -173,5 +173,5 @@ def _capacitors(
     farads, swing = technology.switch.hold_capacitance, technology.supply.swing
     return NodeArray(
         name, shape, unit=swing / reach, capacitance=farads, conductance=farads / time_constant, ratio=ratio,
-        rail=None, full_scale=swing / technology.supply.headroom, layer="weights",
+        rail=None, full_scale=swing / technology.supply.headroom, layer="weights", stored=True,
     )  # fmt: skip

@@ -28,7 +28,7 @@ import numpy as np
 
 from ..arrays import module_of
 from .contract import contract
-from .mos.rails import INPUTS
+from .mos.rails import SIDES
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
@@ -131,6 +131,11 @@ class EclMultiplier(Term):
     def columns(self, circuit: Circuit) -> int:
         return circuit.arrays[self.target].shape[1]
 
+    @property
+    def conveyed(self) -> bool:
+        """The output mirror ends on the capacitor itself."""
+        return False
+
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> EclMultiplier:
         shape = circuit.arrays[self.target].shape
         errors, shift = self.errors, self.shift
@@ -159,10 +164,10 @@ class EclMultiplier(Term):
         return elements(sheet.prefix("X"), pattern, here, *ends, *values, self.thermal * volts)
 
     def spice(self, sheet: Sheet) -> list[str]:
-        ports = sheet.ports(self.target)
-        return self._lines(sheet, ports, np.full(ports.shape, "0", object))
+        names = sheet.names[self.target]
+        return self._lines(sheet, names, np.full(names.shape, "0", object))
 
     def spice_device(self, sheet: DeviceSheet) -> list[str]:
-        """A behavioural element beside transistors: between the inputs of the capacitor's two conveyors."""
+        """A behavioural element beside transistors, between the capacitor's two sides."""
         names = sheet.names[self.target]
-        return self._lines(sheet, names + INPUTS[0], names + INPUTS[1])
+        return self._lines(sheet, names + SIDES[0], names + SIDES[1])

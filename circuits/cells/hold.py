@@ -16,7 +16,7 @@ import numpy as np
 
 from ..arrays import module_of
 from ..errors import Error
-from .mos.rails import INPUTS
+from .mos.rails import SIDES
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
@@ -73,6 +73,10 @@ class HoldLeak(Transfer):
     def by_node(self) -> bool:
         return True
 
+    @property
+    def conveyed(self) -> bool:
+        return False
+
     def noise(self, circuit: Circuit) -> Siemens:
         node = circuit.arrays[self.target]
         current = node.conductance * circuit.units(self.target) * self.amperes
@@ -84,13 +88,13 @@ class HoldLeak(Transfer):
         return Meter()
 
     def spice(self, sheet: Sheet) -> list[str]:
-        ports = sheet.ports(self.target)
-        return self._lines(sheet, ports, np.full(ports.shape, "0", object))
+        names = sheet.names[self.target]
+        return self._lines(sheet, names, np.full(names.shape, "0", object))
 
     def spice_device(self, sheet: DeviceSheet) -> list[str]:
-        """A behavioural element beside transistors, between the inputs of the capacitor's two conveyors."""
+        """A behavioural element beside transistors, between the capacitor's two sides."""
         names = sheet.names[self.target]
-        return self._lines(sheet, names + INPUTS[0], names + INPUTS[1])
+        return self._lines(sheet, names + SIDES[0], names + SIDES[1])
 
     def _lines(self, sheet: Sheet, x: Array, y: Array) -> list[str]:
         sheet.need(SUBCIRCUIT)
