@@ -76,6 +76,7 @@ def ecl_layer(
     *,
     time_constant: float = 1e-6,
     largest_weight: float | None = None,
+    control_swing: float | None = None,
     sampling_resistor: float | None = None,
     hold: str = "plain",
     output_ratio: float = 1e-4,
@@ -84,9 +85,10 @@ def ecl_layer(
     """The circuit in which the couplings `term` learn while their output is held at its target.
 
     time_constant τ [s]: η = T/τ of a presentation of T seconds. largest_weight: |w| at the control's rail; None: twice
-    the largest there is. sampling_resistor r [Ω]; None: 1/g of the output. hold: switch of the control capacitors,
-    "plain", "low-leakage" or "ideal" (no leak). output_ratio: the multiplier's output conductance over C_J/τ, by which
-    weights decay too. technology: control capacitor, swing, switches, gates.
+    the largest there is. control_swing [V]: that rail; None: the technology's swing. sampling_resistor r [Ω]; None: 1/g
+    of the output. hold: switch of the control capacitors, "plain", "low-leakage" or "ideal" (no leak). output_ratio:
+    the multiplier's output conductance over C_J/τ, by which weights decay too. technology: control capacitor, swing,
+    switches, gates.
 
     Other terms into the same array stay as they are and take part in the loss.
     Raises Error for a term that is not there, not dense or passive, and for an output whose feedback a node drives.
@@ -96,6 +98,9 @@ def ecl_layer(
     out, (rows, width) = circuit.arrays[coupling.target], coupling.weight.shape
     checks.number("time_constant", time_constant, "give seconds, above 0", above=0)
     checks.number("output_ratio", output_ratio, "give a share of C_J/τ, 1e-8 or more", least=1e-8)
+    swing = checks.number(
+        "control_swing", tech.supply.swing if control_swing is None else control_swing, "give volts, above 0", above=0
+    )
     ohms = 1 / out.conductance if sampling_resistor is None else sampling_resistor
     checks.number("sampling_resistor", ohms, "give ohms, above 0", above=0)
     weight = np.asarray(coupling.weight, float)
@@ -108,7 +113,8 @@ def ecl_layer(
         made.add_nodes(replace(node, clamped=True, offset=0.0) if node is out else node)
     seen = coupling.source.of(circuit.units(coupling.source.array)[None])[0]
     made.add_nodes(_sampling(out, loss, ohms, width * tech.wire.gate_capacitance))
-    made.add_nodes(_capacitors(control, (rows, width), reach, time_constant, output_ratio, tech))
+    unit = swing / reach
+    made.add_nodes(_capacitors(control, (rows, width), unit, swing, time_constant, output_ratio, tech))
     for each in circuit.terms.values():
         if each is coupling:
             p = POSITIONS[: seen.ndim - 1]
@@ -116,7 +122,6 @@ def ecl_layer(
         else:
             made.add(replace(each, target=loss) if each.target == target else each)  # type: ignore[type-var]
     made.couple(f"{target}.held", target, loss, -np.asarray(out.ratio, float), elementwise=True, programmable=False)
-    unit = tech.supply.swing / reach
     thermal = made.thermal_voltage / unit
     made.add(EclMultiplier(f"{term}.ecl", control, View(loss), coupling.source, reach, thermal))
     if amperes := leakage(tech, hold):
@@ -167,11 +172,11 @@ def _sampling(out: NodeArray, name: str, ohms: float, gates: float) -> NodeArray
 
 
 def _capacitors(
-    name: str, shape: tuple[int, ...], reach: float, time_constant: float, ratio: float, technology: Technology
+    name: str, shape: tuple[int, ...], unit: float, swing: float, seconds: float, ratio: float, technology: Technology
 ) -> NodeArray:
-    """Control capacitors: what C_J/τ [S] delivers of one logical unit is the normalised current."""
-    farads, swing = technology.switch.hold_capacitance, technology.supply.swing
+    """Control capacitors, whose C_J/τ [S] is what a normalised current is counted in. Rails are the multipliers'."""
+    farads = technology.switch.hold_capacitance
     return NodeArray(
-        name, shape, unit=swing / reach, capacitance=farads, conductance=farads / time_constant, ratio=ratio,
-        rail=None, full_scale=swing / technology.supply.headroom, layer="weights", stored=True,
+        name, shape, unit=unit, capacitance=farads, conductance=farads / seconds, ratio=ratio, rail=None,
+        full_scale=swing / technology.supply.headroom, layer="weights", stored=True,
     )  # fmt: skip

@@ -13,6 +13,7 @@ loss and weights hardly move within it; it leaves out
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from .operating_point import solve_operating_point
 from .prepare import prepare
 
 Array = Any
+log = logging.getLogger(__name__)
 AT_RAIL = 1e-3  # a weight so close to ±R, as a share of it, stands at its rail
 
 
@@ -54,6 +56,7 @@ def ecl_steps(
     inputs: of the layer's circuit, the target among them, logical: (N, *shape), or (*shape) where it stays the same.
     weight: where to begin; None: the layer's own. steps: of one presentation.
 
+    Warns where weights end at their rails: steps of η |x|² above 2 drive them there, as they do any gradient descent.
     Raises Error for inputs that do not fit each other or the circuit, and for a `seconds` that is none.
     """
     checks.number("seconds", seconds, "give the seconds of a presentation, above 0", above=0)
@@ -72,7 +75,11 @@ def ecl_steps(
                 drive = sum((cell.drive(x) for cell in cells), start=-node.ratio * w)
                 w = backend.xp.clip(w + eta * drive, -layer.reach, layer.reach)
     found = backend.host(w)[0]
-    return Learned(found, np.array(loss), int(np.count_nonzero(np.abs(found) >= layer.reach * (1 - AT_RAIL))))
+    at_rails = int(np.count_nonzero(np.abs(found) >= layer.reach * (1 - AT_RAIL)))
+    if at_rails:
+        log.warning("%d weights of %r are at their rails, ±%.3g: a lower η, or a larger largest_weight", at_rails,
+                    layer.term, layer.reach)  # fmt: skip
+    return Learned(found, np.array(loss), at_rails)
 
 
 def _weight(layer: EclLayer, weight: Array | None) -> Array:

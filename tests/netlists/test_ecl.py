@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from ecl_layers import RINGING, examples, layer, one_after_another
 
 import dsmachine as ds
 from dsmachine.circuits.cells import machine_of_transistors
+from dsmachine.circuits.cells.mos.product import gain
 
 NGSPICE = pytest.mark.skipif(shutil.which("ngspice") is None, reason="NGSPICE IS MISSING: apt-get install ngspice")
 pytestmark = [pytest.mark.spice, NGSPICE]
@@ -56,3 +59,21 @@ def test_a_row_of_transistors_whose_gates_learn(unit: str) -> None:
     assert found.passed, found.by_array
     linear = ds.crosscheck(made.circuit, **bench(made, 3, 1.0), **options, limit=1.0)
     assert linear.nrmse > 5 * found.nrmse
+
+
+def test_a_control_capacitor_that_is_the_gates(tmp_path: Path) -> None:
+    """A control swing with which a quad's gates stand at its bias ± V_J/2: the level shifter has no gain."""
+    options: dict[str, Any] = {"swing": 0.3, "time_constant": RINGING, "hold": "plain", "largest_weight": 2.5}
+    first, bias = layer(1, 4, **options), card("quad").bias
+    term, pair = first.circuit.terms["w"], transistors("quad").pair_card
+    m, per_volt = gain(pair, bias, term.strongest(first.circuit), "w")
+    made = layer(1, 4, **options, control_swing=32.26e-6 * 2.5 / (m * per_volt))
+    machine = machine_of_transistors(made.circuit, card("quad"), feedback=False)
+    level = {"level": "device", "transistors": transistors("quad", feedback="ideal")}
+    found = ds.crosscheck(machine, **bench(made, 3, 1.0), **level, limit=5e-3, folder=tmp_path, keep=True)
+    assert found.passed and found.netlist, found.by_array
+    gates = re.findall(r"V=(\S+)\+(\S+)\*V\(w.control", found.netlist.read_text())
+    assert len(gates) == 8
+    for volts, share in gates:
+        assert float(volts) == pytest.approx(bias)
+        assert abs(float(share)) == pytest.approx(0.5, rel=1e-6)
