@@ -206,6 +206,35 @@ def test_multipliers_make_weights_walk() -> None:
     assert walk.mean() == pytest.approx(1, abs=4 * np.sqrt(2 / walk.size))
 
 
+def test_learned_weights_fluctuate() -> None:
+    """Weights at rest, x held, slow beside τ_r: noise of loss and multiplier is filtered by x²/τ. One-sided densities
+    2qI_T on the capacitor, 4kT (1/r + g + |G|) of resistor, target's feedback and coupling at the sampling node:
+
+        σ² = (x² S_I + S_w)/(4 x² τ),    S_I = 4kT ΣG/(g U)²,  S_w = 2q I_T/(g_J U_J)²
+
+    In steps σ² is 1/(1 − ηx²/2) times that, and the mean of I over a step has S_I/2T more than x²σ²."""
+    made, rows, x, t = layer(12, 1, time_constant=2e-7), 12, 1.5, 1.2
+    node, g, seconds = made.circuit.arrays[made.control], 32.26e-6, 2e-8
+    of_loss = 4 * K * 300.15 * g * (1 + t / x + 1) / (g * 0.1) ** 2
+    of_weight = 2 * Q * float(made.multiplier_gain[0, 0]) * 0.2 * 0.2 / (node.conductance * node.unit) ** 2
+    expected = (x * x * of_loss + of_weight) / (4 * x * x * made.time_constant)
+    given = {"x": np.full((600, 1), x), "y": np.full(rows, t)}
+    options: dict[str, Any] = {"noise": "thermal", "weight": np.full((rows, 1), t / x)}
+    found = ds.ecl_steps(made, given, seconds, **options)
+    mean = of_loss / (2 * seconds) + x * x * expected / (1 - made.rate(seconds) * x * x / 2)
+    independent = 550 * rows / 9  # of a correlation of 1 − ηx² a step
+    assert 2 * found.loss[50:].mean() / rows == pytest.approx(mean, rel=4 * np.sqrt(2 / independent))
+    few = {"x": given["x"][:3], "y": given["y"]}
+    twice = [ds.ecl_steps(made, few, seconds, **options, noise_seed=seed).weight for seed in (0, 0, 1)]
+    assert (twice[0] == twice[1]).all() and (twice[0] != twice[2]).all()
+    run = ds.transient(
+        made.circuit, {"x": [x], "y": given["y"]}, initial={made.control: options["weight"]}, noise="thermal",
+        read_window=1e-6, samples=60, precision="float64",
+    )  # fmt: skip
+    spread = run.logical(made.control) - t / x
+    assert np.mean(spread**2) == pytest.approx(expected, rel=4 * np.sqrt(2 / spread.size) + 0.02)
+
+
 def test_positions_push_into_one_capacitor() -> None:
     rng = np.random.default_rng(0)
     circuit = ds.Circuit("positions", output="y")
@@ -235,6 +264,7 @@ def test_what_cannot_be_learned_says_so() -> None:
     for problem, inputs, options in (
         ("seconds is 0", {"x": x, "y": t}, {"seconds": 0}),
         ("steps is 0", {"x": x, "y": t}, {"steps": 0}),
+        ("noise is 0.1: steps of a layer know 'off' and 'thermal'", {"x": x, "y": t}, {"noise": 0.1}),
         ("presentations: give all the same", {"x": x, "y": t[:2]}, {}),
         ("input 'y' of 'layer, w learns' has no value", {"x": x}, {}),
         ("weight has shape \\(2, 2\\): 'w' has \\(3, 4\\)", {"x": x, "y": t}, {"weight": np.zeros((2, 2))}),
