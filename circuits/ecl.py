@@ -90,7 +90,8 @@ def ecl_layer(
     the multiplier's output conductance over C_J/τ, by which weights decay too. technology: control capacitor, swing,
     switches, gates.
 
-    Other terms into the same array stay as they are and take part in the loss.
+    Other terms into the same array stay as they are and take part in the loss. Sampling nodes, and the nodes that the
+    couplings read, are slower by the gates of the multipliers.
     Raises Error for a term that is not there, not dense or passive, and for an output whose feedback a node drives.
     """
     tech = load_technology(technology) if isinstance(technology, str) else technology
@@ -110,7 +111,11 @@ def ecl_layer(
     made = Circuit(f"{circuit.name}, {term} learns", temperature=circuit.temperature, output=circuit.output)
     made.notes.update(circuit.notes)
     for node in circuit.arrays.values():
-        made.add_nodes(replace(node, clamped=True, offset=0.0) if node is out else node)
+        if node is out:
+            node = replace(node, clamped=True, offset=0.0)
+        elif node.name == coupling.source.array:
+            node = replace(node, capacitance=node.capacitance + rows * tech.wire.gate_capacitance)
+        made.add_nodes(node)
     seen = coupling.source.of(circuit.units(coupling.source.array)[None])[0]
     made.add_nodes(_sampling(out, loss, ohms, width * tech.wire.gate_capacitance))
     unit = swing / reach

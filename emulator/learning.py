@@ -64,7 +64,7 @@ def ecl_steps(
     weight: where to begin; None: the layer's own. steps: of one presentation.
     noise: "off" or "thermal".
 
-    Warns where weights end at their rails: steps of η |x|² above 2 drive them there, as they do any gradient descent.
+    Warns where weights end at their rails. With η |x|² above 2 steps swing, as those of any gradient descent.
     Raises Error for inputs that do not fit each other or the circuit, and for a `seconds` that is none.
     """
     checks.number("seconds", seconds, "give the seconds of a presentation, above 0", above=0)

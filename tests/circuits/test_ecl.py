@@ -98,6 +98,7 @@ def test_other_terms_take_part_in_the_loss() -> None:
     rest = ds.operating_point(made.circuit.clamped(made.control), {"x": x, "y": t, made.control: made.weight})
     expected = made.weight @ (0.5 * x) + 0.1 * x + [0.01, 0.02] - 0.8 * t
     np.testing.assert_allclose(rest.logical("y.loss")[0], expected, rtol=1e-9)
+    assert made.circuit.arrays["h"].capacitance == pytest.approx(49e-15 + 2 * 2.2e-15)
     assert circuit.arrays["y"].clamped is False and "w.control" not in circuit.arrays
 
 

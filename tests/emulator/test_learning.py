@@ -258,6 +258,20 @@ def test_on_kernels(fused: Any) -> None:
     np.testing.assert_allclose(learned(made, {"x": x, "y": t}, 1e-7), there, atol=1e-9)
 
 
+def test_steps_that_are_too_long_are_warned_of(caplog: Any) -> None:
+    """ηn > 2: steps swing, as gradient descent does, no further than the loss of a rail takes them; longer ones to the
+    weights' rails. The circuit in time comes to rest."""
+    made = layer(time_constant=1e-7)
+    x, t = (each[0] for each in examples(made, 1))
+    given, turn = {"x": np.tile(x, (40, 1)), "y": t}, made.time_constant / float(x @ x)
+    swinging = ds.ecl_steps(made, given, 3 * turn)
+    assert swinging.at_rails == 0 and (swinging.loss[-5:] > swinging.loss[0]).all()
+    found = ds.ecl_steps(made, given, 30 * turn)
+    assert found.at_rails > 0
+    assert f"{found.at_rails} weights of 'w' are at their rails, ±8: a lower η" in caplog.text
+    assert learned(made, {"x": x, "y": t}, 30 * turn) @ x == pytest.approx(t, abs=1e-4)
+
+
 def test_what_cannot_be_learned_says_so() -> None:
     made = layer()
     x, t = examples(made, 3)
