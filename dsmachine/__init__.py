@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .circuits.chip import fabricate, flickered
     from .circuits.circuit import Circuit
     from .circuits.devices.models import load_models
+    from .circuits.ecl import ecl_layer
     from .circuits.followers import with_followers
     from .circuits.mapping.gradients import tensor_gradients
     from .circuits.mapping.model import map_model
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .emulator.errors_by_layer import ErrorByLayer
     from .emulator.gradients import gradients, next_token_targets
     from .emulator.hamiltonian import hamiltonian
+    from .emulator.learning import ecl_steps
     from .emulator.noise import noise
     from .emulator.noise_shares import noise_shares
     from .emulator.observers import Probe
@@ -82,6 +84,8 @@ __all__ = [
     "gradients",
     "next_token_targets",
     "tensor_gradients",
+    "ecl_layer",
+    "ecl_steps",
     "Checkpoint",
     "Probe",
     "ErrorByLayer",
@@ -129,6 +133,8 @@ _HOME = {
     "gradients": ".emulator.gradients",
     "next_token_targets": ".emulator.gradients",
     "tensor_gradients": ".circuits.mapping.gradients",
+    "ecl_layer": ".circuits.ecl",
+    "ecl_steps": ".emulator.learning",
     "Checkpoint": ".emulator.checkpoint",
     "Probe": ".emulator.observers",
     "ErrorByLayer": ".emulator.errors_by_layer",

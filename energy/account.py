@@ -72,7 +72,8 @@ def weigh(
         account.weigh_controller(term)
     for node in account.free:
         account.weigh_node(node)
-        account.weigh_reset(node)
+        if not node.stored:
+            account.weigh_reset(node)
     account.weigh_drivers()
     account.weigh_converters()
     weights = sum(term.weights(circuit) for term in circuit.terms.values())

@@ -169,7 +169,7 @@ def emulate(netlist: Netlist, times: Array, tolerance: float, *, energy: bool = 
     probe = Probe(list(netlist.saved), times=times)
     transient(
         bench.circuit, bench.inputs, initial=bench.initial or None, duration=max(bench.duration, float(times[-1])),
-        tolerance=tolerance, precision="float64", observers=[probe, meter] if energy else [probe],
+        settle_bits=0, tolerance=tolerance, precision="float64", observers=[probe, meter] if energy else [probe],
     )  # fmt: skip
     return probe, meter
 

@@ -2,7 +2,9 @@
 
 from .converter import Converter, converter
 from .coupling import Coupling, coupling
+from .ecl import EclMultiplier
 from .feedback import Feedback
+from .hold import HoldLeak
 from .node import NodeArray
 from .power import Costs, Driven, Law, Meter, Power, feedback_of, parts
 from .product import Product, product
@@ -24,7 +26,9 @@ __all__ = [
     "Costs",
     "Coupling",
     "Driven",
+    "EclMultiplier",
     "Feedback",
+    "HoldLeak",
     "Keeping",
     "Law",
     "Meter",
