@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .range_report import calibration_report
     from .serial import generate
     from .tasks import anneal
+    from .training import train
 
 __version__ = "0.1.0"
 
@@ -76,6 +77,7 @@ __all__ = [
     "gradients",
     "next_token_targets",
     "tensor_gradients",
+    "train",
     "Checkpoint",
     "Probe",
     "ErrorByLayer",
@@ -117,6 +119,7 @@ _HOME = {
     "gradients": ".emulator.gradients",
     "next_token_targets": ".emulator.gradients",
     "tensor_gradients": ".circuits.mapping.gradients",
+    "train": ".training",
     "Checkpoint": ".emulator.checkpoint",
     "Probe": ".emulator.observers",
     "ErrorByLayer": ".emulator.errors_by_layer",

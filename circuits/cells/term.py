@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .converter import Converter
     from .mismatch import Draw, Spread
     from .mos.sheet import DeviceSheet
+    from .programming import Programming
     from .spice import Sheet
 
 Array = Any
@@ -188,6 +189,11 @@ class Term:
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Term:
         """This cell as one chip happens to have it."""
         return self
+
+    def programming(self, circuit: Circuit, spread: Spread, draw: Draw, largest: float) -> Programming | None:
+        """What of this cell is programmed, with the errors that `fabricate` would draw; largest [S]: the conductance
+        that its devices have at most. None: nothing is."""
+        return None
 
     def tile(self, rows: Array, columns: Array) -> Term:
         """This cell where only `rows` of its target exist and only `columns` of what it reads are not zero (masks

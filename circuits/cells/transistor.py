@@ -27,12 +27,13 @@ import numpy as np
 
 from ..errors import Error
 from ..rows import row_peaks
-from .coupling import Coupling, coupling, erring, load_lines, row_peak
+from .coupling import Coupling, coupling, load_lines
 from .crossbar import Crossbar, Runs, rows_of
 from .gradient import matrix_gradient
 from .mos.coupling import units
 from .polynomials import padded, text
 from .power import Meter
+from .programming import erring, row_peak
 from .siemens import Siemens
 from .spice import elements
 from .term import HOST, Array, Signals, Term, View

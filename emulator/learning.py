@@ -1,0 +1,175 @@
+"""A chip that learns: forward rest, backward rest, and its programmed values move.
+
+    0 = R(x),   0 = Jᵀ a + ∂L/∂x,   ΔV_ij ∝ −a_i x_j,   |G_ij| ≤ G_max
+
+Gradients are those of the chip's own devices, as both machines are the chip's. What moves is the programmed value: a
+control capacitor gets the charge of a_i x_j whatever its device makes of it, so the device's error stays where it is
+(`circuits/cells/programming.py`) and the values stop at the ends of their range.
+
+The circuit is mapped once. Weights of both machines are written where they stand on the device; which of the forward
+devices a coupling of the backward machine is, is found once, by numbering them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..circuits.adjoint import adjoint
+from ..circuits.cells import Term, Transposed
+from ..circuits.cells.mismatch import Draw
+from ..circuits.cells.programming import Programming
+from ..circuits.chip import Chip
+from ..circuits.circuit import Circuit
+from ..circuits.errors import Error
+from ..circuits.technology import Technology
+from .gradients import Gradients, gradients
+from .operating_point import solve_operating_point
+from .optimizers import AdamW, Sgd
+from .plan import Plan
+from .prepare import prepare
+
+Array = Any
+BEYOND = 1 << 40  # numbers that no weight is as large as
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Weights of a coupling of the backward machine: `term`'s forward ones [rows, columns], transposed."""
+
+    weights: Array
+    rows: slice
+    columns: slice
+
+
+class Learner:
+    """A chip and its backward machine, ready, and the values that are programmed into it.
+
+    programs: what is programmed, by term; values: where it stands, in logical units; plan, behind: both machines;
+    steps: taken so far.
+    """
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        chip: Chip,
+        technology: Technology,
+        optimizer: Sgd | AdamW,
+        *,
+        loss: str = "cross-entropy",
+        precision: str = "float32",
+        device: str = "numpy",
+    ) -> None:
+        """circuit: as designed; chip: made of it. Raises Error for cells that do not learn."""
+        self.optimizer, self.steps = optimizer, 0
+        self.programs = programs(circuit, chip, technology)
+        self.values: dict[str, Array] = {name: np.array(each.value) for name, each in self.programs.items()}
+        fresh = {name: each.seen(each.value) for name, each in self.programs.items()}
+        own = chip.circuit.with_terms(
+            replace(chip.circuit.terms[name], **{each.field: fresh[name]})  # type: ignore[type-var]
+            for name, each in self.programs.items()
+        )
+        made = adjoint(own, loss=loss)
+        self.plan = prepare(replace(chip, circuit=own), precision=precision, device=device)
+        self.behind = prepare(made, precision=precision, device=device)
+        self._forward = placed_terms(self.plan)
+        self._backward = shown_by(made.loss, own, self.behind, self.programs)
+
+    def gradients(self, inputs: Mapping[str, Any], targets: Mapping[str, Any]) -> Gradients:
+        """Both machines at rest, and dL/d(what each device does), summed over the batch."""
+        return gradients(self.plan, inputs, targets, back=self.behind)
+
+    def update(self, terms: Mapping[str, Array]) -> None:
+        """One step along gradients by term."""
+        self.steps += 1
+        for name, program in self.programs.items():
+            if name in terms:
+                moved = self.optimizer.moved(name, self.values[name], terms[name], self.steps)
+                self.values[name] = program.held(moved)
+        self.write()
+
+    def restore(self, values: Mapping[str, Array], memory: dict[str, Any], steps: int) -> None:
+        """Stand where another learner of the same chip stood: its values, its optimizer's state and its steps."""
+        self.values = {name: values[name].reshape(each.value.shape) for name, each in self.programs.items()}
+        self.optimizer.state, self.steps = memory, steps
+        self.write()
+
+    def write(self) -> None:
+        """Program the chip with `values`."""
+        for name, program in self.programs.items():
+            seen = self.plan.backend.array(program.seen(self.values[name]))
+            getattr(self._forward[name], program.field)[...] = seen.reshape(np.shape(program.value))
+            for each in self._backward.get(name, ()):
+                each.weights[...] = seen[each.rows, each.columns].T
+        for plan in (self.plan, self.behind):
+            plan.kernels.clear()  # a GPU's hold copies of biases
+
+    def rest(self, inputs: Mapping[str, Any], name: str) -> Array:
+        """Logical values (batch, *shape) at which an array of the chip rests."""
+        backend = self.plan.backend
+        with backend.arithmetic():
+            return backend.host(solve_operating_point(self.plan, inputs)[name])
+
+    @property
+    def circuit(self) -> Circuit:
+        """The chip's circuit with what it has learnt."""
+        terms = self.plan.circuit.terms
+        return self.plan.circuit.with_terms(
+            replace(terms[name], **{each.field: each.seen(self.values[name])})  # type: ignore[type-var]
+            for name, each in self.programs.items()
+        )
+
+    @property
+    def at_rails(self) -> int:
+        """Programmed values at an end of their range."""
+        return sum(each.at_rails(self.values[name]) for name, each in self.programs.items())
+
+    @property
+    def count(self) -> int:
+        """Programmed values."""
+        return sum(value.size for value in self.values.values())
+
+
+def programs(circuit: Circuit, chip: Chip, technology: Technology) -> dict[str, Programming]:
+    """What is programmed into a chip, by term. Raises Error for cells that are programmed and do not learn."""
+    draw, found = Draw(chip.seed), {}
+    for name, term in circuit.terms.items():
+        each = term.programming(circuit, chip.spread, draw, technology.coupling.g_max)
+        if each is not None:
+            found[name] = each
+        elif term.weights(circuit):
+            raise Error(f"{term.label} {name!r} does not learn: map the model without a device card")
+    return found
+
+
+def placed_terms(plan: Plan) -> dict[str, Term]:
+    """Cells as they stand on the device, by name."""
+    return {term.name: term for stage in plan.stages for term in stage.terms}
+
+
+def shown_by(
+    loss: str, circuit: Circuit, behind: Plan, programmed: Mapping[str, Programming]
+) -> dict[str, list[Shown]]:
+    """What of the backward machine are the devices of each programmed term. Their weights are numbered in a copy of
+    both machines, to see where each number comes to stand."""
+    first: dict[str, int] = {}
+    numbered, begin = [], BEYOND
+    for name, each in programmed.items():
+        if each.field == "weight":
+            numbers = np.arange(begin, begin + each.value.size, dtype=float).reshape(each.value.shape)
+            numbered.append(replace(circuit.terms[name], weight=numbers))  # type: ignore[call-arg]
+            first[name], begin = begin, begin + each.value.size
+    found: dict[str, list[Shown]] = {name: [] for name in first}
+    on_device = placed_terms(behind)
+    for term in adjoint(circuit.with_terms(numbered), loss=loss).terms.values():
+        if isinstance(term, Transposed) and np.ndim(term.weight) == 2 and term.weight[0, 0] >= BEYOND:
+            corner, end = int(term.weight[0, 0]), int(term.weight[-1, -1])
+            name = next(n for n, at in first.items() if at <= corner < at + programmed[n].value.size)
+            width = programmed[name].value.shape[1]
+            (top, left), (bottom, right) = divmod(corner - first[name], width), divmod(end - first[name], width)
+            weights = on_device[term.name].weight  # type: ignore[attr-defined]
+            found[name].append(Shown(weights, slice(top, bottom + 1), slice(left, right + 1)))
+    return found
