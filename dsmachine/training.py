@@ -172,7 +172,8 @@ def train(
     data: a file; task: "text", "classify" or "pairs", labels: see `training_data.py`. validation: a file alike, read
     before and after. positions: tokens side by side (default: 32, or the context if smaller).
     epochs: passes over the data; steps: how many in all instead. batch: samples a step (default: 8, or all if fewer);
-    what is left over of a pass is not used. lr: 0.01 of "sgd", 0.001 of "adamw" (digital, PyTorch's defaults). data_seed: order of the samples.
+    what is left over of a pass is not used. lr: 0.01 of "sgd", 0.001 of "adamw" (digital, otherwise with PyTorch's
+    defaults) unless given. data_seed: order of the samples.
     Chip, mapping, precision and device: as `fabricate` and `map_model`.
     energy: weigh one forward and one backward anneal of the first sample.
     output: a training file, written whole after each step; resume: one to go on with, bit for bit on the same device;

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import Error, __version__
-from . import anneal, calibrate, characterize, crosscheck, demo, doctor, fetch, generate, info, netlist
+from . import anneal, calibrate, characterize, crosscheck, demo, doctor, fetch, generate, info, netlist, train
 from ._common import Interrupted, LogHandler, error_line
 
 COMMANDS: list[Callable[..., None]] = [
@@ -30,6 +30,7 @@ COMMANDS: list[Callable[..., None]] = [
     netlist.netlist,
     crosscheck.crosscheck,
     characterize.characterize,
+    train.train,
 ]
 
 USER_ERROR = 2
