@@ -4,7 +4,8 @@
 
 Of the text's windows of --positions tokens the last fifth is held out. loss [nat], accuracy: of that fifth, before any
 step and after --steps of --batch windows each; mean ± standard deviation over --seeds chips (n − 1). The chips of a
-seed have the same draws at every mismatch, scaled. seconds: of a step, median, on a processor.
+seed have the same draws at every mismatch, scaled. nodes on rails: of all in the last batch, and weights
+at the end of their range, after the last step. seconds: of a step, median, on a processor.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ def row(spread: dict[str, float], files: tuple[Path, Path], options: Any) -> dic
         values = np.array([run.validation[what] for run in runs])
         for k, when in enumerate(("before", "after")):
             found[f"{what} {when}"] = told(values[:, k])
+    found["nodes on rails"] = told(np.array([float(run.saturated) for run in runs]))
     found["weights at rails"] = told(np.array([float(run.at_rails) for run in runs]))
     found["µJ a step"] = 1e6 * runs[0].energy / options.steps if runs[0].energy is not None else "not settled"
     found["seconds a step"] = statistics.median(clock.seconds)
@@ -83,7 +85,7 @@ def told(values: Any) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--positions", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=54)
+    parser.add_argument("--steps", type=int, default=72)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--optimizer", default="sgd")
@@ -92,7 +94,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         files = halves(Path(folder), options.positions)
-        save(options.name, [row(spread, files, options) for spread in SPREADS], **vars(options))
+        save(options.name, [row(spread, files, options) for spread in SPREADS], options=vars(options))
 
 
 if __name__ == "__main__":

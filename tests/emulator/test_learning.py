@@ -108,7 +108,7 @@ def test_steps_on_the_ideal_machine_are_torchs(optimizer: str, tmp_path: Path) -
         assert np.abs(ours_moved - moved).max() <= 1e-6 * np.abs(moved).max(), name
 
 
-@pytest.mark.parametrize("kernels", [False, True], ids=["arrays", "kernels of the GPU"])
+@pytest.mark.parametrize("kernels", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_what_is_written_in_place_is_the_machine_built_anew(
     kernels: bool, fused: Callable[[], None], tmp_path: Path
 ) -> None:
@@ -160,5 +160,5 @@ def test_control_capacitors_stop_at_the_largest_conductance(tmp_path: Path) -> N
 def test_couplings_that_do_not_learn_are_refused(tmp_path: Path) -> None:
     model = ds.load_model(write_small(tmp_path / "model"))
     circuit = ds.map_model(model, 4, coupling="balanced")
-    with pytest.raises(ds.Error, match="balanced couplings 'h.0.attn.c_attn' do not learn: map them buffered"):
+    with pytest.raises(ds.Error, match=r"balanced couplings .* do not learn: map them buffered"):
         Learner(circuit, ds.fabricate(circuit), WIDE, OPTIMIZERS["sgd"](0.1))
