@@ -55,7 +55,7 @@ class SettlingWatch:
             spread = abs(target - target.mean(axis=-1, keepdims=True)).max(axis=-1, keepdims=True)
             per = xp.maximum(per, 1 / xp.maximum(spread, 1e-30))
         if per.size > 1:
-            per = self._backend.spread(per, target.shape[-per.ndim :] if per.ndim < target.ndim else target.shape)
+            per = self._backend.spread(per, target.shape[1:] if per.ndim < target.ndim else target.shape)
         return Aim(xp.ascontiguousarray(target), per, self.bands)
 
     def element(self, element: Element) -> None:

@@ -82,6 +82,19 @@ def test_errors_are_of_the_batch_they_were_made_with(fused: Any, tmp_path: Path)
     assert np.array_equal(found.worst, before)
 
 
+def test_a_full_scale_that_columns_share(fused: Any) -> None:
+    """Given as (width,) it is every position's."""
+    circuit = Circuit("columns")
+    circuit.clamp("u", (5, 3))
+    circuit.nodes("v", (5, 3), full_scale=np.array([0.1, 0.3, 2.0]))
+    circuit.couple("w", "u", "v", 1.0)
+    inputs = {"u": np.random.default_rng(0).uniform(-0.3, 0.3, (5, 3))}
+    ours = ds.transient(circuit, inputs, precision="float64")
+    fused()
+    theirs = ds.transient(circuit, inputs, precision="float64")
+    assert theirs.settling_time == pytest.approx(ours.settling_time, rel=1e-6)
+
+
 def starts(plan: Plan, batch: int) -> dict[str, Array]:
     return {stage.name: np.zeros((batch, *stage.node.shape)) for stage in plan.stages}
 
