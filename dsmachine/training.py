@@ -209,11 +209,10 @@ def train(
         _restore(found, kept)
     elif course.held_out is not None:
         found.validation = {name: [value] for name, value in found.read(course.held_out).items()}
-    keep = partial(_keep, found, case, command) if output is not None else None
     while found.steps < course.total:
         _step(found, technology=tech if energy else None)
-        if keep is not None:
-            keep(output, overwrite or found.steps > 1)
+        if output is not None:
+            _keep(found, case, command, output, overwrite or found.steps > 1)
         told(found)
     if course.held_out is not None:
         for name, value in found.read(course.held_out).items():

@@ -67,11 +67,8 @@ class Learner:
         self.optimizer, self.steps = optimizer, 0
         self.programs = programs(circuit, chip, technology)
         self.values: dict[str, Array] = {name: np.array(each.value) for name, each in self.programs.items()}
-        fresh = {name: each.seen(each.value) for name, each in self.programs.items()}
-        own = chip.circuit.with_terms(
-            replace(chip.circuit.terms[name], **{each.field: fresh[name]})  # type: ignore[type-var]
-            for name, each in self.programs.items()
-        )
+        designed = chip.circuit.terms
+        own = chip.circuit.with_terms(each.written(designed[n], each.value) for n, each in self.programs.items())
         made = adjoint(own, loss=loss)
         self.plan = prepare(replace(chip, circuit=own), precision=precision, device=device)
         self.behind = prepare(made, precision=precision, device=device)
@@ -118,8 +115,7 @@ class Learner:
         """The chip's circuit with what it has learnt."""
         terms = self.plan.circuit.terms
         return self.plan.circuit.with_terms(
-            replace(terms[name], **{each.field: each.seen(self.values[name])})  # type: ignore[type-var]
-            for name, each in self.programs.items()
+            each.written(terms[name], self.values[name]) for name, each in self.programs.items()
         )
 
     @property
@@ -160,16 +156,17 @@ def shown_by(
     for name, each in programmed.items():
         if each.field == "weight":
             numbers = np.arange(begin, begin + each.value.size, dtype=float).reshape(each.value.shape)
-            numbered.append(replace(circuit.terms[name], weight=numbers))  # type: ignore[call-arg]
+            term: Any = circuit.terms[name]
+            numbered.append(replace(term, weight=numbers))
             first[name], begin = begin, begin + each.value.size
     found: dict[str, list[Shown]] = {name: [] for name in first}
     on_device = placed_terms(behind)
-    for term in adjoint(circuit.with_terms(numbered), loss=loss).terms.values():
-        if isinstance(term, Transposed) and np.ndim(term.weight) == 2 and term.weight[0, 0] >= BEYOND:
-            corner, end = int(term.weight[0, 0]), int(term.weight[-1, -1])
+    for back in adjoint(circuit.with_terms(numbered), loss=loss).terms.values():
+        if isinstance(back, Transposed) and np.ndim(back.weight) == 2 and back.weight[0, 0] >= BEYOND:
+            corner, end = int(back.weight[0, 0]), int(back.weight[-1, -1])
             name = next(n for n, at in first.items() if at <= corner < at + programmed[n].value.size)
             width = programmed[name].value.shape[1]
             (top, left), (bottom, right) = divmod(corner - first[name], width), divmod(end - first[name], width)
-            weights = on_device[term.name].weight  # type: ignore[attr-defined]
+            weights = on_device[back.name].weight  # type: ignore[attr-defined]
             found[name].append(Shown(weights, slice(top, bottom + 1), slice(left, right + 1)))
     return found

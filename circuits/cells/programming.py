@@ -10,7 +10,7 @@ to the rail.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +37,10 @@ class Programming:
     def seen(self, value: Array) -> Array:
         """What this chip's devices make of it, a new array."""
         return np.asarray(value * self.gain + self.shift, value.dtype)
+
+    def written(self, term: Any, value: Array) -> Any:
+        """The cell (dataclass) as this chip has it with another value."""
+        return replace(term, **{self.field: self.seen(value)})
 
     def held(self, value: Array) -> Array:
         """The value within its range."""
