@@ -205,7 +205,7 @@ def check_case(path: str | Path, made: Mapping[str, Any], asked: Mapping[str, An
             raise Error(f"run file {path} was made with {name}={before!r}, not {value!r}: use the same")
     for what, value in asked.items():
         if what != "options" and made.get(what) != value:
-            raise Error(f"run file {path} is of a run of other {what}: name its own")
+            raise Error(f"run file {path} is of another run ({what}): name its own")
 
 
 def digest(value: Any) -> str:

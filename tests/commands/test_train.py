@@ -210,8 +210,8 @@ def test_files_of_others_are_not_gone_on_with(small: str, tmp_path: Path, capfd:
     for changed, words in (
         (["--chip-seed", "2"], ("chip_seed=1, not 2",)),
         (["--chip-seed", "1", "--lr", "0.5"], ("lr=0.03, not 0.5",)),
-        (["--chip-seed", "1", "--data", others], ("of other data",)),
-        (["--chip-seed", "1", "--validation", others], ("of other validation data",)),
+        (["--chip-seed", "1", "--data", others], ("(data)",)),
+        (["--chip-seed", "1", "--validation", others], ("(validation data)",)),
     ):
         line = refused(capfd, *start, *changed, "--steps", "4", "--resume", str(path))
         assert all(word in line for word in words), line
