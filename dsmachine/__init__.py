@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from .circuits.technology import load_technology
     from .emulator.checkpoint import Checkpoint
     from .emulator.each import each
+    from .emulator.ecl_steps import ecl_steps
     from .emulator.errors_by_layer import ErrorByLayer
     from .emulator.gradients import gradients, next_token_targets
     from .emulator.hamiltonian import hamiltonian
-    from .emulator.learning import ecl_steps
     from .emulator.noise import noise
     from .emulator.noise_shares import noise_shares
     from .emulator.observers import Probe
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from .serial import generate
     from .tasks import anneal
     from .timer import timer_time
+    from .training import train
 
 __version__ = "0.1.0"
 
@@ -86,6 +87,7 @@ __all__ = [
     "tensor_gradients",
     "ecl_layer",
     "ecl_steps",
+    "train",
     "Checkpoint",
     "Probe",
     "ErrorByLayer",
@@ -134,7 +136,8 @@ _HOME = {
     "next_token_targets": ".emulator.gradients",
     "tensor_gradients": ".circuits.mapping.gradients",
     "ecl_layer": ".circuits.ecl",
-    "ecl_steps": ".emulator.learning",
+    "ecl_steps": ".emulator.ecl_steps",
+    "train": ".training",
     "Checkpoint": ".emulator.checkpoint",
     "Probe": ".emulator.observers",
     "ErrorByLayer": ".emulator.errors_by_layer",

@@ -106,7 +106,7 @@ class Keeper:
     def resume(self, path: str | Path, xp: Any) -> None:
         """Go on where the run in a file was stopped. Raises Error for a file of another run, and for a finished one."""
         state = load_state(path)
-        _check_case(path, state["case"], self.case)
+        check_case(path, state["case"], self.case)
         if set(state["parts"]) != set(self.parts):
             made = ", ".join(sorted(state["parts"].keys() - {"engine"})) or "none"
             raise Error(f"run file {path} was watched by other observers ({made}): pass the same")
@@ -188,27 +188,28 @@ def case_of(plan: Plan, request: Request, inputs: Mapping[str, Any], initial: An
         name: np.asarray(v).tolist() if name == "elements" and v is not None else v for name, v in vars(request).items()
     }
     found = {
-        "circuit": _digest((circuit.temperature, circuit.arrays, circuit.terms)),
-        "inputs": _digest(sampled),
-        "initial values": _digest(initial),
+        "circuit": digest((circuit.temperature, circuit.arrays, circuit.terms)),
+        "inputs": digest(sampled),
+        "initial values": digest(initial),
         "options": options | {"device": backend.device, "precision": backend.precision},
     }
     plain: dict[str, Any] = json.loads(json.dumps(found))
     return plain
 
 
-def _check_case(path: str | Path, made: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def check_case(path: str | Path, made: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """Raises Error that names what is different."""
     for name, value in asked["options"].items():
         before = made["options"].get(name)
         if before != value:
             raise Error(f"run file {path} was made with {name}={before!r}, not {value!r}: use the same")
-    for what in ("circuit", "inputs", "initial values"):
-        if made[what] != asked[what]:
-            raise Error(f"run file {path} is of a run with another circuit, inputs or start ({what}): name its own")
+    for what, value in asked.items():
+        if what != "options" and made.get(what) != value:
+            raise Error(f"run file {path} is of another run ({what}): name its own")
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """A fingerprint of numbers, and of whatever holds them."""
     found = hashlib.blake2b(digest_size=16)
     _feed(found, value)
     return found.hexdigest()

@@ -1,140 +1,172 @@
-"""A layer that trains itself, presentation by presentation: what `transient` of an ECL layer does, in steps.
+"""A chip that learns: forward rest, backward rest, and its programmed values move.
 
-    rest of the circuit with the weights held  →  I_L        Δw = η [drive(I_L, x, w) − λ w],  η = T/τ  (`ecl.py`)
+    0 = R(x),   0 = Jᵀ a + ∂L/∂x,   ΔV_ij ∝ −a_i x_j,   |G_ij| ≤ G_max
 
-drive is that of the layer's own cells: −I_L xᵀ, with their range, leak and mismatch. A step is the transient's where
-loss and weights hardly move within it; it leaves out
+Gradients are those of the chip's own devices, as both machines are the chip's. What moves is the programmed value: a
+control capacitor gets the charge of a_i x_j whatever its device makes of it, so the device's error stays where it is
+(`circuits/cells/programming.py`) and the values stop at the ends of their range.
 
-    that I_L falls while weights move      step over transient: η n / (1 − e^(−ηn)),  n = Σ x_j²
-    that I_L lags by τ_r = r C_r           (τ_r/τ) (I_L now − I_L before) x, what a presentation begins with
-
-`steps` divides a presentation and takes the first away. Weights stop at ±R. Thermal noise, with Q of `linearized.py`,
-is that of a step of T ≫ τ_r seconds: the mean of I_L over it is off by τ_r √(Q/T) ξ, a weight at its end by √(Q T) ξ.
-What reaches the layer from before it is taken as quiet.
+The circuit is mapped once. Weights of both machines are written where they stand on the device; which of the forward
+devices a coupling of the backward machine is, is found once, by numbering them.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..circuits import checks
+from ..circuits.adjoint import adjoint
+from ..circuits.cells import Term, Transposed
 from ..circuits.cells.mismatch import Draw
-from ..circuits.ecl import EclLayer
-from ..circuits.errors import Error, shown
-from .linearized import stage_intensity
+from ..circuits.cells.programming import Programming
+from ..circuits.chip import Chip
+from ..circuits.circuit import Circuit
+from ..circuits.errors import Error
+from ..circuits.technology import Technology
+from .gradients import Gradients, gradients
 from .operating_point import solve_operating_point
-from .plan import Stage
+from .optimizers import AdamW, Sgd
+from .plan import Plan
 from .prepare import prepare
 
 Array = Any
-log = logging.getLogger(__name__)
-AT_RAIL = 1e-3  # a weight so close to ±R, as a share of it, stands at its rail
+BEYOND = 1 << 40  # numbers that no weight is as large as
 
 
 @dataclass(frozen=True)
-class Learned:
-    """weight: after the last presentation, (out, in). loss: ½ Σ I_L² before each presentation's first step, (N,), in
-    squares of the output's logical unit. at_rails: how many weights stand at their rails."""
+class Shown:
+    """Weights of a coupling of the backward machine: `term`'s forward ones [rows, columns], transposed."""
 
-    weight: Array = field(repr=False)
-    loss: Array = field(repr=False)
-    at_rails: int
+    weights: Array
+    rows: slice
+    columns: slice
 
 
-def ecl_steps(
-    layer: EclLayer,
-    inputs: Mapping[str, Any],
-    seconds: float,
-    *,
-    weight: Array | None = None,
-    steps: int = 1,
-    noise: str = "off",
-    noise_seed: int = 0,
-    precision: str = "float64",
-    device: str = "numpy",
-) -> Learned:
-    """Shows a layer one presentation after another, `seconds` each.
+class Learner:
+    """A chip and its backward machine, ready, and the values that are programmed into it.
 
-    inputs: of the layer's circuit, the target among them, logical: (N, *shape), or (*shape) where it stays the same.
-    weight: where to begin; None: the layer's own. steps: of one presentation.
-    noise: "off" or "thermal".
-
-    Warns where weights end at their rails. With η |x|² above 2 steps swing, as those of any gradient descent.
-    Raises Error for inputs that do not fit each other or the circuit, and for a `seconds` that is none.
+    programs: what is programmed, by term; values: where it stands, in logical units; plan, behind: both machines;
+    steps: taken so far.
     """
-    checks.number("seconds", seconds, "give the seconds of a presentation, above 0", above=0)
-    checks.whole("steps", steps, 1, 1_000_000)
-    plan = prepare(layer.circuit.clamped(layer.control), precision=precision, device=device)
-    backend, node = plan.backend, layer.circuit.arrays[layer.control]
-    w = backend.array(_weight(layer, weight)[None])
-    eta, loss = layer.rate(seconds) / steps, []
-    shaken = _Shaken(layer, seconds / steps, checks.seed("noise_seed", noise_seed)) if _noisy(noise) else None
-    with backend.arithmetic():
-        cells = [backend.place(term) for term in layer.circuit.into(layer.control)]
-        for presented in _presentations(layer, inputs):
-            for k in range(steps):
-                x = solve_operating_point(plan, presented | {layer.control: w})
-                walk: Array = 0.0
-                if shaken:
-                    x[layer.loss], walk = (backend.array(each) for each in shaken(x))
-                if k == 0:
-                    loss.append(0.5 * float((x[layer.loss] ** 2).sum()))
-                drive = sum((cell.drive(x) for cell in cells), start=-node.ratio * w)
-                w = backend.xp.clip(w + eta * drive + walk, -layer.reach, layer.reach)
-    found = backend.host(w)[0]
-    at_rails = int(np.count_nonzero(np.abs(found) >= layer.reach * (1 - AT_RAIL)))
-    if at_rails:
-        log.warning("%d weights of %r are at their rails, ±%.3g: a lower η, or a larger largest_weight", at_rails,
-                    layer.term, layer.reach)  # fmt: skip
-    return Learned(found, np.array(loss), at_rails)
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        chip: Chip,
+        technology: Technology,
+        optimizer: Sgd | AdamW,
+        *,
+        loss: str = "cross-entropy",
+        precision: str = "float32",
+        device: str = "numpy",
+    ) -> None:
+        """circuit: as designed; chip: made of it. Raises Error for cells that do not learn."""
+        self.optimizer, self.steps = optimizer, 0
+        self.programs = programs(circuit, chip, technology)
+        self.values: dict[str, Array] = {name: np.array(each.value) for name, each in self.programs.items()}
+        designed = chip.circuit.terms
+        own = chip.circuit.with_terms(each.written(designed[n], each.value) for n, each in self.programs.items())
+        made = adjoint(own, loss=loss)
+        self.plan = prepare(replace(chip, circuit=own), precision=precision, device=device)
+        self.behind = prepare(made, precision=precision, device=device)
+        self._forward = placed_terms(self.plan)
+        self._backward = shown_by(made.loss, own, self.behind, self.programs)
+
+    def gradients(self, inputs: Mapping[str, Any], targets: Mapping[str, Any]) -> Gradients:
+        """Both machines at rest, and dL/d(what each device does), summed over the batch."""
+        return gradients(self.plan, inputs, targets, back=self.behind)
+
+    def update(self, terms: Mapping[str, Array]) -> None:
+        """One step along gradients by term."""
+        self.steps += 1
+        for name, program in self.programs.items():
+            if name in terms:
+                moved = self.optimizer.moved(name, self.values[name], terms[name], self.steps)
+                self.values[name] = program.held(moved)
+        self.write()
+
+    def restore(self, values: Mapping[str, Array], memory: dict[str, Any], steps: int) -> None:
+        """Stand where another learner of the same chip stood: its values, its optimizer's state and its steps."""
+        self.values = {name: values[name].reshape(each.value.shape) for name, each in self.programs.items()}
+        self.optimizer.state, self.steps = memory, steps
+        self.write()
+
+    def write(self) -> None:
+        """Program the chip with `values`."""
+        for name, program in self.programs.items():
+            seen = self.plan.backend.array(program.seen(self.values[name]))
+            getattr(self._forward[name], program.field)[...] = seen.reshape(np.shape(program.value))
+            for each in self._backward.get(name, ()):
+                each.weights[...] = seen[each.rows, each.columns].T
+        for plan in (self.plan, self.behind):
+            plan.kernels.clear()  # a GPU's hold copies of biases
+
+    def rest(self, inputs: Mapping[str, Any], name: str) -> Array:
+        """Logical values (batch, *shape) at which an array of the chip rests."""
+        backend = self.plan.backend
+        with backend.arithmetic():
+            return backend.host(solve_operating_point(self.plan, inputs)[name])
+
+    @property
+    def circuit(self) -> Circuit:
+        """The chip's circuit with what it has learnt."""
+        terms = self.plan.circuit.terms
+        return self.plan.circuit.with_terms(
+            each.written(terms[name], self.values[name]) for name, each in self.programs.items()
+        )
+
+    @property
+    def at_rails(self) -> int:
+        """Programmed values at an end of their range."""
+        return sum(each.at_rails(self.values[name]) for name, each in self.programs.items())
+
+    @property
+    def count(self) -> int:
+        """Programmed values."""
+        return sum(value.size for value in self.values.values())
 
 
-def _noisy(noise: str) -> bool:
-    if noise not in ("off", "thermal"):
-        raise Error(f"noise is {shown(noise)}: steps of a layer know 'off' and 'thermal'")
-    return noise == "thermal"
-
-
-class _Shaken:
-    """Thermal noise of a step. Called with all arrays as they rest: (loss with its noise, what weights walk)."""
-
-    def __init__(self, layer: EclLayer, seconds: float, seed: int) -> None:
-        self.plan, self.seconds, self.draw, self.number = prepare(layer.circuit), seconds, Draw(seed), 0
-        self.loss, self.control = (self._stage(name) for name in (layer.loss, layer.control))
-
-    def _stage(self, name: str) -> Stage:
-        return next(stage for stage in self.plan.stages if stage.name == name)
-
-    def __call__(self, x: Mapping[str, Array]) -> tuple[Array, Array]:
-        self.number += 1
-        late = self.loss.node.time_constants / self.seconds
-        return x[self.loss.name] + late * self._walk(self.loss, x), self._walk(self.control, x)
-
-    def _walk(self, stage: Stage, x: Mapping[str, Array]) -> Array:
-        """What noise adds up to in a step: √(Q T) ξ."""
-        normal = self.draw(stage.name, f"step {self.number}", (1, *stage.node.shape))
-        return np.sqrt(stage_intensity(self.plan, stage, x) * self.seconds) * normal
-
-
-def _weight(layer: EclLayer, weight: Array | None) -> Array:
-    """Where to begin, (out, in)."""
-    found = np.asarray(checks.values("weight", layer.weight if weight is None else weight), float)
-    if found.shape != layer.weight.shape:
-        raise Error(f"weight has shape {found.shape}: {layer.term!r} has {layer.weight.shape}")
+def programs(circuit: Circuit, chip: Chip, technology: Technology) -> dict[str, Programming]:
+    """What is programmed into a chip, by term. Raises Error for cells that are programmed and do not learn."""
+    draw, found = Draw(chip.seed), {}
+    for name, term in circuit.terms.items():
+        each = term.programming(circuit, chip.spread, draw, technology.coupling.g_max)
+        if each is not None:
+            found[name] = each
+        elif term.weights(circuit):
+            raise Error(f"{term.label} {name!r} does not learn: map the model without a device card")
     return found
 
 
-def _presentations(layer: EclLayer, inputs: Mapping[str, Any]) -> list[dict[str, Array]]:
-    """Inputs of one presentation after another; those without an axis of presentations stay as they are."""
-    arrays = layer.circuit.arrays
-    values = {name: np.asarray(value) for name, value in inputs.items()}
-    long = {name: len(v) for name, v in values.items() if name in arrays and v.ndim == len(arrays[name].shape) + 1}
-    if len(set(long.values())) > 1:
-        raise Error(f"inputs have {long} presentations: give all the same number")
-    count = next(iter(long.values()), 1)
-    return [{name: v[k] if name in long else v for name, v in values.items()} for k in range(count)]
+def placed_terms(plan: Plan) -> dict[str, Term]:
+    """Cells as they stand on the device, by name."""
+    return {term.name: term for stage in plan.stages for term in stage.terms}
+
+
+def shown_by(
+    loss: str, circuit: Circuit, behind: Plan, programmed: Mapping[str, Programming]
+) -> dict[str, list[Shown]]:
+    """What of the backward machine are the devices of each programmed term. Their weights are numbered in a copy of
+    both machines, to see where each number comes to stand."""
+    first: dict[str, int] = {}
+    numbered, begin = [], BEYOND
+    for name, each in programmed.items():
+        if each.field == "weight":
+            numbers = np.arange(begin, begin + each.value.size, dtype=float).reshape(each.value.shape)
+            term: Any = circuit.terms[name]
+            numbered.append(replace(term, weight=numbers))
+            first[name], begin = begin, begin + each.value.size
+    found: dict[str, list[Shown]] = {name: [] for name in first}
+    on_device = placed_terms(behind)
+    for back in adjoint(circuit.with_terms(numbered), loss=loss).terms.values():
+        if isinstance(back, Transposed) and np.ndim(back.weight) == 2 and back.weight[0, 0] >= BEYOND:
+            corner, end = int(back.weight[0, 0]), int(back.weight[-1, -1])
+            name = next(n for n, at in first.items() if at <= corner < at + programmed[n].value.size)
+            width = programmed[name].value.shape[1]
+            (top, left), (bottom, right) = divmod(corner - first[name], width), divmod(end - first[name], width)
+            weights = on_device[back.name].weight  # type: ignore[attr-defined]
+            found[name].append(Shown(weights, slice(top, bottom + 1), slice(left, right + 1)))
+    return found

@@ -139,7 +139,7 @@ def _write(file: h5py.File, run: Run, extra: Mapping[str, Any], state: Mapping[s
             "temperature_k": circuit.temperature,
             "layers": {name: node.layer for name, node in circuit.arrays.items()},
             "notes": circuit.notes,
-            "versions": _versions(),
+            "versions": versions(),
         },
     )
     hdf5.put_json(file, "statistics", run.statistics)
@@ -181,7 +181,8 @@ def _write_extra(parent: h5py.Group, extra: Mapping[str, Any]) -> None:
             hdf5.put_json(parent, name, value)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of what wrote a file."""
     try:
         own = version("dsmachine")
     except PackageNotFoundError:
@@ -197,24 +198,26 @@ def load_run(path: str | Path) -> LoadedRun:
 
     Raises Error for a file that is missing, not HDF5, not a run, newer than this dsmachine, truncated or damaged.
     """
-    found: LoadedRun = _opened(path, _read)
+    found: LoadedRun = opened(path, _read)
     return found
 
 
 def load_state(path: str | Path) -> dict[str, Any]:
     """The state of an unfinished run file. Raises Error as `load_run` does, and for a run that is finished."""
-    state = _opened(path, lambda file: hdf5.get_tree(file, "state") if "state" in file else None)
+    state = opened(path, lambda file: hdf5.get_tree(file, "state") if "state" in file else None)
     if state is None:
         raise Error(f"run file {path} is of a finished run: there is nothing to go on with")
     return dict(state)
 
 
-def _opened(path: str | Path, read: Callable[[h5py.File], Any]) -> Any:
-    """What `read` finds in a run file."""
+def opened(path: str | Path, read: Callable[[h5py.File], Any], kind: str = FORMAT, latest: int = FORMAT_VERSION) -> Any:
+    """What `read` finds in a run file; kind, latest: its format, and the newest version of it that is known.
+
+    Raises Error as `load_run` does."""
     _check_signature(path)
     try:
         with hdf5.open_to_read(Path(path)) as file:
-            _check_format(file, path)
+            _check_format(file, path, kind, latest)
             return read(file)
     except Error:
         raise
@@ -240,12 +243,14 @@ def _check_signature(path: str | Path) -> None:
         raise Error(f"run file {path} {found}: name a file that dsmachine wrote")
 
 
-def _check_format(file: h5py.File, path: str | Path) -> None:
-    if bytes(file.attrs.get("format", b"")) != FORMAT.encode():
-        raise Error(f"{path} is HDF5 but not a run: name a file that dsmachine wrote")
-    found = int(file.attrs["format_version"])
-    if found > FORMAT_VERSION:
-        raise Error(f"{path} is format {found}, this dsmachine reads up to {FORMAT_VERSION}: upgrade dsmachine")
+def _check_format(file: h5py.File, path: str | Path, kind: str, latest: int) -> None:
+    found = bytes(file.attrs.get("format", b"")).decode(errors="replace")
+    if found != kind:
+        what = f"a {found}" if found.startswith(FORMAT.split()[0]) else "HDF5"
+        raise Error(f"{path} is {what} but not a {kind.split()[1]}: name a file that dsmachine wrote")
+    version = int(file.attrs["format_version"])
+    if version > latest:
+        raise Error(f"{path} is format {version}, this dsmachine reads up to {latest}: upgrade dsmachine")
 
 
 def _read(file: h5py.File) -> LoadedRun:

@@ -34,6 +34,7 @@ from .gradient import coupling_gradient
 from .mos.coupling import couplings
 from .mos.rails import INPUTS, SIDES
 from .power import Meter, added, scatter
+from .programming import Programming, erring, errors, least, reach, row_peak
 from .siemens import Siemens
 from .spice import elements
 from .term import Array, Inline, Rows, Signals, Term, View, as_view
@@ -348,6 +349,20 @@ class Coupling(Term):
                 drawn += sign * spread.vt_mismatch * most * draw(self.name, f"vt {side}", w.shape)
         return w + (np.where(w == 0, 0.0, drawn) if self.elementwise else drawn)
 
+    def programming(self, circuit: Circuit, spread: Spread, draw: Draw, largest: float) -> Programming | None:
+        if not self.programmable:
+            return None
+        if self.balanced or self.passive:
+            built = "balanced" if self.balanced else "passive"
+            raise Error(f"{built} couplings {self.name!r} do not learn: map them buffered")
+        w = np.asarray(self.weight)
+        peak = self._row_peak(circuit, w.astype(float)) if spread.vt_mismatch else 0.0
+        most = largest / circuit.arrays[self.target].conductance
+        u_in, u_out = self._source_units(circuit), circuit.units(self.target)
+        reached = least(most * u_in / u_out, w.shape) if self.elementwise else reach(u_in, u_out, most)
+        gain, shift = errors(self.name, w.shape, peak, spread, draw)
+        return Programming("weight", w, *(np.asarray(each, w.dtype) for each in (gain, shift, reached)))
+
     def _row_peak(self, circuit: Circuit, w: Array) -> Array:
         """max_j|G_ij| of each row, referred back to each weight; units of the last position (they are shared)."""
         if self.elementwise:
@@ -379,20 +394,6 @@ def coupling(
     weight = weight if np.ndim(weight) == 0 else np.asarray(weight)
     each = np.ndim(weight) < 2 if elementwise is None else elementwise
     return Coupling(name, target, as_view(source), weight, passive, balanced, each, programmable)
-
-
-def erring(name: str, w: Array, peak: Array, spread: Spread, draw: Draw) -> Array:
-    """w(1 + σξ) + σ_V ξ′ peak: weights of one-sided units as a chip has them; peak: the row's largest, as a weight."""
-    if spread.mismatch:
-        w = w * (1 + spread.mismatch * draw(name, "beta", w.shape))
-    if spread.vt_mismatch:
-        w = w + spread.vt_mismatch * peak * draw(name, "vt", w.shape)
-    return w
-
-
-def row_peak(w: Array, unit: Array) -> Array:
-    """Conductance of each row's strongest unit, as a weight at each column; unit (in,): U of the driving nodes."""
-    return row_peaks(w, 1 / unit[None]).T * unit
 
 
 def load_lines(sheet: Sheet, term: Term) -> list[str]:

@@ -15,6 +15,7 @@ import numpy as np
 from .gradient import summed
 from .mos.rails import INPUTS
 from .power import Meter
+from .programming import Programming
 from .siemens import Siemens
 from .spice import elements
 from .term import Array, Signals, Term, View
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..backward import Backward
     from ..circuit import Circuit
     from .converter import Converter
+    from .mismatch import Draw, Spread
     from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
@@ -77,11 +79,22 @@ class Source(Term):
         """Currents on the levels of a DAC whose range is the array's largest; units of the last position."""
         if not self.programmable:
             return self
-        value = np.asarray(self.value, float)
-        unit = circuit.units(self.target)
-        unit = unit.reshape(-1, unit.shape[-1])[-1] if value.ndim < unit.ndim else unit
+        value, unit = np.asarray(self.value, float), self._unit(circuit)
         reach = np.max(np.abs(value * unit))
         return replace(self, value=dac(value * unit, reach) / unit)
+
+    def programming(self, circuit: Circuit, spread: Spread, draw: Draw, largest: float) -> Programming | None:
+        """Its range: what takes a node to its rail, or the array's largest current if that is more."""
+        if not self.programmable:
+            return None
+        value, unit, rail = np.asarray(self.value, float), self._unit(circuit), circuit.arrays[self.target].rail
+        most = np.inf if rail is None else max(rail, float(np.max(np.abs(value * unit))))
+        return Programming("value", value, reach=np.broadcast_to(most / unit, value.shape))
+
+    def _unit(self, circuit: Circuit) -> Array:
+        """Volts per unit of the value's nodes, those of the last position where positions share it."""
+        unit = circuit.units(self.target)
+        return unit.reshape(-1, unit.shape[-1])[-1] if np.ndim(self.value) < unit.ndim else unit
 
     def count(self, circuit: Circuit) -> int:
         return circuit.arrays[self.target].count

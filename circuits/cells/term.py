@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .converter import Converter
     from .mismatch import Draw, Spread
     from .mos.sheet import DeviceSheet
+    from .programming import Programming
     from .spice import Sheet
 
 Array = Any
@@ -200,6 +201,11 @@ class Term:
     def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> Term:
         """This cell in one run: its transistors' 1/f noise, A_F [V·m], which stands still for so long."""
         return self
+
+    def programming(self, circuit: Circuit, spread: Spread, draw: Draw, largest: float) -> Programming | None:
+        """What of this cell is programmed, with the errors that `fabricate` would draw; largest [S]: the conductance
+        that its devices have at most. None: nothing is."""
+        return None
 
     def tile(self, rows: Array, columns: Array) -> Term:
         """This cell where only `rows` of its target exist and only `columns` of what it reads are not zero (masks

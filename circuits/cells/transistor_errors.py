@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .coupling import erring
+from .programming import erring
 from .transistor_units import UNITS
 
 if TYPE_CHECKING:

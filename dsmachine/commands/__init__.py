@@ -30,6 +30,7 @@ from . import (
     netlist,
     place,
     report,
+    train,
 )
 from ._common import Interrupted, LogHandler, error_line
 
@@ -47,6 +48,7 @@ COMMANDS: list[Callable[..., None]] = [
     place.place,
     report.report,
     baseline.baseline,
+    train.train,
 ]
 
 USER_ERROR = 2

@@ -1,9 +1,10 @@
-"""Progress of an annealing model on stderr: its stages, and within the transient how much of it has settled."""
+"""Progress on stderr: an annealing model's stages, and within the transient how much of it has settled; a training's
+steps."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import Progress
@@ -13,6 +14,7 @@ from ._common import progress
 if TYPE_CHECKING:
     from ..emulator.observers import Element
     from ..emulator.plan import Plan
+    from ..training import Trained
 
 Array = Any
 
@@ -78,3 +80,19 @@ def stage_progress() -> Iterator[StageProgress]:
     """A live line on stderr, gone at the end; nothing where stderr is no terminal."""
     with progress() as bar:
         yield StageProgress(bar)
+
+
+@contextlib.contextmanager
+def training_progress() -> Iterator[Callable[[Trained], None]]:
+    """A live bar on stderr with loss, accuracy and joules; to be called after each step."""
+    from ..energy.report import engineering
+
+    with progress() as bar:
+        task = bar.add_task("train", total=None)
+
+        def told(found: Trained) -> None:
+            spent = "" if found.energy is None else f"  {engineering(found.energy, 'J')}"
+            said = f"loss {found.loss[-1]:.3f}  accuracy {found.accuracy[-1]:.0%}{spent}"
+            bar.update(task, description=said, completed=found.steps, total=found.course.total)
+
+        yield told

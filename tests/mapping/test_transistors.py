@@ -97,10 +97,10 @@ def test_memory_counts_the_matrices_and_nothing_that_stays_on_the_host(model: Mo
 
 
 def test_interrupted_runs_know_their_transistors(model: Model) -> None:
-    from dsmachine.emulator.checkpoint import _digest
+    from dsmachine.emulator.checkpoint import digest
 
     terms = [ds.map_model(model, 4, device_card=card).terms for card in (bent(), bent(), bent(0.06))]
-    one, again, other = map(_digest, terms)
+    one, again, other = map(digest, terms)
     assert one == again != other
 
 

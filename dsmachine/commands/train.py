@@ -1,0 +1,155 @@
+"""``dsmachine train MODEL --data FILE``: a chip learns, mismatch and all."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from .. import Error
+from ._common import Interrupted, JsonOption, OverwriteOption, results_console, stdout_kept_for_json, write_json
+from ._options import (
+    ActivationOption,
+    CalibrationOption,
+    ModelArgument,
+    SoftmaxOption,
+    TaylorOrderOption,
+    TechnologyOption,
+    parse_trim,
+)
+from ._progress import training_progress
+
+if TYPE_CHECKING:
+    from ..training import Trained
+
+
+def train(
+    model: ModelArgument,
+    data: Annotated[Path, typer.Option(metavar="FILE", help="A text, or sentences as GLUE's TSV.", show_default=False)],
+    task: Annotated[str, typer.Option(help="text, classify or pairs.")] = "text",
+    labels: Annotated[
+        str | None,
+        typer.Option(metavar="LABEL=WORD,…", help="What the model says for each label [default: the label]."),
+    ] = None,
+    validation: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Data that is read before and after, not learnt.")
+    ] = None,
+    calibration: CalibrationOption = None,
+    positions: Annotated[
+        int | None, typer.Option(help="Tokens side by side [default: 32, or the context if smaller].")
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 1,
+    steps: Annotated[int | None, typer.Option(help="Steps in all, instead of passes.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Samples a step [default: 8, or all if fewer].")] = None,
+    optimizer: Annotated[str, typer.Option(help="sgd, on control capacitors, or adamw, digital.")] = "sgd",
+    lr: Annotated[float | None, typer.Option(help="Learning rate [default: 0.01 of sgd, 0.001 of adamw].")] = None,
+    data_seed: Annotated[int, typer.Option(help="Order of the samples.")] = 0,
+    technology: TechnologyOption = "cmos45",
+    softmax: SoftmaxOption = None,
+    taylor_order: TaylorOrderOption = None,
+    activation: ActivationOption = "tanh-pair",
+    mismatch: Annotated[float, typer.Option(help="Relative σ of conductances (0.02: 2 %).")] = 0.0,
+    vt_mismatch: Annotated[float, typer.Option(help="Additive σ, share of the row's largest conductance.")] = 0.0,
+    offset: Annotated[float, typer.Option(help="σ of node offsets, share of full scale.")] = 0.0,
+    trim: Annotated[str, typer.Option(help="none, or what trimming leaves: write-verify=σ,auto-zero=σ.")] = "none",
+    chip_seed: Annotated[int, typer.Option(help="Which chip: all static draws.")] = 0,
+    precision: Annotated[str, typer.Option(help="float32, float64 or, on a GPU, tf32.")] = "float32",
+    device: Annotated[str, typer.Option(help="numpy, cupy: a GPU, or cupy:1, by its number.")] = "numpy",
+    energy: Annotated[bool, typer.Option(help="Weigh a forward and a backward anneal.")] = True,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Keep the training there (HDF5).")] = None,
+    overwrite: OverwriteOption = False,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with what this command left in FILE, and write there.", metavar="FILE")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a model on one chip.
+
+    Forward rest, backward rest, and an update of every programmed weight by the gradient that this chip's own devices
+    give. With -o the training is kept after every step.
+    """
+    from .. import training
+    from ..circuits.checkpoints import load_model
+
+    options: dict[str, Any] = {
+        "task": task, "labels": parse_labels(labels), "validation": validation, "positions": positions,
+        "epochs": epochs, "steps": steps, "batch": batch, "optimizer": optimizer, "lr": lr, "data_seed": data_seed,
+        "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
+        "mismatch": mismatch, "vt_mismatch": vt_mismatch, "offset": offset, "trim": parse_trim(trim),
+        "chip_seed": chip_seed, "precision": precision, "device": device, "energy": energy, "output": output,
+        "overwrite": overwrite, "resume": resume, "command": ["dsmachine", *sys.argv[1:]],
+    }  # fmt: skip
+    kept = resume if output is None else output
+    with stdout_kept_for_json(as_json), _said_how_to_go_on(kept), training_progress() as told:
+        found = training.train(load_model(model, calibration=calibration), data, told=told, **options)
+    if as_json:
+        write_json(found.summary())
+    else:
+        _show(results_console(), found, kept)
+
+
+def parse_labels(text: str | None) -> dict[str, str] | None:
+    """The word of each label.
+
+    >>> parse_labels("0=bad,1=good")
+    {'0': 'bad', '1': 'good'}
+    """
+    if text is None:
+        return None
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        label, equals, word = part.partition("=")
+        if not (label and equals and word) or label in found:
+            raise Error(
+                f"--labels {part!r} is not understood: write LABEL=WORD once for each label, such as 0=bad,1=good"
+            )
+        found[label] = word
+    return found
+
+
+@contextlib.contextmanager
+def _said_how_to_go_on(kept: Path | None) -> Iterator[None]:
+    """Ctrl-C in here says what is kept."""
+    from ..emulator.training_file import load_training
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        steps = 0
+        with contextlib.suppress(Error):
+            steps = len(load_training(kept)["loss"]) if kept is not None else 0
+        if not steps:
+            raise
+        raise Interrupted(f"{kept} has {steps} steps: the same command with --resume {kept} goes on") from None
+
+
+def _show(console: Console, found: Trained, kept: Path | None) -> None:
+    from ..energy.report import engineering
+
+    share = found.at_rails / found.learner.count
+    rows = {
+        "model": f"{found.model.name}, chip {found.chip['chip_seed']}, {found.learner.count:,} weights",
+        "steps": f"{found.steps} of {found.course.batch} samples, {found.optimizer}",
+        "loss": _change(found.loss, "{:.4f}") + " nat",
+        "accuracy": _change(found.accuracy, "{:.1%}"),
+    }
+    if found.validation:
+        loss, accuracy = found.validation["loss"], found.validation["accuracy"]
+        rows["validation"] = f"loss {_change(loss, '{:.4f}')} nat, accuracy {_change(accuracy, '{:.1%}')}"
+    rows["at rails"] = f"{found.at_rails:,} weights ({share:.2%}), {found.rails_before:,} before"
+    if found.joules is not None and found.energy is not None:
+        each = ", ".join(f"{way} {engineering(joules, 'J')}" for way, joules in found.joules.items())
+        rows["energy"] = f"{engineering(found.energy, 'J')}; of a sample: {each}; without updates"
+    if kept is not None:
+        rows["run file"] = str(kept)
+    for name, text in rows.items():
+        console.print(f"{name:<12} {text}", soft_wrap=True)
+
+
+def _change(values: list[float], form: str) -> str:
+    return f"{form.format(values[0])} → {form.format(values[-1])}"

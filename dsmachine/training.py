@@ -1,0 +1,332 @@
+"""A chip learns on what is read to it: forward rest, backward rest, an update of its weights; again and again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .circuits import checks
+from .circuits.checkpoints import Model, load_model
+from .circuits.chip import fabricate
+from .circuits.circuit import Circuit
+from .circuits.errors import Error, shown
+from .circuits.losses import LOSSES
+from .circuits.mapping.model import map_model
+from .circuits.technology import Technology, load_technology
+from .emulator.checkpoint import check_case, digest, same_file
+from .emulator.files import check_target
+from .emulator.gradients import Gradients
+from .emulator.learning import Learner
+from .emulator.optimizers import OPTIMIZERS
+from .emulator.prepare import prepare
+from .emulator.run import transient
+from .emulator.training_file import load_training, save_training
+from .energy.meter import EnergyMeter
+from .training_data import Lessons, read_lessons
+
+Array = Any
+log = logging.getLogger(__name__)
+POSITIONS = 32
+BATCH = 8
+RATES = {"sgd": 0.01, "adamw": 1e-3}
+SHARE_AT_RAILS = 0.001  # of all weights, more than at the beginning, of which is warned
+
+
+@dataclass(frozen=True)
+class Course:
+    """lessons: what is learnt; held_out: what is only asked; batch: samples a step; total: steps; seed: their order."""
+
+    lessons: Lessons
+    held_out: Lessons | None
+    batch: int
+    total: int
+    seed: int
+
+    def rows(self, step: int) -> Array:
+        """Which samples step number `step` (0, 1, …) learns: each pass has an order of its own."""
+        a_pass = len(self.lessons) // self.batch
+        order = np.random.default_rng([self.seed, step // a_pass]).permutation(len(self.lessons))
+        begin = step % a_pass * self.batch
+        return order[begin : begin + self.batch]
+
+
+@dataclass
+class Trained:
+    """A chip in training.
+
+    learner: the chip, whose `circuit` has what was learnt; course: what it learns; chip: seed, spreads and trim.
+    loss [nat], accuracy: of each step's samples before its update; accuracy is the share of next tokens, or of labels,
+    told right. validation: {"loss": [before, after], "accuracy": …} of samples that are not learnt; {} without.
+    joules: {"forward", "backward"} of one sample [J]; None where not weighed or not settled. rails_before: programmed
+    values at an end of their range before any step. saturated: nodes on their rails in the last step.
+    """
+
+    model: Model
+    task: str
+    learner: Learner
+    course: Course
+    optimizer: str
+    chip: dict[str, Any]
+    loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    validation: dict[str, list[float]] = field(default_factory=dict)
+    joules: dict[str, float] | None = None
+    rails_before: int = 0
+    saturated: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Taken so far."""
+        return len(self.loss)
+
+    @property
+    def at_rails(self) -> int:
+        """Programmed values at an end of their range now."""
+        return self.learner.at_rails
+
+    @property
+    def energy(self) -> float | None:
+        """Joules of all forward and backward anneals, as if each sample cost what the first did; what updates cost,
+        digital ones too, is not in it."""
+        return None if self.joules is None else self.steps * self.course.batch * sum(self.joules.values())
+
+    def read(self, lessons: Lessons) -> dict[str, float]:
+        """{"loss", "accuracy"} of samples that are asked, not learnt; mean over them."""
+        vocabulary, sums = self.model.config.vocabulary, np.zeros(2)
+        for begin in range(0, len(lessons), self.course.batch):
+            rows = np.arange(begin, min(begin + self.course.batch, len(lessons)))
+            logits = self.learner.rest({"embed": self.model.embed(lessons.tokens[rows])}, "logits").astype(float)
+            lost = LOSSES["cross-entropy"].value(logits, lessons.targets(rows, vocabulary)).sum()
+            sums += len(rows) * np.array([lost, lessons.right(rows, logits)])
+        loss, accuracy = (sums / len(lessons)).tolist()
+        return {"loss": loss, "accuracy": accuracy}
+
+    def summary(self) -> dict[str, Any]:
+        """What the command line prints with --json."""
+        learner = self.learner
+        return {
+            "model": self.model.name,
+            "task": self.task,
+            "steps": self.steps,
+            "batch": self.course.batch,
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "validation": self.validation or None,
+            "energy_j": self.energy,
+            "energy_of_one_sample_j": self.joules,
+            "weights": learner.count,
+            "weights_at_rails": {"before": self.rails_before, "after": self.at_rails},
+            "saturated_nodes": self.saturated,
+            "optimizer": self.optimizer,
+            "digital_updates": learner.count * self.steps if learner.optimizer.digital else 0,
+            "chip": self.chip,
+        }
+
+
+def train(
+    model: Model | str,
+    data: str | Path,
+    *,
+    task: str = "text",
+    labels: Mapping[str, str] | None = None,
+    validation: str | Path | None = None,
+    positions: int | None = None,
+    epochs: int = 1,
+    steps: int | None = None,
+    batch: int | None = None,
+    optimizer: str = "sgd",
+    lr: float | None = None,
+    data_seed: int = 0,
+    technology: Technology | str = "cmos45",
+    softmax: str | None = None,
+    order: int | None = None,
+    activation: str = "tanh-pair",
+    mismatch: float = 0.0,
+    vt_mismatch: float = 0.0,
+    offset: float = 0.0,
+    trim: Mapping[str, float] | None = None,
+    chip_seed: int = 0,
+    precision: str = "float32",
+    device: str = "numpy",
+    energy: bool = True,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    resume: str | Path | None = None,
+    command: Sequence[str] = (),
+    told: Callable[[Trained], None] = lambda found: None,
+) -> Trained:
+    """Train a language model on one chip, mismatch and all.
+
+        w ← w − lr · dL/dw,   |G_ij| ≤ coupling.g_max       ("sgd": what control capacitors do)
+
+    L is the mean over a batch; dL/dw = Σ a x by the chip's own devices, at the operating points of the chip and of its
+    adjoint circuit (`emulator/learning.py`). What learns are the programmed couplings and biases of the machine; token
+    embeddings, which DACs write, and gains that the mapping folded into couplings are no values of their own.
+
+    data: a file; task: "text", "classify" or "pairs", labels: see `training_data.py`. validation: a file alike, read
+    before and after. positions: tokens side by side (default: 32, or the context if smaller).
+    epochs: passes over the data; steps: how many in all instead. batch: samples a step (default: 8, or all if fewer);
+    what is left over of a pass is not used. lr: 0.01 of "sgd", 0.001 of "adamw" (digital, otherwise with PyTorch's
+    defaults) unless given. data_seed: order of the samples.
+    Chip, mapping, precision and device: as `fabricate` and `map_model`.
+    energy: weigh one forward and one backward anneal of the first sample.
+    output: a training file, written whole after each step; resume: one to go on with, bit for bit on the same device;
+    one that has all its steps is only read. told: called after each step with what is found.
+
+    Raises Error for bad data and options, and for a file of another chip, model, data or option.
+    """
+    rate = _checked_rate(optimizer, lr)
+    output, overwrite = _target(output, resume, overwrite)
+    kept = None if resume is None else load_training(resume)
+    loaded = load_model(model) if isinstance(model, str) else model
+    tech = load_technology(technology) if isinstance(technology, str) else technology
+    width = min(POSITIONS, loaded.config.context) if positions is None else positions
+    read = partial(read_lessons, loaded, task, positions=checked_positions(loaded, width), labels=labels)
+    course = _course(
+        read(path=data), None if validation is None else read(path=validation), batch, epochs, steps, data_seed
+    )
+    circuit = map_model(
+        loaded, width, technology=tech, softmax=softmax, order=order, activation=activation,
+        precision="float64" if precision == "float64" else "float32",
+    )  # fmt: skip
+    chip = fabricate(circuit, seed=chip_seed, mismatch=mismatch, vt_mismatch=vt_mismatch, offset=offset, trim=trim)
+    learner = Learner(circuit, chip, tech, OPTIMIZERS[optimizer](rate), precision=precision, device=device)
+    about = {"chip_seed": chip.seed, **vars(chip.spread), "trim": chip.trim}
+    found = Trained(loaded, task, learner, course, optimizer, about, rails_before=learner.at_rails)
+    options = about | {
+        "task": task, "optimizer": optimizer, "lr": rate, "batch": course.batch, "positions": width,
+        "data_seed": course.seed, "precision": precision, "device": device,
+    }  # fmt: skip
+    case = _case(options, circuit, course)
+    if kept is not None:
+        check_case(str(resume), kept["case"], case)
+        _restore(found, kept)
+    elif course.held_out is not None:
+        found.validation = {name: [value] for name, value in found.read(course.held_out).items()}
+    while found.steps < course.total:
+        _step(found, technology=tech if energy else None)
+        if output is not None:
+            _keep(found, case, command, output, overwrite or found.steps > 1)
+        told(found)
+    if course.held_out is not None:
+        for name, value in found.read(course.held_out).items():
+            found.validation[name].append(value)
+    _warn(found)
+    return found
+
+
+# --- before ---------------------------------------------------------------------------------------
+
+
+def _checked_rate(optimizer: str, lr: float | None) -> float:
+    if optimizer not in OPTIMIZERS:
+        raise Error(f"optimizer {shown(optimizer)} is unknown: use {' or '.join(OPTIMIZERS)}")
+    return RATES[optimizer] if lr is None else checks.number("lr", lr, "use a number above 0, such as 0.01", above=0)
+
+
+def checked_positions(model: Model, positions: int) -> int:
+    """Tokens side by side, enough to learn from and within the model's context."""
+    return checks.whole("positions", positions, 2, model.config.context)
+
+
+def _target(output: str | Path | None, resume: str | Path | None, overwrite: bool) -> tuple[str | Path | None, bool]:
+    """Where to write, which is where what is gone on with came from unless said otherwise, and whether over it."""
+    output = resume if output is None else output
+    overwrite = overwrite or (output is not None and same_file(output, resume))
+    if output is not None:
+        check_target(output, overwrite=overwrite)
+    return output, overwrite
+
+
+def _course(
+    lessons: Lessons, held_out: Lessons | None, batch: int | None, epochs: int, steps: int | None, seed: int
+) -> Course:
+    count = len(lessons)
+    size = checks.whole("batch", min(BATCH, count) if batch is None else batch, 1, count,
+                        f"the data has {count} samples: use 1 … {count}, or more data")  # fmt: skip
+    passes = checks.whole("epochs", epochs, 1, 10**6)
+    total = passes * (count // size) if steps is None else checks.whole("steps", steps, 1, 10**9)
+    return Course(lessons, held_out, size, total, checks.seed("data_seed", seed))
+
+
+# --- steps ----------------------------------------------------------------------------------------
+
+
+def _step(found: Trained, technology: Technology | None) -> None:
+    """One batch is read and learnt. technology: to weigh the first of all by."""
+    course, learner, rows = found.course, found.learner, found.course.rows(found.steps)
+    inputs = {"embed": found.model.embed(course.lessons.tokens[rows])}
+    told = learner.gradients(inputs, course.lessons.targets(rows, found.model.config.vocabulary))
+    if technology is not None and not found.loss:
+        found.joules = _weighed(told, learner, inputs, technology)
+    learner.update(told.terms)
+    found.loss.append(float(told.loss.sum()))
+    found.accuracy.append(course.lessons.right(rows, told.forward.logical("logits")))
+    found.saturated = sum(told.forward.saturated.values())
+
+
+def _weighed(
+    told: Gradients, learner: Learner, inputs: Mapping[str, Array], technology: Technology
+) -> dict[str, float] | None:
+    """Joules of a forward and a backward anneal of the first sample, each from zero until settled to 8 bits."""
+    backward = prepare(
+        told.calibrated(technology), precision=learner.plan.backend.precision, device=learner.plan.backend.device
+    )
+    held = {name: backward.backend.host(value)[:1] for name, value in told.inputs.items()}
+    first = {name: value[:1] for name, value in inputs.items()}
+    joules = {}
+    for way, plan, given in (("forward", learner.plan, first), ("backward", backward, held)):
+        meter = EnergyMeter(technology)
+        run = transient(plan, given, accuracy="settling", observers=[meter])
+        if not run.settled or run.settling_time is None:
+            log.warning("the %s anneal of the first sample does not settle: joules are not told", way)
+            return None
+        joules[way] = float(np.mean(meter.report(until=float(run.settling_time[0])).total))
+    return joules
+
+
+def _warn(found: Trained) -> None:
+    stuck = found.at_rails - found.rails_before
+    if stuck > SHARE_AT_RAILS * found.learner.count:
+        log.warning(
+            "%d of %d weights stand at the end of their range, %d before any step: lower lr", found.at_rails,
+            found.learner.count, found.rails_before,
+        )  # fmt: skip
+    if found.saturated:
+        log.warning("%d nodes are on their rails in the last step: their values are lost", found.saturated)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def _case(options: dict[str, Any], circuit: Circuit, course: Course) -> dict[str, Any]:
+    """What a training must have in common with one that it goes on with."""
+    return {
+        "options": options,
+        "model or mapping": digest((circuit.temperature, circuit.arrays, circuit.terms)),
+        "data": digest(course.lessons),
+        "validation data": digest(course.held_out),
+    }
+
+
+def _keep(found: Trained, case: dict[str, Any], command: Sequence[str], path: str | Path, overwrite: bool) -> None:
+    """Write the file as of the last step."""
+    state = {
+        "loss": found.loss, "accuracy": found.accuracy, "weights": found.learner.values,
+        "optimizer": found.learner.optimizer.state, "validation": {k: v[:1] for k, v in found.validation.items()},
+        "joules": found.joules, "rails_before": found.rails_before, "saturated": found.saturated, "case": case,
+    }  # fmt: skip
+    save_training(path, state, {"command": list(command), "model": found.model.name}, overwrite=overwrite)
+
+
+def _restore(found: Trained, kept: Mapping[str, Any]) -> None:
+    """Stand where a file ends."""
+    found.loss, found.accuracy, found.validation = kept["loss"], kept["accuracy"], kept["validation"]
+    found.joules, found.saturated = kept["joules"], kept["saturated"]
+    found.learner.restore(kept["weights"], kept["optimizer"], found.steps)

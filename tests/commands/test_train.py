@@ -1,0 +1,233 @@
+"""``dsmachine train``: chips that learn, are stopped and go on; and what is refused: one line, exit code 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from small_models import write_small
+
+import dsmachine as ds
+from dsmachine.commands import main
+from dsmachine.emulator.training_file import load_training
+from dsmachine.training import Trained
+
+TEXT = "abcde" * 26  # windows of 8 begin at every letter
+SST2 = "sentence\tlabel\n" + "".join(f"{a}{b}{a}\t{int(a > b)}\n" for a in "cdefgh" for b in "cdefgh")
+MRPC = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n" + "".join(
+    f"{int(a > b)}\t1\t2\t{a}\t{b}\n" for a in "cdef" for b in "cdef"
+)
+OPTIONS = ["--optimizer", "adamw", "--lr", "0.03", "--batch", "4", "--no-energy"]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_small(tmp_path_factory.mktemp("models") / "small"))
+
+
+def written(folder: Path, name: str, text: str) -> str:
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+def as_json(capfd: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main(["-q", "train", *arguments, "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    found = json.loads(out)
+    assert isinstance(found, dict)
+    return found
+
+
+def trained(small: str, data: str, **options: Any) -> Trained:
+    return ds.train(small, data, **({"optimizer": "adamw", "lr": 0.03, "batch": 4, "energy": False} | options))
+
+
+def test_a_tiny_text_is_learnt(small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data, held_out = written(tmp_path, "text.txt", TEXT), written(tmp_path, "held_out.txt", "deabc" * 5)
+    found = as_json(capfd, small, "--data", data, "--validation", held_out, "--steps", "20", *OPTIONS)
+    assert len(found["loss"]) == len(found["accuracy"]) == found["steps"] == 20
+    assert np.mean(found["loss"][-3:]) < 0.5 * found["loss"][0]
+    assert found["accuracy"][-1] > 0.6 > found["accuracy"][0]
+    before, after = found["validation"]["loss"]
+    assert after < before
+    assert found["digital_updates"] == 20 * found["weights"] and found["energy_j"] is None
+
+
+def test_sgd_and_joules(small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Joules are those of one forward and one backward anneal, samples times."""
+    data = written(tmp_path, "text.txt", TEXT)
+    found = as_json(capfd, small, "--data", data, "--steps", "3", "--batch", "2", "--lr", "0.1")
+    each = found["energy_of_one_sample_j"]
+    assert each["forward"] > 0 and each["backward"] > 0
+    assert found["energy_j"] == pytest.approx(6 * (each["forward"] + each["backward"]))
+    assert found["digital_updates"] == 0 and found["weights_at_rails"]["after"] >= 0
+    assert main(["train", small, "--data", data, "--steps", "1", "--batch", "2"]) == 0
+    shown = capfd.readouterr().out
+    for word in ("loss", "accuracy", "at rails", "energy", "forward"):
+        assert word in shown
+
+
+def test_a_chip_recovers_what_mismatch_costs(small: str, tmp_path: Path) -> None:
+    """A chip whose devices are far off begins elsewhere, and ends about where the ideal machine does."""
+    data = written(tmp_path, "text.txt", TEXT)
+    ideal = trained(small, data, steps=30, validation=data)
+    learnt = ideal.validation["loss"][1]
+    chip = trained(small, data, steps=30, validation=data, vt_mismatch=0.3, chip_seed=2)
+    assert chip.validation["loss"][0] != pytest.approx(ideal.validation["loss"][0], rel=1e-2)
+    assert chip.validation["loss"][1] < 1.5 * learnt + 0.1
+    assert chip.learner.circuit.terms["wte"].weight.shape == (12, 8)
+
+
+@pytest.mark.parametrize(("task", "text"), [("classify", SST2), ("pairs", MRPC)])
+def test_labels_are_learnt(task: str, text: str, small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data = written(tmp_path, "train.tsv", text)
+    more = ["--task", task, "--labels", "0=a,1=b", "--validation", data, "--positions", "4"]
+    more += ["--steps", "120", "--batch", "8", "--lr", "0.01"]
+    found = as_json(capfd, small, "--data", data, *OPTIONS, *more)
+    before, after = found["validation"]["loss"]
+    assert after < 0.5 * np.log(2) and before > np.log(2)
+    assert found["validation"]["accuracy"][1] > 0.8
+
+
+def test_going_on_is_the_uninterrupted_training(small: str, tmp_path: Path) -> None:
+    data, path = written(tmp_path, "text.txt", TEXT), tmp_path / "run.h5"
+    options: dict[str, Any] = {"mismatch": 0.05, "offset": 0.01, "chip_seed": 3, "validation": data}
+    whole = trained(small, data, steps=7, **options)
+    trained(small, data, steps=3, output=path, **options)
+    gone_on = trained(small, data, steps=7, resume=path, **options)
+    assert (gone_on.loss, gone_on.accuracy, gone_on.validation) == (whole.loss, whole.accuracy, whole.validation)
+    for name, value in whole.learner.values.items():
+        np.testing.assert_array_equal(gone_on.learner.values[name], value)
+    with h5py.File(path) as file:
+        assert file["loss"].shape == (7,) and file["weights"]["wte"].shape == (12, 8)
+        assert file["loss"].attrs["units"] == b"nat"
+    read = trained(small, data, steps=7, resume=path, **options)
+    assert read.loss == whole.loss
+
+
+def test_a_killed_training_loses_its_last_step_at_most(small: str, tmp_path: Path) -> None:
+    data, path = written(tmp_path, "text.txt", TEXT), tmp_path / "run.h5"
+    command = [sys.executable, "-m", "dsmachine", "train", small, "--data", data, *OPTIONS, "-o", str(path)]
+    environment = os.environ | {"PYTHONPATH": str(Path(ds.__file__).parents[1])}
+    with subprocess.Popen([*command, "--steps", "100000"], env=environment) as process:
+        until = time.monotonic() + 120
+        while not path.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    kept = load_training(path)["loss"]
+    assert len(kept) >= 1
+    assert main([*command[3:], "--overwrite", "--steps", str(len(kept) + 2), "--resume", str(path)]) == 0
+    found = load_training(path)["loss"]
+    assert found == trained(small, data, steps=len(kept) + 2).loss
+
+
+def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["train", *arguments]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.startswith("error: ") and err.count("\n") == 1, err
+    return err
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "words"),
+    [
+        ("text", "", ("is empty", "text")),
+        ("text", " \n ", ("is empty",)),
+        ("text", "abc", ("has 3 tokens", "8")),
+        ("text", "abcXYZ" * 9, ("data", "'X'")),
+        ("classify", "", ("is empty",)),
+        ("classify", "text\tlabel\nabc\t1\n", ("lacks columns", "sentence, label")),
+        ("classify", "sentence\tlabel\n", ("a header and no sentences",)),
+        ("classify", "sentence\tlabel\nabc\n", ("line 2", "1 columns of 2")),
+        ("classify", "sentence\tlabel\nabc\t1\nabc\t7\n", ("line 3", "label '7' is none of 0, 1")),
+        ("classify", "sentence\tlabel\n\t1\n", ("line 2", "is empty")),
+        ("pairs", SST2, ("lacks columns", "#1 String, #2 String, Quality")),
+    ],
+)
+def test_bad_data(
+    task: str, text: str, words: tuple[str, ...], small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.h5"
+    more = [] if task == "text" else ["--labels", "0=a,1=b"]
+    line = refused(capfd, small, "--data", written(tmp_path, "data", text), "--task", task, "-o", str(out), *more)
+    for word in words:
+        assert word in line
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--task", "songs"], ("task 'songs' is unknown", "text, classify, pairs")),
+        (["--optimizer", "adam"], ("optimizer 'adam' is unknown", "sgd or adamw")),
+        (["--lr", "0"], ("lr is 0.0", "above 0")),
+        (["--lr", "nan"], ("lr is nan",)),
+        (["--batch", "17"], ("batch is 17", "16 samples")),
+        (["--epochs", "0"], ("epochs is 0",)),
+        (["--steps", "0"], ("steps is 0",)),
+        (["--positions", "9"], ("positions is 9", "2 … 8")),
+        (["--positions", "1"], ("positions is 1",)),
+        (["--labels", "0=a"], ("labels would be ignored",)),
+        (["--labels", "0"], ("--labels '0' is not understood",)),
+        (["--mismatch", "-1"], ("mismatch is -1",)),
+        (["--validation", "nowhere.txt"], ("nowhere.txt cannot be read",)),
+    ],
+)
+def test_bad_options(
+    options: list[str], words: tuple[str, ...], small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(capfd, small, "--data", written(tmp_path, "text.txt", TEXT), *options)
+    for word in words:
+        assert word in line
+
+
+def test_words_of_labels_differ(small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data = written(tmp_path, "train.tsv", SST2)
+    line = refused(capfd, small, "--data", data, "--task", "classify", "--labels", "0=ab,1=ac")
+    assert "begin alike" in line
+    assert "'0'" in refused(capfd, small, "--data", data, "--task", "classify")  # no letter of this model's
+
+
+def test_files_of_others_are_not_gone_on_with(small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data, path = written(tmp_path, "text.txt", TEXT), tmp_path / "run.h5"
+    start = [small, "--data", data, *OPTIONS, "--mismatch", "0.05"]
+    assert main(["-q", "train", *start, "--chip-seed", "1", "--steps", "2", "-o", str(path)]) == 0
+    capfd.readouterr()
+    before = path.read_bytes()
+    others = written(tmp_path, "other.txt", TEXT[1:])
+    for changed, words in (
+        (["--chip-seed", "2"], ("chip_seed=1, not 2",)),
+        (["--chip-seed", "1", "--lr", "0.5"], ("lr=0.03, not 0.5",)),
+        (["--chip-seed", "1", "--data", others], ("(data)",)),
+        (["--chip-seed", "1", "--validation", others], ("(validation data)",)),
+    ):
+        line = refused(capfd, *start, *changed, "--steps", "4", "--resume", str(path))
+        assert all(word in line for word in words), line
+    assert path.read_bytes() == before
+    assert "already exists" in refused(capfd, *start, "-o", str(path))
+    assert "does not exist" in refused(capfd, *start, "--resume", str(tmp_path / "none.h5"))
+    path.write_bytes(before[:-200])
+    assert "truncated or damaged" in refused(capfd, *start, "--chip-seed", "1", "--resume", str(path))
+
+
+def test_a_rate_that_drives_weights_into_their_rails_is_told(
+    small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = written(tmp_path, "text.txt", TEXT)
+    assert main(["train", small, "--data", data, "--lr", "1e4", "--steps", "2", "--no-energy", "--json"]) == 0
+    out, err = capfd.readouterr()
+    found = json.loads(out)
+    assert found["weights_at_rails"]["after"] > 0.1 * found["weights"]
+    assert "stand at the end of their range" in err and "lower lr" in err
