@@ -36,7 +36,7 @@ from .mos.rails import INPUTS, SIDES
 from .power import Meter, added, scatter
 from .programming import Programming, erring, errors, least, reach, row_peak
 from .siemens import Siemens
-from .spice import elements
+from .spice import elements, load_lines
 from .term import Array, Inline, Rows, Signals, Term, View, as_view
 
 if TYPE_CHECKING:
@@ -394,15 +394,3 @@ def coupling(
     weight = weight if np.ndim(weight) == 0 else np.asarray(weight)
     each = np.ndim(weight) < 2 if elementwise is None else elementwise
     return Coupling(name, target, as_view(source), weight, passive, balanced, each, programmable)
-
-
-def load_lines(sheet: Sheet, term: Term) -> list[str]:
-    """SPICE resistors for what couplings load the node with and, where it has an r_x, its conveyor's input."""
-    node, lines, present = sheet.circuit.arrays[term.target], [], sheet.present(term.target)
-    conveyed, standing = (np.broadcast_to(load, node.shape) for load in term.loading(sheet.circuit))
-    loads = [(standing, sheet.names[term.target])]
-    loads += [(conveyed, sheet.ports(term.target))] if node.input_resistance else []
-    for load, where in loads:
-        keep = present & (load > 0)
-        lines += elements(sheet.prefix("R"), "%s 0 %.12g", keep, where, 1 / np.where(keep, load, 1.0))
-    return lines

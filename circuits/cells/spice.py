@@ -139,3 +139,15 @@ def elements(prefix: str, pattern: str, keep: Array, *columns: Array) -> list[st
 def knee(u: str) -> str:
     """Text of u³ (1 − u/2), the knee of `smooth.ramp` over its width, for an expression u in 0 … 1."""
     return f"({u})*({u})*({u})*(1-0.5*({u}))"
+
+
+def load_lines(sheet: Sheet, term: Term) -> list[str]:
+    """SPICE resistors for what couplings load the node with and, where it has an r_x, its conveyor's input."""
+    node, lines, present = sheet.circuit.arrays[term.target], [], sheet.present(term.target)
+    conveyed, standing = (np.broadcast_to(load, node.shape) for load in term.loading(sheet.circuit))
+    loads = [(standing, sheet.names[term.target])]
+    loads += [(conveyed, sheet.ports(term.target))] if node.input_resistance else []
+    for load, where in loads:
+        keep = present & (load > 0)
+        lines += elements(sheet.prefix("R"), "%s 0 %.12g", keep, where, 1 / np.where(keep, load, 1.0))
+    return lines

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..rows import row_peaks
-from .coupling import coupling, load_lines
+from .coupling import coupling
 from .crossbar import Crossbar, rows_of
 from .gradient import matrix_gradient
 from .mismatch import Spread
@@ -34,7 +34,7 @@ from .mos.coupling import units
 from .polynomials import padded, stretched, text
 from .power import Meter
 from .siemens import Siemens
-from .spice import elements
+from .spice import elements, load_lines
 from .term import HOST, Array, Signals, Term, View
 from .transistor_errors import Devices, Drawn, Errors
 from .transistor_law import ColumnLaw, MovingConductance

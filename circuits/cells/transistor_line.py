@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .coupling import Coupling, load_lines
+from .coupling import Coupling
 from .mos.coupling import fingers
-from .spice import elements
+from .spice import elements, load_lines
 from .term import Array, Inline, Signals
 
 if TYPE_CHECKING:
