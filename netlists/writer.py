@@ -264,8 +264,10 @@ def _analysis(
 ) -> list[str]:
     circuit = bench.circuit
     lines = [*dialect.option_lines(options), dialect.analysis(bench.shortest, bench.duration, step, sheet.start)]
-    at_rest = dict.fromkeys(saved, 0.0) if sheet.start == "op" else {}
-    for name, value in (at_rest | dict(bench.initial)).items():
+    given = dict(bench.initial)
+    if sheet.start == "op":  # transistors have their inner nodes' rest from the operating point
+        given = {name: given.get(name, 0.0) for name in saved}
+    for name, value in given.items():
         here = sheet.present(name)
         volts = (np.broadcast_to(np.asarray(value, float), here.shape) * circuit.units(name))[here]
         lines += dialect.initial(*sheet.initial(sheet.names[name][here], volts))

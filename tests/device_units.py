@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -10,6 +11,7 @@ from dsmachine.circuits.cells.mos.design import Transistors
 from dsmachine.circuits.cells.mos.support import Support
 from dsmachine.circuits.devices.card import DeviceCard
 from dsmachine.circuits.devices.models import load_models
+from dsmachine.netlists.cells import measure_cell
 from dsmachine.netlists.channels import measure_channels
 from dsmachine.netlists.characterize import characterize
 from dsmachine.netlists.supports import measure_finger, measure_support
@@ -19,6 +21,12 @@ from dsmachine.netlists.supports import measure_finger, measure_support
 def card(unit: Any = "pair", swing: float = 0.3) -> DeviceCard:
     """A coupling finger of 120 nm × 1 µm; conductances are slopes over ±0.2 V, the full scale of a swing of 0.3 V."""
     return characterize(unit, engine="batch", overrides={"supply.swing": swing})
+
+
+@cache
+def fed() -> DeviceCard:
+    """The pair's card, with its transistor between two sides measured too."""
+    return replace(card(), cells={"feedback": measure_cell("feedback", transistors())})
 
 
 @cache

@@ -81,6 +81,7 @@ def test_noise_in_time_is_that_of_the_analysis(study: Any, monkeypatch: pytest.M
 
     bench = study.Bench(4, "short", 2.0, name="tiny-shakespeare")
     given = {"capacitances": [49.0, 490.0], "chips": 1, "seeds": 1, "reads": [1.0, 2.0], "device": "numpy"}
+    given |= {"parts": ["runs", "linear"]}
     noise_table.table(bench, Namespace(**given))
     rows = json.loads((tmp_path / "noise_table.json").read_text())["rows"]
     assert [(row["fF"], row["machine"], row["reads"]) for row in rows] == [

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cell_circuits import dense
 from device_bench import analysed, settled
-from device_units import card, support, transistors
+from device_units import card, fed, support, transistors
 from scipy.optimize import brentq
 from small_models import PROMPT, write_small
 
@@ -160,7 +160,7 @@ def test_a_tile_of_16_behind_real_conveyors(kind: str, feedback: str) -> None:
     """The card's crossbar behind r_x and copies of gain c, as measured of the conveyor alone."""
     circuit, inputs = small(16)
     bends = feedback == "transistors"
-    tile = machine_of_transistors(circuit, card()) if bends else with_transistors(circuit, card())
+    tile = machine_of_transistors(circuit, fed()) if bends else with_transistors(circuit, card())
     options: dict[str, Any] = {"inputs": inputs, "level": "device", "engine": "batch", "limit": 2e-3}
     options["transistors"] = transistors(conveyor=kind, feedback=feedback)
     found, bare = crosscheck(followed(tile, kind), **options), crosscheck(tile, **options)
@@ -174,7 +174,7 @@ def test_two_tiles_rest_where_their_followers_take_them(kind: str) -> None:
     circuit, inputs = small(16)
     circuit.nodes("w", (16,), rail=0.3, full_scale=0.2)
     circuit.couple("next", "v", "w", np.random.default_rng(5).normal(size=(16, 16)) / 4)
-    tiles = machine_of_transistors(circuit, card())
+    tiles = machine_of_transistors(circuit, fed())
     found = settled(tiles, inputs, transistors(conveyor=kind, buffer=kind))["w"]
     errors = [found - ds.operating_point(each, inputs).outputs["w"][0] for each in (followed(tiles, kind), tiles)]
     known, bare = (float(np.sqrt((error**2).mean())) / 0.2 for error in errors)
