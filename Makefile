@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n auto --dist worksteal
 
 # As many BLAS threads everywhere, so that figures and times can be compared.
 THREADS ?= 1
@@ -18,7 +18,7 @@ APT_PACKAGES := ngspice libngspice0-dev
 demo: $(VENV)/.with-spice ngspice
 	$(PINNED) $(BIN)/dsmachine demo -o demo --overwrite
 
-# Two runs: the tests, and the examples in docstrings.
+# Two runs: the tests, on all cores, and the examples in docstrings.
 test: $(VENV)/.with-test ngspice compiler
 	$(PINNED) MPLBACKEND=Agg HF_HUB_OFFLINE=1 $(BIN)/pytest $(PYTEST_ARGS)
 	$(PINNED) MPLBACKEND=Agg $(BIN)/pytest -q --doctest-modules --pyargs dsmachine

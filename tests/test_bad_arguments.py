@@ -71,7 +71,7 @@ def refused(call: Callable[[], Any], *words: str) -> None:
         ({"precision": "tf32"}, ("precision 'tf32'", "float32")),
         ({"observers": [ds.Probe(["vv"])]}, ("probe of 'vv'", "did you mean 'v'?")),
     ],
-    ids=str,
+    ids=", ".join,
 )
 def test_transient(options: dict[str, Any], words: tuple[str, ...]) -> None:
     given = {"inputs": {"u": [0.1, 0.2]}} | options

@@ -114,7 +114,7 @@ def q6_k(rng: Any, count: int) -> tuple[bytes, list[float]]:
     return data, values
 
 
-@pytest.mark.parametrize("kind,blocks", [(Type.Q4_K, q4_k), (Type.Q6_K, q6_k)], ids=str)
+@pytest.mark.parametrize("kind,blocks", [(Type.Q4_K, q4_k), (Type.Q6_K, q6_k)], ids=["q4_k", "q6_k"])
 def test_k_quants(kind: Type, blocks: Any, tmp_path: Path) -> None:
     name = "model.layers.1.mlp.down_proj.weight"
     theirs = model_of()

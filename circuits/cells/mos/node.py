@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..node import NodeArray
     from .sheet import DeviceSheet
 
-HOLD = 0.1  # of a constant feedback: resistors, which hold the common mode
+HOLD = 0.3  # of a constant feedback: resistors, which hold the common mode
 USUAL = 0.8  # share of a control's full scale that most stand at: 1 / the margin of ranges
 LOW = 0.25  # share of a control's full scale at which a driven feedback device is exact, beside full scale itself
 
