@@ -6,7 +6,7 @@ A saturated transistor carries, from weak to strong inversion (EKV; Enz, Krummen
     M(I) = (1 + β) I_s ln²(1 + ε (e^√(I/I_s) − 1)),        ε = e^(−Δ/2nV_T),   β the copy's less the diode's
 
 which is a gain of e^(−Δ/nV_T) in weak inversion and less of one above. One copy leaves straight, one is turned round by
-a second mirror; half of their sum arrives in the node:  C(y) = ½ [M_s(y) + M_2(M_1(y))].
+a second mirror; half of their sum arrives in the node:  C(y) = ½ [M_s(y) + M_2(M_1(y))], or as they share it.
 """
 
 from __future__ import annotations
@@ -61,34 +61,39 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Copies:
-    """Both ways out: straight, and by `first` and `second`."""
+    """Both ways out: straight, and by `first` and `second`. share: of the first way, where both are as designed."""
 
     straight: Mirror
     first: Mirror
     second: Mirror
+    share: float = 0.5
 
     def of(self, y: Array) -> Array:
         """C(y)."""
-        return (self.straight.of(y) + self.second.of(self.first.of(y))) / 2
+        return self.share * self.straight.of(y) + (1 - self.share) * self.second.of(self.first.of(y))
 
     def slope(self, y: Array) -> Array:
         """dC/dy."""
         turned = self.second.slope(self.first.of(y)) * self.first.slope(y)
-        return (self.straight.slope(y) + turned) / 2
+        return self.share * self.straight.slope(y) + (1 - self.share) * turned
 
     @property
     def values(self) -> tuple[Array, ...]:
         """What `law` takes, in order."""
-        return tuple(value for mirror in vars(self).values() for value in vars(mirror).values())
+        return tuple(
+            value for mirror in (self.straight, self.first, self.second) for value in vars(mirror).values()
+        )  # fmt: skip
 
     def law(self, y: str, first: int) -> str:
         """CUDA of C for an expression y; its values are v{first}, …"""
         a, b, c = (", ".join(f"v{first + 3 * k + n}" for n in range(3)) for k in range(3))
-        return f"((copied({y}, {a}) + copied(copied({y}, {b}), {c})) / 2)"
+        share = f"(REAL){self.share!r}"
+        return f"({share} * copied({y}, {a}) + (1 - {share}) * copied(copied({y}, {b}), {c}))"
 
     def spice(self, y: str, i: tuple[int, ...]) -> str:
         """Text of C at node i for an expression y."""
-        return f"0.5*({self.straight.spice(y, i)}+{self.second.spice(f'({self.first.spice(y, i)})', i)})"
+        turned = self.second.spice(f"({self.first.spice(y, i)})", i)
+        return f"({self.share:g}*({self.straight.spice(y, i)})+{1 - self.share:g}*({turned}))"
 
 
 def mirror_of(

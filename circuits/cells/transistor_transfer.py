@@ -1,10 +1,10 @@
 """Tanh pair and rectifier of transistors: the ideal laws, bent as their cell cards say.
 
     tanh       f = gain (C₊(y₊) − C₋(y₋)), y± late (`mirror.py`) behind τ (1 ± Σ_k c_k t^k)/2,    t = tanh(x + shift)
-    rectifier  f(x) = (4 I₀/gU) Σ_k c_k t^k,          t = m [o(V, v) + e(V, v)]/4I₀ at v = U ramp(x)
+    rectifier  f(x) = (2 I₀/gU) C(t) Σ_k c_k t^(k−1),     t = m [o(V, v) + e(V, v)]/2I₀ at v = U ramp(x)
 
 The rectifier's current is one transistor's, f(V, v/2), which its conveyor halves and its mirror, measured up to I₀,
-takes four times. Noise, power and area are those of the ideal cells.
+takes four times, of which half is in the node. Noise, power and area are those of the ideal cells.
 
 Of unequal transistors (Pelgrom) a tanh pair has an offset, a share τ of its tail's current and mirrors C± of its own
 (`copies.py`); auto-zero takes away what leaves at input 0. A rectifier's device and mirror err too. Alike: C(y) = y.
@@ -22,7 +22,7 @@ from ..errors import Error
 from .copies import Copies
 from .mirror import BranchDrive, MirrorNode, mirrors
 from .mos.coupling import fingers
-from .mos.rectifier import COPIES
+from .mos.rectifier import COPIES, copies_of, rectifiers, unequal_rectifiers
 from .mos.tanh_pair import pair_errors, tanh_pairs, unequal_pairs
 from .mos.unequal import differs
 from .polynomials import Polynomial, derivative, text, value
@@ -206,13 +206,41 @@ class TanhBranch(BranchDrive):
 
 
 @dataclass(frozen=True)
+class Front:
+    """The device in front of a rectifier: m fingers of a pair's transistor, the gate of each node, units of its input;
+    largest I₀ [A]."""
+
+    pair: DeviceCard
+    fingers: int
+    gate: Array
+    unit: Array
+    largest: float
+
+    def powers(self, shift: Array = 0.0, gain: Array = 0.0) -> Array:
+        """t = Σ_k p_k x^k, from k = 1 on, (n, *target), of transistors whose threshold and current are off by so much."""
+        pair, gate = self.pair, np.clip(self.gate - shift, self.pair.gates[0], self.pair.gates[-1])
+        both = pair.factors(gate) @ pair.coefficients
+        if pair.even is not None:
+            even = pair.even.factors(gate) @ pair.even.coefficients
+            wide = np.zeros((*gate.shape, max(both.shape[-1], even.shape[-1])))
+            wide[..., : both.shape[-1]] += both
+            wide[..., : even.shape[-1]] += even
+            both = wide
+        scale = self.fingers * (1 + np.asarray(gain)) / (self.largest * COPIES / 2)
+        return np.stack([scale * both[..., k] * self.unit**k for k in range(1, both.shape[-1])])
+
+
+@dataclass(frozen=True)
 class TransistorRectifier(Rectifier):
-    """law: c_k; entering: powers (n, *target) of ramp(x) in t, from the first on; leaving: 4 I₀/gU with the gain's
-    sign (*target)."""
+    """law: c_k; entering: powers (n, *target) of ramp(x) in t, from the first on; leaving: 2 I₀/gU with the gain's
+    sign (*target). front: the device; of a chip: unequal, the transistors' errors, and copies of the mirrors."""
 
     law: Polynomial = (0.0, 1.0)
     entering: Array = 1.0
     leaving: Array = 1.0
+    front: Front = field(kw_only=True, metadata=HOST)
+    unequal: Unequal | None = field(default=None, metadata=HOST)
+    copies: Copies | None = None
 
     def _entering(self, y: Array) -> tuple[Array, Array]:
         """(t, dt/dy)."""
@@ -223,14 +251,24 @@ class TransistorRectifier(Rectifier):
         return t * y, slope * y + t
 
     def f(self, x: Array) -> Array:
-        return self.leaving * value(self.law, self._entering(ramp(x, self.knee))[0])
+        t = self._entering(ramp(x, self.knee))[0]
+        if self.copies is None:
+            return self.leaving * value(self.law, t)
+        return self.leaving * self.copies.of(t) * value(self.law[1:], t)
 
     def slope(self, x: Array) -> Array:
         t, slope = self._entering(ramp(x, self.knee))
-        return self.leaving * value(derivative(self.law), t) * slope * ramp_slope(x, self.knee)
+        steep = value(derivative(self.law), t)
+        if self.copies is not None:
+            bent = self.law[1:]
+            steep = self.copies.slope(t) * value(bent, t) + self.copies.of(t) * value(derivative(bent), t)
+        return self.leaving * steep * slope * ramp_slope(x, self.knee)
 
     @property
-    def inline(self) -> Inline:
+    def inline(self) -> Inline | None:
+        """Not with copies, whose law is long: array by array."""
+        if self.copies is not None:
+            return None
         y, first = "ramp(r0, v1)", 2
         t = f"v{first + len(self.entering) - 1}"
         for k in range(len(self.entering) - 2, -1, -1):
@@ -244,7 +282,17 @@ class TransistorRectifier(Rectifier):
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> TransistorRectifier:
         found = super().fabricate(circuit, spread, draw)
-        return replace(self, gain=found.gain, leaving=self.leaving * found.gain / self.gain)
+        made = replace(self, gain=found.gain, leaving=self.leaving * found.gain / self.gain)
+        if not differs(spread):
+            return made
+        shape, front = circuit.arrays[self.target].shape, self.front
+        errors = unequal_rectifiers(spread, draw, self.name, front.pair, front.fingers, shape)
+        entering = front.powers(errors.shift["1"], errors.gain["1"])
+        copies = copies_of(errors, front.largest, circuit.thermal_voltage)
+        return replace(made, unequal=errors, entering=entering, copies=copies)
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        return rectifiers(sheet, self, self.unequal)
 
     def spice(self, sheet: Sheet) -> list[str]:
         """The ramp of each node in logical units, then its current."""
@@ -256,7 +304,11 @@ class TransistorRectifier(Rectifier):
         for at in np.argwhere(here):
             i = tuple(at)
             own = tuple(float(power[i]) for power in self.entering)
-            laws[i] = f"{amperes[i]:.12g}*{text(self.law, text((0.0, *own), f'V({port[i]})', '%.12g'), '%.12g')}"
+            t = text((0.0, *own), f"V({port[i]})", "%.12g")
+            out = text(self.law, t, "%.12g")
+            if self.copies is not None:
+                out = f"({self.copies.spice(t, i)})*{text(self.law[1:], t, '%.12g')}"
+            laws[i] = f"{amperes[i]:.12g}*{out}"
         x = [f"V({name})/{u:.12g}" for name, u in zip(names[here], unit[here], strict=True)]
         ramps = np.full(here.shape, "", object)
         w = self.knee
@@ -292,15 +344,7 @@ def rectifier_of_transistors(
     siemens = np.where(node.present, np.abs(gain) * amperes / unit, 0.0)
     m = fingers(pair, float(siemens.max()))
     gate = pair.control(np.where(siemens > 0, siemens, siemens.max()) / m)
-    both = pair.factors(gate) @ pair.coefficients
-    if pair.even is not None:
-        even = pair.even.factors(gate) @ pair.even.coefficients
-        wide = np.zeros((*node.shape, max(both.shape[-1], even.shape[-1])))
-        wide[..., : both.shape[-1]] += both
-        wide[..., : even.shape[-1]] += even
-        both = wide
-    powers = [m * both[..., k] * unit**k / (COPIES * card.largest) for k in range(1, both.shape[-1])]
+    front = Front(pair, m, gate, unit, card.largest)
     own = {part.name: getattr(term, part.name) for part in fields(term)}
-    return TransistorRectifier(
-        **own, law=card.polynomial, entering=np.stack(powers), leaving=np.sign(gain) * COPIES * card.largest / amperes
-    )
+    leaving = np.sign(gain) * card.largest * COPIES / 2 / amperes
+    return TransistorRectifier(**own, law=card.polynomial, entering=front.powers(), leaving=leaving, front=front)

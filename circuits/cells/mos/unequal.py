@@ -72,8 +72,8 @@ def erring(devices: Mapping[str, Size], names: Iterable[str]) -> tuple[dict[str,
     for key in names:
         ends, kind, width, length, *fingers = devices[key]
         drain, gate, source = ends.split()
-        times = fingers[0].replace("m={m}", f"m={{m*b_{key}}}") if fingers else f" m={{b_{key}}}"
-        found[key] = (f"{drain} {key}:e {source}", kind, width, length, times)
+        many = fingers[0].removeprefix(" m=").strip("{}") + "*" if fingers else ""
+        found[key] = (f"{drain} {key}:e {source}", kind, width, length, f" m={{{many}b_{key}}}")
         sources.append(f"V{key} {gate} {key}:e {{{'' if kind == 'n' else '-'}s_{key}}}")
     return found, sources
 
