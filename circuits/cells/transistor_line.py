@@ -20,7 +20,7 @@ from .mos.rails import INPUTS, SIDES
 from .spice import elements, load_lines
 from .term import HOST, Array, Inline, Signals
 from .transistor_errors import Devices, Errors
-from .transistor_units import control_of, powers_of, verified_control
+from .transistor_units import UNITS, control_of, powers_of, verified_control
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -104,7 +104,24 @@ class TransistorLine(Coupling):
         w = np.broadcast_to(np.asarray(self.weight, float), shape)
         share = np.divide(found.weight, w, out=np.ones(shape), where=w != 0)
         devices = Devices(devices.shift, (1 + devices.gain) * np.abs(share) - 1)
-        made = replace(self, weight=found.weight, devices=devices, gates=gates)
+        return replace(self, weight=found.weight)._of(devices, gates, circuit)
+
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> TransistorLine:
+        shape, area = circuit.arrays[self.target].shape, self.card.width * self.card.length * self.fingers
+        kinds = range(len(UNITS[self.card.unit]))
+        moved = np.stack([draw(self.name, f"flicker of transistor {k}", shape) for k in kinds])
+        moved = flicker / math.sqrt(area) * moved
+        now = Devices(moved, np.zeros_like(moved))
+        if self.devices is not None:
+            now = Devices(moved + self.devices.shift, self.devices.gain)
+        gates = self.gates
+        if gates is None:
+            gates = control_of(self.card, np.broadcast_to(np.abs(self.siemens(circuit)), shape) / self.fingers)
+        return self._of(now, gates, circuit)
+
+    def _of(self, devices: Devices, gates: Array, circuit: Circuit) -> TransistorLine:
+        """This coupling with units of these devices, at these gates [V]."""
+        made = replace(self, devices=devices, gates=gates)
         powers, step = made.shaped(circuit, gates)
         return replace(made, powers=powers, step=step)
 

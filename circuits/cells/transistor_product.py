@@ -172,6 +172,14 @@ class TransistorProduct(Product):
         sigma = math.hypot(threshold, beta * self.standing)
         return replace(found, turns=turns, offsets=sigma * draw(self.name, "control", of_b))
 
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> TransistorProduct:
+        """Controls are off by as much more."""
+        of_a, of_b = (self._unit(circuit, view).shape[1:] for view in self.sources)
+        turns, offsets = self.turns, flicker / math.sqrt(self.gate_area) * draw(self.name, "flicker", of_b)
+        if turns is None:
+            turns = np.where(draw(self.name, "flicker sign", of_a) < 0, -1.0, 1.0)
+        return replace(self, turns=turns, offsets=offsets if self.offsets is None else self.offsets + offsets)
+
 
 def product_of_transistors(term: Product, circuit: Circuit, pair: DeviceCard, bias: float) -> TransistorProduct:
     """A product unit as `mos/product.py` writes it."""

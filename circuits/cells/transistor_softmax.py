@@ -20,7 +20,7 @@ import numpy as np
 from ..arrays import module_of
 from .copies import Copies
 from .mirror import BranchDrive, mirrors
-from .mos.softmax import branch_errors, softmaxes, unequal_branches
+from .mos.softmax import branch_errors, branch_gates, softmaxes
 from .mos.unequal import differs
 from .polynomials import Polynomial, derivative, text, value
 from .softmax import ABSENT, Softmax
@@ -143,13 +143,24 @@ class TransistorSoftmax(Softmax):
         found = super().fabricate(circuit, spread, draw)
         if not differs(spread):
             return found
-        ratio, volts = self.full_current(circuit) / self.tail_current, circuit.thermal_voltage
-        errors = unequal_branches(spread, draw, self.name, self.tail_current, ratio, ratio.shape)
+        errors = branch_gates(self.tail_current, self._ratio(circuit)).of_chip(spread, draw, self.name)
+        return replace(self, shift=found.shift)._of(errors, circuit)
+
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> Softmax:
+        gates = branch_gates(self.tail_current, self._ratio(circuit))
+        return self._of(gates.of_run(flicker, draw, self.name, self.unequal), circuit)
+
+    def _ratio(self, circuit: Circuit) -> Array:
+        """Of the output mirrors."""
+        return self.full_current(circuit) / self.tail_current
+
+    def _of(self, errors: Unequal, circuit: Circuit) -> Softmax:
+        """This pair of transistors with these errors."""
+        ratio, volts = self._ratio(circuit), circuit.thermal_voltage
         offset, standing, copies = branch_errors(errors, self.tail_current, ratio, volts, self.gate[1])
         own = offset * self.gain / self.unit
-        made = replace(
-            self, shift=found.shift + own, unequal=errors, own=own, standing=standing, copies=copies
-        )  # fmt: skip
+        shift = self.shift - self.own + own
+        made = replace(self, shift=shift, unequal=errors, own=own, standing=standing, copies=copies)
         return made if self.tail is None else made.resting(circuit)
 
     def spice_device(self, sheet: DeviceSheet) -> list[str]:

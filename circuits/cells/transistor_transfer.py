@@ -22,8 +22,8 @@ from ..errors import Error
 from .copies import Copies
 from .mirror import BranchDrive, MirrorNode, mirrors
 from .mos.coupling import fingers
-from .mos.rectifier import COPIES, copies_of, rectifiers, unequal_rectifiers
-from .mos.tanh_pair import pair_errors, tanh_pairs, unequal_pairs
+from .mos.rectifier import COPIES, copies_of, rectifier_gates, rectifiers
+from .mos.tanh_pair import pair_errors, pair_gates, tanh_pairs
 from .mos.unequal import differs
 from .polynomials import Polynomial, derivative, text, value
 from .rectifier import Rectifier
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ..devices.cell_card import CellCard
     from .mismatch import Draw, Spread
     from .mos.sheet import DeviceSheet
-    from .mos.unequal import Unequal
+    from .mos.unequal import Gates, Unequal
     from .spice import Sheet
 
 REST = 0.5  # of its tail, in a branch after a reset
@@ -125,16 +125,28 @@ class TransistorTanh(TanhPair):
         found = super().fabricate(circuit, residual, draw)
         if not differs(spread):
             return found
-        ratio = self.full_current(circuit, self.gain) / self.tail_current
-        errors = unequal_pairs(spread, draw, self.name, self.tail_current, ratio, ratio.shape)
-        own, tail, *copies = pair_errors(errors, self.tail_current, ratio, circuit.thermal_voltage)
-        made = replace(self, unequal=errors, own=own, tail=tail, copies=tuple(copies), shift=own)
+        errors = pair_gates(self.tail_current, self._ratio(circuit)).of_chip(spread, draw, self.name)
+        made = replace(self, shift=0.0)._of(errors, circuit)
         zeroed = 0.0 if spread.auto_zero is None else made.balance()
-        return replace(made, shift=found.shift + own - zeroed)
+        return replace(made, shift=found.shift + made.shift + zeroed)
+
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> TanhPair:
+        gates = pair_gates(self.tail_current, self._ratio(circuit))
+        return self._of(gates.of_run(flicker, draw, self.name, self.unequal), circuit)
+
+    def _ratio(self, circuit: Circuit) -> Array:
+        """Of the output mirrors."""
+        return self.full_current(circuit, self.gain) / self.tail_current
+
+    def _of(self, errors: Unequal, circuit: Circuit) -> TransistorTanh:
+        """This pair of transistors with these errors."""
+        own, tail, *copies = pair_errors(errors, self.tail_current, self._ratio(circuit), circuit.thermal_voltage)
+        shift = self.shift - self.own + own
+        return replace(self, unequal=errors, own=own, tail=tail, copies=tuple(copies), shift=shift)
 
     def balance(self) -> Array:
         """Input [logical units] at which as much leaves by both branches, by Newton's method."""
-        x = -np.asarray(self.shift)
+        x = -np.asarray(self.shift, float)
         for _ in range(TURNS):
             found, slope = self.f(x), self.slope(x)
             x = x - np.clip(np.divide(found, slope, out=np.zeros_like(found), where=slope != 0), -1, 1)
@@ -285,11 +297,19 @@ class TransistorRectifier(Rectifier):
         made = replace(self, gain=found.gain, leaving=self.leaving * found.gain / self.gain)
         if not differs(spread):
             return made
-        shape, front = circuit.arrays[self.target].shape, self.front
-        errors = unequal_rectifiers(spread, draw, self.name, front.pair, front.fingers, shape)
-        entering = front.powers(errors.shift["1"], errors.gain["1"])
-        copies = copies_of(errors, front.largest, circuit.thermal_voltage)
-        return replace(made, unequal=errors, entering=entering, copies=copies)
+        return made._of(self._gates(circuit).of_chip(spread, draw, self.name), circuit)
+
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> TransistorRectifier:
+        return self._of(self._gates(circuit).of_run(flicker, draw, self.name, self.unequal), circuit)
+
+    def _gates(self, circuit: Circuit) -> Gates:
+        return rectifier_gates(self.front.pair, self.front.fingers, circuit.arrays[self.target].shape)
+
+    def _of(self, errors: Unequal, circuit: Circuit) -> TransistorRectifier:
+        """This rectifier of transistors with these errors."""
+        entering = self.front.powers(errors.shift["1"], errors.gain["1"])
+        copies = copies_of(errors, self.front.largest, circuit.thermal_voltage)
+        return replace(self, unequal=errors, entering=entering, copies=copies)
 
     def spice_device(self, sheet: DeviceSheet) -> list[str]:
         return rectifiers(sheet, self, self.unequal)

@@ -21,11 +21,10 @@ from ..spice import elements
 from . import follower
 from .coupling import fingers
 from .rails import INPUTS
-from .unequal import Size, Unequal, defaults, drawn, erring, square_metres
+from .unequal import Gates, Size, Unequal, defaults, erring, square_metres
 
 if TYPE_CHECKING:
     from ...devices.card import DeviceCard
-    from ..mismatch import Draw, Spread
     from ..rectifier import Rectifier
     from .sheet import DeviceSheet
 
@@ -48,12 +47,10 @@ def mirror(sheet: DeviceSheet, name: str) -> str:
     return sheet.transistors.subcircuit(f"{name} d p n", "diode with its clamp, mirrors", MIRROR)
 
 
-def unequal_rectifiers(
-    spread: Spread, draw: Draw, name: str, pair: DeviceCard, m: int, shape: tuple[int, ...]
-) -> Unequal:
-    """Errors of the transistors of rectifiers whose device has m fingers."""
+def rectifier_gates(pair: DeviceCard, m: int, shape: tuple[int, ...]) -> Gates:
+    """Transistors of rectifiers whose device has m fingers."""
     areas = {key: square_metres(*MIRROR[key][2:]) for key in ERRING}
-    return drawn(spread, draw, name, {"1": pair.width * pair.length * m, **areas}, shape)
+    return Gates({"1": pair.width * pair.length * m, **areas}, shape)
 
 
 def copies_of(errors: Unequal, largest: float, thermal_voltage: float) -> Copies:

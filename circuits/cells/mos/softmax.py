@@ -21,11 +21,10 @@ from ..copies import Mirror
 from ..spice import Array, elements
 from .mirror import copies_of, mirror_areas, mirrored
 from .rails import BIAS, BIAS_N, DECOUPLED, INPUTS
-from .unequal import Size, Unequal, defaults, drawn, erring, exponent, square_metres
+from .unequal import Gates, Size, Unequal, defaults, erring, exponent, square_metres
 
 if TYPE_CHECKING:
     from ..copies import Copies
-    from ..mismatch import Draw, Spread
     from ..softmax import Softmax
     from .sheet import DeviceSheet
 
@@ -107,14 +106,10 @@ def sink(sheet: DeviceSheet, amperes: float, *, erring_sink: bool = False) -> st
     return sheet.transistors.subcircuit(head, "tail current", devices, *sources, DECOUPLED["bn"])
 
 
-def unequal_branches(
-    spread: Spread, draw: Draw, name: str, tail_current: float, ratio: Array, shape: tuple[int, ...]
-) -> Unequal:
-    """Errors of the transistors of branches whose mirrors have this ratio, by node, and of a sink t a row."""
-    areas = {"1": branch_area(tail_current)} | mirror_areas(ratio)
-    found = drawn(spread, draw, name, areas, shape)
-    tail = drawn(spread, draw, name, {"t": sink_area(tail_current)}, (*shape[:-1], 1))
-    return Unequal({**found.shift, **tail.shift}, {**found.gain, **tail.gain})
+def branch_gates(tail_current: float, ratio: Array) -> Gates:
+    """Transistors of branches whose mirrors have this ratio, by node, and the sink t of each row."""
+    areas = {"1": branch_area(tail_current), "t": sink_area(tail_current)} | mirror_areas(ratio)
+    return Gates(areas, np.shape(ratio), ("t",))
 
 
 def branch_errors(

@@ -22,11 +22,10 @@ from ..spice import elements
 from .mirror import copies_of, mirror_areas, mirrored
 from .rails import BIAS, BIAS_N, DECOUPLED, INPUTS
 from .softmax import CENTRE, DESIGN_CURRENT, LENGTH, WIDTH, branch_area, sink_area, sink_share
-from .unequal import Size, defaults, drawn, erring
+from .unequal import Gates, Size, defaults, erring
 
 if TYPE_CHECKING:
     from ..copies import Copies
-    from ..mismatch import Draw, Spread
     from ..spice import Array
     from ..tanh_pair import TanhPair
     from .sheet import DeviceSheet
@@ -80,12 +79,10 @@ def pair(sheet: DeviceSheet, tail_current: float, amperes: float, errors: Unequa
     return ["* tanh pair", *sources, *lines, *DECOUPLED.values()]
 
 
-def unequal_pairs(
-    spread: Spread, draw: Draw, name: str, tail_current: float, ratio: Array, shape: tuple[int, ...]
-) -> Unequal:
-    """Errors of the transistors of pairs whose mirrors have this ratio, by node."""
+def pair_gates(tail_current: float, ratio: Array) -> Gates:
+    """Transistors of pairs whose mirrors have this ratio, by node."""
     areas = {"1": branch_area(tail_current), "2": branch_area(tail_current), "3": sink_area(tail_current)}
-    return drawn(spread, draw, name, areas | mirror_areas(ratio, "1") | mirror_areas(ratio, "2"), shape)
+    return Gates(areas | mirror_areas(ratio, "1") | mirror_areas(ratio, "2"), np.shape(ratio))
 
 
 def pair_errors(

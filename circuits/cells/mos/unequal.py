@@ -30,6 +30,13 @@ class Unequal:
     shift: Mapping[str, Array]
     gain: Mapping[str, Array]
 
+    def plus(self, before: Unequal | None) -> Unequal:
+        """These on top of others of the same transistors."""
+        if before is None:
+            return self
+        shift = {key: value + before.shift[key] for key, value in self.shift.items()}
+        return Unequal(shift, {key: value + before.gain[key] for key, value in self.gain.items()})
+
     def only(self, names: Iterable[str]) -> Unequal:
         """Of some of the transistors."""
         kept = list(names)
@@ -44,17 +51,32 @@ class Unequal:
         return pattern, columns
 
 
-def drawn(
-    spread: Spread, draw: Draw, name: str, areas: Mapping[str, Array], shape: tuple[int, ...]
-) -> Unequal:
-    """Errors of the transistors of `shape` units by Pelgrom's law. areas [m²]: W·L of each, one or by unit; units that
-    do not exist have none (0)."""
-    shift, gain = {}, {}
-    for key, area in areas.items():
-        inverse = np.divide(1.0, np.sqrt(area), out=np.zeros(np.shape(area)), where=np.asarray(area) > 0)
-        shift[key] = spread.threshold_area * inverse * draw(name, f"threshold of {key}", shape)
-        gain[key] = spread.beta_area * inverse * draw(name, f"beta of {key}", shape)
-    return Unequal(shift, gain)
+@dataclass(frozen=True)
+class Gates:
+    """The transistors of `shape` units that differ. areas: W·L [m²] of each by name, one or by unit (0: there is none);
+    shared: those that a row of units has one of."""
+
+    areas: Mapping[str, Array]
+    shape: tuple[int, ...]
+    shared: tuple[str, ...] = ()
+
+    def of_chip(self, spread: Spread, draw: Draw, name: str) -> Unequal:
+        """Their errors by Pelgrom's law."""
+        shift = self._each(spread.threshold_area, draw, name, "threshold")
+        return Unequal(shift, self._each(spread.beta_area, draw, name, "beta"))
+
+    def of_run(self, flicker: float, draw: Draw, name: str, chip: Unequal | None) -> Unequal:
+        """With a run's flicker noise, A_F [V·m], on top of the chip's errors."""
+        shift = self._each(flicker, draw, name, "flicker")
+        return Unequal(shift, {key: np.zeros_like(value) for key, value in shift.items()}).plus(chip)
+
+    def _each(self, per_length: float, draw: Draw, name: str, kind: str) -> dict[str, Array]:
+        found = {}
+        for key, area in self.areas.items():
+            shape = (*self.shape[:-1], 1) if key in self.shared else self.shape
+            inverse = np.divide(1.0, np.sqrt(area), out=np.zeros(np.shape(area)), where=np.asarray(area) > 0)
+            found[key] = per_length * inverse * draw(name, f"{kind} of {key}", shape)
+        return found
 
 
 def differs(spread: Spread) -> bool:
