@@ -42,7 +42,7 @@ class Spread:
     √(W L); threshold_gradient Γ_Vt [V] and beta_gradient Γ_β: what either rises by from one coupling of an array to the
     next in the direction gradient_angle [rad], 0 along a row, π/2 along a column.
     write_verify: the relative σ of conductance to which transistors' gates are trimmed, None: they are not; auto_zero:
-    whether what tanh pairs and nodes of unequal transistors are off by is taken away, to `offset`, a share.
+    the share of full scale to which inputs of unequal tanh pairs are brought, None: they are not.
     """
 
     mismatch: float = 0.0

@@ -26,6 +26,7 @@ from . import follower
 from .common_mode import CAPACITANCE, CONDUCTANCE, amplifier
 from .coupling import fingers
 from .rails import SIDES
+from .unequal import Size, defaults, erring
 
 if TYPE_CHECKING:
     from ...circuit import Circuit
@@ -162,8 +163,16 @@ def driven_line(pair: DeviceCard, node: NodeArray, circuit: Circuit) -> tuple[in
 def _between(sheet: DeviceSheet, node: NodeArray, here: Array, gate: Array, m: int) -> list[str]:
     names, pair = sheet.names[node.name], sheet.transistors.pair_card
     size = (pair.width * 1e6, pair.length * 1e6, " m={m}")
-    sheet.need(sheet.transistors.subcircuit("feedback a b g m=1", "from side to side", {"1": ("a g b", "n", *size)}))
-    return elements(sheet.prefix("X"), f"%s %s %s feedback m={m}", here, names + SIDES[0], names + SIDES[1], gate)
+    devices: dict[str, Size] = {"1": ("a g b", "n", *size)}
+    ends, errors = (names + SIDES[0], names + SIDES[1], gate), sheet.feedback_errors(node)
+    if errors is None:
+        sheet.need(sheet.transistors.subcircuit("feedback a b g m=1", "from side to side", devices))
+        return elements(sheet.prefix("X"), f"%s %s %s feedback m={m}", here, *ends)
+    devices, sources = erring(devices, errors.shift)
+    head = f"feedback_erring a b g m=1{defaults(errors.shift)}"
+    sheet.need(sheet.transistors.subcircuit(head, "from side to side", devices, *sources))
+    words, own = errors.words(node.shape)
+    return elements(sheet.prefix("X"), f"%s %s %s feedback_erring m={m}{words}", here, *ends, *own)
 
 
 def _offsets(sheet: DeviceSheet, node: NodeArray, ratio: Array) -> list[str]:
