@@ -113,4 +113,3 @@ def exponent(shift: Array, slope_factor: float, thermal_voltage: float) -> Array
 def square_metres(width: Array, length: float) -> Array:
     """W·L [m²] of sizes in µm."""
     return np.asarray(width, float) * length * 1e-12
-
