@@ -32,7 +32,7 @@ __device__ __forceinline__ REAL copied(REAL y, REAL gain, REAL ratio, REAL knee)
 
 @dataclass(frozen=True)
 class Mirror:
-    """One copy: gain 1 + β, ratio ε, both by node; knee I_s of the diode, by node or one, in the unit of the current."""
+    """One copy: gain 1 + β, ratio ε, both by node; knee I_s of the diode, by node or one, in the current's unit."""
 
     gain: Array
     ratio: Array

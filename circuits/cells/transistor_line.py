@@ -3,7 +3,7 @@
     I_i = s_i m Σ_r φ_r(V_i) ψ_r(v_i) = Σ_k c_ki x_i^k · g U_i,        V_i = control(|G_i|/m)
 
 The powers c_k follow from the card's factors at each unit's gate. Noise, power and area are those of the conductance.
-A chip's units have transistors of their own, as those of crossbars (`transistor_errors.py`), one a node at each position.
+A chip's units have transistors of their own, as those of crossbars (`transistor_errors.py`), a unit a node.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ That is a softmax of z(v_i) − B(√d_i), found by going round a few times: B�
 bends by follows its current at rest; tails have the pole that was measured, and out_i, of the d_i that have got through
 the mirrors' diodes, their lag (`mirror.py`). No kernel has the branches' law: on a GPU it is evaluated array by array.
 
-Of unequal transistors (Pelgrom) each branch's gate is off, a row's sink has a share τ of S, and out_i = C_i(d_i) M(d_i),
-C_i the branch's own mirrors (`copies.py`).
+Of unequal transistors (Pelgrom) each branch's gate is off, a row's sink has a share τ of S, and out_i = C_i(d_i) M(d_i)
+with C_i the branch's own mirrors (`copies.py`).
 """
 
 from __future__ import annotations

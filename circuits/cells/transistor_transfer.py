@@ -170,7 +170,8 @@ class TransistorTanh(TanhPair):
         here, laws = sheet.present(self.target), []
         for view, copies in zip((self.up, self.down), self.copies, strict=True):
             nodes, units = sheet.nodes(view), np.broadcast_to(sheet.units(view), here.shape)
-            laws.append({i: copies.spice(f"(V({nodes[i]})/{units[i]:.12g}+{REST})", i) for i in zip(*np.nonzero(here))})
+            y = {i: f"(V({nodes[i]})/{units[i]:.12g}+{REST})" for i in zip(*np.nonzero(here), strict=True)}
+            laws.append({i: copies.spice(text, i) for i, text in y.items()})
         both = np.full(here.shape, "", object)
         for i, up in laws[0].items():
             both[i] = f"{up}-{laws[1][i]}"
@@ -229,7 +230,7 @@ class Front:
     largest: float
 
     def powers(self, shift: Array = 0.0, gain: Array = 0.0) -> Array:
-        """t = Σ_k p_k x^k, from k = 1 on, (n, *target), of transistors whose threshold and current are off by so much."""
+        """t = Σ_k p_k x^k, from k = 1 on, (n, *target), of transistors that are off by so much."""
         pair, gate = self.pair, np.clip(self.gate - shift, self.pair.gates[0], self.pair.gates[-1])
         both = pair.factors(gate) @ pair.coefficients
         if pair.even is not None:
