@@ -13,7 +13,8 @@ Of unequal transistors (Pelgrom) the device F, of m fingers, has a threshold δ 
 
     (1 + β) F(V − δ, v),        F₀ + β F₀ − (1 + β) δ ∂F/∂V at a constant gate V
 
-and at a driven one a control that is −δ over the gate's slope off. Resistors are as designed.
+and at a driven one a control that is −δ over the gate's slope off. Resistors are as designed. Nodes of driven feedback
+have a common-mode amplifier (`mos/common_mode.py`), whose noise, supply and gates are stated here.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 from ..devices.laws import STEPS, Surface, between_sides, fitted, kept_rising
 from ..errors import Error
 from .feedback import Feedback
+from .mos import common_mode
 from .mos.node import HOLD, constant_gate, driven_line
 from .mos.unequal import Gates, differs
 from .polynomials import Polynomial, derivative, text, value
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from ..backward import Backward
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
+    from ..technology import Technology
     from .mismatch import Draw, Spread
     from .mos.sheet import DeviceSheet
     from .mos.unequal import Unequal
@@ -69,7 +72,7 @@ class FeedbackBend(Term):
     volts: float
     feedback: Feedback | None = None
     most: float = 1.0
-    gate_area: float = field(default=1.0, metadata=HOST)
+    gate_area: float = field(default=0.0, metadata=HOST)
     straight: float = 0.0
     steeper: Polynomial = (0.0,)
     per_volt: float = field(default=0.0, metadata=HOST)
@@ -202,10 +205,18 @@ class FeedbackBend(Term):
         return replace(self, unequal=errors, times=times, moved=moved)
 
     def noise(self, circuit: Circuit) -> Siemens:
-        return Siemens()
+        """Of a driven feedback's common-mode amplifier, which stands for a part of the floor's resistors; devices and
+        resistors are the node's own."""
+        return Siemens() if self.feedback is None else Siemens(common_mode.NOISE - common_mode.CONDUCTANCE)
 
     def meter(self, circuit: Circuit) -> Meter:
-        return Meter()
+        """Of the amplifiers."""
+        return Meter() if self.feedback is None else Meter(standing=common_mode.SUPPLY * self.count(circuit))
+
+    def area(self, circuit: Circuit, technology: Technology) -> float:
+        """Gates of the devices, W L, and of the amplifiers."""
+        amplifier = 0.0 if self.feedback is None else common_mode.AREA
+        return self.count(circuit) * (self.gate_area + amplifier)
 
     def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
         return []
