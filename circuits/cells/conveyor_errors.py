@@ -69,7 +69,8 @@ class Conveyors:
 
     def _conveyor(self, errors: Unequal) -> tuple[Array, Array]:
         """(e, i₀)."""
-        return tuple(
+        volts, amperes = (
             sum(by_shift * errors.shift[k] + by_gain * errors.gain[k] for k, (by_shift, by_gain) in slopes.items())
             for slopes in (self.errors.volts, self.errors.amperes)
-        )  # type: ignore[return-value]
+        )
+        return volts, amperes

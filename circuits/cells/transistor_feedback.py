@@ -136,14 +136,14 @@ class FeedbackBend(Term):
     @property
     def inline(self) -> Inline:
         held = f"fmin(fmax(v0 * r0, (REAL){-self.volts!r}), (REAL){self.volts!r})"
-        laws, values = [text(row, held, "(REAL)%.17g") for row in self.laws], (self.unit,)
+        laws, errors = [text(row, held, "(REAL)%.17g") for row in self.laws], (self.times, self.moved)
         if self.feedback is None:
             law = laws[0]
-            if self.unequal is not None:
-                steeper = text(self.steeper, held, "(REAL)%.17g")
-                law = f"({law} - ((v1 - 1) * ((REAL){self.straight!r} * {held} - {law}) - v2 * {steeper}))"
-                values = (self.unit, self.times, self.moved)
-            return Inline(f"{law} / v0", self.sources, values)
+            if self.unequal is None:
+                return Inline(f"{law} / v0", self.sources, (self.unit,))
+            steeper = text(self.steeper, held, "(REAL)%.17g")
+            law = f"({law} - ((v1 - 1) * ((REAL){self.straight!r} * {held} - {law}) - v2 * {steeper}))"
+            return Inline(f"{law} / v0", self.sources, (self.unit, *errors))
 
         def driven(moved: str) -> str:
             assert self.feedback is not None
@@ -153,11 +153,10 @@ class FeedbackBend(Term):
         r, law = driven("" if self.unequal is None else " + v3"), laws[-1]
         for each in laws[-2::-1]:
             law = f"({each} + {r} * {law})"
-        values = (self.unit, self.feedback.gain)
-        if self.unequal is not None:
-            law = f"({driven('')} * {held} - v2 * ({r} * {held} - {law}))"
-            values = (*values, self.times, self.moved)
-        return Inline(f"{law} / v0", self.sources, values)
+        if self.unequal is None:
+            return Inline(f"{law} / v0", self.sources, (self.unit, self.feedback.gain))
+        law = f"({driven('')} * {held} - v2 * ({r} * {held} - {law}))"
+        return Inline(f"{law} / v0", self.sources, (self.unit, self.feedback.gain, *errors))
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         (v, inside), change = self._volts(x), 0.0

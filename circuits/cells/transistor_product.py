@@ -165,6 +165,7 @@ class TransistorProduct(Product):
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Product:
         threshold, beta = (area / math.sqrt(self.gate_area) for area in (spread.threshold_area, spread.beta_area))
         found = super().fabricate(circuit, replace(spread, mismatch=math.hypot(spread.mismatch, beta / 2)), draw)
+        assert isinstance(found, TransistorProduct)
         if not differs(spread):
             return found
         of_a, of_b = (self._unit(circuit, view).shape[1:] for view in self.sources)

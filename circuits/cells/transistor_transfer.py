@@ -140,9 +140,9 @@ class TransistorTanh(TanhPair):
 
     def _of(self, errors: Unequal, circuit: Circuit) -> TransistorTanh:
         """This pair of transistors with these errors."""
-        own, tail, *copies = pair_errors(errors, self.tail_current, self._ratio(circuit), circuit.thermal_voltage)
+        own, tail, up, down = pair_errors(errors, self.tail_current, self._ratio(circuit), circuit.thermal_voltage)
         shift = self.shift - self.own + own
-        return replace(self, unequal=errors, own=own, tail=tail, copies=tuple(copies), shift=shift)
+        return replace(self, unequal=errors, own=own, tail=tail, copies=(up, down), shift=shift)
 
     def balance(self) -> Array:
         """Input [logical units] at which as much leaves by both branches, by Newton's method."""

@@ -32,7 +32,7 @@ CELLS = [lines, products, tanhs, rectifiers, driven, roots, row]
         (lines, 2e-3),
         (products, 2e-3),
         (tanhs, 2e-3),
-        (rectifiers, 8e-3),
+        (rectifiers, 4e-3),
         (driven, 6e-3),
         (roots, 2e-3),
         (row, 4e-3),

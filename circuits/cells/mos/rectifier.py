@@ -75,7 +75,8 @@ def rectifiers(sheet: DeviceSheet, term: Rectifier, errors: Unequal | None = Non
     conveyor = follower.conveyor(sheet)
     size = (pair.width * 1e6, pair.length * 1e6, f" m={m}")
     devices: dict[str, Size] = {"1": ("a g x", "n", *size), **MIRROR}
-    name, head, sources = f"rectifier_{m}", f"rectifier_{m} a g p n", []
+    name, head = f"rectifier_{m}", f"rectifier_{m} a g p n"
+    sources: list[str] = []
     if errors is not None:
         devices, sources = erring(devices, errors.shift)
         name = f"rectifier_erring_{m}"

@@ -99,7 +99,8 @@ def branch(sheet: DeviceSheet, tail_current: float, amperes: float, errors: Uneq
 def sink(sheet: DeviceSheet, amperes: float, *, erring_sink: bool = False) -> str:
     """The subcircuit `softmax_tail` of a tail's current; of one that errs, with its errors as parameters."""
     devices: Mapping[str, Size] = {"t": ("t bn 0", "n", BIAS_N[0] * amperes / BIAS, BIAS_N[1])}
-    head, sources = "softmax_tail t", []
+    head = "softmax_tail t"
+    sources: list[str] = []
     if erring_sink:
         devices, sources = erring(devices, ["t"])
         head = f"softmax_tail_erring t{defaults(['t'])}"
