@@ -2,7 +2,8 @@
 
 Trim comes after fabrication: `none`; `write-verify` brings every coupling and gain within a residual σ of its
 target; `auto-zero` does the same for offsets. A trim replaces the spread it acts on by its residual; write-verify of
-transistors moves their gates instead, so that their conductance is within σ and the rest of their law is as drawn.
+transistors moves their gates instead, so that their conductance is within σ and the rest of their law is as drawn, and
+auto-zero of their tanh pairs moves their inputs, so that as much leaves by either branch at 0. Gains of mirrors stay.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ def fabricate(
     )  # fmt: skip
     for name, sigma in _residuals(trim).items():
         spread = replace(spread, **{k: min(getattr(spread, k), sigma) for k in TRIMS[name]})
-        if name == "write-verify" and spread.of_transistors:
-            spread = replace(spread, write_verify=sigma)
+        if spread.of_transistors:
+            spread = replace(spread, **{name.replace("-", "_"): sigma})
     draw = Draw(seed)
     dac = converter("weight_bits", weight_bits)
     written = [term if dac is None else term.quantized(circuit, dac) for term in circuit.terms.values()]

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from .cells import Term
+from .cells.conveyor_errors import ConveyorErrors, Conveyors
 from .circuit import Circuit
 from .technology import Technology
 
@@ -33,6 +36,19 @@ def with_followers(circuit: Circuit, technology: Technology, *, input_resistance
     ]
     terms = [] if gain == 1 else [t.buffered(circuit, gain) for t in circuit.terms.values() if _behind(circuit, t)]
     return circuit.with_terms(terms, nodes)
+
+
+def with_unequal_conveyors(circuit: Circuit, errors: ConveyorErrors) -> Circuit:
+    """A copy of a circuit whose conveyors' transistors differ on a chip that `fabricate` makes by Pelgrom's law: nodes
+    are off by what `errors` (`measure_conveyor_errors`) says, with the couplings that hang on them now."""
+    nodes = []
+    for node in circuit.arrays.values():
+        into = [term for term in circuit.into(node.name) if term.conveyed]
+        if not into or node.clamped or node.is_inner:
+            continue
+        load = sum((np.broadcast_to(term.loading(circuit)[0], node.shape) for term in into), np.zeros(node.shape))
+        nodes.append(replace(node, conveyors=Conveyors(errors, load * node.attenuation(load))))
+    return circuit.with_terms((), nodes)
 
 
 def _behind(circuit: Circuit, term: Term) -> bool:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .circuits.circuit import Circuit
     from .circuits.devices.models import load_models
     from .circuits.ecl import ecl_layer
-    from .circuits.followers import with_followers
+    from .circuits.followers import with_followers, with_unequal_conveyors
     from .circuits.mapping.gradients import tensor_gradients
     from .circuits.mapping.model import map_model
     from .circuits.technology import load_technology
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .energy.placement import place
     from .netlists.channels import measure_channels
     from .netlists.characterize import characterize
+    from .netlists.conveyor_errors import measure_conveyor_errors
     from .netlists.crosscheck import crosscheck
     from .netlists.device_file import load_device, save_device
     from .netlists.flicker import measure_flicker
@@ -104,9 +105,11 @@ __all__ = [
     "transistors_of",
     "measure_support",
     "measure_channels",
+    "measure_conveyor_errors",
     "measure_flicker",
     "with_channels",
     "with_followers",
+    "with_unequal_conveyors",
     "load_models",
     "save_device",
     "load_device",
@@ -154,9 +157,11 @@ _HOME = {
     "transistors_of": ".netlists.supports",
     "measure_support": ".netlists.supports",
     "measure_channels": ".netlists.channels",
+    "measure_conveyor_errors": ".netlists.conveyor_errors",
     "measure_flicker": ".netlists.flicker",
     "with_channels": ".circuits.cells.channel",
     "with_followers": ".circuits.followers",
+    "with_unequal_conveyors": ".circuits.followers",
     "load_models": ".circuits.devices.models",
     "save_device": ".netlists.device_file",
     "load_device": ".netlists.device_file",

@@ -1,7 +1,7 @@
 """CUDA kernels of the GPU backend: what array operations would read and write many times is done in one pass.
 
-The laws come from the cells (`smooth.CUDA`, `node.CUDA`, `NodeArray.cuda_law`); here is what the solver does with them,
-one thread a node. Sources are compiled for a type, a number of points and a law, once a process.
+The laws come from the cells (`smooth.CUDA`, `copies.CUDA`, `node.CUDA`, `NodeArray.cuda_law`); here is what the solver
+does with them, one thread a node. Sources are compiled for a type, a number of points and a law, once a process.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits.cells.copies import CUDA as COPIES
 from ..circuits.cells.node import CUDA as LAWS
 from ..circuits.cells.smooth import CUDA as SMOOTH
 from ..circuits.cells.term import Inline
@@ -71,8 +72,8 @@ class Cells:
 
 def renamed(law: str, reads: int, values: int) -> str:
     """A cell's expression of r0, r1, … and v0, v1, … in R(n) and V(n), n counted on from these."""
-    law = re.sub(r"\br(\d)\b", lambda found: f"R({reads + int(found[1])})", law)
-    return re.sub(r"\bv(\d)\b", lambda found: f"V({values + int(found[1])})", law)
+    law = re.sub(r"\br(\d+)\b", lambda found: f"R({reads + int(found[1])})", law)
+    return re.sub(r"\bv(\d+)\b", lambda found: f"V({values + int(found[1])})", law)
 
 
 NODE = r"""
@@ -258,7 +259,7 @@ def interpolate_source(dtype: Any, points: int) -> str:
 
 def head(dtype: Any, law: int, cells: Cells) -> str:
     """What all kernels that know nodes begin with."""
-    return defines(dtype) + f"#define LAW {law}\n" + cells.defines + SMOOTH + LAWS + NODE
+    return defines(dtype) + f"#define LAW {law}\n" + cells.defines + SMOOTH + COPIES + LAWS + NODE
 
 
 @lru_cache(maxsize=64)

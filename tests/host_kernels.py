@@ -18,7 +18,7 @@ SHIM = """
 #include <cmath>
 #define __CUDA_ARCH__ 900
 using std::copysign; using std::exp; using std::expm1; using std::fabs; using std::fmax; using std::fmin;
-using std::log; using std::min; using std::sqrt;
+using std::log; using std::log1p; using std::min; using std::sqrt;
 #define __global__
 #define __device__
 #define __forceinline__ inline

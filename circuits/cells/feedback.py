@@ -52,10 +52,10 @@ class Feedback:
         name = f"{back.prefix}feedback of {node.name}"
         back.multiply(name, back.hold(View(node.name)), spec, part, control, sizes, gain)
 
-    def spice(self, control: str, k: float) -> str:
-        """Text of `ratio` for the voltage of the node `control`; k = gain / U [1/V]."""
-        kv, f = f"{k:.11g}*V({control})", self.floor
-        bend = knee(f"{k / f:.11g}*V({control})-0.5")
+    def spice(self, control: str, k: float, *, whole: bool = False) -> str:
+        """Text of `ratio` for the voltage of the node `control`, which is `whole` an expression; k = gain / U [1/V]."""
+        volts, f = control if whole else f"V({control})", self.floor
+        kv, bend = f"{k:.11g}*{volts}", knee(f"{k / f:.11g}*{volts}-0.5")
         return f"({kv}<{0.5 * f:.11g} ? {f:.11g} : ({kv}>{1.5 * f:.11g} ? {kv} : {f:.11g}*(1+{bend})))"
 
     def settled_root(self, drive: Array, standing: Array = 0.0, offset: Array = 0.0) -> Array:

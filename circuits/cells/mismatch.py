@@ -26,7 +26,7 @@ MEANING["threshold_area"] = "it is Pelgrom's A_Vt in volts times metres, 0 … 1
 MEANING["beta_area"] = "it is Pelgrom's A_β in metres, 0 … 1e-5 (1.5e-8 means 1.5 %·µm)"
 MEANING["threshold_gradient"] = "it is volts of threshold from a coupling to the next, 0 … 1 (1e-6: 1 µV)"
 MEANING["beta_gradient"] = "it is a share of the current from a coupling to the next, 0 … 1 (1e-5: 10 ppm)"
-MEANING["write_verify"] = MEANING["mismatch"]
+MEANING["write_verify"] = MEANING["auto_zero"] = MEANING["mismatch"]
 MOST = {
     "branch_offset": 1, "threshold_area": 1e-6, "beta_area": 1e-5, "threshold_gradient": 1, "beta_gradient": 1,
 }  # fmt: skip
@@ -41,7 +41,8 @@ class Spread:
     threshold_area A_Vt [V·m], beta_area A_β [m]: Pelgrom's coefficients of transistors, whose spread is that over
     √(W L); threshold_gradient Γ_Vt [V] and beta_gradient Γ_β: what either rises by from one coupling of an array to the
     next in the direction gradient_angle [rad], 0 along a row, π/2 along a column.
-    write_verify: the relative σ of conductance to which transistors' gates are trimmed, None: they are not.
+    write_verify: the relative σ of conductance to which transistors' gates are trimmed, None: they are not; auto_zero:
+    the share of full scale to which inputs of unequal tanh pairs are brought, None: they are not.
     """
 
     mismatch: float = 0.0
@@ -54,6 +55,7 @@ class Spread:
     beta_gradient: float = 0.0
     gradient_angle: float = 0.0
     write_verify: float | None = None
+    auto_zero: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

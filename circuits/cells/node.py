@@ -28,7 +28,7 @@ Mismatch: `offset`, a static voltage the node settles off by. Dissipation g(v)·
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -37,6 +37,7 @@ from .. import checks
 from ..errors import Error
 from .feedback import Controlled, Feedback
 from .mos.node import node_units
+from .mos.unequal import differs
 from .power import Meter
 from .smooth import limit, limit_slope
 from .spice import elements, knee
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
     from ..technology_parts import Conveyor
+    from .conveyor_errors import Conveyors
     from .mismatch import Draw, Spread
     from .mos.sheet import DeviceSheet
     from .spice import Sheet
@@ -91,6 +93,7 @@ class NodeArray:
     layer: label under which energy and error are reported and elements are chosen together.
     clamped: an input, its voltage prescribed by the run; stored: it holds that itself (a hold capacitor, a digital
     line) and no converter writes it.
+    conveyors: of transistors that may differ; own [V]: their part of a chip's offset, which a netlist of them has.
     """
 
     name: str
@@ -112,6 +115,8 @@ class NodeArray:
     layer: str = ""
     clamped: bool = False
     stored: bool = False
+    conveyors: Conveyors | None = field(default=None, metadata={"host": True})
+    own: Array = field(default=0.0, metadata={"host": True})
 
     def __post_init__(self) -> None:
         """Raises Error for sizes and values that no node has."""
@@ -268,11 +273,19 @@ class NodeArray:
     # --- imperfections ---------------------------------------------------------------------------------
 
     def fabricate(self, spread: Spread, draw: Draw) -> NodeArray:
-        """These nodes as one chip happens to have them: each off by an offset of its own, σ a share of full scale."""
-        if not spread.offset or self.clamped:
+        """These nodes of one chip: off by offsets, σ a share of full scale, and by unequal conveyors."""
+        if self.clamped:
             return self
-        sigma = spread.offset * np.broadcast_to(np.asarray(self.full_scale, float), self.shape)
-        return replace(self, offset=self.offset + self.present * sigma * draw(self.name, "node offset", self.shape))
+        unequal, offset = self.conveyors is not None and differs(spread), self.offset
+        share = spread.auto_zero if unequal and spread.auto_zero is not None else spread.offset
+        if share:
+            sigma = share * np.broadcast_to(np.asarray(self.full_scale, float), self.shape)
+            offset = offset + self.present * sigma * draw(self.name, "node offset", self.shape)
+        if self.conveyors is None or not unequal:
+            return replace(self, offset=offset) if share else self
+        made = self.conveyors.of_chip(spread, draw, self.name)
+        own = self.present * made.amperes / self.conductance
+        return replace(self, offset=offset + (own if spread.auto_zero is None else 0.0), own=own, conveyors=made)
 
     def flickering(self, volts: float, draw: Draw) -> NodeArray:
         """These nodes in one run: each off by what its conveyors' 1/f noise is at g, σ in volts."""

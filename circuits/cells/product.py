@@ -201,13 +201,9 @@ class Product(Term):
         inputs, out = self.spec.split("->")
         of_a, of_b = inputs.split(",")
         sizes = self.sizes(sheet.circuit)
-        letters = out + "".join(i for i in sizes if i not in out)
-        full = tuple(sizes[i] for i in letters)
 
         def spread(x: Array, have: str) -> Array:
-            order = sorted(have, key=letters.index)
-            shape = tuple(sizes[i] if i in have else 1 for i in letters)
-            return np.broadcast_to(x.transpose([have.index(i) for i in order]).reshape(shape), full)
+            return self._over_all(sizes, x, have)
 
         shape = sheet.circuit.arrays[self.target].shape
         each = tuple(sizes[i] for i in out)
@@ -216,11 +212,25 @@ class Product(Term):
         units = spread(sheet.units(self.a), of_a) * spread(sheet.units(self.b), of_b)
         k = spread(current.reshape(each), out) / units
         if self.signs is not None and self.errors is not None:
-            k = k * (1 + spread(np.asarray(self.signs), of_a) * spread(np.asarray(self.errors), of_b))
+            k = k * (1 + self.each(sheet.circuit, self.signs, self.errors))
         keep = spread(sheet.present(self.target).reshape(each), out) & (k != 0)
         keep = keep & spread(sheet.shown(self.a), of_a) & spread(sheet.shown(self.b), of_b)
         names = np.stack([spread(sheet.nodes(self.a), of_a), spread(sheet.nodes(self.b), of_b)])
         return keep, index, k, names
+
+    def _over_all(self, sizes: dict[str, int], x: Array, have: str) -> Array:
+        """x, whose axes are the indices `have`, over all of the contraction's: those of the target first."""
+        out = self.spec.split("->")[1]
+        letters = out + "".join(i for i in sizes if i not in out)
+        order = sorted(have, key=letters.index)
+        shape = tuple(sizes[i] if i in have else 1 for i in letters)
+        whole = tuple(sizes[i] for i in letters)
+        return np.broadcast_to(np.asarray(x).transpose([have.index(i) for i in order]).reshape(shape), whole)
+
+    def each(self, circuit: Circuit, of_a: Array, of_b: Array) -> Array:
+        """What belongs to each unit, a number of a's node times one of b's, over all index values."""
+        sizes, (a, b) = self.sizes(circuit), self.spec.split("->")[0].split(",")
+        return self._over_all(sizes, of_a, a) * self._over_all(sizes, of_b, b)
 
     def spice(self, sheet: Sheet) -> list[str]:
         keep, index, k, (a, b) = self._pairs(sheet)

@@ -55,7 +55,7 @@ class Rectifier(Transfer):
         return self.gain * ramp(x, self.knee)
 
     @property
-    def inline(self) -> Inline:
+    def inline(self) -> Inline | None:
         return Inline("v0 * ramp(r0, v1)", (self.source,), (self.gain, self.knee))
 
     def slope(self, x: Array) -> Array:

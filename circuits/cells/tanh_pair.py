@@ -72,7 +72,7 @@ class TanhPair(Transfer):
         return self.gain * (1 - xp.tanh(x + self.shift) ** 2)
 
     @property
-    def inline_slope(self) -> Inline:
+    def inline_slope(self) -> Inline | None:
         law = "v0 * (1 - tanh(r0 + v1) * tanh(r0 + v1))"
         return Inline(law, (self.source,), (self.gain, self.shift))
 

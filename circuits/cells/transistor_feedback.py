@@ -8,11 +8,18 @@ until it agrees, operating points take Newton's method node by node. Newton insi
 save the sweeps, but be a second law in solver, stepper and kernels; the bracket is a tenth of γ v where nodes work, so
 sweeps are few. Where a driven device saturates its resistors alone hold a side; there the emulator keeps a differential
 conductance of `LEAST` γ.
+
+Of unequal transistors (Pelgrom) the device F, of m fingers, has a threshold δ and a current β of its own,
+
+    (1 + β) F(V − δ, v),        F₀ + β F₀ − (1 + β) δ ∂F/∂V at a constant gate V
+
+and at a driven one a control that is −δ over the gate's slope off. Resistors are as designed. Nodes of driven feedback
+have a common-mode amplifier (`mos/common_mode.py`), whose noise, supply and gates are stated here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -20,23 +27,29 @@ import numpy as np
 from ..devices.laws import STEPS, Surface, between_sides, fitted, kept_rising
 from ..errors import Error
 from .feedback import Feedback
+from .mos import common_mode
 from .mos.node import HOLD, constant_gate, driven_line
+from .mos.unequal import Gates, differs
 from .polynomials import Polynomial, derivative, text, value
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
-from .term import Array, Inline, Signals, Term, View
+from .term import HOST, Array, Inline, Signals, Term, View
 
 if TYPE_CHECKING:
     from ..backward import Backward
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
+    from ..technology import Technology
+    from .mismatch import Draw, Spread
     from .mos.sheet import DeviceSheet
+    from .mos.unequal import Unequal
     from .node import NodeArray
     from .spice import Sheet
 
 BEYOND = 1.5  # times the control's full scale up to which a driven device's law is known
 LEAST = 0.25  # of γ: the least differential conductance of devices in the emulator
+STEP = 5e-3  # V of a gate either way, for slopes
 POWERS = 9  # of a driven device's control: near its threshold it bends by as much as it conducts
 SHARES = np.linspace(0, 1, 40)  # of the largest control, at which a driven device is looked at
 
@@ -47,6 +60,9 @@ class FeedbackBend(Term):
 
     laws: P_n [V], what the node's conductance would carry less what its devices do, over g; unit: U.
     volts, most: |v| [V] and r up to which that is known; beyond, it stays as it is there.
+    gate_area [m²] of the device; at a constant gate straight, what it would carry over g v, and steeper, ∂F/∂V over g;
+    at a driven one per_volt, what its r moves by with its gate. Of a chip: unequal, the devices' errors, and what
+    follows: times 1 + β, moved: (1 + β) δ, or r's own error.
     """
 
     name: str
@@ -56,6 +72,13 @@ class FeedbackBend(Term):
     volts: float
     feedback: Feedback | None = None
     most: float = 1.0
+    gate_area: float = field(default=0.0, metadata=HOST)
+    straight: float = 0.0
+    steeper: Polynomial = (0.0,)
+    per_volt: float = field(default=0.0, metadata=HOST)
+    unequal: Unequal | None = field(default=None, metadata=HOST)
+    times: Array = 1.0
+    moved: Array = 0.0
     kind: ClassVar[str] = "feedback of transistors"
 
     @property
@@ -83,48 +106,116 @@ class FeedbackBend(Term):
         held = v.clip(-self.volts, self.volts)
         return held, held == v
 
-    def _driven(self, x: Signals) -> Array:
+    def _driven(self, x: Signals, moved: Array = 0.0) -> Array:
+        """r of the control, which is moved by so much of K x_c."""
         assert self.feedback is not None
-        return (self.feedback.ratio(x[self.feedback.control]) - self.feedback.floor).clip(0, self.most)
+        control = x[self.feedback.control] + moved / self.feedback.gain
+        return (self.feedback.ratio(control) - self.feedback.floor).clip(0, self.most)
+
+    def _bend(self, r: Array, v: Array) -> Array:
+        total = value(self.laws[-1], v)
+        for row in self.laws[-2::-1]:
+            total = total * r + value(row, v)
+        return total
+
+    def _erring(self, v: Array) -> Array:
+        """What errors add to the current of a device at a constant gate, over g."""
+        return (self.times - 1) * (self.straight * v - value(self.laws[0], v)) - self.moved * value(self.steeper, v)
 
     def drive(self, x: Signals) -> Array:
         v, _ = self._volts(x)
         if self.feedback is None:
-            return value(self.laws[0], v) / self.unit
-        r, total = self._driven(x), value(self.laws[-1], v)
-        for row in self.laws[-2::-1]:
-            total = total * r + value(row, v)
-        return total / self.unit
+            found = value(self.laws[0], v)
+            return (found if self.unequal is None else found - self._erring(v)) / self.unit
+        r = self._driven(x)
+        if self.unequal is None:
+            return self._bend(r, v) / self.unit
+        own = self._driven(x, self.moved)
+        return (r * v - self.times * (own * v - self._bend(own, v))) / self.unit
 
     @property
     def inline(self) -> Inline:
         held = f"fmin(fmax(v0 * r0, (REAL){-self.volts!r}), (REAL){self.volts!r})"
-        laws = [text(row, held, "(REAL)%.17g") for row in self.laws]
+        laws, errors = [text(row, held, "(REAL)%.17g") for row in self.laws], (self.times, self.moved)
         if self.feedback is None:
-            return Inline(f"{laws[0]} / v0", self.sources, (self.unit,))
-        r, law = f"ramp(v1 * r1 - (REAL){self.feedback.floor!r}, (REAL){self.feedback.floor / 2!r})", laws[-1]
-        r = f"fmin({r}, (REAL){self.most!r})"
+            law = laws[0]
+            if self.unequal is None:
+                return Inline(f"{law} / v0", self.sources, (self.unit,))
+            steeper = text(self.steeper, held, "(REAL)%.17g")
+            law = f"({law} - ((v1 - 1) * ((REAL){self.straight!r} * {held} - {law}) - v2 * {steeper}))"
+            return Inline(f"{law} / v0", self.sources, (self.unit, *errors))
+
+        def driven(moved: str) -> str:
+            assert self.feedback is not None
+            floor = self.feedback.floor
+            return f"fmin(ramp(v1 * r1{moved} - (REAL){floor!r}, (REAL){floor / 2!r}), (REAL){self.most!r})"
+
+        r, law = driven("" if self.unequal is None else " + v3"), laws[-1]
         for each in laws[-2::-1]:
             law = f"({each} + {r} * {law})"
-        return Inline(f"{law} / v0", self.sources, (self.unit, self.feedback.gain))
+        if self.unequal is None:
+            return Inline(f"{law} / v0", self.sources, (self.unit, self.feedback.gain))
+        law = f"({driven('')} * {held} - v2 * ({r} * {held} - {law}))"
+        return Inline(f"{law} / v0", self.sources, (self.unit, self.feedback.gain, *errors))
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         (v, inside), change = self._volts(x), 0.0
-        r = 1.0 if self.feedback is None else self._driven(x)
         if self.target in dx:
-            slope = sum((r**n * value(derivative(row), v) for n, row in enumerate(self.laws)), start=0.0 * v)
-            change = change + slope * inside * dx[self.target]
+            change = change + self._slope(x, v) * inside * dx[self.target]
         if self.feedback is not None and self.feedback.control in dx:
-            moved = self.feedback.slope(x[self.feedback.control]) * dx[self.feedback.control] * (r < self.most)
-            steep = sum((n * r ** (n - 1) * value(row, v) for n, row in enumerate(self.laws) if n), start=0.0 * v)
-            change = change + steep / self.unit * moved
+            change = change + self._steep(x, v) / self.unit * dx[self.feedback.control]
         return change
 
+    def _slope(self, x: Signals, v: Array) -> Array:
+        """By v."""
+        r = 1.0 if self.feedback is None else self._driven(x, self.moved)
+        slope = sum((r**n * value(derivative(row), v) for n, row in enumerate(self.laws)), start=0.0 * v)
+        if self.unequal is None:
+            return slope
+        if self.feedback is not None:
+            return self._driven(x) - self.times * (r - slope)
+        return slope - (self.times - 1) * (self.straight - slope) + self.moved * value(derivative(self.steeper), v)
+
+    def _steep(self, x: Signals, v: Array) -> Array:
+        """Of the current over g, by the control."""
+        assert self.feedback is not None
+        r, control = self._driven(x, self.moved), x[self.feedback.control]
+        steep = sum((n * r ** (n - 1) * value(row, v) for n, row in enumerate(self.laws) if n), start=0.0 * v)
+        here = self.feedback.slope(control + self.moved / self.feedback.gain) * (r < self.most)
+        if self.unequal is None:
+            return steep * here
+        return v * self.feedback.slope(control) * (self._driven(x) < self.most) - self.times * (v - steep) * here
+
+    def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> FeedbackBend:
+        if not differs(spread):
+            return self
+        return self._of(self._gates(circuit).of_chip(spread, draw, self.name))
+
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> FeedbackBend:
+        return self._of(self._gates(circuit).of_run(flicker, draw, self.name, self.unequal))
+
+    def _gates(self, circuit: Circuit) -> Gates:
+        return Gates({"1": self.gate_area}, circuit.arrays[self.target].shape)
+
+    def _of(self, errors: Unequal) -> FeedbackBend:
+        """This feedback of devices with these errors."""
+        shift, times = errors.shift["1"], 1 + errors.gain["1"]
+        moved = times * shift if self.feedback is None else -shift * self.per_volt
+        return replace(self, unequal=errors, times=times, moved=moved)
+
     def noise(self, circuit: Circuit) -> Siemens:
-        return Siemens()
+        """Of a driven feedback's common-mode amplifier, which stands for a part of the floor's resistors; devices and
+        resistors are the node's own."""
+        return Siemens() if self.feedback is None else Siemens(common_mode.NOISE - common_mode.CONDUCTANCE)
 
     def meter(self, circuit: Circuit) -> Meter:
-        return Meter()
+        """Of the amplifiers."""
+        return Meter() if self.feedback is None else Meter(standing=common_mode.SUPPLY * self.count(circuit))
+
+    def area(self, circuit: Circuit, technology: Technology) -> float:
+        """Gates of the devices, W L, and of the amplifiers."""
+        amplifier = 0.0 if self.feedback is None else common_mode.AREA
+        return self.count(circuit) * (self.gate_area + amplifier)
 
     def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
         return []
@@ -144,14 +235,22 @@ class FeedbackBend(Term):
             i = tuple(at)
             held = f"min(max(V({names[i]}),{-self.volts:g}),{self.volts:g})"
             law = [text(row, held, "%.12g") for row in self.laws]
+            times, moved = (float(np.broadcast_to(each, here.shape)[i]) for each in (self.times, self.moved))
             if self.feedback is None or control is None or k is None:
-                laws[i] = law[0]
+                steeper = text(self.steeper, held, "%.12g")
+                erring = f"{times - 1:.12g}*({self.straight:.12g}*{held}-{law[0]})-({moved:.12g})*{steeper}"
+                laws[i] = law[0] if self.unequal is None else f"{law[0]}-({erring})"
                 continue
-            r, found = f"({self.feedback.spice(control[i], float(k[i]))}-{self.feedback.floor:.11g})", law[-1]
-            r = f"min({r},{self.most:.11g})"
+            floor = self.feedback.floor
+            plain = f"min(({self.feedback.spice(control[i], float(k[i]))}-{floor:.11g}),{self.most:.11g})"
+            own = f"(V({control[i]})+({moved / float(k[i]):.12g}))"
+            r = plain
+            if self.unequal is not None:
+                r = f"min(({self.feedback.spice(own, float(k[i]), whole=True)}-{floor:.11g}),{self.most:.11g})"
+            found = law[-1]
             for each in law[-2::-1]:
                 found = f"({each}+{r}*{found})"
-            laws[i] = found
+            laws[i] = found if self.unequal is None else f"{plain}*{held}-{times:.12g}*({r}*{held}-{found})"
         return elements(sheet.prefix("B"), f"0 %s I={g:.12g}*(%s)", here, names, laws)
 
     def spice_device(self, sheet: DeviceSheet) -> list[str]:
@@ -177,9 +276,18 @@ def feedback_of_transistors(node: NodeArray, circuit: Circuit, card: DeviceCard)
         m, gate = constant_gate(card.pair or card, np.array((1 - HOLD) * siemens))
         current = kept_rising(at, HOLD * siemens * at + between_sides(card, gate, m, at), LEAST * siemens)
         bend = fitted(np.ones(1), at, (siemens * at - current)[None] / g, (0,))
-        return FeedbackBend(name, node.name, circuit.units(node.name), bend.rows, volts)
+        up, down = (between_sides(card, gate + step, m, at) for step in (STEP, -STEP))
+        steeper = fitted(np.ones(1), at, (up - down)[None] / (2 * STEP * g), (0,))
+        return FeedbackBend(
+            name, node.name, circuit.units(node.name), bend.rows, volts, gate_area=card.width * card.length * m,
+            straight=(1 - HOLD) * siemens / g, steeper=steeper.rows[0],
+        )  # fmt: skip
     found, most = _driven_law(node, node.feedback, circuit, card, at)
-    return FeedbackBend(name, node.name, circuit.units(node.name), found.rows, volts, node.feedback, most)
+    m, _, per_siemens, _ = driven_line(card.pair or card, node, circuit)
+    return FeedbackBend(
+        name, node.name, circuit.units(node.name), found.rows, volts, node.feedback, most,
+        gate_area=card.width * card.length * m, per_volt=1 / (per_siemens * g),
+    )  # fmt: skip
 
 
 def _reach(node: NodeArray) -> float:

@@ -3,34 +3,47 @@
     I_i = s_i m Σ_r φ_r(V_i) ψ_r(v_i) = Σ_k c_ki x_i^k · g U_i,        V_i = control(|G_i|/m)
 
 The powers c_k follow from the card's factors at each unit's gate. Noise, power and area are those of the conductance.
+A chip's units have transistors of their own, as those of crossbars (`transistor_errors.py`), a unit a node.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+import math
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .coupling import Coupling
-from .mos.coupling import fingers
+from .mos.coupling import fingers, units
+from .mos.rails import INPUTS, SIDES
 from .spice import elements, load_lines
-from .term import Array, Inline, Signals
+from .term import HOST, Array, Inline, Signals
+from .transistor_errors import Devices, Errors
+from .transistor_units import UNITS, control_of, powers_of, verified_control
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
     from .converter import Converter
     from .mismatch import Draw, Spread
+    from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
 
 @dataclass(frozen=True)
 class TransistorLine(Coupling):
-    """powers: c_k (n, *target shape or broadcastable) of x^k, k = 1, 1 + step, …"""
+    """powers: c_k (n, *target shape or broadcastable) of x^k, k = 1, 1 + step, …; card: of a finger; fingers: m; seen:
+    gain of the buffers in front. Of a chip: devices, errors (transistors, *target) of each unit's; gates of theirs [V].
+    """
 
     powers: Array = 0.0
     step: int = 2
+    card: DeviceCard = field(kw_only=True, metadata=HOST)
+    fingers: int = 1
+    seen: float = 1.0
+    devices: Devices | None = field(default=None, metadata=HOST)
+    gates: Array | None = field(default=None, metadata=HOST)
 
     def drive(self, x: Signals) -> Array:
         y = self.source.of(x[self.source.array])
@@ -57,7 +70,7 @@ class TransistorLine(Coupling):
 
     def buffered(self, circuit: Circuit, gain: float) -> TransistorLine:
         power = np.array([gain ** (1 + self.step * k) for k in range(len(self.powers))])
-        return replace(self, powers=self.powers * power.reshape(-1, *(1,) * (np.ndim(self.powers) - 1)))
+        return replace(self, powers=self.powers * power.reshape(-1, *(1,) * (np.ndim(self.powers) - 1)), seen=gain)
 
     @property
     def rows(self) -> None:
@@ -73,7 +86,63 @@ class TransistorLine(Coupling):
         return self._as(super().quantized(circuit, dac))
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> TransistorLine:
-        return self._as(super().fabricate(circuit, spread, draw))
+        found = super().fabricate(circuit, spread, draw)
+        if not spread.of_transistors:
+            return self._as(found)
+        shape = circuit.arrays[self.target].shape
+        verify = spread.write_verify if self.programmable else None
+        drawn = Errors(replace(spread, write_verify=verify), draw, self.name).drawn(
+            self.card, self.fingers, (math.prod(shape[:-1]), shape[-1])
+        )
+        assert drawn.chip is not None
+        devices = Devices(*(value.reshape(-1, *shape) for value in (drawn.chip.shift, drawn.chip.gain)))
+        wanted = np.broadcast_to(np.abs(self.siemens(circuit)), shape) / self.fingers
+        gates = control_of(self.card, wanted)
+        if drawn.residual is not None:
+            wanted = wanted * (1 + drawn.residual.reshape(shape))
+            gates = verified_control(self.card, gates, wanted, devices, None)
+        w = np.broadcast_to(np.asarray(self.weight, float), shape)
+        share = np.divide(found.weight, w, out=np.ones(shape), where=w != 0)
+        devices = Devices(devices.shift, (1 + devices.gain) * np.abs(share) - 1)
+        return replace(self, weight=found.weight)._of(devices, gates, circuit)
+
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> TransistorLine:
+        shape, area = circuit.arrays[self.target].shape, self.card.width * self.card.length * self.fingers
+        kinds = range(len(UNITS[self.card.unit]))
+        moved = np.stack([draw(self.name, f"flicker of transistor {k}", shape) for k in kinds])
+        moved = flicker / math.sqrt(area) * moved
+        now = Devices(moved, np.zeros_like(moved))
+        if self.devices is not None:
+            now = Devices(moved + self.devices.shift, self.devices.gain)
+        gates = self.gates
+        if gates is None:
+            gates = control_of(self.card, np.broadcast_to(np.abs(self.siemens(circuit)), shape) / self.fingers)
+        return self._of(now, gates, circuit)
+
+    def _of(self, devices: Devices, gates: Array, circuit: Circuit) -> TransistorLine:
+        """This coupling with units of these devices, at these gates [V]."""
+        made = replace(self, devices=devices, gates=gates)
+        powers, step = made.shaped(circuit, gates)
+        return replace(made, powers=powers, step=step)
+
+    def shaped(self, circuit: Circuit, gates: Array) -> tuple[Array, int]:
+        """(`powers`, `step`) of units with these gates [V], in the target's shape."""
+        node = circuit.arrays[self.target]
+        unit = self.seen * np.broadcast_to(self._source_units(circuit), node.shape)
+        drive = np.sign(np.broadcast_to(np.asarray(self.weight, float), node.shape)) * self.fingers
+        amperes = drive / (node.conductance * np.broadcast_to(circuit.units(self.target), node.shape))
+        volts = powers_of(self.card, gates, self.devices)
+        step = 1 if volts[..., 2::2].any() else 2
+        return np.stack([amperes * volts[..., k] * unit**k for k in range(1, volts.shape[-1], step)]), step
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        if self.devices is None or self.gates is None:
+            return super().spice_device(sheet)
+        ((index, driver, g),) = self._pairs(sheet)
+        keep, into = g != 0, sheet.names[self.target].reshape(-1)
+        own = Devices(self.devices.shift[:, keep], self.devices.gain[:, keep])
+        chosen = (np.broadcast_to(driver, g.shape)[keep], into[index[keep]], np.sign(g[keep]), self.gates[keep])
+        return units(sheet, self.card, self.fingers, *chosen, SIDES if self.passive else INPUTS, own)
 
     def spice(self, sheet: Sheet) -> list[str]:
         here = sheet.present(self.target) & sheet.shown(self.source)
@@ -93,10 +162,7 @@ def line_of_transistors(term: Coupling, circuit: Circuit, card: DeviceCard) -> T
     siemens = np.broadcast_to(term.siemens(circuit), node.shape)
     m = fingers(card, float((np.abs(siemens) * node.present).max()))
     wanted = np.where(node.present, np.abs(siemens), 0.0) / m
-    unit = np.broadcast_to(term._source_units(circuit), node.shape)
-    amperes = np.sign(siemens) * m / (node.conductance * np.broadcast_to(circuit.units(term.target), node.shape))
-    volts = card.factors(card.control(wanted)) @ card.coefficients  # (*shape, degree + 1) [A/V^k]
-    step = 1 if card.coefficients[:, 2::2].any() else 2
-    powers = [amperes * volts[..., k] * unit**k for k in range(1, volts.shape[-1], step)]
     own = {part.name: getattr(term, part.name) for part in fields(term)}
-    return TransistorLine(**own, powers=np.stack(powers), step=step)
+    bare = TransistorLine(**own, card=card, fingers=m)
+    powers, step = bare.shaped(circuit, card.control(wanted))
+    return replace(bare, powers=powers, step=step)

@@ -5,6 +5,9 @@
 That is a softmax of z(v_i) − B(√d_i), found by going round a few times: B′ d (1 − d) is some hundredths. What a branch
 bends by follows its current at rest; tails have the pole that was measured, and out_i, of the d_i that have got through
 the mirrors' diodes, their lag (`mirror.py`). No kernel has the branches' law: on a GPU it is evaluated array by array.
+
+Of unequal transistors (Pelgrom) each branch's gate is off, a row's sink has a share τ of S, and out_i = C_i(d_i) M(d_i)
+with C_i the branch's own mirrors (`copies.py`).
 """
 
 from __future__ import annotations
@@ -15,16 +18,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..arrays import module_of
+from .copies import Copies
 from .mirror import BranchDrive, mirrors
+from .mos.softmax import branch_errors, branch_gates, softmaxes
+from .mos.unequal import differs
 from .polynomials import Polynomial, derivative, text, value
 from .softmax import ABSENT, Softmax
 from .spice import elements
 from .tail import TailDrive
-from .term import Array, Inline, Signals, Term, View
+from .term import HOST, Array, Inline, Signals, Term, View
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..devices.branch_card import BranchCard
+    from .mismatch import Draw, Spread
+    from .mos.sheet import DeviceSheet
+    from .mos.unequal import Unequal
     from .node import NodeArray
     from .spice import Sheet
 
@@ -34,7 +43,11 @@ TURNS = 8
 @dataclass(frozen=True)
 class TransistorSoftmax(Softmax):
     """gate, bend, mirror, sink: z, B, M, S of the card; unit: U of the scores [V]; mirrors: those of the branches, and
-    rest: what their node leaves out, d after a reset."""
+    rest: what their node leaves out, d after a reset.
+
+    Of a chip: unequal, its transistors' errors, and what follows from them: own, the part of `shift` that is theirs;
+    standing τ (…, 1); copies of the branches.
+    """
 
     gate: Polynomial = (0.0, 1.0)
     bend: Polynomial = (0.0,)
@@ -43,6 +56,10 @@ class TransistorSoftmax(Softmax):
     unit: Array = 1.0
     rest: Array = 0.0
     mirrors: View = field(kw_only=True)
+    unequal: Unequal | None = field(default=None, metadata=HOST)
+    own: Array = field(default=0.0, metadata=HOST)
+    standing: Array = 1.0
+    copies: Copies | None = None
     bends: ClassVar[bool] = True
 
     @property
@@ -64,7 +81,7 @@ class TransistorSoftmax(Softmax):
             top = bent.max(axis=-1, keepdims=True)
             d = xp.exp(bent - top)
             total = d.sum(axis=-1, keepdims=True)
-            held = value(self.sink, top + xp.log(total))
+            held = self.standing * value(self.sink, top + xp.log(total))
             d = d * (held / total)
             if turn < TURNS - 1:
                 bent = z - value(self.bend, xp.sqrt(d))
@@ -75,26 +92,31 @@ class TransistorSoftmax(Softmax):
 
     def settled(self, x: Signals) -> Array:
         """p of each branch once tail and mirrors are at rest."""
-        d = super().settled(x) * self._found(x)[2]
-        return d * value(self.mirror, d)
+        return self._out(super().settled(x) * self._found(x)[2])
+
+    def _out(self, d: Array) -> Array:
+        """What leaves the mirrors."""
+        return (d if self.copies is None else self.copies.of(d)) * value(self.mirror, d)
 
     def entering(self, x: Signals) -> Array:
         """d of each branch: what drives its mirrors."""
         return (super().settled(x) if self.tail is None else super().drive(x)) * self._found(x)[2]
 
     def drive(self, x: Signals) -> Array:
-        d = x[self.mirrors.array] + self.rest
-        return d * value(self.mirror, d)
+        return self._out(x[self.mirrors.array] + self.rest)
 
     @property
     def inline(self) -> Inline:
-        return Inline(f"(r0 + v0) * {text(self.mirror, '(r0 + v0)', '(REAL)%.17g')}", (self.mirrors,), (self.rest,))
+        d, copies = "(r0 + v0)", self.copies
+        out, values = (d, ()) if copies is None else (copies.law(d, 1), copies.values)
+        return Inline(f"{out} * {text(self.mirror, d, '(REAL)%.17g')}", (self.mirrors,), (self.rest, *values))
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         if self.mirrors.array not in dx:
             return 0.0
         d = x[self.mirrors.array] + self.rest
-        return (value(self.mirror, d) + d * value(derivative(self.mirror), d)) * dx[self.mirrors.array]
+        out, slope = (d, 1.0) if self.copies is None else (self.copies.of(d), self.copies.slope(d))
+        return (slope * value(self.mirror, d) + out * value(derivative(self.mirror), d)) * dx[self.mirrors.array]
 
     def moved(self, x: Signals, dx: Signals) -> Array:
         """As `Softmax.moved`, the bend taken along; leakage is not."""
@@ -116,14 +138,42 @@ class TransistorSoftmax(Softmax):
             change = change - super().drive(x) * self.tail.of(dx[self.tail.array])
         return change * self._found(x)[2]
 
+    def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Softmax:
+        """With unequal transistors, as far as the spread has any, beside the offsets that it states."""
+        found = super().fabricate(circuit, spread, draw)
+        if not differs(spread):
+            return found
+        errors = branch_gates(self.tail_current, self._ratio(circuit)).of_chip(spread, draw, self.name)
+        return replace(self, shift=found.shift)._of(errors, circuit)
+
+    def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> Softmax:
+        gates = branch_gates(self.tail_current, self._ratio(circuit))
+        return self._of(gates.of_run(flicker, draw, self.name, self.unequal), circuit)
+
+    def _ratio(self, circuit: Circuit) -> Array:
+        """Of the output mirrors."""
+        return self.full_current(circuit) / self.tail_current
+
+    def _of(self, errors: Unequal, circuit: Circuit) -> Softmax:
+        """This pair of transistors with these errors."""
+        ratio, volts = self._ratio(circuit), circuit.thermal_voltage
+        offset, standing, copies = branch_errors(errors, self.tail_current, ratio, volts, self.gate[1])
+        own = offset * self.gain / self.unit
+        shift = self.shift - self.own + own
+        made = replace(self, shift=shift, unequal=errors, own=own, standing=standing, copies=copies)
+        return made if self.tail is None else made.resting(circuit)
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        return softmaxes(sheet, replace(self, shift=self.shift - self.own), self.unequal)
+
     def spice(self, sheet: Sheet) -> list[str]:
         here, names = sheet.present(self.target), sheet.nodes(self.mirrors)
         rest = np.broadcast_to(np.asarray(self.rest, float), here.shape)
         laws = np.full(here.shape, "", object)
-        laws[here] = [
-            f"({{d}})*{text(self.mirror, '({d})', '%.12g')}".format(d=f"V({name})+{r:.12g}")
-            for name, r in zip(names[here], rest[here], strict=True)
-        ]
+        for i in zip(*np.nonzero(here), strict=True):
+            d = f"(V({names[i]})+{rest[i]:.12g})"
+            out = d if self.copies is None else f"({self.copies.spice(d, i)})"
+            laws[i] = f"{out}*{text(self.mirror, d, '%.12g')}"
         ends = (sheet.ports(self.target), np.broadcast_to(sheet.amperes(self.target), here.shape), laws)
         return elements(sheet.prefix("B"), "0 %s I=%.12g*(%s)", here, *ends)
 

@@ -91,6 +91,18 @@ def factors_of(card: DeviceCard, control: Array, devices: Devices | None) -> Arr
     return np.concatenate(found, axis=-1)
 
 
+def powers_of(card: DeviceCard, control: Array, devices: Devices | None) -> Array:
+    """Current of one finger there as powers of v, (…, degree + 1) [A/V^k], lowest first."""
+    if devices is None:
+        return np.asarray(card.factors(control) @ card.coefficients)
+    parts, found = _parts(card), factors_of(card, control, devices)
+    total = np.zeros((*control.shape, max(part.coefficients.shape[1] for part in parts)))
+    for part in parts:
+        own, found = found[..., : part.rank], found[..., part.rank :]
+        total[..., : part.coefficients.shape[1]] += own @ part.coefficients
+    return total
+
+
 def _gate(card: DeviceCard, own: DeviceCard, transistor: Transistor, control: Array, shift: Array) -> Array:
     """Where a transistor's gate is, less what its threshold is off, within what was measured."""
     return np.clip(card.bias + transistor.gate * control - shift, float(own.gates[0]), float(own.gates[-1]))

@@ -23,6 +23,7 @@ from dsmachine.circuits.errors import Error
 
 Array = Any
 NODE = {"rail": 0.3, "full_scale": 0.2}
+PELGROM = {"threshold_area": 3.5e-9, "beta_area": 1.5e-8}
 T = np.linspace(-1, 1, 41)
 LAG = Lag(np.array([[1e-10, 1e-11], [1e-10, 1e-11]]), 0.05)
 
@@ -124,10 +125,12 @@ def test_a_surface_of_powers_is_found() -> None:
     ["v", "w", "square", "root", "norm", "t", "t.up", "t.down", "r", "v.feedback", "root.feedback", "w.transit", "p"]
     + ["p.mirrors", "p.tail"],
 )
-def test_derivatives(name: str) -> None:
-    """Central differences of each law, roots and driven feedback included."""
+@pytest.mark.parametrize("unequal", [False, True])
+def test_derivatives(name: str, unequal: bool) -> None:
+    """Central differences of each law, roots and driven feedback included, of a chip too."""
     circuit, _ = all_cells()
     machine = machine_of_transistors(circuit, with_cells(device_cards.square_pair()))
+    machine = ds.fabricate(machine, seed=1, **PELGROM).circuit if unequal else machine
     term = machine.terms[name]
     rng = np.random.default_rng(1)
     x, dx = ({n: rng.uniform(0.05, 0.2, (3, *a.shape)) for n, a in machine.arrays.items()} for _ in range(2))
@@ -137,9 +140,11 @@ def test_derivatives(name: str) -> None:
     assert term.jvp(x, dx) == pytest.approx(slope, abs=1e-6 * np.abs(slope).max())
 
 
-def test_kernels_have_the_same_laws(fused: Callable[[], None]) -> None:
+@pytest.mark.parametrize("unequal", [False, True])
+def test_kernels_have_the_same_laws(fused: Callable[[], None], unequal: bool) -> None:
     circuit, inputs = all_cells()
-    machine = machine_of_transistors(circuit, with_cells(device_cards.square_pair()))
+    machine: Any = machine_of_transistors(circuit, with_cells(device_cards.square_pair()))
+    machine = ds.fabricate(machine, seed=1, **PELGROM) if unequal else machine
     plain = ds.transient(machine, inputs, duration=2e-8, tolerance=1e-4).outputs
     fused()
     for name, found in ds.transient(machine, inputs, duration=2e-8, tolerance=1e-4).outputs.items():

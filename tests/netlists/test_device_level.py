@@ -241,8 +241,8 @@ def test_initial_voltages_and_supply_are_there() -> None:
     assert found["i(vvdd)"].real[0] == pytest.approx(-30e-6, rel=0.02)
 
 
-def by_the_laws(select: str, feedback: str, tmp_path: Path) -> CrossCheck:
-    """A part of a small model, all laws and poles of its transistors against the transistors, in time."""
+def by_the_laws(select: str, feedback: str, tmp_path: Path, **spread: float) -> CrossCheck:
+    """A part of a small model, all laws and poles of its transistors against the transistors, in time; of a chip."""
     model = load_model(str(write_small(tmp_path)))
     tokens = model.encode(PROMPT)
     cells = {name: measure_cell(name, transistors()) for name in ("tanh", "softmax", "transit", "feedback")}
@@ -252,7 +252,8 @@ def by_the_laws(select: str, feedback: str, tmp_path: Path) -> CrossCheck:
     )
     devices = replace(transistors(feedback=feedback), card=known)
     return crosscheck(
-        machine, select=select, inputs={"embed": model.embed(tokens)}, level="device", transistors=devices,
+        fabricate(machine, seed=1, **spread), select=select, inputs={"embed": model.embed(tokens)}, level="device",
+        transistors=devices,
         engine="batch", limit=5e-3, timeout=3600,
     )  # fmt: skip
 
@@ -261,6 +262,12 @@ def by_the_laws(select: str, feedback: str, tmp_path: Path) -> CrossCheck:
 def test_a_norm_by_the_laws_of_its_transistors(feedback: str, tmp_path: Path) -> None:
     """Root and division, whose feedback devices their control drives."""
     found = by_the_laws("h.0.ln_1", feedback, tmp_path)
+    assert found.passed, found.by_array
+
+
+def test_a_norm_of_a_chip(tmp_path: Path) -> None:
+    """Untrimmed: products, couplings and feedback devices of unequal transistors, as near as those of the design."""
+    found = by_the_laws("h.0.ln_1", "transistors", tmp_path, threshold_area=3.5e-9, beta_area=1.5e-8)
     assert found.passed, found.by_array
 
 

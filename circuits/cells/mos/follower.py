@@ -18,6 +18,9 @@ change its feedback: 3 to 8 % of v with four couplings.
 Class A: a sink of I_B = 20 µA is all that x can take. Class AB: the sinks' gate is driven by a second pair whose
 loads are diodes with crossed ones of 0.7 of their width: at rest the sinks carry 10 µA, at most 3.4 times as much. What
 x gives, M1 delivers from the supply, without a bound of this kind.
+
+Where transistors differ (`unequal.py`) a conveyor is a two-port of static errors, as it is of noise: its copies deliver
+i₀ on their own, and x stands e off, so that L at x makes a current more (`conveyor_errors.py`).
 """
 
 from __future__ import annotations
@@ -27,9 +30,11 @@ from typing import TYPE_CHECKING
 from ..spice import Array, elements
 from .design import NO_DEVICES
 from .rails import BIAS_N, BIAS_P, INPUTS, OUTPUTS, SIDES
+from .unequal import Size, defaults, erring, square_metres
 
 if TYPE_CHECKING:
     from .sheet import DeviceSheet
+    from .unequal import Unequal
 
 AMPLIFIER = {
     "t": ("t bp vdd", "p", 2 * BIAS_P[0], BIAS_P[1]),
@@ -60,6 +65,7 @@ MIRROR = {
     "q": ("r q vdd", "p", 2.5, 0.15),
     "qc": ("q bc r", "p", 4.0, 0.1),
 }
+CASCODES = ("dc", "zc", "wc", "qc", "vc")
 TURNED = {
     "A": 0.95,
     "AB": 0.93,
@@ -73,26 +79,51 @@ def define(sheet: DeviceSheet, kind: str) -> None:
 
 
 def _follower(sheet: DeviceSheet, kind: str, name: str, *, copied: bool) -> None:
+    devices = follower_devices(kind, copied=copied)
+    ports, what = ("y x z w", "z delivers -i(x)/2, w i(x)/2") if copied else ("y x", "unity buffer")
+    note = f"class {kind}: x held at y; {what}"
+    sheet.need(sheet.transistors.subcircuit(f"{name} {ports}", note, devices))
+
+
+def erring_conveyor(sheet: DeviceSheet, kind: str) -> str:
+    """Name of the conveyor's subcircuit, y x z w, whose transistors' errors are its parameters."""
+    devices, sources = erring(follower_devices(kind, copied=True), conveyor_areas(kind))
+    name = f"conveyor_erring_{kind.lower()}"
+    head = f"{name} y x z w{defaults(conveyor_areas(kind))}"
+    sheet.need(sheet.transistors.subcircuit(head, f"class {kind}, of unequal transistors", devices, *sources))
+    return name
+
+
+def conveyor_areas(kind: str) -> dict[str, float]:
+    """W·L [m²] of a conveyor's transistors that differ: all but cascodes."""
+    sizes = follower_devices(kind, copied=True)
+    return {k: float(square_metres(*size[2:4])) for k, size in sizes.items() if k not in CASCODES}
+
+
+def follower_devices(kind: str, *, copied: bool) -> dict[str, Size]:
+    """name -> (ends, kind, width, length) of the transistors of a conveyor, or of a buffer."""
     gate, width, length = SINK[kind]
-    devices = dict(AMPLIFIER) | (PUSH_PULL if kind == "AB" else {})
+    devices: dict[str, Size] = dict(AMPLIFIER) | (PUSH_PULL if kind == "AB" else {})
     devices["1"] = ("d g x" if copied else "vdd g x", "n", 12.0, 0.06)
     devices["s"] = (f"x {gate} 0", "n", width, length)
     if copied:
         devices["v"] = ("s q vdd", "p", 2.5 * TURNED[kind], 0.15)
         devices["vc"] = ("w bc s", "p", 4.0 * TURNED[kind], 0.1)
         devices |= MIRROR | {f"s{end}": (f"{end} {gate} 0", "n", width / 2, length) for end in "zq"}
-    ports, what = ("y x z w", "z delivers -i(x)/2, w i(x)/2") if copied else ("y x", "unity buffer")
-    note = f"class {kind}: x held at y; {what}"
-    sheet.need(sheet.transistors.subcircuit(f"{name} {ports}", note, devices))
+    return devices
 
 
-def conveyors(sheet: DeviceSheet, array: str, resistance: float) -> list[str]:
-    """Two conveyors of every node of an array, each from one of its inputs to both of its sides."""
+def conveyors(
+    sheet: DeviceSheet, array: str, resistance: float, errors: tuple[Unequal, Unequal] | None = None
+) -> list[str]:
+    """Two conveyors of every node of an array, each from one of its inputs to both of its sides, with their errors."""
     here, names = sheet.present(array), sheet.names[array]
-    name = conveyor(sheet, resistance)
+    name = conveyor(sheet, resistance) if errors is None else erring_conveyor(sheet, sheet.transistors.conveyor)
     lines: list[str] = []
-    for x, w, z in zip(INPUTS, SIDES, SIDES[::-1], strict=True):
-        lines += elements(sheet.prefix("X"), f"vcm %s %s %s {name}", here, names + x, names + z, names + w)
+    for k, (x, w, z) in enumerate(zip(INPUTS, SIDES, SIDES[::-1], strict=True)):
+        words, own = ("", []) if errors is None else errors[k].words(here.shape)
+        ends = (names + x, names + z, names + w, *own)
+        lines += elements(sheet.prefix("X"), f"vcm %s %s %s {name}{words}", here, *ends)
     return lines
 
 

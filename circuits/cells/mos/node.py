@@ -26,6 +26,7 @@ from . import follower
 from .common_mode import CAPACITANCE, CONDUCTANCE, amplifier
 from .coupling import fingers
 from .rails import SIDES
+from .unequal import Size, Unequal, defaults, erring
 
 if TYPE_CHECKING:
     from ...circuit import Circuit
@@ -66,7 +67,13 @@ def node_units(sheet: DeviceSheet, node: NodeArray) -> list[str]:
         lines += _driven(sheet, node)
         ends = (names + SIDES[0], names + SIDES[1])
         lines += elements(sheet.prefix("X"), f"%s %s {amplifier(sheet)}", here, *ends)
-    return lines + follower.conveyors(sheet, node.name, node.input_resistance / 2)
+    return lines + follower.conveyors(sheet, node.name, node.input_resistance / 2, _drawn(sheet, node))
+
+
+def _drawn(sheet: DeviceSheet, node: NodeArray) -> tuple[Unequal, Unequal] | None:
+    """Errors of the node's two conveyors, where the netlist has conveyors of that class."""
+    known = node.conveyors
+    return known.drawn if known is not None and known.errors.kind == sheet.transistors.conveyor else None
 
 
 def _conveyor_output(sheet: DeviceSheet) -> tuple[float, float]:
@@ -162,13 +169,23 @@ def driven_line(pair: DeviceCard, node: NodeArray, circuit: Circuit) -> tuple[in
 def _between(sheet: DeviceSheet, node: NodeArray, here: Array, gate: Array, m: int) -> list[str]:
     names, pair = sheet.names[node.name], sheet.transistors.pair_card
     size = (pair.width * 1e6, pair.length * 1e6, " m={m}")
-    sheet.need(sheet.transistors.subcircuit("feedback a b g m=1", "from side to side", {"1": ("a g b", "n", *size)}))
-    return elements(sheet.prefix("X"), f"%s %s %s feedback m={m}", here, names + SIDES[0], names + SIDES[1], gate)
+    devices: dict[str, Size] = {"1": ("a g b", "n", *size)}
+    ends, errors = (names + SIDES[0], names + SIDES[1], gate), sheet.feedback_errors(node)
+    if errors is None:
+        sheet.need(sheet.transistors.subcircuit("feedback a b g m=1", "from side to side", devices))
+        return elements(sheet.prefix("X"), f"%s %s %s feedback m={m}", here, *ends)
+    devices, sources = erring(devices, errors.shift)
+    head = f"feedback_erring a b g m=1{defaults(errors.shift)}"
+    sheet.need(sheet.transistors.subcircuit(head, "from side to side", devices, *sources))
+    words, own = errors.words(node.shape)
+    return elements(sheet.prefix("X"), f"%s %s %s feedback_erring m={m}{words}", here, *ends, *own)
 
 
 def _offsets(sheet: DeviceSheet, node: NodeArray, ratio: Array) -> list[str]:
-    """A chip's offsets as currents g(v) times the offset (of a driven feedback: g times it)."""
-    current = np.broadcast_to(node.conductance * ratio * np.asarray(node.offset, float), node.shape)
+    """A chip's offsets as currents g(v) times the offset (of a driven feedback: g times it), less what its conveyors'
+    own transistors make."""
+    own = node.own if _drawn(sheet, node) is not None else 0.0
+    current = np.broadcast_to(node.conductance * ratio * (np.asarray(node.offset, float) - own), node.shape)
     keep, names = sheet.present(node.name) & (current != 0), sheet.names[node.name]
     lines = elements(sheet.prefix("I"), "0 %s %.12g", keep, names + SIDES[0], current)
     return lines + elements(sheet.prefix("I"), "%s 0 %.12g", keep, names + SIDES[1], current)

@@ -27,21 +27,27 @@ if TYPE_CHECKING:
 REACH = 0.4  # V, largest difference of the two gates at full scale, quad_bias ± 0.2 V
 
 
-def products(sheet: DeviceSheet, term: Product) -> list[str]:
-    """Quads of all pairs of nodes, their control ports about the quad's bias."""
+def products(sheet: DeviceSheet, term: Product, offset: Array = 0.0) -> list[str]:
+    """Quads of all pairs of nodes, their control ports about the quad's bias. offset [V] of each control, as thresholds
+    of both pairs that are half of it off: of a chip's."""
     keep, index, k, (a, b) = term._pairs(sheet)
     if not keep.any():
         return []
+    half = np.broadcast_to(offset, keep.shape)[keep] / 2
     index, k, a, b = index[keep], k[keep], a[keep], b[keep]
     m, per_volt = gain(
         sheet.transistors.pair_card, sheet.transistors.quad_bias, term.strongest(sheet.circuit), term.name
     )
     lines, gates = _gates(sheet, a, k / (m * per_volt))
-    quad = unit(sheet, sheet.transistors.pair_card, "quad")
+    quad = unit(sheet, sheet.transistors.pair_card, "quad", erring=bool(half.any()))
     into = sheet.names[term.target].reshape(-1)[index]
     every = np.ones(k.shape, bool)
     ends = (*sheet.sides(b), into + INPUTS[0], into + INPUTS[1], *gates)
-    return lines + elements(sheet.prefix("X"), f"%s %s %s %s %s %s {quad} m={m}", every, *ends)
+    if not half.any():
+        return lines + elements(sheet.prefix("X"), f"%s %s %s %s %s %s {quad} m={m}", every, *ends)
+    words = " ".join(f"d{n}=%.9g" for n in range(1, 5))
+    pattern = f"%s %s %s %s %s %s {quad} m={m} {words}"
+    return lines + elements(sheet.prefix("X"), pattern, every, *ends, -half, -half, half, half)
 
 
 def _gates(sheet: DeviceSheet, nodes: Array, shift: Array) -> tuple[list[str], tuple[Array, Array]]:

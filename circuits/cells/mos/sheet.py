@@ -22,10 +22,12 @@ import numpy as np
 from ..node import NodeArray
 from ..spice import Array, Sheet, elements
 from ..term import Term
+from ..transistor_feedback import FeedbackBend
 from ..transit import TransitNode
 from . import follower
 from .design import Transistors
 from .rails import BIAS, BIAS_N, BIAS_P, CASCODE_P, KELVIN, OUTPUTS, RAILS, SIDES
+from .unequal import Unequal
 
 
 @dataclass
@@ -59,6 +61,11 @@ class DeviceSheet(Sheet):
         middle = self.transistors.card.common_mode
         sides = np.concatenate([nodes + side for side in SIDES])
         return sides, np.concatenate([middle + volts / 2, middle - volts / 2])
+
+    def feedback_errors(self, node: NodeArray) -> Unequal | None:
+        """Of a chip: those of the devices that are a node's feedback, which the term that bends it has drawn."""
+        bends = (term for term in self.circuit.into(node.name) if isinstance(term, FeedbackBend))
+        return next((term.unequal for term in bends), None)
 
     def sides(self, nodes: Array) -> tuple[Array, Array]:
         """Nodes that carry V_CM ± v/2 of these and deliver current: their buffers stand in `drivers`."""
