@@ -76,7 +76,8 @@ def _late(circuit: Circuit, conveyor: Conveyor, buffer: Buffer) -> Circuit:
             more = buffer.delay + buffer.inductance * asked[_driver(circuit, name)] if name in buffered else 0.0
             found, late = behind(term, end, circuit, seconds + more)
             terms += found
-            term, nodes = found[-1], nodes + late
+            term = found[-1]
+            nodes += late
     return circuit.with_terms(terms, nodes)
 
 
