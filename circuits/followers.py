@@ -1,21 +1,29 @@
-"""Conveyors and buffers of a technology, in a circuit: what they let through, and what noise they add.
+"""Conveyors and buffers of a technology, in a circuit: what they let through, how late, and what noise they add.
 
     conveyor   a node gets α = c/(1 + r_x L) of what is pushed into it, and noise of its own (`cells/node.py`)
     buffer     a cell that asks a node for current sees b times its volts; inputs stand on ideal drivers
 
-The gains of both are the same at all times; their delays are not in here.
+Their gains are the same at all times. With couplings of L = ΣG, all of a node's, at a terminal of r + jωℓ a slow signal
+arrives later by
+
+    conveyor   τ_c + ℓ L/(1 + r_x L)        buffer   τ_b + ℓ_b L
+
+which is a lag of what a cell reads, in one with its channels' (`cells/transit.py`), or of its mirrors. One number a
+term, L the mean over its nodes. Inputs stand still and are not late. Ideal softmax units have nothing that could be.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from .cells import Term
+from .cells import InnerNode, NodeArray, Term, TransitNode, behind
 from .cells.conveyor_errors import ConveyorErrors, Conveyors
 from .circuit import Circuit
 from .technology import Technology
+from .technology_parts import Buffer, Conveyor
 
 
 def with_followers(circuit: Circuit, technology: Technology, *, input_resistance: float | None = None) -> Circuit:
@@ -35,7 +43,7 @@ def with_followers(circuit: Circuit, technology: Technology, *, input_resistance
         if node.name in used and not node.clamped and not node.is_inner
     ]
     terms = [] if gain == 1 else [t.buffered(circuit, gain) for t in circuit.terms.values() if _behind(circuit, t)]
-    return circuit.with_terms(terms, nodes)
+    return _late(circuit.with_terms(terms, nodes), conveyor, technology.buffer)
 
 
 def with_unequal_conveyors(circuit: Circuit, errors: ConveyorErrors) -> Circuit:
@@ -55,3 +63,57 @@ def _behind(circuit: Circuit, term: Term) -> bool:
     """Whether a cell draws its current from nodes, and not from inputs."""
     asked = [circuit.arrays[view.array] for view in term.drivers()]
     return bool(asked) and not any(node.clamped and not node.stored for node in asked)
+
+
+def _late(circuit: Circuit, conveyor: Conveyor, buffer: Buffer) -> Circuit:
+    """With the delays of its conveyors and buffers."""
+    if not any((conveyor.delay, conveyor.inductance, buffer.delay, buffer.inductance)):
+        return circuit
+    driven, asked = _loads(circuit)
+    terms: list[Term] = []
+    nodes: list[NodeArray] = []
+    for term in circuit.terms.values():
+        node = circuit.arrays[term.target]
+        if not term.conveyed or node.is_inner:
+            continue
+        load = driven[node.name]
+        seconds = conveyor.delay + conveyor.inductance * load / (1 + node.input_resistance * load)
+        for name in term.inside:
+            mirrors = circuit.arrays[name]
+            assert isinstance(mirrors, InnerNode)
+            nodes.append(mirrors.later(seconds))
+        if term.inside:
+            continue
+        buffered = {view.array for view in term.drivers()}
+        for end in term.ends:
+            name = getattr(term, end).array
+            more = buffer.delay + buffer.inductance * asked[_driver(circuit, name)] if name in buffered else 0.0
+            found, late = behind(term, end, circuit, seconds + more)
+            terms += found
+            term = found[-1]
+            nodes += late
+    return circuit.with_terms(terms, nodes)
+
+
+def _driver(circuit: Circuit, name: str) -> str:
+    """The array that drives what a cell reads, whose channels may stand for it."""
+    node = circuit.arrays[name]
+    return node.stands_for if isinstance(node, TransitNode) else name
+
+
+def _loads(circuit: Circuit) -> tuple[dict[str, float], dict[str, float]]:
+    """(ΣG [S] at a node's conveyor, at its buffer), the mean over each array."""
+    driven, asked = (dict.fromkeys(circuit.arrays, 0.0) for _ in range(2))
+    for term, siemens in _conducting(circuit):
+        driven[term.target] += siemens / circuit.arrays[term.target].count
+        for name in {_driver(circuit, view.array) for view in term.drivers()}:
+            asked[name] += siemens / circuit.arrays[name].count
+    return driven, asked
+
+
+def _conducting(circuit: Circuit) -> Iterator[tuple[Term, float]]:
+    """(cells at conveyors, ΣG [S] of all of each)."""
+    for term in circuit.terms.values():
+        node = circuit.arrays[term.target]
+        if term.conveyed and not node.is_inner:
+            yield term, float((np.broadcast_to(term.loading(circuit)[0], node.shape) * node.present).sum())

@@ -124,13 +124,16 @@ class RectifierUnit:
 class Buffer:
     """One for each tile of a row that a node drives. bias_current [A] class A; gain; conductance [S] that charges the
     tile's wire; class_b_factor: amperes drawn from the supply per ampere delivered to couplings; common_mode: amperes
-    saved per ampere of common mode that comes back from them; area [m²]."""
+    saved per ampere of common mode that comes back from them; delay [s] without couplings; inductance [H] of its
+    output, which couplings make more delay of; area [m²]."""
 
     bias_current: float = _q("A", zero=True)
     gain: float = _q("1")
     conductance: float = _q("S")
     class_b_factor: float = _q("1", zero=True)
     common_mode: float = _q("1", zero=True)
+    delay: float = _q("s", zero=True)
+    inductance: float = _q("H", zero=True)
     area: float = _q("m²", zero=True)
 
 
@@ -140,7 +143,8 @@ class Conveyor:
     asked for); gain_error: most that r_x ΣG may be in a machine of ideal conveyors, whose bias rises as r_x falls;
     mirror_copies: times the current is drawn again; current_gain of what it delivers, noise_conductance G_n [S] of it;
     noise_resistance R_n [Ω] of its input, beside r_x itself; common_mode: amperes drawn per ampere of common mode that
-    flows out of both inputs; area [m²]."""
+    flows out of both inputs; delay [s] of what it delivers, without couplings; inductance [H] in series with r_x,
+    which couplings make more delay of; area [m²]."""
 
     bias_current: float = _q("A", zero=True)
     mirror_copies: float = _q("1", zero=True)
@@ -150,6 +154,8 @@ class Conveyor:
     noise_conductance: float = _q("S", zero=True)
     noise_resistance: float = _q("Ω", zero=True)
     common_mode: float = _q("1", zero=True)
+    delay: float = _q("s", zero=True)
+    inductance: float = _q("H", zero=True)
     area: float = _q("m²", zero=True)
 
 

@@ -1,7 +1,7 @@
 """Measures how late the insides of cells are, from level `device`'s own subcircuits, by .ac.
 
     lag      dφ/dω of half of what both mirrors deliver, gate to output, at several shares of the tail current
-    tail     C/g_s of a branch's source, and C of the sink, at a third of the tail current
+    tail     ΣC/Σg_s of rows that share their current evenly, few branches and many: g_s is V_T's share of a weak one
     transit  from the driven end of a coupling's transistor to the one that is held
 
 far under all poles, so that they are the first moments of the responses: what a slow signal sees.
@@ -25,7 +25,7 @@ from .ngspice import Engine, Waveforms, run_netlist
 
 Array = Any
 SHARES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
-SHARED = 1 / 3
+ROWS = (3, 128)  # branches of the rows whose tails are measured
 FREQUENCY = 1e6  # Hz
 STEP = 0.025  # V, of a coupling's gate
 TAILS = (0.0, 0.6, 0.005)  # V, first, last, step
@@ -39,12 +39,16 @@ def measure_lag(transistors: Transistors, engine: Engine) -> Lag:
 
 
 def measure_tail(transistors: Transistors, engine: Engine) -> Array:
-    """(2,) [s]: what a branch and what the sink add to the tail's time constant at I_T."""
+    """(2,) [s]: what a branch and what the sink add to the tail's time constant at I_T. A strong branch's source
+    conducts less for its current than a weak one's: the line goes through a short row and a long one."""
     bench = _Bench(transistors, engine)
-    admittance, sunk = bench.hung(bench.tails([SHARED])[0])
-    omega = 2 * np.pi * FREQUENCY
-    steep = admittance.real / (SHARED * DESIGN_CURRENT)  # source conductance per ampere, 1/V_T in weak inversion
-    return np.array([admittance.imag, sunk.imag]) / omega / (steep * DESIGN_CURRENT)
+    seconds = []
+    for branches, tail in zip(ROWS, bench.tails([1 / n for n in ROWS]), strict=True):
+        admittance, sunk = bench.hung(tail)
+        hung = branches * admittance.imag + sunk.imag
+        seconds.append(hung / (branches * admittance.real) / (2 * np.pi * FREQUENCY))
+    each = (seconds[1] - seconds[0]) / (ROWS[1] - ROWS[0])
+    return np.array([each, seconds[0] - ROWS[0] * each])
 
 
 def measure_transit(transistors: Transistors, engine: Engine) -> TransitCard:

@@ -5,6 +5,7 @@ Each number follows from one analysis of the circuit alone, at the common mode:
     r_x = dV(x)/di(x), current gain d(i(w) − i(z))/di(x), offset V(x) − V_CM and what is left       .dc of a current
     output conductance and capacitance of z and w                                                  .ac of their voltage
     bandwidth: where the copy has fallen by 3 dB; delay −φ/ω at 100 MHz                            .ac of a current
+    inductance: what a conductance L at x adds to the delay, times 1/L + r_x                       .ac of both
     noise: i(w) − i(z) as 4kT (G + R (αL)²) at 10 MHz, with nothing and with L at x; i(w) alone    .noise
 """
 
@@ -30,7 +31,7 @@ Array = Any
 WIRE = 20e-15  # F at x
 SMALL = 1e-6  # A either way, for slopes
 NOISE_FREQUENCY = 1e7  # Hz
-LOADED = 0.5e-3  # S at x, noiseless, while the input's noise is measured
+LOADED = 0.5e-3  # S at x, noiseless, while the input's noise and what couplings add to the delays are measured
 
 
 def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "batch") -> Support:
@@ -45,9 +46,14 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
     admittance = -(found["i(vw)"] + found["i(vz)"])
     found = bench.response(0, 0, 1)[1]
     followed, taken = found["x2"], -found["i(vy2)"]
+    found = bench.response(1, 0, 0, LOADED)[1]
+    loaded = found["i(vw)"] - found["i(vz)"], bench.response(0, 0, 1, LOADED)[1]["x2"]
     alone = bench.noise()
     low = int(np.searchsorted(frequency, 1e8))
     omega = 2 * np.pi * frequency[low]
+    delay, behind = (-np.angle(each[low]) / omega for each in (passed, followed))
+    more = [-np.angle(each[low]) / omega - bare for each, bare in zip(loaded, (delay, behind), strict=True)]
+    per_siemens = 1 / LOADED + float(slope[0])
     return Support(
         kind=kind,
         input_resistance=float(slope[0]),
@@ -57,13 +63,15 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
         output_conductance=float(admittance[0].real),
         output_capacitance=float(admittance[low].imag / omega),
         bandwidth=_corner(frequency, np.abs(passed)),
-        delay=float(-np.angle(passed[low]) / omega),
+        delay=float(delay),
+        input_inductance=float(more[0] * per_siemens),
         noise_conductance=alone,
-        noise_resistance=(bench.noise(LOADED) - alone) * ((1 / LOADED + float(slope[0])) / float(slope[1])) ** 2,
+        noise_resistance=(bench.noise(LOADED) - alone) * (per_siemens / float(slope[1])) ** 2,
         copy_noise=bench.noise(ends="w"),
         buffer_gain=float(np.abs(followed[0])),
         buffer_bandwidth=_corner(frequency, np.abs(followed)),
-        buffer_delay=float(-np.angle(followed[low]) / omega),
+        buffer_delay=float(behind),
+        buffer_inductance=float(more[1] * per_siemens),
         buffer_capacitance=float(taken[low].imag / omega),
         conveyor_current=conveyor - lines,
         buffer_current=both - conveyor,
@@ -155,11 +163,13 @@ class _Bench:
         drawn = -found["i(vvdd)"].real
         return float(drawn[1] - drawn[0]) / (2 * SMALL)
 
-    def response(self, into: int, out: int, follow: int) -> tuple[Array, Waveforms]:
-        """(frequencies, response) to 1 A into x, 1 V at z and w, or 1 V at the buffer's input."""
+    def response(self, into: int, out: int, follow: int, load: float = 0.0) -> tuple[Array, Waveforms]:
+        """(frequencies, response) to 1 A into x, 1 V at z and w, or 1 V at the buffer's input; load [S]: at x and at
+        the buffer's output."""
         found = self.run(
             *self.conveyor, *self.buffer, f"Vz z 0 {self.middle} ac {out}", f"Vw w 0 {self.middle} ac {out}",
-            f"Vy2 y2 0 {self.middle} ac {follow}", f"Ix 0 x 0 ac {into}", ".ac dec 20 1e6 1e11",
+            f"Vy2 y2 0 {self.middle} ac {follow}", f"Ix 0 x 0 ac {into}", f"Vmid mid 0 {self.middle}",
+            f"Gx x mid x mid {load:g}", f"Gx2 x2 mid x2 mid {load:g}", ".ac dec 20 1e6 1e11",
             ".save v(x2) i(vz) i(vw) i(vy2)", ".print ac v(x2)",
         )  # fmt: skip
         return found.axis, found

@@ -5,6 +5,7 @@ from .coupling import Coupling, coupling
 from .ecl import EclMultiplier
 from .feedback import Feedback
 from .hold import HoldLeak
+from .inner import InnerNode
 from .node import NodeArray
 from .power import Costs, Driven, Law, Meter, Power, feedback_of, parts
 from .product import Product, product
@@ -19,6 +20,7 @@ from .transfer import Transfer
 from .transistor import TransistorCoupling
 from .transistor_built import of_transistors, with_transistors
 from .transistor_machine import machine_of_transistors
+from .transit import TransitNode, behind
 from .transposed import Transposed
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "EclMultiplier",
     "Feedback",
     "HoldLeak",
+    "InnerNode",
     "Keeping",
     "Law",
     "Meter",
@@ -46,9 +49,11 @@ __all__ = [
     "Term",
     "Transfer",
     "TransistorCoupling",
+    "TransitNode",
     "Transposed",
     "View",
     "as_view",
+    "behind",
     "converter",
     "coupling",
     "feedback_of",

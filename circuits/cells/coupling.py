@@ -73,6 +73,7 @@ class Coupling(Term):
     programmable: bool = True
     buffer_gain: float = 1.0
     kind: ClassVar[str] = "coupling"
+    ends: ClassVar[tuple[str, ...]] = ("source",)
 
     @property
     def sources(self) -> tuple[View, ...]:

@@ -6,7 +6,7 @@ Where their lag bends, a step of the stochastic engine (`emulator/stochastic.py`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,10 @@ class InnerNode(NodeArray):
     @property
     def bends(self) -> bool:
         return True
+
+    def later(self, seconds: float) -> InnerNode:
+        """These nodes with so much more lag."""
+        return replace(self, capacitance=self.capacitance + seconds * self.conductance)
 
     def quick(self, x: Array, offset: Array) -> Array:
         """How much faster than its time constant the node is at rest at x."""

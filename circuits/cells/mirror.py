@@ -42,6 +42,11 @@ class MirrorNode(InnerNode):
 
     weak: float = 0.5
 
+    def later(self, seconds: float) -> MirrorNode:
+        """With so much more s."""
+        late = np.asarray(self.capacitance) + seconds * self.conductance
+        return replace(self, capacitance=late, weak=self.weak * float(np.mean(self.capacitance) / np.mean(late)))
+
     def quick(self, x: Array, offset: Array) -> Array:
         """(w + s)/(w/y + s)."""
         y = module_of(x).maximum(x - offset, LEAST)

@@ -72,6 +72,7 @@ class Product(Term):
     channels: Channels | None = None
     buffer_gain: float = 1.0
     kind: ClassVar[str] = "product"
+    ends: ClassVar[tuple[str, ...]] = ("b", "a")
 
     @property
     def sources(self) -> tuple[View, ...]:

@@ -50,6 +50,7 @@ class Rectifier(Transfer):
     bias_current: float = 1e-6
     channels: Channels | None = None
     kind: ClassVar[str] = "rectifier"
+    ends: ClassVar[tuple[str, ...]] = ("source",)
 
     def f(self, x: Array) -> Array:
         return self.gain * ramp(x, self.knee)

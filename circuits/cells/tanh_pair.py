@@ -58,6 +58,7 @@ class TanhPair(Transfer):
     tail_current: float = 5e-6
     channels: Channels | None = None
     kind: ClassVar[str] = "tanh"
+    ends: ClassVar[tuple[str, ...]] = ("source",)
 
     def f(self, x: Array) -> Array:
         xp = module_of(x)

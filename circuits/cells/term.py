@@ -120,6 +120,8 @@ class Term:
     target: str
     kind: ClassVar[str] = "term"
     """What reports call cells of this class."""
+    ends: ClassVar[tuple[str, ...]] = ()
+    """Its views that it reads late where something makes it late (`transit.py`)."""
 
     @property
     def sources(self) -> tuple[View, ...]:
@@ -249,6 +251,11 @@ class Term:
     def conveyed(self) -> bool:
         """Whether the current reaches the node through its conveyor, and not through plain resistors."""
         return True
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """Arrays of inner nodes that hand on its current: where there are such, they are late instead of `ends`."""
+        return ()
 
     @property
     def by_node(self) -> bool:

@@ -85,6 +85,7 @@ class TransistorCoupling(Crossbar, Term):
     programmable: bool = True
     buffer_gain: float = 1.0
     kind: ClassVar[str] = "coupling"
+    ends: ClassVar[tuple[str, ...]] = ("source",)
 
     @property
     def sources(self) -> tuple[View, ...]:

@@ -67,6 +67,10 @@ class TransistorSoftmax(Softmax):
         """The mirrors, and what the noise of the pair follows."""
         return self.mirrors, *super().sources
 
+    @property
+    def inside(self) -> tuple[str, ...]:
+        return (self.mirrors.array,)
+
     def _volts(self, x: Signals) -> Array:
         return (self.source.of(x[self.source.array]) + self.shift / self.gain) * self.unit
 

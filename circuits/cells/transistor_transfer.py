@@ -66,6 +66,10 @@ class TransistorTanh(TanhPair):
         """The mirrors, and what the noise of the pair follows."""
         return self.up, self.down, self.source
 
+    @property
+    def inside(self) -> tuple[str, ...]:
+        return self.up.array, self.down.array
+
     def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
         return [(self.source, 1, 0)]
 

@@ -4,6 +4,8 @@
 
 One τ a term, that of its strongest devices: a gate near its threshold has longer, but conducts little. Voltages that
 stand still, as inputs do, have their channels' charge in place and need none of this.
+
+Conveyors and buffers make a cell later still (`followers.py`): the same lag then has the sum of all delays.
 """
 
 from __future__ import annotations
@@ -61,11 +63,13 @@ class TransitDrive(InnerDrive):
 
 def behind(term: Any, end: str, circuit: Circuit, seconds: float) -> tuple[list[Term], list[InnerNode]]:
     """(a term that reads its view `end` late, and what drives the nodes that it then reads; those nodes). Inputs are
-    read as they are, and so is what nothing is late of."""
+    read as they are, and so is what nothing is late of; what is late already becomes later."""
     view = getattr(term, end)
-    node, name = circuit.arrays[view.array], f"{term.name}.transit"
+    node, name = circuit.arrays[view.array], f"{term.name}.transit" + (f".{end}" if end == "a" else "")
     if node.clamped or not seconds > 0:
         return [term], []
+    if isinstance(node, TransitNode):
+        return [term], [node.later(seconds)]
     late = TransitNode(
         name, node.shape, unit=node.unit, full_scale=node.full_scale, conductance=SIEMENS,
         capacitance=seconds * SIEMENS, exists=node.exists, stands_for=node.name,

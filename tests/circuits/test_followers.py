@@ -1,10 +1,12 @@
-"""Conveyors and buffers of a technology in a circuit: gains by hand."""
+"""Conveyors and buffers of a technology in a circuit: gains and delays by hand."""
 
 import numpy as np
 import pytest
 from device_cards import square_pair
+from scipy.signal import lti
 
 import dsmachine as ds
+from dsmachine.circuits.cells.mirror import MirrorNode
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.followers import with_followers
 from dsmachine.circuits.technology import load_technology
@@ -60,3 +62,43 @@ def test_ideal_followers_change_nothing() -> None:
         same = ideal.terms[name]
         assert all(np.array_equal(getattr(term, key), getattr(same, key)) for key in ("name", "target"))
     assert ideal.arrays == chain().arrays
+
+
+LATE = {"conveyor.delay": 2e-10, "conveyor.inductance": 5e-6, "buffer.delay": 1e-10, "buffer.inductance": 3e-6}
+
+
+def test_delays_by_hand() -> None:
+    """A conveyor τ_c + ℓ L/(1 + r_x L) and, of what draws current, a buffer τ_b + ℓ_b L; inputs stand still."""
+    circuit, ohms = chain(), 400.0
+    technology = load_technology(overrides=LATE | {"conveyor.input_resistance": ohms})
+    found = with_followers(circuit, technology)
+    load = circuit.arrays["v"].conductance  # of the one unit coupling at w
+    carried = 2e-10 + 5e-6 * load / (1 + ohms * load)
+    late = {node.name: node.time_constant for node in found.arrays.values() if node.is_inner}
+    assert late == pytest.approx({
+        "second.transit": carried + 1e-10 + 3e-6 * load,
+        "product.transit": 2e-10 + 1e-10,
+        "product.transit.a": 2e-10,
+    })  # fmt: skip
+    assert found.terms["first"].sources[0].array == "u"
+
+
+def test_a_chain_in_time() -> None:
+    """v and w with τ, a lag τ_d between them: the step response of 1/(1 + sτ)² (1 + sτ_d)."""
+    technology = load_technology(overrides={"conveyor.delay": 3e-10, "buffer.delay": 1e-10})
+    circuit = with_followers(chain(), technology, input_resistance=0.0)
+    node = circuit.arrays["w"]
+    times = np.linspace(0, 1e-8, 41)
+    probe = ds.Probe(["w"], times=times)
+    ds.transient(circuit, {"u": [0.1]}, duration=1e-8, settle_bits=0, tolerance=1e-7, observers=[probe])
+    tau = node.time_constant
+    known = lti([1], np.polymul(np.polymul([tau, 1], [tau, 1]), [4e-10, 1])).step(T=times)[1]
+    assert probe.volts("w")[:, 0, 0] == pytest.approx(0.1 * known, abs=1e-6)
+
+
+def test_mirrors_are_later() -> None:
+    """A lag of the current has the conveyor's delay in its part that does not depend on it."""
+    mirror = MirrorNode("m", (2,), conductance=5e-6, capacitance=np.array([3e-10, 5e-10]) * 5e-6, weak=0.5)
+    later = mirror.later(2e-10)
+    assert later.time_constants == pytest.approx([5e-10, 7e-10])
+    assert later.weak * later.time_constants.mean() == pytest.approx(0.5 * mirror.time_constants.mean())

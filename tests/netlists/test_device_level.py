@@ -34,11 +34,12 @@ from dsmachine.netlists.cells import measure_cell
 from dsmachine.netlists.characterize import characterize
 from dsmachine.netlists.crosscheck import CrossCheck, crosscheck
 from dsmachine.netlists.ngspice import run_netlist
-from dsmachine.netlists.supports import transistors_of
+from dsmachine.netlists.supports import _Bench, transistors_of
 from dsmachine.netlists.writer import write_netlist
 
 NGSPICE = pytest.mark.skipif(shutil.which("ngspice") is None, reason="NGSPICE IS MISSING: apt-get install ngspice")
 pytestmark = [pytest.mark.spice, NGSPICE]
+LATE = ("delay", "inductance")
 
 
 def small(rows: int = 4, input_resistance: float = 0.0) -> tuple[Circuit, dict[str, Any]]:
@@ -49,6 +50,14 @@ def small(rows: int = 4, input_resistance: float = 0.0) -> tuple[Circuit, dict[s
     circuit.nodes("v", (rows,), rail=0.3, full_scale=0.2, input_resistance=input_resistance)
     circuit.couple("w", "u", "v", rng.normal(size=(rows, rows)) / np.sqrt(rows))
     return circuit, {"u": rng.uniform(-0.1, 0.1, rows)}
+
+
+def two_tiles() -> tuple[Circuit, dict[str, Any]]:
+    """16 × 16 twice, buffers between."""
+    circuit, inputs = small(16)
+    circuit.nodes("w", (16,), rail=0.3, full_scale=0.2)
+    circuit.couple("next", "v", "w", np.random.default_rng(5).normal(size=(16, 16)) / 4)
+    return circuit, inputs
 
 
 def rest(unit_card: DeviceCard, devices: Transistors) -> list[float]:
@@ -171,14 +180,43 @@ def test_a_tile_of_16_behind_real_conveyors(kind: str, feedback: str) -> None:
 @pytest.mark.parametrize("kind", ["A", "AB"])
 def test_two_tiles_rest_where_their_followers_take_them(kind: str) -> None:
     """16 × 16 twice, buffers between: within 6e-3 of full scale at rest, a third of what it is without the gains."""
-    circuit, inputs = small(16)
-    circuit.nodes("w", (16,), rail=0.3, full_scale=0.2)
-    circuit.couple("next", "v", "w", np.random.default_rng(5).normal(size=(16, 16)) / 4)
+    circuit, inputs = two_tiles()
     tiles = machine_of_transistors(circuit, fed())
     found = settled(tiles, inputs, transistors(conveyor=kind, buffer=kind))["w"]
     errors = [found - ds.operating_point(each, inputs).outputs["w"][0] for each in (followed(tiles, kind), tiles)]
     known, bare = (float(np.sqrt((error**2).mean())) / 0.2 for error in errors)
     assert known < 6e-3 and bare > 3 * known
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["A", "AB"])
+@pytest.mark.parametrize("feedback", ["ideal", "transistors"])
+def test_two_tiles_in_time(kind: str, feedback: str) -> None:
+    """Conveyors and buffers of the second tile are late, by their own delay and what its couplings make more of it."""
+    circuit, inputs = two_tiles()
+    cells = {name: measure_cell(name, transistors()) for name in ("feedback", "transit")}
+    tiles = machine_of_transistors(circuit, replace(card(), cells=cells), feedback=feedback == "transistors")
+    options: dict[str, Any] = {"inputs": inputs, "level": "device", "engine": "batch", "limit": 4e-3}
+    options["transistors"] = transistors(conveyor=kind, buffer=kind, feedback=feedback)
+    found = crosscheck(followed(tiles, kind), **options)
+    assert found.passed, found.by_array
+    numbers = {name: 0.0 if name.endswith(LATE) else one for name, one in support(kind).overrides().items()}
+    at_once = crosscheck(with_followers(tiles, load_technology(overrides=numbers)), **options)
+    assert at_once.by_array["w"] > 1.5 * found.by_array["w"]
+
+
+@pytest.mark.parametrize("kind", ["A", "AB"])
+@pytest.mark.parametrize("siemens", [0.1e-3, 0.2e-3, 1e-3])
+def test_couplings_make_followers_later(kind: str, siemens: float) -> None:
+    """.ac of a conveyor and of a buffer with a conductance at x: phase over frequency is τ + ℓL/(1 + r_x L)."""
+    bench, state = _Bench(transistors(), kind, "batch"), support(kind)
+    share = siemens / (1 + state.input_resistance * siemens)
+    frequency, found = bench.response(1, 0, 0, siemens)
+    low = int(np.searchsorted(frequency, 1e8))
+    copied, followed = found["i(vw)"] - found["i(vz)"], bench.response(0, 0, 1, siemens)[1]["x2"]
+    late = [-float(np.angle(one[low])) / (2 * np.pi * frequency[low]) for one in (copied, followed)]
+    assert late[0] == pytest.approx(state.delay + state.input_inductance * share, rel=0.1)
+    assert late[1] == pytest.approx(state.buffer_delay + state.buffer_inductance * share, rel=0.1)
 
 
 def test_state_of_conveyors_and_buffers() -> None:

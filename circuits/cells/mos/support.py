@@ -11,11 +11,13 @@ class Support:
 
     input_resistance r_x [Ω]; current_gain c of the copies, i(w) − i(z) to i(x); offset of x [V], left_current [A] in
     that difference at rest (a node's two conveyors have both alike: common mode); output_conductance [S],
-    output_capacitance [F] of z and w together, which a node's side has; bandwidth [Hz] and delay [s] of the copies, at
-    low frequency; noise_conductance G [S] and noise_resistance R [Ω]: 4kT·(G + R (αL)²) is the density of i(w) − i(z)
-    with a conductance L at x, α = c/(1 + r_x L); copy_noise [S] that of i(w) alone; buffer_gain, buffer_bandwidth [Hz],
-    buffer_delay [s], buffer_capacitance [F] of its input; conveyor_current, buffer_current [A] that one of each draws
-    from the supply at rest; conveyor_slope, buffer_slope: what it draws more for each ampere out of x.
+    output_capacitance [F] of z and w together, which a node's side has; bandwidth [Hz] and delay [s] of the copies,
+    at low frequency; input_inductance ℓ [H]: with L at x the copies are late by ℓL/(1 + r_x L) more;
+    noise_conductance G [S] and noise_resistance R [Ω]: 4kT·(G + R (αL)²) is the density of i(w) − i(z) with a
+    conductance L at x, α = c/(1 + r_x L); copy_noise [S] that of i(w) alone; buffer_gain, buffer_bandwidth [Hz],
+    buffer_delay [s], buffer_inductance [H] of its output, buffer_capacitance [F] of its input; conveyor_current,
+    buffer_current [A] that one of each draws from the supply at rest; conveyor_slope, buffer_slope: what it draws
+    more for each ampere out of x.
     """
 
     kind: str
@@ -27,12 +29,14 @@ class Support:
     output_capacitance: float
     bandwidth: float
     delay: float
+    input_inductance: float
     noise_conductance: float
     noise_resistance: float
     copy_noise: float
     buffer_gain: float
     buffer_bandwidth: float
     buffer_delay: float
+    buffer_inductance: float
     buffer_capacitance: float
     conveyor_current: float
     buffer_current: float
@@ -43,7 +47,7 @@ class Support:
         """What a technology says of a node's conveyors and buffers, two of each: for `load_technology(overrides=)`.
 
         In the node's differential quantities: of i(xp) and i(xn) half the difference counts, so G_n is half of one
-        conveyor's, and with 2L at each input r_x and R_n are twice. Their bias is all that they draw.
+        conveyor's, and with 2L at each input r_x, ℓ and R_n are twice. Their bias is all that they draw.
         """
         return {
             "conveyor.bias_current": 2 * self.conveyor_current,
@@ -53,8 +57,12 @@ class Support:
             "conveyor.noise_conductance": self.noise_conductance / 2,
             "conveyor.noise_resistance": max(0.0, 2 * (self.noise_resistance - self.input_resistance)),
             "conveyor.common_mode": self.conveyor_slope,
+            "conveyor.delay": self.delay,
+            "conveyor.inductance": 2 * self.input_inductance,
             "buffer.common_mode": self.buffer_slope,
             "buffer.gain": self.buffer_gain,
+            "buffer.delay": self.buffer_delay,
+            "buffer.inductance": 2 * self.buffer_inductance,
             "buffer.bias_current": 2 * self.buffer_current,
             "buffer.class_b_factor": 0.0,
         }
