@@ -1,0 +1,79 @@
+"""What the paper leaves open: how much of what V_t mismatch costs training on the chip recovers, against write-verify.
+
+A coupling's V_t error adds to its conductance, a share of the row's largest. Write-verify brings each coupling within
+a residual of its target, weight by weight; training needs neither reads nor targets, only sentences. The share that is
+recovered is (loss as made − loss) / (loss as made − loss of the ideal chip), on plays that nobody has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .bench import Bench, Found, Runs, Sizes, percent, told
+from .data import plays
+
+MODEL = "tiny-shakespeare"
+SIZES = Sizes(positions=32, batch=8, steps=300, held_out=64)
+SPREADS = (0.005, 0.01, 0.02, 0.05, 0.1)
+RESIDUAL = 0.005  # of write-verify
+RATES = {"sgd": 0.01, "adamw": 3e-4}
+WAYS = {
+    "trained, sgd": {"optimizer": "sgd"},
+    "trained, adamw": {"optimizer": "adamw"},
+    f"write-verify to {RESIDUAL:.1%}, then adamw": {"optimizer": "adamw", "trim": {"write-verify": RESIDUAL}},
+}
+
+
+def run(bench: Bench) -> None:
+    sizes, runs = bench.sizes(SIZES), bench.runs("recovery")
+    ideal = [one(bench, sizes, runs, 0.0, "trained, adamw", seed) for seed in seeds(sizes)]
+    rows: list[Found] = [{
+        "V_t mismatch": 0.0, "chips": len(ideal), "way": "ideal", "loss": told([r["loss"][0] for r in ideal]),
+        "accuracy, %": percent([r["accuracy"][0] for r in ideal]),
+    }, _row(ideal, ideal, 0.0, "ideal, trained, adamw")]  # fmt: skip
+    for spread in SPREADS:
+        found = {way: [one(bench, sizes, runs, spread, way, seed) for seed in seeds(sizes)] for way in WAYS}
+        trained, verified = found["trained, sgd"], next(r for way, r in found.items() if "verify" in way)
+        rows.append(_row(ideal, trained, spread, "as made", after=0, made=trained))
+        if spread > RESIDUAL:
+            rows.append(_row(ideal, verified, spread, f"write-verify to {RESIDUAL:.1%}", after=0, made=trained))
+        rows += [
+            _row(ideal, r, spread, way, made=trained)
+            for way, r in found.items()
+            if spread > RESIDUAL or "verify" not in way
+        ]
+    runs.write(rows)
+
+
+def seeds(sizes: Sizes) -> range:
+    return range(1, sizes.seeds + 1)
+
+
+def _row(
+    ideal: Sequence[Found], found: Sequence[Found], spread: float, way: str, after: int = 1, made: Sequence[Found] = ()
+) -> Found:
+    row = {
+        "V_t mismatch": spread, "chips": len(found), "way": way, "loss": told([r["loss"][after] for r in found]),
+        "accuracy, %": percent([r["accuracy"][after] for r in found]),
+    }  # fmt: skip
+    if made and made is not found or after:
+        best = float(np.mean([r["loss"][0] for r in ideal]))
+        shares = [(m["loss"][0] - r["loss"][after]) / (m["loss"][0] - best) for m, r in zip(made, found, strict=bool(made))]
+        row["recovered, %"] = percent(shares) if made else ""
+    return row
+
+
+def one(bench: Bench, sizes: Sizes, runs: Runs, spread: float, way: str, seed: int) -> Found:
+    options = WAYS[way]
+    rate = RATES[str(options["optimizer"])]
+
+    def compute() -> Found:
+        files = plays(sizes.positions, sizes.held_out)
+        return bench.train(
+            MODEL, files.learnt, files.held_out, sizes, lr=rate, chip_seed=seed, data_seed=seed, vt_mismatch=spread,
+            **options,
+        )  # fmt: skip
+
+    return runs.run({"vt_mismatch": spread, "way": way, "seed": seed, "rate": rate}, sizes, compute)
