@@ -49,9 +49,11 @@ class Bench:
     def runs(self, name: str) -> Runs:
         return Runs(f"paper_{name}", fresh=self.fresh)
 
-    def train(self, model: Any, data: Path, held_out: Path, sizes: Sizes, **options: Any) -> Found:
-        """One chip's training: loss and accuracy of what is not learnt, before and after, and on the way."""
-        curve = Curve(max(1, sizes.steps // POINTS))
+    def train(
+        self, model: Any, data: Path, held_out: Path, sizes: Sizes, points: int = POINTS, **options: Any
+    ) -> Found:
+        """One chip's training: loss and accuracy of what is not learnt, before and after, and at points on the way."""
+        curve = Curve(max(1, sizes.steps // points))
         found = ds.train(
             model, data, validation=held_out, positions=sizes.positions, batch=sizes.batch, steps=sizes.steps,
             device=self.device, energy=False, told=curve, **options,

@@ -69,17 +69,31 @@ def rated(bench: Bench) -> list[tuple[str, int]]:
 
 def sentences(bench: Bench, positions: int, held_out: int) -> Files:
     """In SST-2's layout, in the bundled models' characters, each ended by a mark."""
-    lines = []
-    for text, label in rated(bench):
-        plain = "".join(c for c in text.translate(PLAIN) if c in ALPHABET)
-        lines.append(f"{plain[: positions - 1]}{END}\t{label}")
-    folder = CACHE / f"snippets{positions}"
-    folder.mkdir(parents=True, exist_ok=True)
+    lines = [f"{plain(text)[: positions - 1]}{END}\t{label}" for text, label in rated(bench)]
+    files = _files(f"sentences_{positions}_{held_out}.tsv")
     head = "sentence\tlabel\n"
-    files = Files(folder / "learnt.tsv", folder / f"held_out_{held_out}.tsv")
     files.learnt.write_text(head + "\n".join(lines[MOST_HELD_OUT:]) + "\n")
     files.held_out.write_text(head + "\n".join(lines[:held_out]) + "\n")
     return files
+
+
+def reviews(bench: Bench, positions: int, held_out: int) -> Files:
+    """The snippets as text, a line each, which models of plays have not learnt to write; windows of it."""
+    lines = [plain(text) for text, _ in rated(bench)]
+    files = _files(f"reviews_{positions}_{held_out}.txt")
+    files.learnt.write_text("\n".join(lines[MOST_HELD_OUT:])[:LEARNT])
+    files.held_out.write_text("\n".join(lines[:MOST_HELD_OUT])[: positions * held_out])
+    return files
+
+
+def plain(text: str) -> str:
+    """In the bundled models' characters."""
+    return "".join(c for c in text.translate(PLAIN) if c in ALPHABET)
+
+
+def _files(name: str) -> Files:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    return Files(CACHE / f"learnt_{name}", CACHE / f"held_out_{name}")
 
 
 def plays(positions: int, held_out: int) -> Files:
@@ -88,7 +102,7 @@ def plays(positions: int, held_out: int) -> Files:
     if not (folder / "val.txt").exists():
         prepare(folder)
     train, unseen = ((folder / f"{name}.txt").read_text(encoding="utf-8") for name in ("train", "val"))
-    files = Files(folder / "learnt.txt", folder / f"held_out_{positions}_{held_out}.txt")
+    files = _files(f"plays_{positions}_{held_out}.txt")
     files.learnt.write_text(train[:LEARNT])
     starts = np.linspace(0, len(unseen) - positions, held_out).astype(int)
     files.held_out.write_text("".join(unseen[start : start + positions] for start in starts))

@@ -21,7 +21,7 @@ from .data import plays
 from .offline import Offline, begun
 
 MODEL = "tiny-shakespeare"
-SIZES = Sizes(positions=64, batch=16, steps=400, held_out=64)
+SIZES = Sizes(positions=32, batch=16, steps=250, held_out=64)
 ORDERS = (None, 1, 3, 5, 7)
 COSTS = {1: 1, 3: 6, 5: 15, 7: 28}
 RATE = 2e-3
@@ -29,9 +29,7 @@ RATE = 2e-3
 
 def run(bench: Bench) -> None:
     sizes, runs = bench.sizes(SIZES), bench.runs("table6")
-    found = {
-        order: [one(bench, sizes, runs, order, seed) for seed in range(1, sizes.seeds + 1)] for order in ORDERS
-    }
+    found = {order: [one(bench, sizes, runs, order, seed) for seed in range(1, sizes.seeds + 1)] for order in ORDERS}
     exact = found[None]
     runs.write([row(order, each, exact) for order, each in found.items()])
 
@@ -73,7 +71,9 @@ def at_rest(bench: Bench, tuned: Offline, held_out: Lessons, name: str) -> Found
     options: dict[str, Any] = {"softmax": "translinear"}
     if tuned.order is not None:
         options = {"softmax": "taylor", "order": tuned.order, "allow_unstable": True}
-    plan = prepare(ds.map_model(model, positions, precision="float32", **options), precision="float32", device=bench.device)
+    plan = prepare(
+        ds.map_model(model, positions, precision="float32", **options), precision="float32", device=bench.device
+    )
     logits, rails, least = [], 0, np.inf
     for begin in range(0, len(held_out), 8):
         run = ds.operating_point(plan, {"embed": model.embed(held_out.tokens[begin : begin + 8])})
@@ -81,7 +81,11 @@ def at_rest(bench: Bench, tuned: Offline, held_out: Lessons, name: str) -> Found
         rails += sum(run.saturated.values())
         sums = [run.logical(name).min() for name in plan.circuit.arrays if name.endswith(".expsum")]
         least = min([least, *map(float, sums)])
-    return {"circuit": rounded(_loss(held_out, np.concatenate(logits))), "rails": rails, "least": rounded(least) if tuned.order else None}
+    return {
+        "circuit": rounded(_loss(held_out, np.concatenate(logits))),
+        "rails": rails,
+        "least": rounded(least) if tuned.order else None,
+    }
 
 
 def _loss(lessons: Lessons, logits: Any) -> float:
