@@ -21,7 +21,7 @@ from ..circuits import checks
 from ..circuits.cells import Signals
 from ..circuits.errors import Error, shown
 from .agitation import agitation, moving
-from .normals import array_key, normals
+from .normals import array_key
 from .operating_point import decay
 from .plan import Plan, Stage
 from .request import checked_noise
@@ -63,8 +63,9 @@ class Shaken:
         own = x[stage.name]
         if stage.node.is_inner:
             return own
-        drawn = normals(array_key(self.noise.seed, stage.name), self.reading, 1, int(np.prod(own.shape)), own.dtype)
-        return own + self._spread(stage, x) * self.plan.backend.array(drawn.reshape(own.shape))
+        stream = np.random.Philox(key=array_key(self.noise.seed, stage.name), counter=(0, 0, self.reading, 0))
+        drawn = np.random.Generator(stream).standard_normal(own.shape, dtype=own.dtype)  # on the host, for all devices
+        return own + self._spread(stage, x) * self.plan.backend.array(drawn)
 
     def _spread(self, stage: Stage, x: Signals) -> Array:
         """s, (batch, *shape) or broadcastable."""

@@ -114,7 +114,8 @@ class Runs:
 
 def told(values: Sequence[float], digits: int = 3) -> str:
     """Mean ± standard deviation (n − 1)."""
-    spread = f" ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else ""
+    off = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    spread = f" ± {off if off > 1e-9 else 0:.2g}" if len(values) > 1 else ""
     return f"{np.mean(values):.{digits}g}{spread}"
 
 

@@ -58,12 +58,10 @@ def _row(
         "V_t mismatch": spread, "chips": len(found), "way": way, "loss": told([r["loss"][after] for r in found]),
         "accuracy, %": percent([r["accuracy"][after] for r in found]),
     }  # fmt: skip
-    if made and made is not found or after:
+    if made and not (made is found and after == 0):
         best = float(np.mean([r["loss"][0] for r in ideal]))
-        shares = [
-            (m["loss"][0] - r["loss"][after]) / (m["loss"][0] - best) for m, r in zip(made, found, strict=bool(made))
-        ]
-        row["recovered, %"] = percent(shares) if made else ""
+        lost = [m["loss"][0] for m in made]
+        row["recovered, %"] = percent([(m - r["loss"][after]) / (m - best) for m, r in zip(lost, found, strict=True)])
     return row
 
 
@@ -74,8 +72,8 @@ def one(bench: Bench, sizes: Sizes, runs: Runs, spread: float, way: str, seed: i
     def compute() -> Found:
         files = plays(sizes.positions, sizes.held_out)
         return bench.train(
-            MODEL, files.learnt, files.held_out, sizes, points=4, lr=rate, chip_seed=seed, data_seed=seed, vt_mismatch=spread,
-            **options,
+            MODEL, files.learnt, files.held_out, sizes, points=4, lr=rate, chip_seed=seed, data_seed=seed,
+            vt_mismatch=spread, **options,
         )  # fmt: skip
 
     return runs.run({"vt_mismatch": spread, "way": way, "seed": seed, "rate": rate}, sizes, compute)
