@@ -15,7 +15,7 @@ from .data import reviews
 from .table1 import calibrated
 
 MODEL = "tiny-shakespeare"
-SIZES = Sizes(positions=32, batch=8, steps=100, held_out=48)
+SIZES = Sizes(positions=32, batch=8, steps=80, held_out=48)
 LEVELS: dict[str, tuple[float | str, ...]] = {
     "none": (0.0,),
     "thermal": ("thermal",),
