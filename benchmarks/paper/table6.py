@@ -21,7 +21,7 @@ from .data import plays
 from .offline import Offline, begun
 
 MODEL = "tiny-shakespeare"
-SIZES = Sizes(positions=32, batch=16, steps=200, held_out=64)
+SIZES = Sizes(positions=32, batch=16, steps=150, held_out=48)
 ORDERS = (None, 1, 3, 5, 7)
 COSTS = {1: 1, 3: 6, 5: 15, 7: 28}
 RATE = 2e-3
