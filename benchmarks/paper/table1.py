@@ -109,7 +109,8 @@ def on_chip(bench: Bench, sizes: Sizes, runs: Runs, task: str, attention: str, c
     def compute() -> Found:
         files = what.files(bench, sizes)
         return bench.train(
-            calibrated(name, files), files.learnt, files.held_out, sizes, points=8, task=what.name, optimizer="adamw", lr=rate,
+            calibrated(name, files), files.learnt, files.held_out, sizes, points=8, task=what.name,
+            optimizer="adamw", lr=rate,
             chip_seed=seed, data_seed=seed, **what.options, **CHIPS[chip],
         )  # fmt: skip
 
