@@ -157,7 +157,7 @@ def _robustness() -> Iterator[Finding]:
     free = next(row for row in rows if row["imperfection"].startswith("all three") and row["trim"] == "none")
     chips = {(row["σ is"], row["σ"]): row for row in result("paper_fig7")}
     said = "; ".join(
-        f"σ {level:g} {share}: {row['accuracy before, %']} → {row['after, %']} %"
+        f"σ {level:g} ({share}): {row['accuracy before, %']} → {row['after, %']} %"
         for (share, level), row in chips.items()
         if level in (0.03, 0.1, 0.3)
     )
