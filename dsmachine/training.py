@@ -26,6 +26,7 @@ from .emulator.learning import Learner
 from .emulator.optimizers import OPTIMIZERS
 from .emulator.prepare import prepare
 from .emulator.run import transient
+from .emulator.still_noise import StillNoise
 from .emulator.training_file import load_training, save_training
 from .energy.meter import EnergyMeter
 from .training_data import Lessons, read_lessons
@@ -99,9 +100,10 @@ class Trained:
     def read(self, lessons: Lessons) -> dict[str, float]:
         """{"loss", "accuracy"} of samples that are asked, not learnt; mean over them."""
         vocabulary, sums = self.model.config.vocabulary, np.zeros(2)
-        for begin in range(0, len(lessons), self.course.batch):
+        for asked, begin in enumerate(range(0, len(lessons), self.course.batch)):
             rows = np.arange(begin, min(begin + self.course.batch, len(lessons)))
-            logits = self.learner.rest({"embed": self.model.embed(lessons.tokens[rows])}, "logits").astype(float)
+            inputs = {"embed": self.model.embed(lessons.tokens[rows])}
+            logits = self.learner.rest(inputs, "logits", asked).astype(float)
             lost = LOSSES["cross-entropy"].value(logits, lessons.targets(rows, vocabulary)).sum()
             sums += len(rows) * np.array([lost, lessons.right(rows, logits)])
         loss, accuracy = (sums / len(lessons)).tolist()
@@ -152,6 +154,9 @@ def train(
     offset: float = 0.0,
     trim: Mapping[str, float] | None = None,
     chip_seed: int = 0,
+    noise: str | float = "off",
+    noise_unit: str = "full-scale",
+    noise_seed: int = 0,
     precision: str = "float32",
     device: str = "numpy",
     energy: bool = True,
@@ -175,6 +180,8 @@ def train(
     what is left over of a pass is not used. lr: 0.01 of "sgd", 0.001 of "adamw" (digital, otherwise with PyTorch's
     defaults) unless given. data_seed: order of the samples.
     Chip, mapping, precision and device: as `fabricate` and `map_model`.
+    noise: "off", "thermal", or σ in 0 … 1 of every node of the forward machine, at every reading, of validation too;
+    noise_unit: of σ, "full-scale" or "activation"; see `emulator/still_noise.py`. noise_seed: which.
     energy: weigh one forward and one backward anneal of the first sample.
     output: a training file, written whole after each step; resume: one to go on with, bit for bit on the same device;
     one that has all its steps is only read. told: called after each step with what is found.
@@ -196,8 +203,12 @@ def train(
         precision="float64" if precision == "float64" else "float32",
     )  # fmt: skip
     chip = fabricate(circuit, seed=chip_seed, mismatch=mismatch, vt_mismatch=vt_mismatch, offset=offset, trim=trim)
-    learner = Learner(circuit, chip, tech, OPTIMIZERS[optimizer](rate), precision=precision, device=device)
+    shaken = None if noise == "off" else StillNoise(noise, noise_seed, noise_unit)
+    learner = Learner(
+        circuit, chip, tech, OPTIMIZERS[optimizer](rate), precision=precision, device=device, noise=shaken
+    )
     about = {"chip_seed": chip.seed, **vars(chip.spread), "trim": chip.trim}
+    about |= {} if shaken is None else {"noise": noise, "noise_unit": noise_unit, "noise_seed": noise_seed}
     found = Trained(loaded, task, learner, course, optimizer, about, rails_before=learner.at_rails)
     options = about | {
         "task": task, "optimizer": optimizer, "lr": rate, "batch": course.batch, "positions": width,

@@ -24,6 +24,7 @@ from .operating_point import solve_operating_point
 from .plan import Plan
 from .prepare import planned
 from .run import Run, rested
+from .still_noise import StillNoise
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -79,6 +80,8 @@ def gradients(
     loss: str = "cross-entropy",
     precision: str | None = None,
     device: str | None = None,
+    noise: StillNoise | None = None,
+    reading: int = 0,
 ) -> Gradients:
     """Gradients of a loss at the machine's output by every programmed coupling and bias, from the adjoint circuit.
 
@@ -87,6 +90,7 @@ def gradients(
     back: the adjoint circuit, with volts or without, or a chip of it, or what `prepare` made of either on the same
         device; None: `adjoint(…, loss=loss)` of this very circuit, ideal. Where it is given, its loss counts.
     precision, device: as in `operating_point` (float64 unless given).
+    noise: shakes the forward machine; its adjoint, which has none, reads it as it is in reading number `reading`.
 
     Warns where adjoint nodes are on their rails: such gradients are clipped.
     Raises Error for an adjoint of another circuit, and as `operating_point` does.
@@ -99,7 +103,8 @@ def gradients(
     held: dict[str, int] = {}
     clipped: dict[str, int] = {}
     with plan.backend.arithmetic():
-        x = solve_operating_point(plan, inputs, saturated=held)
+        shaken = None if noise is None else noise.at(plan, reading)
+        x = solve_operating_point(plan, inputs, saturated=held, shaken=shaken)
         between = clock.perf_counter()
         seen = solve_operating_point(behind, {n: x[n] for n in made.holds()} | dict(targets), saturated=clipped)
         value = plan.backend.host(LOSSES[made.loss].value(x[str(plan.circuit.output)], seen))

@@ -31,9 +31,11 @@ from .operating_point import solve_operating_point
 from .optimizers import AdamW, Sgd
 from .plan import Plan
 from .prepare import prepare
+from .still_noise import StillNoise
 
 Array = Any
 BEYOND = 1 << 40  # numbers that no weight is as large as
+ASKED = 1 << 32  # steps at most: where readings that are not learnt from are counted
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,10 @@ class Learner:
         loss: str = "cross-entropy",
         precision: str = "float32",
         device: str = "numpy",
+        noise: StillNoise | None = None,
     ) -> None:
-        """circuit: as designed; chip: made of it. Raises Error for cells that do not learn."""
-        self.optimizer, self.steps = optimizer, 0
+        """circuit: as designed; chip: made of it; noise: at every reading. Raises Error for cells that do not learn."""
+        self.optimizer, self.steps, self.noise = optimizer, 0, noise
         self.programs = programs(circuit, chip, technology)
         self.values: dict[str, Array] = {name: np.array(each.value) for name, each in self.programs.items()}
         designed = chip.circuit.terms
@@ -77,7 +80,7 @@ class Learner:
 
     def gradients(self, inputs: Mapping[str, Any], targets: Mapping[str, Any]) -> Gradients:
         """Both machines at rest, and dL/d(what each device does), summed over the batch."""
-        return gradients(self.plan, inputs, targets, back=self.behind)
+        return gradients(self.plan, inputs, targets, back=self.behind, noise=self.noise, reading=self.steps)
 
     def update(self, terms: Mapping[str, Array]) -> None:
         """One step along gradients by term."""
@@ -104,11 +107,14 @@ class Learner:
         for plan in (self.plan, self.behind):
             plan.kernels.clear()  # a GPU's hold copies of biases
 
-    def rest(self, inputs: Mapping[str, Any], name: str) -> Array:
-        """Logical values (batch, *shape) at which an array of the chip rests."""
+    def rest(self, inputs: Mapping[str, Any], name: str, asked: int = 0) -> Array:
+        """Logical values (batch, *shape) at which an array of the chip rests. asked: number of the question, which has
+        noise of its own at each of the steps."""
         backend = self.plan.backend
+        reading = ASKED * (1 + asked) + self.steps
+        shaken = None if self.noise is None else self.noise.at(self.plan, reading)
         with backend.arithmetic():
-            return backend.host(solve_operating_point(self.plan, inputs)[name])
+            return backend.host(solve_operating_point(self.plan, inputs, shaken=shaken)[name])
 
     @property
     def circuit(self) -> Circuit:

@@ -8,7 +8,7 @@ relaxation at first and so ends in an equilibrium that the circuit itself would 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,16 @@ MOST_NEWTON = 60
 
 
 def solve_operating_point(
-    plan: Plan, inputs: Mapping[str, Any], time: float = np.inf, saturated: dict[str, int] | None = None
+    plan: Plan,
+    inputs: Mapping[str, Any],
+    time: float = np.inf,
+    saturated: dict[str, int] | None = None,
+    shaken: Callable[[Stage, Mapping[str, Array]], Array] | None = None,
 ) -> dict[str, Array]:
     """Logical values (batch, *shape) of every array, inputs included. Waveforms are taken at `time`.
 
     saturated: if given, the nodes of each array that are beyond their rail's linear part are added to it.
+    shaken: what makes of an array at rest what those after it read (`still_noise.py`); not of cycles.
     """
     backend = plan.backend
     x: dict[str, Array] = {}
@@ -40,7 +45,7 @@ def solve_operating_point(
     for part in plan.parts:
         with part.backend.arithmetic():
             own = {name: part.backend.brought(value) for name, value in x.items()}
-            rest = settle(part, own)
+            rest = settle(part, own, shaken)
             if saturated is not None:
                 saturated |= _saturation(part, own, rest)
             found = {name: value for name, value in own.items() if part is plan or name not in x}
@@ -48,7 +53,7 @@ def solve_operating_point(
     return x
 
 
-def settle(plan: Plan, x: dict[str, Array]) -> Any:
+def settle(plan: Plan, x: dict[str, Array], shaken: Callable[[Stage, Mapping[str, Array]], Array] | None = None) -> Any:
     """Adds every free array to the inputs x, (batch, *shape) on the device. Returns what found where they rest."""
     backend = plan.backend
     rest = FusedRest(plan) if backend.fused else settled_stage
@@ -63,6 +68,8 @@ def settle(plan: Plan, x: dict[str, Array]) -> Any:
         else:
             for stage in group.stages:
                 x[stage.name] = rest(stage, x, batch)
+                if shaken is not None:
+                    x[stage.name] = shaken(stage, x)
     return rest
 
 

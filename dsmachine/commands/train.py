@@ -30,6 +30,7 @@ from ._options import (
     SoftmaxOption,
     TaylorOrderOption,
     TechnologyOption,
+    parse_noise,
     parse_trim,
 )
 from ._progress import training_progress
@@ -68,6 +69,9 @@ def train(
     offset: Annotated[float, typer.Option(help="σ of node offsets, share of full scale.")] = 0.0,
     trim: Annotated[str, typer.Option(help="none, or what trimming leaves: write-verify=σ,auto-zero=σ.")] = "none",
     chip_seed: Annotated[int, typer.Option(help="Which chip: all static draws.")] = 0,
+    noise: Annotated[str, typer.Option(help="off, thermal, or σ of every node, at every reading.")] = "off",
+    noise_unit: Annotated[str, typer.Option(help="Of σ: full-scale (a share of it) or activation.")] = "full-scale",
+    noise_seed: Annotated[int, typer.Option(help="Which noise.")] = 0,
     precision: PrecisionOption = "float32",
     device: DeviceOption = "numpy",
     energy: Annotated[bool, typer.Option(help="Weigh a forward and a backward anneal.")] = True,
@@ -89,8 +93,9 @@ def train(
         "epochs": epochs, "steps": steps, "batch": batch, "optimizer": optimizer, "lr": lr, "data_seed": data_seed,
         "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
         "mismatch": mismatch, "vt_mismatch": vt_mismatch, "offset": offset, "trim": parse_trim(trim),
-        "chip_seed": chip_seed, "precision": precision, "device": device, "energy": energy, "output": output,
-        "overwrite": overwrite, "resume": resume, "command": ["dsmachine", *sys.argv[1:]],
+        "chip_seed": chip_seed, "noise": parse_noise(noise), "noise_unit": noise_unit, "noise_seed": noise_seed,
+        "precision": precision, "device": device, "energy": energy, "output": output, "overwrite": overwrite,
+        "resume": resume, "command": ["dsmachine", *sys.argv[1:]],
     }  # fmt: skip
     kept = resume if output is None else output
     with stdout_kept_for_json(as_json), _said_how_to_go_on(kept), training_progress() as told:

@@ -101,7 +101,9 @@ def test_labels_are_learnt(task: str, text: str, small: str, tmp_path: Path, cap
 
 def test_going_on_is_the_uninterrupted_training(small: str, tmp_path: Path) -> None:
     data, path = written(tmp_path, "text.txt", TEXT), tmp_path / "run.h5"
-    options: dict[str, Any] = {"mismatch": 0.05, "offset": 0.01, "chip_seed": 3, "validation": data}
+    options: dict[str, Any] = {
+        "mismatch": 0.05, "offset": 0.01, "chip_seed": 3, "validation": data, "noise": 0.01, "noise_seed": 2,
+    }  # fmt: skip
     whole = trained(small, data, steps=7, **options)
     trained(small, data, steps=3, output=path, **options)
     gone_on = trained(small, data, steps=7, resume=path, **options)
@@ -182,6 +184,8 @@ def test_bad_data(
         (["--labels", "0=a"], ("labels would be ignored",)),
         (["--labels", "0"], ("--labels '0' is not understood",)),
         (["--mismatch", "-1"], ("mismatch is -1",)),
+        (["--noise", "2"], ("--noise '2' is unknown",)),
+        (["--noise", "0.1", "--noise-unit", "volts"], ("noise unit 'volts' is unknown", "full-scale or activation")),
         (["--validation", "nowhere.txt"], ("nowhere.txt cannot be read",)),
     ],
 )

@@ -1,0 +1,1 @@
+"""The paper's experiments on training, on models and data at hand."""
