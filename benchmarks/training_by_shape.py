@@ -34,7 +34,7 @@ from dsmachine.energy.weight_update import by_capacitors
 
 Array = Any
 NAME = "training_by_shape"
-BUILT = {"gpt2": 12, "gpt2-medium": 12, "opt-1.3b": 6, "opt-2.7b": 4, "llama2-7b": 2}  # where 12 GB have to do
+BUILT = {"gpt2": 12, "gpt2-medium": 24, "opt-1.3b": 8, "opt-2.7b": 6, "llama2-7b": 2}  # where 12 GB have to do
 RATE, BATCH = 0.01, 8  # what `dsmachine train` takes for sgd unless told otherwise
 
 
