@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from .emulator.plotting import COLOURS, MUTED, drawn, new_figure
 from .energy.published import INFERENCE, KWH, published
+from .energy.rows import Inputs
 from .energy.systems import Baseline, Machine
-from .energy.tables import Inputs
 
 MARKS = "osD^vX*P<"  # more than colours: the eighth series has another mark than the first
 FEWEST = 1e-6  # of a machine's joules, under which a part is not drawn

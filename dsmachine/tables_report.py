@@ -15,7 +15,7 @@ from typing import Any
 
 from . import __version__
 from .energy.published import published
-from .energy.tables import AVERAGE, Row
+from .energy.rows import AVERAGE, Row
 from .report_html import Html, page, picture, section, table, tag
 
 TITLES = {

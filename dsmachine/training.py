@@ -307,6 +307,7 @@ def _weighed(
     made_as = f"chip {found.chip['chip_seed']} with {spread}" if spread else "ideal chip"
     return {
         "model": found.model.name,
+        "sizes": found.model.config.plain(),
         "tokens": report.tokens,
         "of": f"first sample of {found.model.name} on {report.technology}, {report.tokens} tokens, loss of "
         f"{made.counting} of them, {made_as}, no noise, each anneal until settled to 8 bits",

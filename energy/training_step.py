@@ -29,9 +29,9 @@ from ..emulator.run import Run, transient
 from .account import conversions
 from .meter import EnergyMeter
 from .report import EXCLUDED, EnergyReport, Entry
+from .systems import STANDING
 from .weight_update import PART, Update
 
-STANDING = ("retention", "refresh", "controller")  # of all weights, at a constant power, whatever the machine does
 NOT_COUNTED = (
     "reading the loss and the learnt weights",
     "that the multipliers' gates slow the nodes that drive them",

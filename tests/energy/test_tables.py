@@ -8,8 +8,9 @@ import pytest
 
 from dsmachine.circuits.errors import Error
 from dsmachine.energy.published import published
+from dsmachine.energy.rows import Inputs, Row, paper_name
 from dsmachine.energy.systems import Baseline, Machine, Step, load_baseline, machines_of_shapes
-from dsmachine.energy.tables import Inputs, Row, checked_tables, paper_name, rows
+from dsmachine.energy.tables import checked_tables, rows
 
 PAPER = published()
 MACHINE = Machine(
