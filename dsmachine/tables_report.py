@@ -60,10 +60,13 @@ def layouts(rows: Sequence[Row]) -> list[Layout]:
         by_task = [row for row in own if row.task not in ("", AVERAGE)]
         averages = [row for row in own if row.task == AVERAGE]
         plain = [row for row in own if not row.task]
+        whole = [row for row in plain if not row.item]
+        items = [row for row in plain if row.item]
         grids = [
             *([_by_task(by_task, notes)] if by_task else []),
             *([_averages(averages, notes)] if averages else []),
-            *([_by_quantity(plain, notes)] if plain else []),
+            *([_by_quantity("By system", whole, notes)] if whole else []),
+            *([_by_quantity("What a sequence takes, item by item", items, notes)] if items else []),
         ]
         found.append(Layout(f"Table {number}. {TITLES[number]}", grids, notes))
     return found
@@ -84,7 +87,7 @@ def _averages(rows: Sequence[Row], notes: Sequence[str]) -> Grid:
     return Grid("Gains over the printed GPUs", ["model", "system", "source", "quantity", "mean", "note"], cells, 4)
 
 
-def _by_quantity(rows: Sequence[Row], notes: Sequence[str]) -> Grid:
+def _by_quantity(title: str, rows: Sequence[Row], notes: Sequence[str]) -> Grid:
     quantities = list(dict.fromkeys(f"{row.quantity} ({row.unit})" for row in rows))
     lines: dict[tuple[str, ...], dict[str, str]] = {}
     marks: dict[tuple[str, ...], list[str]] = {}
@@ -94,7 +97,7 @@ def _by_quantity(rows: Sequence[Row], notes: Sequence[str]) -> Grid:
         marks.setdefault(key, []).append(_note(row, notes))
     said = {key: " ".join(dict.fromkeys(" ".join(each).split())) for key, each in marks.items()}
     cells = [[*key, *(line.get(name, "") for name in quantities), said[key]] for key, line in lines.items()]
-    return Grid("By system", ["model", "system", "source", *quantities, "note"], cells, 3)
+    return Grid(title, ["model", "system", "source", *quantities, "note"], cells, 3)
 
 
 def _note(row: Row, notes: Sequence[str]) -> str:

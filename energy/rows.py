@@ -12,6 +12,7 @@ PRINTED, RECOMPUTED, EMULATED, MEASURED = "printed", "recomputed", "emulated", "
 GPU, DS = "4 × A100", "DS machine"
 RULE = "the paper's rule"
 AVERAGE = "mean"
+ITEM = "of it "  # of quantities that are a share of another
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Row:
     value: float | None
     source: str
     assumptions: tuple[str, ...] = ()
+
+    @property
+    def item(self) -> bool:
+        """Whether it is a share of another value of the same system."""
+        return self.quantity.startswith(ITEM)
 
 
 @dataclass(frozen=True)
@@ -118,10 +124,10 @@ def emulated(
 def items(machine: Machine, table: str, model: str) -> Iterator[Row]:
     """Seconds of each phase of a sequence, joules of what chips add, and what is beside the total."""
     for phase, seconds in machine.phases.items():
-        yield emulated(machine, table, model, "", f"of it {phase}", "s", seconds)
+        yield emulated(machine, table, model, "", f"{ITEM}{phase}", "s", seconds)
     for part in ADDED:
         if part in machine.joules_by_part:
-            yield emulated(machine, table, model, "", f"of it {part}", "J", machine.joules_by_part[part])
+            yield emulated(machine, table, model, "", f"{ITEM}{part}", "J", machine.joules_by_part[part])
     for name, (seconds, joules) in machine.beside.items():
         yield emulated(machine, table, model, "", name, "s", seconds)
         yield emulated(machine, table, model, "", name, "J", joules)

@@ -117,11 +117,12 @@ def machine_of_run(path: str | Path) -> Machine:
         raise Error(f"run file {path} {what}: give one that dsmachine anneal wrote to its end")
     account = summary["energy_j"]
     tokens = int(account["tokens"])
+    read = int(account.get("positions_read", tokens))
     return Machine(
         model=str(summary["model"]),
         tokens=tokens,
-        phases=_last_read({name: float(cost["seconds"]) for name, cost in account["by_phase"].items()}, tokens),
-        joules_by_part=_by_part(((e["part"], e["phase"], e["drawn_j"]) for e in run.extra["energy"]), tokens),
+        phases=_last_read({name: float(cost["seconds"]) for name, cost in account["by_phase"].items()}, read),
+        joules_by_part=_by_part(((e["part"], e["phase"], e["drawn_j"]) for e in run.extra["energy"]), read),
         assumptions=(_said_of_run(summary, account), SPATIAL, LAST, *_of_account(account)),
         sizes=run.notes.get("sizes") if run.notes.get("tokens") == "parallel" else None,
     )
@@ -145,17 +146,17 @@ def machine_of_training(path: str | Path) -> Machine:
     )
 
 
-def _last_read(phases: Mapping[str, float], tokens: int) -> dict[str, float]:
-    """Seconds, or joules, by phase where the outputs of one position are converted instead of all of them."""
-    return {name: value / tokens if name == "read" else value for name, value in phases.items()}
+def _last_read(phases: Mapping[str, float], read: int) -> dict[str, float]:
+    """Seconds, or joules, by phase where the outputs of one position are converted instead of those of `read`."""
+    return {name: value / max(1, read) if name == "read" else value for name, value in phases.items()}
 
 
-def _by_part(entries: Iterable[tuple[str, str, float]], tokens: int) -> dict[str, float]:
-    """{part: joules} from (part, phase, joules) of a machine of which all positions are read: what is drawn while it is
-    read is in proportion to the conversions."""
+def _by_part(entries: Iterable[tuple[str, str, float]], read: int) -> dict[str, float]:
+    """{part: joules} from (part, phase, joules) of a machine of which so many positions are read: what
+    is drawn while it is read is in proportion to the conversions."""
     found: dict[str, float] = {}
     for part, phase, joules in entries:
-        found[part] = found.get(part, 0.0) + sum(_last_read({phase: joules}, tokens).values())
+        found[part] = found.get(part, 0.0) + sum(_last_read({phase: joules}, read).values())
     return found
 
 

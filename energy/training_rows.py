@@ -12,7 +12,7 @@ from .published import TRAINED, TRAINING, Published
 from .rows import AVERAGE, DS, EMULATED, RECOMPUTED, RULE, Inputs, Row, emulated, from_paper, gains, items
 from .systems import SYSTEM, Machine
 
-NOT_YET = "not emulated: no account of a machine of this shape that learns (benchmarks/training_by_shape.py)"
+NOT_YET = "not emulated yet: benchmarks/training_by_shape.py has no account of a machine of this shape that learns"
 ONE_PASS = "one pass over the training samples"
 
 

@@ -85,7 +85,7 @@ def anneal_both(plan: Plan, inputs: Mapping[str, Any], told: Gradients, technolo
     held = {name: back.backend.host(value)[:1] for name, value in told.inputs.items()}
     meters, runs = [], []
     for each, given in ((plan, {name: value[:1] for name, value in inputs.items()}), (back, held)):
-        meters.append(EnergyMeter(technology))
+        meters.append(EnergyMeter(technology, read="none"))
         runs.append(transient(each, given, accuracy="settling", observers=[meters[-1]]))
     return Anneals(*runs, *meters, int(np.count_nonzero(held[WEIGHT])), held[WEIGHT].size)
 
@@ -106,7 +106,7 @@ def step_report(made: Anneals, settled: Settled, update: Update) -> EnergyReport
         *_later(back, kept, {"update": 1.0}),
         *(_drawn(PART, layer, "update", joules, ahead) for layer, joules in update.joules.items()),
     ]
-    assumed = [*ahead.assumed, *(said for said in back.assumed if said not in ahead.assumed)]
+    assumed = [*ahead.assumed, *(f"backward, {said}" for said in back.assumed if said not in ahead.assumed)]
     return replace(
         ahead,
         circuit=f"{ahead.circuit}, learning",
