@@ -36,11 +36,13 @@ from ..circuits.mapping.model import TOKENS as MODES
 from ..circuits.mapping.model import check_known
 from ..circuits.mapping.sketch import sketch
 from ..circuits.technology import Technology, load_technology
+from ..emulator.memory import host_room, written
 from .inventory import Piece, deep, inventory
 from .machine import Machine, load_machine
 from .packing import Packing, pack, room_of
 
 TOKENS = 128
+BYTES = 20  # a node of a sketch takes while it is counted: 17 to 19 measured
 NOWHERE = ("package, cooling", "rows and columns that stay empty on a chip of fixed shape")
 EXCLUDED = (
     "annealing, loading of inputs, reading of outputs, refresh of weights, digital controller (see the energy report)",
@@ -136,7 +138,7 @@ def place_sizes(
     name: str, config: Config, machine: Machine, technology: Technology, *, tokens: int, chips: int | None = None
 ) -> Placement:
     """Place a model of these sizes, of so many tokens side by side, on chips that take turns if they are too few."""
-    return _packed(sketch(name, config, tokens, technology), config.layers, machine, technology, chips, True)
+    return _packed(_sketch(name, config, tokens, technology), config.layers, machine, technology, chips, True)
 
 
 def _sketched(
@@ -153,7 +155,24 @@ def _sketched(
     least, most = (2 if mode == "serial" else 1), config.context
     fix = f"use a whole number, {least} … {most}, the context of {name}"
     asked = checks.whole("tokens", min(TOKENS, most) if tokens is None else tokens, least, most, fix)
-    return sketch(name, config, asked, technology, mode), config.layers
+    return _sketch(name, config, asked, technology, mode), config.layers
+
+
+def _sketch(name: str, config: Config, tokens: int, technology: Technology, mode: str = "parallel") -> Circuit:
+    """The circuit to be counted. Raises Error where its arrays do not fit into memory: they are a P + b P² nodes."""
+    if mode == "parallel" and (room := host_room()) is not None:
+        one, two = (
+            sum(math.prod(node.shape) for node in sketch(name, config, few, technology).arrays.values())
+            for few in (1, 2)
+        )
+        bent = (two - 2 * one) / 2
+        needed = round(BYTES * tokens * (one - bent + bent * tokens))
+        if needed > room:
+            raise Error(
+                f"counting {name} with {tokens:,} tokens side by side needs {written(needed)} of memory, "
+                f"{written(room)} are free: use fewer tokens, or mode serial"
+            )
+    return sketch(name, config, tokens, technology, mode)
 
 
 def _packed(

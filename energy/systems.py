@@ -264,8 +264,8 @@ def _text(path: str | Path) -> str:
     except FileNotFoundError:
         raise Error(f"baseline {path} does not exist: measure one with dsmachine baseline MODEL -o {path}") from None
     except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or problem
-        raise Error(f"baseline {path} cannot be read ({reason}): check the path") from problem
+        reason = getattr(problem, "strerror", None) or "no text"
+        raise Error(f"baseline {path} cannot be read ({reason}): give a file of dsmachine baseline -o") from problem
 
 
 def _step(row: Mapping[str, Any]) -> Step:
