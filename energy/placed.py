@@ -25,8 +25,8 @@ ANNEALS = ("anneal", "backward")
 BITS = 8  # to which what is sent has settled
 
 
-def on_chips(machine: Machine, chips: Chips, technology: Technology, count: int | None = None) -> Machine:
-    """The same machine on chips of a kind, as many as it takes or `count` of them in turns.
+def placement_of(machine: Machine, chips: Chips, technology: Technology, count: int | None = None) -> Placement:
+    """Where an emulated machine goes on chips of a kind, as many as it takes or `count` of them in turns.
 
     Raises Error for what does not fit on a chip, and for a run whose file does not say its model's sizes.
     """
@@ -35,13 +35,12 @@ def on_chips(machine: Machine, chips: Chips, technology: Technology, count: int 
             f"{machine.model} cannot be placed: its file lacks the sizes of a parallel machine; anneal it again, "
             "with --tokens parallel"
         )
-    found = place_sizes(
+    return place_sizes(
         machine.model, Config.of_plain(machine.sizes), chips, technology, tokens=machine.tokens, chips=count
     )
-    return placed(machine, found, technology)
 
 
-def placed(machine: Machine, placement: Placement, technology: Technology) -> Machine:
+def on_chips(machine: Machine, placement: Placement, technology: Technology) -> Machine:
     """The same machine with what a placement adds to it."""
     ways = 2 if "backward" in machine.phases else 1
     again, node = placement.reprogramming["prompt"], technology.node
@@ -75,4 +74,4 @@ def _said(placement: Placement, ways: int) -> str:
     )
 
 
-__all__ = ["on_chips", "placed"]
+__all__ = ["on_chips", "placement_of"]

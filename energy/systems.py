@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -93,6 +94,11 @@ class Baseline:
 
     device: str
     steps: tuple[Step, ...]
+
+    @property
+    def models(self) -> set[str]:
+        """Names of those measured."""
+        return {step.model for step in self.steps}
 
     def quickest(self, model: str, phase: str, batch: int | None = None) -> Step | None:
         """The step of least seconds a token; batch: None for any."""
@@ -250,6 +256,8 @@ def load_baseline(path: str | Path | None = None) -> Baseline | None:
     try:
         data = json.loads(text)
         steps = tuple(_step(row) for row in data["rows"])
+        if not steps:
+            raise ValueError("no rows")
         return Baseline(str(data["device"]), steps)
     except json.JSONDecodeError as problem:
         raise Error(f"baseline {path} is no JSON ({problem}): write it with dsmachine baseline -o") from None
@@ -270,6 +278,10 @@ def _text(path: str | Path) -> str:
 
 def _step(row: Mapping[str, Any]) -> Step:
     joules = row.get("joules_per_token")
+    for name in ("tokens", "batch", "seconds_per_token", *([] if joules is None else ["joules_per_token"])):
+        value = row[name]
+        if not (math.isfinite(float(value)) and float(value) > 0):
+            raise ValueError(f"{name} of {row['model']} is {value}")
     said = {key: row.get(key) for key in ("precision", "launch", "weights", "energy_source")}
     return Step(
         model=str(row["model"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,7 @@ from ..emulator.files import check_target, write_text
 from ._common import OverwriteOption, check_output_folder
 
 if TYPE_CHECKING:
+    from ..energy.placement import Placement
     from ..energy.rows import Inputs, Row
     from ..energy.systems import Machine
 
@@ -82,8 +83,10 @@ def report(
         if pictures is not None:
             check_output_folder(pictures, overwrite=overwrite)
         shown = pictures is not None or format == "html"
-        inputs = _inputs(model or [], runs or [], baseline)
-        found, drawn = _tables(tables, _on_chips(inputs, machine, chips), shown)
+        from ..energy.tables import checked_tables
+
+        asked, inputs = checked_tables(tables), _inputs(model or [], runs or [], baseline)
+        found, drawn = _tables(asked, _on_chips(inputs, machine, chips, asked), shown)
     text = _text(format, found, drawn)
     if pictures is not None:
         _write_pictures(pictures, drawn)
@@ -93,11 +96,10 @@ def report(
         write_text(output, text, overwrite=overwrite)
 
 
-def _tables(tables: str, inputs: Inputs, shown: bool) -> tuple[list[Row], Pictures]:
+def _tables(asked: Sequence[str], inputs: Inputs, shown: bool) -> tuple[list[Row], Pictures]:
     """Rows of the tables, and their pictures if they are to be shown."""
-    from ..energy.tables import checked_tables, rows
+    from ..energy.tables import rows
 
-    asked = checked_tables(tables)
     if not shown:
         return rows(asked, inputs), {}
     from ..tables_plots import report_pictures
@@ -160,30 +162,44 @@ def _inputs(models: list[str], files: list[Path], baseline: Path | None) -> Inpu
         if models and paper_name(run.model) not in chosen:
             raise Error(f"run file {path} is of {run.model}, not of {', '.join(chosen)}: leave it or --model out")
         runs[learns].append(run)
+    measured = load_baseline(baseline)
+    if baseline is not None and measured is not None:
+        wanted = {paper.shapes[name] for name in chosen}
+        if not wanted & measured.models:
+            found, asked = (", ".join(sorted(names)) for names in (measured.models, wanted))
+            raise Error(f"baseline {baseline} is of {found}, none of {asked}: measure those, or leave it out")
     shapes = [
         {name: found[shape] for name, shape in paper.shapes.items() if shape in found}
         for found in (machines_of_shapes(), learners_of_shapes())
     ]
-    return Inputs(chosen, shapes[0], runs[False], load_baseline(baseline), shapes[1], runs[True])
+    return Inputs(chosen, shapes[0], runs[False], measured, shapes[1], runs[True])
 
 
-def _on_chips(inputs: Inputs, name: str | None, count: int | None) -> Inputs:
-    """With each emulated machine of the models asked for once more, on chips of a kind."""
+def _on_chips(inputs: Inputs, name: str | None, count: int | None, tables: Sequence[str]) -> Inputs:
+    """With each emulated machine that the tables show once more, on chips of a kind."""
     if name is None:
         if count is not None:
             raise Error(f"--chips {count} would be ignored: say of which --machine")
         return inputs
     from ..circuits.technology import load_technology
     from ..energy.machine import load_machine
-    from ..energy.placed import on_chips
+    from ..energy.placed import on_chips, placement_of
 
     kind, technology = load_machine(name), load_technology("cmos45")
 
-    def placed(machines: Iterable[Machine]) -> list[Machine]:
-        return [on_chips(each, kind, technology, count) for each in machines]
+    places: dict[tuple[str, int], Placement] = {}  # what answers and what learns have the same chips
 
-    answering = placed(each for _, each in inputs.emulated())
-    learning = placed(each for _, machines in inputs.learning() for each in machines)
+    def placed(machines: Iterable[Machine]) -> list[Machine]:
+        found = []
+        for each in machines:
+            key = each.model, each.tokens
+            if key not in places:
+                places[key] = placement_of(each, kind, technology, count)
+            found.append(on_chips(each, places[key], technology))
+        return found
+
+    answering = placed(each for _, each in inputs.emulated()) if {"3", "4", "7"} & set(tables) else []
+    learning = placed(each for _, found in inputs.learning() for each in found) if "2" in tables else []
     return replace(inputs, runs=[*inputs.runs, *answering], trainings=[*inputs.trainings, *learning])
 
 

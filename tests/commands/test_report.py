@@ -100,9 +100,11 @@ def test_machines_are_put_on_chips(capsys: Capture, run_file: Path) -> None:
 
 
 def broken(folder: Path) -> dict[str, Path]:
-    files = {name: folder / name for name in ("none.h5", "text.h5", "none.json", "broken.json")}
+    files = {name: folder / name for name in ("none.h5", "text.h5", "none.json", "broken.json", "other.json")}
     files["text.h5"].write_text("no run")
     files["broken.json"].write_text("{")
+    row = '{"model": "gpt9", "tokens": 8, "batch": 1, "seconds_per_token": 1e-3}'
+    files["other.json"].write_text('{"device": "GPU", "rows": [' + row + "]}")
     return files
 
 
@@ -117,6 +119,7 @@ def broken(folder: Path) -> dict[str, Path]:
         (lambda f, run: ["--runs", str(f["text.h5"])], "is not HDF5"),
         (lambda f, run: ["--baseline", str(f["none.json"])], "does not exist: measure one with dsmachine baseline"),
         (lambda f, run: ["--baseline", str(f["broken.json"])], "is no JSON"),
+        (lambda f, run: ["--baseline", str(f["other.json"])], "is of gpt9, none of gpt2, gpt2-medium"),
         (lambda f, run: ["-o", run], "exists"),
         (lambda f, run: ["--machine", "dstpu"], "machine 'dstpu' is unknown"),
         (lambda f, run: ["--chips", "4"], "--chips 4 would be ignored: say of which --machine"),

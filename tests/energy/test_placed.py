@@ -11,7 +11,7 @@ from dsmachine.circuits.errors import Error
 from dsmachine.circuits.shapes import SHAPES
 from dsmachine.circuits.technology import load_technology
 from dsmachine.energy.machine import load_machine
-from dsmachine.energy.placed import on_chips, placed
+from dsmachine.energy.placed import on_chips, placement_of
 from dsmachine.energy.placement import place
 from dsmachine.energy.systems import SPATIAL, Machine
 
@@ -29,7 +29,7 @@ LEARNER = replace(MACHINE, phases={"load": 1e-6, "anneal": 2e-6, "backward": 1e-
 
 def test_transfers_are_added_and_weights_are_kept_meanwhile() -> None:
     placement = place("gpt2", "ds-tpu", tokens=8)
-    found = placed(MACHINE, placement, TECHNOLOGY)
+    found = on_chips(MACHINE, placement, TECHNOLOGY)
     assert found.phases["transfer"] == placement.transfer.seconds
     assert found.joules_by_part["transfer"] == placement.transfer.joules
     node = TECHNOLOGY.node
@@ -45,7 +45,7 @@ def test_transfers_are_added_and_weights_are_kept_meanwhile() -> None:
 
 def test_passes_are_reprogrammed_and_keep_a_share_of_the_weights() -> None:
     placement = place("gpt2", "ds-tpu", tokens=8, chips=8)
-    found = placed(MACHINE, placement, TECHNOLOGY)
+    found = on_chips(MACHINE, placement, TECHNOLOGY)
     assert placement.passes > 1
     assert found.phases["reprogramming"] == placement.reprogramming["prompt"].seconds
     assert found.joules_by_part["reprogramming"] == placement.reprogramming["prompt"].joules
@@ -56,22 +56,21 @@ def test_passes_are_reprogrammed_and_keep_a_share_of_the_weights() -> None:
 
 def test_what_learns_crosses_both_ways() -> None:
     placement = place("gpt2", "ds-tpu", tokens=8, chips=8)
-    found = placed(LEARNER, placement, TECHNOLOGY)
+    found = on_chips(LEARNER, placement, TECHNOLOGY)
     assert found.phases["transfer"] == 2 * placement.transfer.seconds
     assert found.joules_by_part["reprogramming"] == 2 * placement.reprogramming["prompt"].joules
 
 
 def test_a_wafer_adds_nothing_but_its_programming() -> None:
-    found = on_chips(MACHINE, load_machine("wafer"), TECHNOLOGY)
+    found = on_chips(MACHINE, placement_of(MACHINE, load_machine("wafer"), TECHNOLOGY), TECHNOLOGY)
     assert found.phases["transfer"] == 0 and found.latency == pytest.approx(MACHINE.latency)
     assert found.joules == pytest.approx(MACHINE.joules) and found.beside["programming, once"][1] > 0
 
 
 def test_placing_from_sizes_is_placing_by_name() -> None:
-    found, by_name = on_chips(MACHINE, load_machine("ds-tpu"), TECHNOLOGY), place("gpt2", "ds-tpu", tokens=8)
-    assert found == placed(MACHINE, by_name, TECHNOLOGY)
+    assert placement_of(MACHINE, load_machine("ds-tpu"), TECHNOLOGY) == place("gpt2", "ds-tpu", tokens=8)
 
 
 def test_without_sizes_it_says_what_to_do() -> None:
     with pytest.raises(Error, match="lacks the sizes of a parallel machine; anneal it again"):
-        on_chips(replace(MACHINE, sizes=None), load_machine("ds-tpu"), TECHNOLOGY)
+        placement_of(replace(MACHINE, sizes=None), load_machine("ds-tpu"), TECHNOLOGY)

@@ -69,6 +69,10 @@ def test_emulated_rows_follow_from_the_machine() -> None:
     assert gain.value == pytest.approx(sum(own) / 5 / 4e-6)
 
 
+STEP = (
+    '{"device": "GPU", "rows": [{"model": "gpt2", "batch": 1, "tokens": %s, "seconds_per_token": %s, '
+    '"joules_per_token": %s}]}'
+)
 LEARNER = Machine(
     model="gpt2",
     tokens=4,
@@ -150,6 +154,10 @@ def test_machines_of_the_five_shapes_are_bundled() -> None:
         ("[]", "is not as expected"),
         ('{"device": "GPU"}', "lacks 'rows'"),
         ('{"device": "GPU", "rows": [{"model": "gpt2"}]}', "lacks 'tokens'"),
+        ('{"device": "GPU", "rows": []}', "no rows"),
+        (STEP % (0, 1e-6, 1e-3), "tokens of gpt2 is 0"),
+        (STEP % (8, -1, 1e-3), "seconds_per_token of gpt2 is -1"),
+        (STEP % (8, 1e-6, "NaN"), "joules_per_token of gpt2 is nan"),
         ('{"device": "GPU", "rows": [{"model": "gpt2", "tokens": "many"}]}', "is not as expected"),
     ],
 )
