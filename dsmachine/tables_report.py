@@ -30,6 +30,7 @@ SOURCES = (
     "emulator, under the assumptions noted; measured: on the GPU named"
 )
 EMPTY = "–"
+UPRIGHT = 6  # columns of numbers whose names still stand side by side on a page
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "σ": r"$\sigma$", "µ": r"$\mu$",
     "·": r"$\cdot$", "–": "--", "τ": r"$\tau$", "Σ": r"$\Sigma$", "²": "$^2$", "±": r"$\pm$", "−": "$-$",
-    "°": r"$^\circ$",
+    "°": r"$^\circ$", "Ω": r"$\Omega$", "η": r"$\eta$", "⌈": r"$\lceil$", "⌉": r"$\rceil$",
 }  # fmt: skip
 
 
@@ -166,13 +167,33 @@ def as_latex(found: Sequence[Layout]) -> str:
     for layout in found:
         for grid in layout.grids:
             columns = "l" * grid.names + "r" * (len(grid.head) - grid.names)
-            lines += [r"\begin{table}", rf"\caption{{{_latex(f'{layout.title}. {grid.title}.')}}}"]
+            caption = f"The paper's {_lowered(layout.title)}. {grid.title}."
+            lines += [r"\begin{table}[htbp]", rf"\caption{{{_latex(caption)}}}"]
             lines += [rf"\resizebox{{\linewidth}}{{!}}{{\begin{{tabular}}{{{columns}}}", r"\toprule"]
-            lines += [_latex_row(grid.head), r"\midrule", *(_latex_row(c) for c in grid.cells)]
+            lines += [_latex_head(grid), r"\midrule", *(_latex_row(c) for c in grid.cells)]
             lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}"]
         if layout.notes:
+            lines += [rf"\paragraph{{Notes to {_latex(_lowered(layout.title))}}}"]
             lines += [r"\begin{enumerate}", *(rf"\item {_latex(note)}" for note in layout.notes), r"\end{enumerate}"]
     return "\n".join(lines) + "\n"
+
+
+def _lowered(title: str) -> str:
+    """A title within a sentence.
+
+    >>> _lowered("Table 2. Training")
+    'table 2. Training'
+    """
+    return f"{title[0].lower()}{title[1:]}"
+
+
+def _latex_head(grid: Grid) -> str:
+    """Names of columns; those of numbers turned where they would make a table too wide to read."""
+    words, numbers = grid.head[: grid.names], grid.head[grid.names :]
+    if len(numbers) <= UPRIGHT:
+        return _latex_row(grid.head)
+    turned = [rf"\rotatebox{{70}}{{{_latex(name)}}}" for name in numbers]
+    return " & ".join([*(_latex(name) for name in words), *turned]) + r" \\"
 
 
 def _latex_row(cells: Sequence[str]) -> str:

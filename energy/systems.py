@@ -66,6 +66,11 @@ class Machine:
         """Of nodes, couplings, cells and converters alone: without refresh and the digital controller."""
         return self.joules - sum(self.joules_by_part.get(part, 0.0) for part in APART)
 
+    @property
+    def on_chips(self) -> str:
+        """What its name says of chips that it is on, after that of its model; "" where every device is on one."""
+        return self.system.removeprefix(SYSTEM)
+
     def weighed(self) -> dict[str, float]:
         """Joules by what is left out, in words that follow a quantity's name."""
         return {
