@@ -184,8 +184,8 @@ def _learning(machines: dict[str, Machine]) -> str:
         f"Emulated, a sample of {_tokens(learning)} tokens (forward and backward anneal, update of control capacitors) "
         f"takes {_each(learning, lambda name, m: m.latency / machines[name].latency, '1')} times an inference and "
         f"{_each(learning, lambda name, m: m.joules / m.latency, 'W')}, the circuits alone "
-        f"{_each(learning, lambda name, m: m.joules_of_circuits / m.latency, 'W')}; against one pass of the printed GPUs "
-        f"speed-up {_each(learning, lambda name, m: gain(name, m.latency, 'seconds'), '×')}, energy "
+        f"{_each(learning, lambda name, m: m.joules_of_circuits / m.latency, 'W')}. Printed GPUs, of however many passes, "
+        f"over one pass of it: speed-up {_each(learning, lambda name, m: gain(name, m.latency, 'seconds'), '×')}, energy "
         f"{_each(learning, lambda name, m: gain(name, m.joules, 'joules'), '×')}, the circuits alone "
         f"{_each(learning, lambda name, m: gain(name, m.joules_of_circuits, 'joules'), '×')}."
     )
