@@ -62,8 +62,9 @@ class Design:
         converter = technology.converter.of_bits(dac_bits, adc_bits)
         switch = technology.switch.of_bits(own if weight_bits is None else weight_bits, own)
         switch = replace(switch, off_current=leakage(technology, weight_hold))
-        bits = (own if of is None else of for of in (dac_bits, adc_bits, weight_bits))
-        return cls(replace(technology, converter=converter, switch=switch), output_class, *bits, read, weight_hold)
+        dac, adc, weight = (own if of is None else of for of in (dac_bits, adc_bits, weight_bits))
+        tech = replace(technology, converter=converter, switch=switch)
+        return cls(tech, output_class, dac, adc, weight, read, weight_hold)
 
     def assumptions(self, weights: int, least_resistance: float) -> tuple[str, ...]:
         """What the account takes for granted, in words. least_resistance [Ω]: of all conveyors."""

@@ -83,11 +83,13 @@ def anneal_both(plan: Plan, inputs: Mapping[str, Any], told: Gradients, technolo
     """
     back = prepare(told.calibrated(technology), precision=plan.backend.precision, device=plan.backend.device)
     held = {name: back.backend.host(value)[:1] for name, value in told.inputs.items()}
-    meters, runs = [], []
-    for each, given in ((plan, {name: value[:1] for name, value in inputs.items()}), (back, held)):
-        meters.append(EnergyMeter(technology, read="none"))
-        runs.append(transient(each, given, accuracy="settling", observers=[meters[-1]]))
-    return Anneals(*runs, *meters, int(np.count_nonzero(held[WEIGHT])), held[WEIGHT].size)
+    first = {name: value[:1] for name, value in inputs.items()}
+    ahead, behind = (EnergyMeter(technology, read="none") for _ in range(2))
+    forward, backward = (
+        transient(each, given, accuracy="settling", observers=[meter])
+        for each, given, meter in ((plan, first, ahead), (back, held, behind))
+    )
+    return Anneals(forward, backward, ahead, behind, int(np.count_nonzero(held[WEIGHT])), held[WEIGHT].size)
 
 
 def step_report(made: Anneals, settled: Settled, update: Update) -> EnergyReport:

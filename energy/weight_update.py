@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from ..circuits.technology import Technology
 from .account import conversions
 from .report import engineering
 
+Array = Any
 REACH = 2.0  # the weight at its control capacitor's rail, over the largest there is: as `ecl_layer`
 PART = "weight update"
 
@@ -65,7 +67,8 @@ def by_capacitors(circuit: Circuit, back: AdjointCircuit, technology: Technology
 
 def by_converters(circuit: Circuit, technology: Technology, *, batch: int) -> Update:
     """An update whose arithmetic is digital: gradients read, weights written, once a step of `batch` samples."""
-    converter, joules, distinct, copies = technology.converter, {}, 0, 0
+    converter, distinct, copies = technology.converter, 0, 0
+    joules: dict[str, float] = {}
     for term in circuit.terms.values():
         node, held = circuit.arrays[term.target], term.weights(circuit)
         if held:
@@ -91,7 +94,7 @@ def _learning(circuit: Circuit, back: AdjointCircuit, technology: Technology) ->
                 yield term, technology.supply.swing / most
 
 
-def _full(circuit: Circuit, name: str) -> np.ndarray:
+def _full(circuit: Circuit, name: str) -> Array:
     """Full scales of an array's nodes, logical, (1, *shape); 0 of those that are not there."""
     return (circuit.full_scale(name) * circuit.arrays[name].present)[None]
 

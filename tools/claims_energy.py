@@ -180,14 +180,16 @@ def _learning(machines: dict[str, Machine]) -> str:
         cells = getattr(PAPER.costs[TRAINING][name], what)
         return float(np.mean([float(cells[task] / n) for task, n in counts.items()])) / own
 
+    longer = _each(learning, lambda name, m: m.latency / machines[name].latency, "1")
+    power = _each(learning, lambda name, m: m.joules / m.latency, "W")
+    alone = _each(learning, lambda name, m: m.joules_of_circuits / m.latency, "W")
+    speed = _each(learning, lambda name, m: gain(name, m.latency, "seconds"), "×")
+    energy = _each(learning, lambda name, m: gain(name, m.joules, "joules"), "×")
+    circuits = _each(learning, lambda name, m: gain(name, m.joules_of_circuits, "joules"), "×")
     return (
         f"Emulated, a sample of {_tokens(learning)} tokens (forward and backward anneal, update of control capacitors) "
-        f"takes {_each(learning, lambda name, m: m.latency / machines[name].latency, '1')} times an inference and "
-        f"{_each(learning, lambda name, m: m.joules / m.latency, 'W')}, the circuits alone "
-        f"{_each(learning, lambda name, m: m.joules_of_circuits / m.latency, 'W')}. Printed GPUs, of however many passes, "
-        f"over one pass of it: speed-up {_each(learning, lambda name, m: gain(name, m.latency, 'seconds'), '×')}, energy "
-        f"{_each(learning, lambda name, m: gain(name, m.joules, 'joules'), '×')}, the circuits alone "
-        f"{_each(learning, lambda name, m: gain(name, m.joules_of_circuits, 'joules'), '×')}."
+        f"takes {longer} times an inference and {power}, the circuits alone {alone}. Printed GPUs, of however many "
+        f"passes, over one pass of it: speed-up {speed}, energy {energy}, the circuits alone {circuits}."
     )
 
 
