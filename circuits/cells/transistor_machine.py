@@ -69,7 +69,7 @@ def machine_of_transistors(
             terms.append(rectifier_of_transistors(term, circuit, pair, card.cells["rectifier"]))
         elif isinstance(term, Softmax) and "softmax" in card.cells:
             add(softmax_of_transistors(term, circuit, card.cells["softmax"]))
-    feeding = replace(pair, cells=card.cells | pair.cells)
+    feeding = replace(pair, cells={**card.cells, **pair.cells})
     bends = [feedback_of_transistors(node, circuit, feeding) for node in free] if feedback else []
     return circuit.with_terms([*terms, *bends], inner)
 

@@ -28,6 +28,12 @@ WIDEST = 1000  # columns of a table
 _LIST_OF_NUMBERS = re.compile(r'\[\n([^][{}"]*)\n *\]')  # no newline is inside a JSON string
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON object to stdout, all else to stderr.")]
+DeviceOption = Annotated[str, typer.Option(help="numpy, cupy: a GPU, or cupy:1, by its number.")]
+PrecisionOption = Annotated[str, typer.Option(help="float32, float64 or, on a GPU, tf32.")]
+ResumeOption = Annotated[
+    Path | None,
+    typer.Option("--resume", help="Go on with what this command left in FILE, and write there.", metavar="FILE"),
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what is already at the output path.")]
 
 

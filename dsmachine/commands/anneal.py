@@ -10,7 +10,17 @@ import typer
 from rich.console import Console
 
 from ..emulator.files import check_target
-from ._common import JsonOption, OverwriteOption, results_console, said_how_to_go_on, stdout_kept_for_json, write_json
+from ._common import (
+    DeviceOption,
+    JsonOption,
+    OverwriteOption,
+    PrecisionOption,
+    ResumeOption,
+    results_console,
+    said_how_to_go_on,
+    stdout_kept_for_json,
+    write_json,
+)
 from ._options import (
     ActivationOption,
     AllowUnstableOption,
@@ -88,8 +98,8 @@ def anneal(
     method: Annotated[
         str | None, typer.Option(help="elements or stepper [default: elements; the stepper for noise].")
     ] = None,
-    precision: Annotated[str, typer.Option(help="float32, float64 or, on a GPU, tf32.")] = "float32",
-    device: Annotated[str, typer.Option(help="numpy, cupy: a GPU, or cupy:1, by its number.")] = "numpy",
+    precision: PrecisionOption = "float32",
+    device: DeviceOption = "numpy",
     allow_saturation: Annotated[
         bool, typer.Option("--allow-saturation", help="Read a machine that has nodes on their rails.")
     ] = False,
@@ -97,9 +107,7 @@ def anneal(
     timer_prompts: Annotated[int, typer.Option(help="N: the timer is the p99 of N calibration prompts; 0: none.")] = 4,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a run file (HDF5).")] = None,
     overwrite: OverwriteOption = False,
-    resume: Annotated[
-        Path | None, typer.Option(help="Go on with what this command left in FILE, and write there.", metavar="FILE")
-    ] = None,
+    resume: ResumeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Anneal a model on a prompt.

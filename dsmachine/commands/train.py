@@ -12,7 +12,17 @@ import typer
 from rich.console import Console
 
 from .. import Error
-from ._common import Interrupted, JsonOption, OverwriteOption, results_console, stdout_kept_for_json, write_json
+from ._common import (
+    DeviceOption,
+    Interrupted,
+    JsonOption,
+    OverwriteOption,
+    PrecisionOption,
+    ResumeOption,
+    results_console,
+    stdout_kept_for_json,
+    write_json,
+)
 from ._options import (
     ActivationOption,
     CalibrationOption,
@@ -58,14 +68,12 @@ def train(
     offset: Annotated[float, typer.Option(help="σ of node offsets, share of full scale.")] = 0.0,
     trim: Annotated[str, typer.Option(help="none, or what trimming leaves: write-verify=σ,auto-zero=σ.")] = "none",
     chip_seed: Annotated[int, typer.Option(help="Which chip: all static draws.")] = 0,
-    precision: Annotated[str, typer.Option(help="float32, float64 or, on a GPU, tf32.")] = "float32",
-    device: Annotated[str, typer.Option(help="numpy, cupy: a GPU, or cupy:1, by its number.")] = "numpy",
+    precision: PrecisionOption = "float32",
+    device: DeviceOption = "numpy",
     energy: Annotated[bool, typer.Option(help="Weigh what the machine takes for a sample.")] = True,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Keep the training there (HDF5).")] = None,
     overwrite: OverwriteOption = False,
-    resume: Annotated[
-        Path | None, typer.Option(help="Go on with what this command left in FILE, and write there.", metavar="FILE")
-    ] = None,
+    resume: ResumeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a model on one chip.
