@@ -1,7 +1,7 @@
 """How long does a layer of width d take, from circuits, and how does that compare with what the paper's tables imply?
 
-    python benchmarks/latency_width.py     # 12 GB; threads: OPENBLAS_NUM_THREADS=1
-    python benchmarks/latency_width.py --widths 4096       # a row beside those that the result file has
+    python benchmarks/latency_width.py     # threads: OPENBLAS_NUM_THREADS=1
+    python benchmarks/latency_width.py --widths 4096 --widest 4096       # a row beside those that the result file has
 
 A linear layer d -> d, and four layers of GPT-2's architecture (random weights, four tokens), until settled to 8 bits
 and divided by their number, as the paper's latencies are; with the wires of the technology and without. Beside them the
@@ -29,7 +29,7 @@ from dsmachine.emulator.plotting import COLOURS, drawn, new_figure
 
 Array = Any
 WIDTHS = (128, 256, 512, 768, 1024, 1536, 2048, 2560, 4096)
-WIDEST = 4096  # transformer that fits into 12 GB
+WIDEST = 2560  # transformer that fits into 5 GB
 LAYERS, BITS, TOLERANCE, TOKENS, VOCABULARY = 4, 8, 1e-3, 4, 256
 PAPER = {768: 100.0, 1024: 104.0, 2048: 250.0, 2560: 406.0, 4096: 1031.0}  # ns a layer: table 3, L over its layers
 DEEP = 12  # layers of the model that the stack is cut from: random residual projections have σ 0.02/sqrt(2 DEEP)
@@ -113,7 +113,7 @@ def picture(rows: list[dict[str, Any]]) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--widths", nargs="*", type=int, default=list(WIDTHS))
-    parser.add_argument("--widest", type=int, default=WIDEST, help="transformer (2560 takes 5 GB)")
+    parser.add_argument("--widest", type=int, default=WIDEST, help="transformer (4096 takes some 7 GB)")
     options, rows = parser.parse_args(), []
     for width in options.widths:
         rows.append(measured(width, options.widest))
