@@ -1,6 +1,7 @@
 """How long does a layer of width d take, from circuits, and how does that compare with what the paper's tables imply?
 
     python benchmarks/latency_width.py     # threads: OPENBLAS_NUM_THREADS=1
+    python benchmarks/latency_width.py --widths 4096 --widest 4096       # a row beside those that the result file has
 
 A linear layer d -> d, and four layers of GPT-2's architecture (random weights, four tokens), until settled to 8 bits
 and divided by their number, as the paper's latencies are; with the wires of the technology and without. Beside them the
@@ -12,12 +13,13 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from common import RESULTS, save
-from settling_by_layer import Shape, random_machine
+from settling_by_layer import gpt2_like, random_machine
 
 import dsmachine as ds
 from dsmachine.circuits.loads import load_nodes
@@ -30,6 +32,7 @@ WIDTHS = (128, 256, 512, 768, 1024, 1536, 2048, 2560, 4096)
 WIDEST = 2560  # transformer that fits into 5 GB
 LAYERS, BITS, TOLERANCE, TOKENS, VOCABULARY = 4, 8, 1e-3, 4, 256
 PAPER = {768: 100.0, 1024: 104.0, 2048: 250.0, 2560: 406.0, 4096: 1031.0}  # ns a layer: table 3, L over its layers
+DEEP = 12  # layers of the model that the stack is cut from: random residual projections have σ 0.02/sqrt(2 DEEP)
 FIT = (37.0, 5.85e-5)  # ns, ns per d²: through those five
 WIRES = ("row_wire.resistance_per_length", "row_wire.capacitance_per_length",
          "column_wire.resistance_per_length", "column_wire.capacitance_per_length")  # fmt: skip
@@ -59,8 +62,8 @@ def linear_ns(width: int, technology: Technology) -> float:
 
 def layer_ns(width: int, technology: Technology) -> float:
     """A stack of transformer layers, divided by their number."""
-    shape = Shape("", 12, LAYERS, {"width": width, "heads": width // 64})
-    circuit, embedded = random_machine(shape, TOKENS, VOCABULARY, technology=technology)
+    sizes = gpt2_like(DEEP, width, width // 64)
+    circuit, embedded = random_machine(sizes, TOKENS, VOCABULARY, LAYERS, technology=technology)
     return max(settled_ns(circuit, {"embed": embedded}).values()) / LAYERS
 
 
@@ -115,6 +118,10 @@ def main() -> None:
     for width in options.widths:
         rows.append(measured(width, options.widest))
         gc.collect()
+    path = RESULTS / "latency_width.json"
+    held = {row["d"]: row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
+    held |= {row["d"]: row for row in rows}
+    rows = [held[width] for width in sorted(held)]
     save("latency_width", rows, unit="ns", bits=BITS, layers=LAYERS, tokens=TOKENS)
     ds.plots.save_figure(picture(rows), RESULTS / "latency_width.png", overwrite=True)
 

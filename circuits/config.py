@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +93,16 @@ class Config:
         }
         for name, value in resolved.items():
             object.__setattr__(self, name, value)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it; `of_plain` makes it again."""
+        return asdict(self)
+
+    @classmethod
+    def of_plain(cls, sizes: Mapping[str, Any]) -> Config:
+        """What `plain` was of."""
+        rope = sizes["rope"]
+        return cls(**{**sizes, "rope": None if rope is None else Rope(**rope)})
 
     @property
     def outputs(self) -> int:

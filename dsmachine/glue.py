@@ -27,7 +27,8 @@ from .emulator.plan import Plan
 from .emulator.prepare import prepare
 from .emulator.run import operating_point
 from .energy.published import published
-from .energy.tables import EMULATED, EMULATOR, PRINTED, RECOMPUTED, Row, paper_name
+from .energy.rows import EMULATED, PRINTED, RECOMPUTED, Row, paper_name
+from .energy.systems import SYSTEM
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ def accuracy_rows(model: str, found: Sequence[Accuracy]) -> list[Row]:
         reference = f"{about}digital reference in float32"
         for printed, system, share, source, said in (
             (name, "original model", told.reference, RECOMPUTED, reference),
-            (f"{name}-DS", EMULATOR, told.machine, EMULATED, machine),
+            (f"{name}-DS", SYSTEM, told.machine, EMULATED, machine),
         ):
             if printed in paper.accuracy:
                 percent = float(paper.accuracy[printed][told.task])

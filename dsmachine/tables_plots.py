@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from .emulator.plotting import COLOURS, MUTED, drawn, new_figure
 from .energy.published import INFERENCE, KWH, published
+from .energy.rows import Inputs
 from .energy.systems import Baseline, Machine
-from .energy.tables import Inputs
 
 MARKS = "osD^vX*P<"  # more than colours: the eighth series has another mark than the first
 FEWEST = 1e-6  # of a machine's joules, under which a part is not drawn
@@ -19,19 +20,25 @@ FEWEST = 1e-6  # of a machine's joules, under which a part is not drawn
 
 @drawn
 def plot_parts(inputs: Inputs) -> Figure:
-    """Joules a prompt token by part, logarithmic: a part may be a millionth of another."""
+    """Joules a prompt token by part, logarithmic: a part may be a millionth of another. A colour and a mark a model;
+    machines on chips are hollow."""
     machines = inputs.emulated()
     largest = {
         part: max(machine.joules_by_part.get(part, 0.0) / machine.joules for _, machine in machines)
         for part in dict.fromkeys(part for _, machine in machines for part in machine.joules_by_part)
     }
     parts = sorted((part for part in largest if largest[part] > FEWEST), key=largest.__getitem__)
-    figure = new_figure(7.4, 1.2 + 0.3 * len(parts))
+    figure = new_figure(8.2, 1.2 + 0.3 * len(parts))
     ax = figure.subplots()
-    for (model, machine), colour, mark in zip(machines, _cycled(COLOURS), _cycled(MARKS), strict=False):
+    models = list(dict.fromkeys(model for model, _ in machines))
+    looks = dict(zip(models, zip(_cycled(COLOURS), _cycled(MARKS), strict=False), strict=False))
+    for model, machine in machines:
+        colour, mark = looks[model]
         joules = [machine.joules_by_part.get(part, 0.0) / machine.tokens for part in parts]
         seen = [value if value > 0 else np.nan for value in joules]
-        ax.plot(seen, range(len(parts)), mark, color=colour, markersize=5.5, label=model, alpha=0.9)
+        face = "none" if machine.on_chips else colour
+        label = f"{model}{machine.on_chips}"
+        ax.plot(seen, range(len(parts)), mark, color=colour, markerfacecolor=face, markersize=5.5, label=label)
     ax.set_xscale("log")
     ax.set_yticks(range(len(parts)), parts)
     ax.set_xlabel("drawn from the supply, energy a prompt token (J)")
@@ -41,28 +48,41 @@ def plot_parts(inputs: Inputs) -> Figure:
 
 @drawn
 def plot_stages(inputs: Inputs) -> Figure:
-    """Latency of a sequence by stage, beside the paper's latency of the same model."""
-    machines, paper = inputs.emulated(), published().rule.latency
-    figure = new_figure(7.4, 1.3 + 0.34 * len(machines))
-    ax = figure.subplots()
-    left = np.zeros(len(machines))
+    """Latency of a sequence by stage, beside the paper's latency of the same model. Machines on chips have axes of
+    their own: what chips tell each other takes many times as long as all else."""
+    machines = inputs.emulated()
+    groups = [[item for item in machines if bool(item[1].on_chips) is placed] for placed in (False, True)]
+    groups = [group for group in groups if group]
     stages = list(dict.fromkeys(stage for _, machine in machines for stage in machine.phases))
-    for stage, colour in zip(stages, _cycled(COLOURS), strict=False):
+    colours = dict(zip(stages, _cycled(COLOURS), strict=False))
+    figure = new_figure(7.8, 0.6 + 0.7 * len(groups) + 0.34 * len(machines))
+    ratios = {"height_ratios": [len(group) + 1 for group in groups]}
+    for ax, group in zip(np.ravel(figure.subplots(len(groups), 1, gridspec_kw=ratios)), groups, strict=True):
+        _stages(ax, group, colours)
+    handles = [Patch(color=colour, label=stage) for stage, colour in colours.items()]
+    figure.axes[0].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def _stages(ax: Any, machines: Sequence[tuple[str, Machine]], colours: Mapping[str, str]) -> None:
+    """Bars of some machines, stage after stage."""
+    paper, left = published().rule.latency, np.zeros(len(machines))
+    for stage, colour in colours.items():
         seconds = np.array([machine.phases.get(stage, 0.0) for _, machine in machines]) * 1e6
-        ax.barh(range(len(machines)), seconds, left=left, height=0.62, color=colour, label=stage)
+        ax.barh(range(len(machines)), seconds, left=left, height=0.62, color=colour)
         left += seconds
     for k, (model, _) in enumerate(machines):
         if model in paper:
             said = f"the paper: {float(paper[model]) * 1e6:g} µs"
             ax.annotate(said, (left[k], k), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
-    ax.set_yticks(range(len(machines)), [f"{model}, {machine.tokens} tokens" for model, machine in machines])
+    names = [f"{model}{machine.on_chips},\n{machine.tokens} tokens" if machine.on_chips
+             else f"{model}, {machine.tokens} tokens" for model, machine in machines]  # fmt: skip
+    ax.set_yticks(range(len(machines)), names, fontsize=8)
     ax.invert_yaxis()
     ax.set_xlim(0, 1.3 * float(left.max()))
     ax.set_xlabel("latency of a sequence (µs)")
     ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return figure
 
 
 @drawn
@@ -119,14 +139,15 @@ def _per_sample(model: str) -> tuple[float, float]:
 
 
 def _emulated(inputs: Inputs) -> Iterable[Series]:
-    machines: list[tuple[str, Machine]] = inputs.emulated()
-    if not machines:
-        return
-    yield "emulated, an anneal", [(name, m.latency, m.joules) for name, m in machines]
-    yield (
-        "emulated, a prompt token,\ncircuits alone",
-        [(name, m.latency / m.tokens, m.joules_of_circuits / m.tokens) for name, m in machines],
-    )
+    """Machines whose devices are all on one chip, then those on several."""
+    for placed, where in ((False, ""), (True, " on chips")):
+        machines = [(name, m) for name, m in inputs.emulated() if bool(m.on_chips) is placed]
+        if machines:
+            yield f"emulated{where}, an anneal", [(name, m.latency, m.joules) for name, m in machines]
+            yield (
+                f"emulated{where}, a prompt token,\ncircuits alone",
+                [(name, m.latency / m.tokens, m.joules_of_circuits / m.tokens) for name, m in machines],
+            )
 
 
 def _measured(baseline: Baseline, inputs: Inputs) -> Iterable[Series]:

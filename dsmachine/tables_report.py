@@ -15,7 +15,7 @@ from typing import Any
 
 from . import __version__
 from .energy.published import published
-from .energy.tables import AVERAGE, Row
+from .energy.rows import AVERAGE, Row
 from .report_html import Html, page, picture, section, table, tag
 
 TITLES = {
@@ -30,6 +30,7 @@ SOURCES = (
     "emulator, under the assumptions noted; measured: on the GPU named"
 )
 EMPTY = "–"
+UPRIGHT = 6  # columns of numbers whose names still stand side by side on a page
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,13 @@ def layouts(rows: Sequence[Row]) -> list[Layout]:
         by_task = [row for row in own if row.task not in ("", AVERAGE)]
         averages = [row for row in own if row.task == AVERAGE]
         plain = [row for row in own if not row.task]
+        whole = [row for row in plain if not row.item]
+        items = [row for row in plain if row.item]
         grids = [
             *([_by_task(by_task, notes)] if by_task else []),
             *([_averages(averages, notes)] if averages else []),
-            *([_by_quantity(plain, notes)] if plain else []),
+            *([_by_quantity("By system", whole, notes)] if whole else []),
+            *([_by_quantity("What a sequence takes, item by item", items, notes)] if items else []),
         ]
         found.append(Layout(f"Table {number}. {TITLES[number]}", grids, notes))
     return found
@@ -84,7 +88,7 @@ def _averages(rows: Sequence[Row], notes: Sequence[str]) -> Grid:
     return Grid("Gains over the printed GPUs", ["model", "system", "source", "quantity", "mean", "note"], cells, 4)
 
 
-def _by_quantity(rows: Sequence[Row], notes: Sequence[str]) -> Grid:
+def _by_quantity(title: str, rows: Sequence[Row], notes: Sequence[str]) -> Grid:
     quantities = list(dict.fromkeys(f"{row.quantity} ({row.unit})" for row in rows))
     lines: dict[tuple[str, ...], dict[str, str]] = {}
     marks: dict[tuple[str, ...], list[str]] = {}
@@ -94,7 +98,7 @@ def _by_quantity(rows: Sequence[Row], notes: Sequence[str]) -> Grid:
         marks.setdefault(key, []).append(_note(row, notes))
     said = {key: " ".join(dict.fromkeys(" ".join(each).split())) for key, each in marks.items()}
     cells = [[*key, *(line.get(name, "") for name in quantities), said[key]] for key, line in lines.items()]
-    return Grid("By system", ["model", "system", "source", *quantities, "note"], cells, 3)
+    return Grid(title, ["model", "system", "source", *quantities, "note"], cells, 3)
 
 
 def _note(row: Row, notes: Sequence[str]) -> str:
@@ -153,7 +157,7 @@ LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "σ": r"$\sigma$", "µ": r"$\mu$",
     "·": r"$\cdot$", "–": "--", "τ": r"$\tau$", "Σ": r"$\Sigma$", "²": "$^2$", "±": r"$\pm$", "−": "$-$",
-    "°": r"$^\circ$",
+    "°": r"$^\circ$", "Ω": r"$\Omega$", "η": r"$\eta$", "⌈": r"$\lceil$", "⌉": r"$\rceil$",
 }  # fmt: skip
 
 
@@ -163,13 +167,33 @@ def as_latex(found: Sequence[Layout]) -> str:
     for layout in found:
         for grid in layout.grids:
             columns = "l" * grid.names + "r" * (len(grid.head) - grid.names)
-            lines += [r"\begin{table}", rf"\caption{{{_latex(f'{layout.title}. {grid.title}.')}}}"]
+            caption = f"The paper's {_lowered(layout.title)}. {grid.title}."
+            lines += [r"\begin{table}[htbp]", rf"\caption{{{_latex(caption)}}}"]
             lines += [rf"\resizebox{{\linewidth}}{{!}}{{\begin{{tabular}}{{{columns}}}", r"\toprule"]
-            lines += [_latex_row(grid.head), r"\midrule", *(_latex_row(c) for c in grid.cells)]
+            lines += [_latex_head(grid), r"\midrule", *(_latex_row(c) for c in grid.cells)]
             lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}"]
         if layout.notes:
+            lines += [rf"\paragraph{{Notes to {_latex(_lowered(layout.title))}}}"]
             lines += [r"\begin{enumerate}", *(rf"\item {_latex(note)}" for note in layout.notes), r"\end{enumerate}"]
     return "\n".join(lines) + "\n"
+
+
+def _lowered(title: str) -> str:
+    """A title within a sentence.
+
+    >>> _lowered("Table 2. Training")
+    'table 2. Training'
+    """
+    return f"{title[0].lower()}{title[1:]}"
+
+
+def _latex_head(grid: Grid) -> str:
+    """Names of columns; those of numbers turned where they would make a table too wide to read."""
+    words, numbers = grid.head[: grid.names], grid.head[grid.names :]
+    if len(numbers) <= UPRIGHT:
+        return _latex_row(grid.head)
+    turned = [rf"\rotatebox{{70}}{{{_latex(name)}}}" for name in numbers]
+    return " & ".join([*(_latex(name) for name in words), *turned]) + r" \\"
 
 
 def _latex_row(cells: Sequence[str]) -> str:

@@ -181,6 +181,8 @@ def anneal(
     dac_bits: int | None = None,
     adc_bits: int | None = None,
     output_class: str = "AB",
+    read: str = "last",
+    weight_hold: str = "plain",
     trim: Mapping[str, float] | None = None,
     chip_seed: int = 0,
     noise: str | float = "off",
@@ -207,7 +209,9 @@ def anneal(
     pelgrom, flicker: the card's transistors differ by Pelgrom's law, and have a run's 1/f noise (`flickered`), of the
     technology's coefficients.
     dac_bits, adc_bits: of the converters that write the inputs and read the logits, over each node's rail; 2 … 24,
-    None: exact. output_class: "AB" or "A", of buffers and conveyors, in the joules alone.
+    None: exact. output_class: "AB" or "A", of buffers and conveyors, in the joules alone. read: outputs of the "last"
+    position are converted, or of "all", weight_hold: weights behind "plain" or "low-leakage" switches, both in the
+    joules and the latency alone.
     With noise the machine settles without it first and is then read at the end of a noisy window.
     device: "numpy" or "cupy", a GPU; precision: float32, float64 or, on a GPU, tf32.
     tolerance: of the finite elements, 1e-3 by default. observers see the noiseless transient, read_observers the noisy
@@ -230,7 +234,10 @@ def anneal(
     watch = _Stopwatch(stage)
     watch("calibrate")
     tech = load_technology(technology) if isinstance(technology, str) else technology
-    meter = EnergyMeter(tech, dac_bits=dac_bits, adc_bits=adc_bits, weight_bits=weight_bits, output_class=output_class)
+    meter = EnergyMeter(
+        tech, dac_bits=dac_bits, adc_bits=adc_bits, weight_bits=weight_bits, output_class=output_class, read=read,
+        weight_hold=weight_hold,
+    )  # fmt: skip
     loaded = load_model(model) if isinstance(model, str) else model
     loaded.check_speaks()
     ids = loaded.encode(prompt)
@@ -259,10 +266,10 @@ def anneal(
         tolerance=tolerance if stepped or tolerance is not None else TOLERANCE, observers=[meter, *observers],
         checkpoint=kept, resume=resume,
     )  # fmt: skip
-    read = None
+    window = None
     if noise != "off":
         watch("read")
-        read = transient(plan, inputs, noise=noise, noise_seed=noise_seed, observers=read_observers)
+        window = transient(plan, inputs, noise=noise, noise_seed=noise_seed, observers=read_observers)
     watch("timer")
     timer = math.nan  # of no use where the prompt itself does not settle
     if run.settled and timer_prompts:
@@ -270,7 +277,7 @@ def anneal(
     watch("reference")
     reference = reference_values(loaded, ids, circuit)["logits"]
     watch("")
-    settled = np.asarray((run if read is None else read).logical("logits")[0], float)
+    settled = np.asarray((run if window is None else window).logical("logits")[0], float)
     logits = converted(adc, circuit, "logits", settled)
     return Annealed(
         model=loaded.name,
@@ -288,7 +295,7 @@ def anneal(
         settle_bits=settle_bits,
         dac_bits=dac_bits,
         adc_bits=adc_bits,
-        read=read,
+        read=window,
         wall_s=watch.seconds,
     )
 

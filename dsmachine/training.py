@@ -24,11 +24,10 @@ from .emulator.files import check_target
 from .emulator.gradients import Gradients
 from .emulator.learning import Learner
 from .emulator.optimizers import OPTIMIZERS
-from .emulator.prepare import prepare
-from .emulator.run import transient
 from .emulator.still_noise import StillNoise
 from .emulator.training_file import load_training, save_training
-from .energy.meter import EnergyMeter
+from .energy.training_step import anneal_both, step_report
+from .energy.weight_update import by_capacitors, by_converters
 from .training_data import Lessons, read_lessons
 
 Array = Any
@@ -64,8 +63,8 @@ class Trained:
     learner: the chip, whose `circuit` has what was learnt; course: what it learns; chip: seed, spreads and trim.
     loss [nat], accuracy: of each step's samples before its update; accuracy is the share of next tokens, or of labels,
     told right. validation: {"loss": [before, after], "accuracy": …} of samples that are not learnt; {} without.
-    joules: {"forward", "backward"} of one sample [J]; None where not weighed or not settled. rails_before: programmed
-    values at an end of their range before any step. saturated: nodes on their rails in the last step.
+    account: of the first sample (`_weighed`); None where not weighed or not settled. rails_before: programmed values at
+    an end of their range before any step. saturated: nodes on their rails in the last step.
     """
 
     model: Model
@@ -77,7 +76,7 @@ class Trained:
     loss: list[float] = field(default_factory=list)
     accuracy: list[float] = field(default_factory=list)
     validation: dict[str, list[float]] = field(default_factory=dict)
-    joules: dict[str, float] | None = None
+    account: dict[str, Any] | None = None
     rails_before: int = 0
     saturated: int = 0
 
@@ -92,10 +91,24 @@ class Trained:
         return self.learner.at_rails
 
     @property
+    def joules(self) -> dict[str, float] | None:
+        """Drawn for the first sample by phase: reset, load, anneal, backward, update."""
+        if self.account is None:
+            return None
+        found = dict.fromkeys(self.account["phases_s"], 0.0)
+        for row in self.account["rows"]:
+            found[row["phase"]] += row["drawn_j"]
+        return found
+
+    @property
     def energy(self) -> float | None:
-        """Joules of all forward and backward anneals, as if each sample cost what the first did; what updates cost,
-        digital ones too, is not in it."""
+        """Joules drawn for all samples, as if each cost what the first did."""
         return None if self.joules is None else self.steps * self.course.batch * sum(self.joules.values())
+
+    @property
+    def seconds(self) -> float | None:
+        """What the machine takes for all samples, one after another, as if each took as long as the first."""
+        return None if self.account is None else self.steps * self.course.batch * sum(self.account["phases_s"].values())
 
     def read(self, lessons: Lessons) -> dict[str, float]:
         """{"loss", "accuracy"} of samples that are asked, not learnt; mean over them."""
@@ -121,6 +134,7 @@ class Trained:
             "accuracy": self.accuracy,
             "validation": self.validation or None,
             "energy_j": self.energy,
+            "machine_s": self.seconds,
             "energy_of_one_sample_j": self.joules,
             "weights": learner.count,
             "weights_at_rails": {"before": self.rails_before, "after": self.at_rails},
@@ -182,7 +196,7 @@ def train(
     Chip, mapping, precision and device: as `fabricate` and `map_model`.
     noise: "off", "thermal", or σ in 0 … 1 of every node of the forward machine, at every reading, of validation too;
     noise_unit: of σ, "full-scale" or "activation"; see `emulator/still_noise.py`. noise_seed: which.
-    energy: weigh one forward and one backward anneal of the first sample.
+    energy: weigh what the machine does with the first sample (`energy/training_step.py`).
     output: a training file, written whole after each step; resume: one to go on with, bit for bit on the same device;
     one that has all its steps is only read. told: called after each step with what is found.
 
@@ -275,7 +289,7 @@ def _step(found: Trained, technology: Technology | None) -> None:
     inputs = {"embed": found.model.embed(course.lessons.tokens[rows])}
     told = learner.gradients(inputs, course.lessons.targets(rows, found.model.config.vocabulary))
     if technology is not None and not found.loss:
-        found.joules = _weighed(told, learner, inputs, technology)
+        found.account = _weighed(found, told, inputs, technology)
     learner.update(told.terms)
     found.loss.append(float(told.loss.sum()))
     found.accuracy.append(course.lessons.right(rows, told.forward.logical("logits")))
@@ -283,23 +297,36 @@ def _step(found: Trained, technology: Technology | None) -> None:
 
 
 def _weighed(
-    told: Gradients, learner: Learner, inputs: Mapping[str, Array], technology: Technology
-) -> dict[str, float] | None:
-    """Joules of a forward and a backward anneal of the first sample, each from zero until settled to 8 bits."""
-    backward = prepare(
-        told.calibrated(technology), precision=learner.plan.backend.precision, device=learner.plan.backend.device
+    found: Trained, told: Gradients, inputs: Mapping[str, Array], technology: Technology
+) -> dict[str, Any] | None:
+    """What the machine takes for the first sample, as plain numbers: seconds by phase, joules by part, layer and phase,
+    and in words what they are of, rest on and leave out."""
+    learner, course = found.learner, found.course
+    made = anneal_both(learner.plan, inputs, told, technology)
+    if made.settled is None:
+        log.warning("the first sample does not settle, forward or backward: joules are not told")
+        return None
+    circuit = learner.plan.circuit
+    if learner.optimizer.digital:
+        update = by_converters(circuit, technology, batch=course.batch)
+    else:
+        update = by_capacitors(circuit, made.back, technology, rate=learner.optimizer.rate, batch=course.batch)
+    report = step_report(made, made.settled, update)
+    spread = ", ".join(
+        f"{key} {value:g}" for key, value in found.chip.items() if key not in ("chip_seed", "trim") and value
     )
-    held = {name: backward.backend.host(value)[:1] for name, value in told.inputs.items()}
-    first = {name: value[:1] for name, value in inputs.items()}
-    joules = {}
-    for way, plan, given in (("forward", learner.plan, first), ("backward", backward, held)):
-        meter = EnergyMeter(technology)
-        run = transient(plan, given, accuracy="settling", observers=[meter])
-        if not run.settled or run.settling_time is None:
-            log.warning("the %s anneal of the first sample does not settle: joules are not told", way)
-            return None
-        joules[way] = float(np.mean(meter.report(until=float(run.settling_time[0])).total))
-    return joules
+    made_as = f"chip {found.chip['chip_seed']} with {spread}" if spread else "ideal chip"
+    return {
+        "model": found.model.name,
+        "sizes": found.model.config.plain(),
+        "tokens": report.tokens,
+        "of": f"first sample of {found.model.name} on {report.technology}, {report.tokens} tokens, loss of "
+        f"{made.counting} of them, {made_as}, no noise, each anneal until settled to 8 bits",
+        "phases_s": dict(report.phases),
+        "rows": report.rows(),
+        "assumed": list(report.assumed),
+        "excluded": list(report.excluded),
+    }
 
 
 def _warn(found: Trained) -> None:
@@ -331,7 +358,7 @@ def _keep(found: Trained, case: dict[str, Any], command: Sequence[str], path: st
     state = {
         "loss": found.loss, "accuracy": found.accuracy, "weights": found.learner.values,
         "optimizer": found.learner.optimizer.state, "validation": {k: v[:1] for k, v in found.validation.items()},
-        "joules": found.joules, "rails_before": found.rails_before, "saturated": found.saturated, "case": case,
+        "account": found.account, "rails_before": found.rails_before, "saturated": found.saturated, "case": case,
     }  # fmt: skip
     save_training(path, state, {"command": list(command), "model": found.model.name}, overwrite=overwrite)
 
@@ -339,5 +366,5 @@ def _keep(found: Trained, case: dict[str, Any], command: Sequence[str], path: st
 def _restore(found: Trained, kept: Mapping[str, Any]) -> None:
     """Stand where a file ends."""
     found.loss, found.accuracy, found.validation = kept["loss"], kept["accuracy"], kept["validation"]
-    found.joules, found.saturated = kept["joules"], kept["saturated"]
+    found.account, found.saturated = kept["account"], kept["saturated"]
     found.learner.restore(kept["weights"], kept["optimizer"], found.steps)

@@ -227,6 +227,16 @@ def opened(path: str | Path, read: Callable[[h5py.File], Any], kind: str = FORMA
         raise Error(f"run file {path} is truncated or damaged ({reason}): write it again") from problem
 
 
+def format_of(path: str | Path) -> str:
+    """What kind of file of this program it is; "" of any other HDF5. Raises Error as `load_run` does."""
+    _check_signature(path)
+    try:
+        with hdf5.open_to_read(Path(path)) as file:
+            return bytes(file.attrs.get("format", b"")).decode(errors="replace")
+    except OSError as problem:
+        raise Error(f"run file {path} is truncated or damaged ({problem}): write it again") from problem
+
+
 def _check_signature(path: str | Path) -> None:
     try:
         if Path(path).is_dir():

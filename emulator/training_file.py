@@ -19,13 +19,14 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ..circuits.errors import Error
 from . import hdf5
 from .files import written_whole
 from .runfile import opened, versions
 
 Array = Any
 FORMAT = "dsmachine training"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: what the machine takes for a sample is a whole account
 
 
 def save_training(path: str | Path, state: Mapping[str, Any], about: Mapping[str, Any], *, overwrite: bool) -> None:
@@ -51,10 +52,12 @@ def save_training(path: str | Path, state: Mapping[str, Any], about: Mapping[str
 def load_training(path: str | Path) -> dict[str, Any]:
     """The state that `save_training` was given.
 
-    Raises Error for a file that is missing, no training, newer than this dsmachine, truncated or damaged.
+    Raises Error for a file that is missing, no training, of another format than this, truncated or damaged.
     """
 
     def read(file: h5py.File) -> dict[str, Any]:
+        if (version := int(file.attrs["format_version"])) < FORMAT_VERSION:
+            raise Error(f"{path} is format {version}, this dsmachine reads {FORMAT_VERSION}: train again")
         each = {name: hdf5.get(file, name).tolist() for name in ("loss", "accuracy")}
         return {**hdf5.get_tree(file, "state"), **each, "weights": hdf5.get_each(file, "weights")}
 

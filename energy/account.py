@@ -93,6 +93,7 @@ def weigh(
         programming_time=conversions(weights, technology.converter.dac_count) * technology.converter.dac_time,
         passive=not any(term.conveyed for term in circuit.terms.values()),
         waits=dict(waits),
+        read={"all": _rows(circuit), "last": 1, "none": 0}[design.read],
         assumed=design.assumptions(weights, account.least_resistance),
     )
 
@@ -112,13 +113,12 @@ class _Account:
     def _phases(self) -> dict[str, float]:
         """Seconds of each phase of a run, in order."""
         tech, converter = self.technology, self.technology.converter
-        outputs = self.output.count if self.output is not None else 0
         slowest = max((float(np.max(node.capacitance)) for node in self.free), default=0.0)
         return {
             "reset": float(RESET * slowest / tech.device.on_conductance),
             "load": conversions(sum(n.count for n in self._written()), converter.dac_count) * converter.dac_time,
             "anneal": float(self.sums.seconds),
-            "read": conversions(outputs, converter.adc_count) * converter.adc_time,
+            "read": conversions(self._outputs(), converter.adc_count) * converter.adc_time,
         }
 
     def add(self, part: str, layer: str, phase: str = "anneal", *, drawn: Array = 0.0, dissipated: Array = 0.0) -> None:
@@ -224,7 +224,16 @@ class _Account:
         for node in self._written():
             self.add("converters", node.layer, "load", drawn=node.count * converter.dac_energy)
         if self.output is not None:
-            self.add("converters", self.output.layer, "read", drawn=self.output.count * converter.adc_energy)
+            self.add("converters", self.output.layer, "read", drawn=self._outputs() * converter.adc_energy)
+
+    def _outputs(self) -> int:
+        """Nodes that ADCs read."""
+        if self.output is None or self.design.read == "none":
+            return 0
+        if self.design.read == "all":
+            return self.output.count
+        present = self.output.present
+        return int(np.count_nonzero(present.reshape(-1, present.shape[-1])[-1]))
 
     def _written(self) -> list[NodeArray]:
         """Inputs that DACs write."""

@@ -189,17 +189,23 @@ def _recorded(eager: Step, torch: Any) -> Step:
     return replay
 
 
-def repeated(step: Step, place: Device, meter: PowerMeter | None, seconds: float) -> tuple[int, float, float | None]:
-    """(steps, seconds, joules) of a loop of at least so many seconds, after some steps to warm up."""
+def repeated(
+    step: Step,
+    place: Device,
+    meter: PowerMeter | None,
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[int, float, float | None]:
+    """(steps, seconds, joules) of a loop of at least so many seconds by the clock, after some steps to warm up."""
     for _ in range(WARM):
         step()
     place.wait()
-    before, begun = meter.joules() if meter else 0.0, time.perf_counter()
+    before, begun = meter.joules() if meter else 0.0, clock()
     steps, took, more = 0, 0.0, WARM
     while more > 0:
         for _ in range(more):
             step()
         place.wait()
-        steps, took = steps + more, time.perf_counter() - begun
+        steps, took = steps + more, clock() - begun
         more = math.ceil((seconds - took) * steps / took)
     return steps, took, meter.joules() - before if meter else None

@@ -6,29 +6,38 @@ An output stage is what a buffer or a conveyor delivers its current with:
     A    the largest current that may be asked of it, at the rails of all nodes, flows from the supply all along
 
 Weights of b bits may droop by half a step, ΔV ∝ 2^−b, and cost a DAC of b bits each time they are written, E ∝ 2^b.
+
+A language model's answer is at its last position: "last" converts that one's outputs; "all" those of every position,
+as who scores a text wants; "none" is what stays on the chip.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ..circuits.cells.hold import leakage
 from ..circuits.errors import Error
 from ..circuits.technology import Technology
 from .report import engineering
 
 CLASSES = ("AB", "A")
+READS = {"all": "outputs of every position", "last": "outputs of the last position", "none": "no outputs"}
+HOLDS = ("plain", "low-leakage")
 
 
 @dataclass(frozen=True)
 class Design:
     """technology: with switches and converters of these bits; output_class: "AB" or "A"; dac_bits, adc_bits,
-    weight_bits: of what writes inputs, reads outputs and writes weights."""
+    weight_bits: of what writes inputs, reads outputs and writes weights; read: the outputs of "all" positions, of the
+    "last" or of "none"; weight_hold: the switches behind which weights are kept, "plain" or "low-leakage"."""
 
     technology: Technology
     output_class: str
     dac_bits: float
     adc_bits: float
     weight_bits: float
+    read: str
+    weight_hold: str
 
     @classmethod
     def of(
@@ -38,15 +47,24 @@ class Design:
         dac_bits: int | None,
         adc_bits: int | None,
         weight_bits: int | None,
+        read: str,
+        weight_hold: str,
     ) -> Design:
-        """The technology with other bits than its own (None: those). Raises Error for an unknown class."""
-        if output_class not in CLASSES:
-            raise Error(f"output_class {output_class!r} is unknown: use {' or '.join(map(repr, CLASSES))}")
+        """The technology with other bits than its own (None: those). Raises Error for an unknown choice."""
+        for name, value, known in (
+            ("output_class", output_class, CLASSES),
+            ("read", read, READS),
+            ("weight_hold", weight_hold, HOLDS),
+        ):
+            if value not in known:
+                raise Error(f"{name} {value!r} is unknown: use {' or '.join(map(repr, known))}")
         own = technology.converter.bits
         converter = technology.converter.of_bits(dac_bits, adc_bits)
         switch = technology.switch.of_bits(own if weight_bits is None else weight_bits, own)
-        bits = (own if of is None else of for of in (dac_bits, adc_bits, weight_bits))
-        return cls(replace(technology, converter=converter, switch=switch), output_class, *bits)
+        switch = replace(switch, off_current=leakage(technology, weight_hold))
+        dac, adc, weight = (own if of is None else of for of in (dac_bits, adc_bits, weight_bits))
+        tech = replace(technology, converter=converter, switch=switch)
+        return cls(tech, output_class, dac, adc, weight, read, weight_hold)
 
     def assumptions(self, weights: int, least_resistance: float) -> tuple[str, ...]:
         """What the account takes for granted, in words. least_resistance [Ω]: of all conveyors."""
@@ -57,9 +75,13 @@ class Design:
         said = [
             f"buffers and conveyors of class {self.output_class}",
             f"ideal conveyors have r_x of {ohms}, or what holds their gain to {conveyor.gain_error:.2g}, least {least}",
+            f"{READS[self.read]} read",
             f"DACs of {self.dac_bits:g} bits at {dac} a step, ADCs of {self.adc_bits:g} bits at {adc} a step",
         ]
         if weights:
             cost, interval = engineering(switch.refresh_energy, "J"), engineering(switch.refresh_interval, "s")
-            said.append(f"{weights} weights of {self.weight_bits:g} bits, rewritten at {cost} every {interval}")
+            said.append(
+                f"{weights:,} weights of {self.weight_bits:g} bits behind {self.weight_hold} switches, rewritten at "
+                f"{cost} every {interval}"
+            )
         return tuple(said)

@@ -39,7 +39,8 @@ class EnergyMeter:
 
     technology: supply, bias currents, converters, switches (a Technology or its name).
     dac_bits, adc_bits, weight_bits: of what writes inputs, reads outputs, writes weights; None: the technology's own.
-    output_class: "AB" or "A", of buffers and conveyors (`design.py`).
+    output_class: "AB" or "A", of buffers and conveyors; read: outputs of "all" positions, of
+    the "last" or of "none"; weight_hold: switches of the weights, "plain" or "low-leakage" (`design.py`).
     """
 
     keeps = ("state", "duration")
@@ -52,9 +53,11 @@ class EnergyMeter:
         adc_bits: int | None = None,
         weight_bits: int | None = None,
         output_class: str = "AB",
+        read: str = "all",
+        weight_hold: str = "plain",
     ) -> None:
         found = load_technology(technology) if isinstance(technology, str) else technology
-        self.design = Design.of(found, output_class, dac_bits, adc_bits, weight_bits)
+        self.design = Design.of(found, output_class, dac_bits, adc_bits, weight_bits, read, weight_hold)
         self.duration = 0.0
         self.state: Tally | None = None  # what was weighed so far; another after runs of another plan
 

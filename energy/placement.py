@@ -30,20 +30,23 @@ from dataclasses import dataclass
 from ..circuits import checks
 from ..circuits.checkpoints import load_config
 from ..circuits.circuit import Circuit
+from ..circuits.config import Config
 from ..circuits.errors import Error
 from ..circuits.mapping.model import TOKENS as MODES
 from ..circuits.mapping.model import check_known
 from ..circuits.mapping.sketch import sketch
 from ..circuits.technology import Technology, load_technology
+from ..emulator.memory import host_room, written
 from .inventory import Piece, deep, inventory
 from .machine import Machine, load_machine
 from .packing import Packing, pack, room_of
 
 TOKENS = 128
+BYTES = 20  # a node of a sketch takes while it is counted: 17 to 19 measured
+NOWHERE = ("package, cooling", "rows and columns that stay empty on a chip of fixed shape")
 EXCLUDED = (
-    "annealing, loading of inputs and reading of outputs (see the energy report)",
-    "refresh of weights, digital controller, package, cooling",
-    "rows and columns that stay empty on a chip of fixed shape",
+    "annealing, loading of inputs, reading of outputs, refresh of weights, digital controller (see the energy report)",
+    *NOWHERE,
 )
 
 
@@ -74,7 +77,8 @@ class Placement:
         programming: writing all weights once.
         reprogramming: by occasion, "prompt" (all `tokens`) and in a serial machine "token" (each one generated); none
             of it where all chips are there.
-        crossing: values that chips send, of one prompt; transfer: what that costs.
+        crossing: values that chips send, of one prompt; transfer: what that costs; stages: arrays of one anneal that
+            read what another chip has sent.
         excluded: what is not counted.
     """
 
@@ -98,6 +102,7 @@ class Placement:
     programming: Cost
     reprogramming: Mapping[str, Cost]
     crossing: int
+    stages: int
     transfer: Cost
     excluded: tuple[str, ...] = EXCLUDED
 
@@ -126,15 +131,14 @@ def place(
     tech = load_technology(technology) if isinstance(technology, str) else technology
     kind = load_machine(machine) if isinstance(machine, str) else machine
     circuit, layers = _sketched(model, tokens, mode, tech)
-    pieces = deep(inventory(circuit, tech), layers)
-    packing = pack(pieces, room_of(kind, tech), tech, kind.name)
-    there = packing.chips if chips is None else checks.whole("chips", chips, 1, 2**31, "give 1 or more")
-    if there < packing.chips and not passes:
-        raise Error(
-            f"{circuit.name} needs {packing.chips:,} chips of {kind.name}, {there:,} are there, "
-            f"{packing.chips - there:,} too few: give more, or let it run in passes"
-        )
-    return _placement(circuit, pieces, packing, min(there, packing.chips), kind, tech)
+    return _packed(circuit, layers, kind, tech, chips, passes)
+
+
+def place_sizes(
+    name: str, config: Config, machine: Machine, technology: Technology, *, tokens: int, chips: int | None = None
+) -> Placement:
+    """Place a model of these sizes, of so many tokens side by side, on chips that take turns if they are too few."""
+    return _packed(_sketch(name, config, tokens, technology), config.layers, machine, technology, chips, True)
 
 
 def _sketched(
@@ -151,7 +155,39 @@ def _sketched(
     least, most = (2 if mode == "serial" else 1), config.context
     fix = f"use a whole number, {least} … {most}, the context of {name}"
     asked = checks.whole("tokens", min(TOKENS, most) if tokens is None else tokens, least, most, fix)
-    return sketch(name, config, asked, technology, mode), config.layers
+    return _sketch(name, config, asked, technology, mode), config.layers
+
+
+def _sketch(name: str, config: Config, tokens: int, technology: Technology, mode: str = "parallel") -> Circuit:
+    """The circuit to be counted. Raises Error where its arrays do not fit into memory: they are a P + b P² nodes."""
+    if mode == "parallel" and (room := host_room()) is not None:
+        one, two = (
+            sum(math.prod(node.shape) for node in sketch(name, config, few, technology).arrays.values())
+            for few in (1, 2)
+        )
+        bent = (two - 2 * one) / 2
+        needed = round(BYTES * tokens * (one - bent + bent * tokens))
+        if needed > room:
+            raise Error(
+                f"counting {name} with {tokens:,} tokens side by side needs {written(needed)} of memory, "
+                f"{written(room)} are free: use fewer tokens, or mode serial"
+            )
+    return sketch(name, config, tokens, technology, mode)
+
+
+def _packed(
+    circuit: Circuit, layers: int, machine: Machine, technology: Technology, chips: int | None, passes: bool
+) -> Placement:
+    """Place a circuit that stands for one with so many blocks."""
+    pieces = deep(inventory(circuit, technology), layers)
+    packing = pack(pieces, room_of(machine, technology), technology, machine.name)
+    there = packing.chips if chips is None else checks.whole("chips", chips, 1, 2**31, "give 1 or more")
+    if there < packing.chips and not passes:
+        raise Error(
+            f"{circuit.name} needs {packing.chips:,} chips of {machine.name}, {there:,} are there, "
+            f"{packing.chips - there:,} too few: give more, or let it run in passes"
+        )
+    return _placement(circuit, pieces, packing, min(there, packing.chips), machine, technology)
 
 
 def _placement(
@@ -166,7 +202,7 @@ def _placement(
     )
     passes = math.ceil(packing.chips / there)
     occasions = {"prompt": 0, "token": held} if mode == "serial" else {"prompt": 0}
-    crossing, transfer = transfers(pieces, packing, there, machine, technology)
+    crossing, stages, transfer = transfers(pieces, packing, there, machine, technology)
     turns = tokens if mode == "serial" else 1
     most = room_of(machine, technology).most
     return Placement(
@@ -197,6 +233,7 @@ def _placement(
             for what, more in occasions.items()
         },
         crossing=turns * crossing,
+        stages=stages,
         transfer=Cost(turns * transfer.seconds, turns * transfer.joules),
     )
 
@@ -211,8 +248,9 @@ def _writing(written: int, distinct: int, chips: int, machine: Machine, technolo
 
 def transfers(
     pieces: Sequence[Piece], packing: Packing, there: int, machine: Machine, technology: Technology
-) -> tuple[int, Cost]:
-    """(values sent, their cost) of one anneal with so many chips there. Inputs are loaded, which is not counted here.
+) -> tuple[int, int, Cost]:
+    """(values sent, arrays that read any, their cost) of one anneal with so many chips there. Inputs are loaded, which
+    is not counted here.
 
     Arrays on more than one chip are taken to read all they read from elsewhere.
     """
@@ -220,6 +258,7 @@ def transfers(
     nodes = {piece.array: piece.nodes for piece in pieces}
     leaving: Counter[str] = Counter()
     sent, seconds, joules = 0, 0.0, 0.0
+    reading: set[str] = set()
     for piece in pieces:
         here = packing.span[piece.array]
         for read in piece.reads:
@@ -227,6 +266,7 @@ def transfers(
             if not nodes[read.array] or (source == here and here.chips == 1):
                 continue
             leaving[read.array] += read.values
+            reading.add(piece.array)
             copies = read.values * math.ceil(here.chips / read.blocks)
             senders, readers = (min(span.chips, there) for span in (source, here))
             if source.first // there == here.last // there:
@@ -243,4 +283,4 @@ def transfers(
         senders = min(packing.span[name].chips, there)
         seconds += math.ceil(once / (senders * converter.adc_count)) * converter.adc_time
         joules += once * converter.adc_energy
-    return sent, Cost(seconds, joules)
+    return sent, len(reading), Cost(seconds, joules)

@@ -46,6 +46,7 @@ class EnergyReport:
     stored_before, stored_after: ½CV² on the free nodes. weights: programmed values held.
     programming, programming_time: joules and seconds to write all weights once, not in the total. assumed: what was
     taken for granted, excluded: what is not counted at all, in words.
+    read: positions whose outputs are converted.
     passive: whether nothing but passive couplings drives the nodes, so that `imbalance` must vanish.
     """
 
@@ -64,6 +65,7 @@ class EnergyReport:
     programming_time: float
     passive: bool
     waits: Mapping[str, float] = field(default_factory=dict)
+    read: int = 1
     assumed: tuple[str, ...] = ()
     excluded: tuple[str, ...] = EXCLUDED
 
@@ -151,6 +153,7 @@ class EnergyReport:
             "until": self.basis,
             "latency_s": self.latency,
             "tokens": self.tokens,
+            "positions_read": self.read,
             "without_refresh": float(np.mean(self.without("refresh").total)),
             "programming": float(self.programming),
             "programming_s": float(self.programming_time),

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from ..circuits.errors import Error
-from ..emulator.runfile import load_run
+from ..circuits.shapes import SHAPES
+from ..emulator.runfile import format_of, load_run
+from ..emulator.training_file import FORMAT as TRAINING_FORMAT
+from ..emulator.training_file import load_training
 
 APART = ("refresh", "controller")  # what keeps and steers, beside the circuits that compute
+STANDING = ("retention", "refresh", "controller")  # a constant power of the weights, whatever the machine does
+TRANSFER, REPROGRAMMING = ADDED = ("transfer", "reprogramming")  # what several chips add
 SPATIAL = "every weight a device of its own, once for each position; transfers between chips not counted"
 LAST = "outputs of the last position read"
-SHAPES_FILE, BASELINE_FILE = "data/energy_by_shape.json", "data/baseline.json"
+LEARNT = "one sample after another, the loss not read"
+SYSTEM = "emulated machine"
+SHAPES_FILE, LEARNERS_FILE = "data/energy_by_shape.json", "data/training_by_shape.json"
+BASELINE_FILE = "data/baseline.json"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """An emulated machine's answer to one sequence: the token after it, or its class.
+    """An emulated machine's answer to one sequence, the token after it or its class; or what learning one takes.
 
     tokens: positions annealed side by side, the outputs of the last of which are read; phases [s]; joules_by_part:
-    drawn from the supply; assumptions: all that the figures rest on and leave out, in sentences.
+    drawn from the supply; assumptions: all that the figures rest on and leave out, in sentences. system: its name in
+    tables; sizes: of its model (`Config.plain`), None where not known. beside: what is in none of the phases and parts,
+    {name: (seconds, joules)}.
     """
 
     model: str
@@ -31,10 +42,13 @@ class Machine:
     phases: Mapping[str, float]
     joules_by_part: Mapping[str, float]
     assumptions: tuple[str, ...]
+    system: str = SYSTEM
+    sizes: Mapping[str, Any] | None = None
+    beside: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def latency(self) -> float:
-        """Seconds from reset to the last output read."""
+        """Seconds from reset to the end."""
         return sum(self.phases.values())
 
     @property
@@ -51,6 +65,11 @@ class Machine:
     def joules_of_circuits(self) -> float:
         """Of nodes, couplings, cells and converters alone: without refresh and the digital controller."""
         return self.joules - sum(self.joules_by_part.get(part, 0.0) for part in APART)
+
+    @property
+    def on_chips(self) -> str:
+        """What its name says of chips that it is on, after that of its model; "" where every device is on one."""
+        return self.system.removeprefix(SYSTEM)
 
     def weighed(self) -> dict[str, float]:
         """Joules by what is left out, in words that follow a quantity's name."""
@@ -81,10 +100,20 @@ class Baseline:
     device: str
     steps: tuple[Step, ...]
 
+    @property
+    def models(self) -> set[str]:
+        """Names of those measured."""
+        return {step.model for step in self.steps}
+
     def quickest(self, model: str, phase: str, batch: int | None = None) -> Step | None:
         """The step of least seconds a token; batch: None for any."""
         found = (s for s in self.steps if s.model == model and s.phase == phase and batch in (None, s.batch))
         return min(found, key=lambda step: step.seconds_per_token, default=None)
+
+
+def is_training(path: str | Path) -> bool:
+    """Whether a file is of `dsmachine train -o` rather than of `dsmachine anneal -o`. Raises Error for no such file."""
+    return format_of(path) == TRAINING_FORMAT
 
 
 def machine_of_run(path: str | Path) -> Machine:
@@ -99,26 +128,46 @@ def machine_of_run(path: str | Path) -> Machine:
         raise Error(f"run file {path} {what}: give one that dsmachine anneal wrote to its end")
     account = summary["energy_j"]
     tokens = int(account["tokens"])
+    read = int(account.get("positions_read", tokens))
     return Machine(
         model=str(summary["model"]),
         tokens=tokens,
-        phases=_last_read({name: float(cost["seconds"]) for name, cost in account["by_phase"].items()}, tokens),
-        joules_by_part=_by_part(((e["part"], e["phase"], e["drawn_j"]) for e in run.extra["energy"]), tokens),
+        phases=_last_read({name: float(cost["seconds"]) for name, cost in account["by_phase"].items()}, read),
+        joules_by_part=_by_part(((e["part"], e["phase"], e["drawn_j"]) for e in run.extra["energy"]), read),
         assumptions=(_said_of_run(summary, account), SPATIAL, LAST, *_of_account(account)),
+        sizes=run.notes.get("sizes") if run.notes.get("tokens") == "parallel" else None,
     )
 
 
-def _last_read(phases: Mapping[str, float], tokens: int) -> dict[str, float]:
-    """Seconds, or joules, by phase where the outputs of one position are converted instead of all of them."""
-    return {name: value / tokens if name == "read" else value for name, value in phases.items()}
+def machine_of_training(path: str | Path) -> Machine:
+    """The machine that learns a sample of a training file that `dsmachine train -o` wrote.
+
+    Raises Error for what is no training file, and for a training of which no sample was weighed.
+    """
+    account = load_training(path)["account"]
+    if account is None:
+        raise Error(f"training file {path} has no account of energy: train without --no-energy, on what settles")
+    return Machine(
+        model=str(account["model"]),
+        tokens=int(account["tokens"]),
+        phases=account["phases_s"],
+        joules_by_part=_by_part(((e["part"], e["phase"], e["drawn_j"]) for e in account["rows"]), 1),
+        assumptions=(account["of"], SPATIAL, LEARNT, *_of_account(account)),
+        sizes=account["sizes"],
+    )
 
 
-def _by_part(entries: Iterable[tuple[str, str, float]], tokens: int) -> dict[str, float]:
-    """{part: joules} from (part, phase, joules) of a machine of which all positions are read: what is drawn while it is
-    read is in proportion to the conversions."""
+def _last_read(phases: Mapping[str, float], read: int) -> dict[str, float]:
+    """Seconds, or joules, by phase where the outputs of one position are converted instead of those of `read`."""
+    return {name: value / max(1, read) if name == "read" else value for name, value in phases.items()}
+
+
+def _by_part(entries: Iterable[tuple[str, str, float]], read: int) -> dict[str, float]:
+    """{part: joules} from (part, phase, joules) of a machine of which so many positions are read: what
+    is drawn while it is read is in proportion to the conversions."""
     found: dict[str, float] = {}
     for part, phase, joules in entries:
-        found[part] = found.get(part, 0.0) + sum(_last_read({phase: joules}, tokens).values())
+        found[part] = found.get(part, 0.0) + sum(_last_read({phase: joules}, read).values())
     return found
 
 
@@ -141,32 +190,60 @@ def _of_account(account: Mapping[str, Any]) -> tuple[str, ...]:
 def machines_of_shapes() -> dict[str, Machine]:
     """By shape: machines of random weights, as `benchmarks/energy_by_shape.py` measured them; empty without its
     file."""
-    source = files(__package__).joinpath(SHAPES_FILE)
+    return _of_shapes(SHAPES_FILE, _machine_of_shape)
+
+
+def learners_of_shapes() -> dict[str, Machine]:
+    """By shape: the same machines learning a sequence, as `benchmarks/training_by_shape.py` measured them."""
+    return _of_shapes(LEARNERS_FILE, _learner_of_shape)
+
+
+def _of_shapes(name: str, made: Callable[[Mapping[str, Any], Mapping[str, Any]], Machine]) -> dict[str, Machine]:
+    source = files(__package__).joinpath(name)
     if not source.is_file():
         return {}
     data = json.loads(source.read_text(encoding="utf-8"))
-    return {row["model"]: _machine_of_shape(row, data["accounts"][row["model"]]) for row in data["rows"]}
+    return {row["model"]: made(row, data["accounts"][row["model"]]) for row in data["rows"]}
 
 
 def _machine_of_shape(row: Mapping[str, Any], account: Mapping[str, Any]) -> Machine:
-    whole = row["built"] == row["layers"]
-    law = "" if whole else ", joules of the others as of these (energy/depth.py)"
     wait = f"read after {row['read_after_s'] * 1e9:.0f} ns: {row['known']}"
     return Machine(
         model=row["model"],
         tokens=row["tokens"],
         phases=_last_read(account["phases_s"], row["tokens"]),
-        joules_by_part=_by_part(
-            ((p, f, j) for p, each in account["joules"].items() for f, j in each.items()), row["tokens"]
-        ),
-        assumptions=(
-            f"random weights (σ 0.02) of {row['model']}'s shape on cmos45, {row['built']} of {row['layers']} layers "
-            f"built{law}; {row['tokens']} random tokens; {wait}; ideal chip, no noise",
-            SPATIAL,
-            LAST,
-            *_of_account(account),
-        ),
+        joules_by_part=_by_part(_entries(account), row["tokens"]),
+        assumptions=(_said_of_shape(row, wait), SPATIAL, LAST, *_of_account(account)),
+        sizes=SHAPES[row["model"]].plain(),
     )
+
+
+def _learner_of_shape(row: Mapping[str, Any], account: Mapping[str, Any]) -> Machine:
+    forward, backward = (f"{row[way] * 1e9:.0f} ns" for way in ("forward_s", "backward_s"))
+    wait = f"a loss after the last; {forward} forward and {backward} backward: {row['known']}"
+    return Machine(
+        model=row["model"],
+        tokens=row["tokens"],
+        phases=account["phases_s"],
+        joules_by_part=_by_part(_entries(account), 1),
+        assumptions=(_said_of_shape(row, wait), SPATIAL, LEARNT, *_of_account(account)),
+        sizes=SHAPES[row["model"]].plain(),
+    )
+
+
+def _said_of_shape(row: Mapping[str, Any], wait: str) -> str:
+    law = "" if row["built"] == row["layers"] else ", joules of the others as of these (energy/depth.py)"
+    return (
+        f"random weights (σ 0.02) of {row['model']}'s shape on cmos45, {row['built']} of {row['layers']} layers "
+        f"built{law}; {row['tokens']} random tokens; {wait}; ideal chip, no noise"
+    )
+
+
+def _entries(account: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
+    """(part, phase, joules) of an account by part and phase."""
+    for part, each in account["joules"].items():
+        for phase, joules in each.items():
+            yield part, phase, joules
 
 
 def load_baseline(path: str | Path | None = None) -> Baseline | None:
@@ -184,6 +261,8 @@ def load_baseline(path: str | Path | None = None) -> Baseline | None:
     try:
         data = json.loads(text)
         steps = tuple(_step(row) for row in data["rows"])
+        if not steps:
+            raise ValueError("no rows")
         return Baseline(str(data["device"]), steps)
     except json.JSONDecodeError as problem:
         raise Error(f"baseline {path} is no JSON ({problem}): write it with dsmachine baseline -o") from None
@@ -198,12 +277,16 @@ def _text(path: str | Path) -> str:
     except FileNotFoundError:
         raise Error(f"baseline {path} does not exist: measure one with dsmachine baseline MODEL -o {path}") from None
     except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or problem
-        raise Error(f"baseline {path} cannot be read ({reason}): check the path") from problem
+        reason = getattr(problem, "strerror", None) or "no text"
+        raise Error(f"baseline {path} cannot be read ({reason}): give a file of dsmachine baseline -o") from problem
 
 
 def _step(row: Mapping[str, Any]) -> Step:
     joules = row.get("joules_per_token")
+    for name in ("tokens", "batch", "seconds_per_token", *([] if joules is None else ["joules_per_token"])):
+        value = row[name]
+        if not (math.isfinite(float(value)) and float(value) > 0):
+            raise ValueError(f"{name} of {row['model']} is {value}")
     said = {key: row.get(key) for key in ("precision", "launch", "weights", "energy_source")}
     return Step(
         model=str(row["model"]),
@@ -216,4 +299,7 @@ def _step(row: Mapping[str, Any]) -> Step:
     )
 
 
-__all__ = ["Baseline", "Machine", "Step", "load_baseline", "machine_of_run", "machines_of_shapes"]
+__all__ = [
+    "Baseline", "Machine", "Step", "is_training", "learners_of_shapes", "load_baseline", "machine_of_run",
+    "machine_of_training", "machines_of_shapes",
+]  # fmt: skip

@@ -10,79 +10,37 @@ Emulated and measured seconds and joules of table 3 are those of one sequence ti
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..circuits.errors import Error
 from ..circuits.shapes import SHAPES
 from .digital import operations
-from .published import INFERENCE, KWH, SUFFIX, TRAINED, TRAINING, Cost, Published, Rate, published
+from .published import INFERENCE, KWH, TRAINED, Published, Rate, published
+from .rows import (
+    AVERAGE,
+    DS,
+    GPU,
+    MEASURED,
+    PRINTED,
+    RECOMPUTED,
+    RULE,
+    Inputs,
+    Row,
+    emulated,
+    from_paper,
+    gains,
+    items,
+)
 from .systems import Baseline, Machine
+from .training_rows import training
 
 TABLES = ("2", "3", "4", "7")
-PRINTED, RECOMPUTED, EMULATED, MEASURED = "printed", "recomputed", "emulated", "measured"
-GPU, DS = "4 × A100", "DS machine"
-EMULATOR = "emulated machine"
 DIGITAL, SUMS = "digital 45 nm, MAC", "digital 45 nm, accumulate"
 COUNTED = (
     "operations of {tokens} tokens, outputs of the last, at 4.6 pJ a multiply-accumulate and 0.9 pJ an accumulate "
     "(Horowitz 2014); no memory, no control"
 )
-NOT_YET = "not emulated yet"
-RULE = "the paper's rule"
-AVERAGE = "mean"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One value. value: None where there is none yet, which assumptions then say; assumptions: each a sentence."""
-
-    table: str
-    model: str
-    system: str
-    task: str
-    quantity: str
-    unit: str
-    value: float | None
-    source: str
-    assumptions: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What the tables are made of. models: those of the paper that are asked for; machines: emulated ones by the
-    paper's model; runs: of run files, each under its own model's name; baseline: of a GPU, if there is one."""
-
-    models: Sequence[str]
-    machines: Mapping[str, Machine]
-    runs: Sequence[Machine]
-    baseline: Baseline | None
-
-    def emulated(self) -> list[tuple[str, Machine]]:
-        """(model, machine) of all that was emulated, in the order of the models, then of the runs."""
-        named = [(name, self.machines[name]) for name in self.models if name in self.machines]
-        named += [(paper_name(run.model), run) for run in self.runs]
-        order = {name: k for k, name in enumerate(self.models)}
-        return sorted(named, key=lambda item: order.get(item[0], len(order)))
-
-    def systems(self) -> Iterator[tuple[str, list[Machine]]]:
-        """(model, its machines): first the paper's models, with or without any, then those of runs alone."""
-        found: dict[str, list[Machine]] = {name: [] for name in self.models}
-        for name, machine in self.emulated():
-            found.setdefault(name, []).append(machine)
-        yield from found.items()
-
-
-def paper_name(model: str) -> str:
-    """The paper's name of a model that goes by it or by its shape's; any other as it is.
-
-    >>> paper_name("gpt2-medium"), paper_name("llama2-7b"), paper_name("tiny-shakespeare")
-    ('GPT2-M', 'Llama2-7B', 'tiny-shakespeare')
-    """
-    names = {shape: name for name, shape in published().shapes.items()}
-    names |= {name.lower(): name for name in published().models}
-    return names.get(model.lower(), model)
 
 
 def checked_tables(asked: str) -> tuple[str, ...]:
@@ -98,33 +56,23 @@ def checked_tables(asked: str) -> tuple[str, ...]:
 
 def rows(tables: Sequence[str], inputs: Inputs) -> list[Row]:
     """Rows of these tables, in their order."""
-    makers = {"2": _training, "3": _inference, "4": _edge, "7": _rates}
+    makers = {"2": training, "3": _inference, "4": _edge, "7": _rates}
     return [row for table in tables for row in makers[table](published(), inputs)]
 
 
-# --- tables 2 and 3 ---------------------------------------------------------------------------------
-
-
-def _training(paper: Published, inputs: Inputs) -> Iterator[Row]:
-    for model in inputs.models:
-        yield from _from_paper("2", TRAINING, model, paper)
-        for task in paper.tasks:
-            for quantity, unit in (("time", "s"), ("energy", "J")):
-                yield Row("2", model, EMULATOR, task, quantity, unit, None, EMULATED, (NOT_YET,))
-    for models in (paper.models, TRAINED):
-        yield from _gains("2", "training", TRAINING, models, paper)
+# --- table 3 --------------------------------------------------------------------------------
 
 
 def _inference(paper: Published, inputs: Inputs) -> Iterator[Row]:
     for model, machines in inputs.systems():
         if model in paper.models:
-            yield from _from_paper("3", INFERENCE, model, paper)
+            yield from from_paper("3", INFERENCE, model, paper)
             yield from _counted(model, paper, inputs)
             yield from _on_gpu(model, paper, inputs.baseline)
         for machine in machines:
             yield from _annealed(model, machine, paper)
     for models in (TRAINED, paper.models):
-        yield from _gains("3", "inference", INFERENCE, models, paper)
+        yield from gains("3", "inference", INFERENCE, models, paper)
         speed, energy = paper.gains_at_equal_samples(models)
         about = "GPU times over GLUE's development sizes, DS times over test sizes, each a sample"
         for quantity, value in (("speed-up at equal samples", speed), ("energy reduction at equal samples", energy)):
@@ -135,28 +83,11 @@ def _annealed(model: str, machine: Machine, paper: Published) -> Iterator[Row]:
     """The emulated machine, one sample after another."""
     for task, samples in paper.rule.samples.items():
         count = float(samples)
-        yield _of(machine, "3", model, task, "time", "s", count * machine.latency)
+        yield emulated(machine, "3", model, task, "time", "s", count * machine.latency)
         for what, each in machine.weighed().items():
-            yield _of(machine, "3", model, task, f"energy{what}", "J", count * each)
+            yield emulated(machine, "3", model, task, f"energy{what}", "J", count * each)
     if model in paper.models:
         yield from _gains_emulated(model, machine, paper)
-
-
-def _from_paper(table: str, kind: str, model: str, paper: Published) -> Iterator[Row]:
-    """GPU and DS machine as printed, the DS machine by the rule."""
-    machine = paper.recomputed(kind, model)
-    for system, cost, source in (
-        (GPU, paper.costs[kind][model], PRINTED),
-        (DS, paper.costs[kind][model + SUFFIX[kind]], PRINTED),
-        (DS, machine, RECOMPUTED),
-    ):
-        yield from _cost(table, model, system, cost, source, () if source == PRINTED else (RULE,))
-
-
-def _cost(table: str, model: str, system: str, cost: Cost, source: str, about: tuple[str, ...]) -> Iterator[Row]:
-    for quantity, unit, cells in (("time", "s", cost.seconds), ("energy", "J", cost.joules)):
-        for task, value in cells.items():
-            yield Row(table, model, system, task, quantity, unit, float(value), source, about)
 
 
 def _counted(model: str, paper: Published, inputs: Inputs) -> Iterator[Row]:
@@ -183,28 +114,16 @@ def _on_gpu(model: str, paper: Published, baseline: Baseline | None) -> Iterator
             yield Row("3", model, baseline.device, task, "energy", "J", joules, MEASURED, (about,))
 
 
-def _gains(table: str, name: str, kind: str, models: Sequence[str], paper: Published) -> Iterator[Row]:
-    """Averages of GPU over DS machine; the printed ones beside those of the models that they are averages over."""
-    over, printed = ", ".join(models), tuple(models) == (paper.models if kind == TRAINING else TRAINED)
-    speed, energy = paper.gains(kind, models)
-    claims = (paper.claims[f"{name}_speedup"], paper.claims[f"{name}_energy_reduction"])
-    for quantity, claim, value in zip(("speed-up", "energy reduction"), claims, (speed, energy), strict=True):
-        if printed:
-            yield Row(table, over, DS, AVERAGE, quantity, "×", float(claim), PRINTED, ("average in the abstract",))
-        about = "mean over models and tasks of the printed cells' ratios"
-        yield Row(table, over, DS, AVERAGE, quantity, "×", float(value), RECOMPUTED, (about,))
-
-
 def _gains_emulated(model: str, machine: Machine, paper: Published) -> Iterator[Row]:
     """Printed GPU over the emulated machine, a sample each."""
     gpu, tasks = paper.costs[INFERENCE][model], paper.rule.gpu_samples.items()
     seconds = [float(gpu.seconds[task] / n) for task, n in tasks]
     joules = [float(gpu.joules[task] / n) for task, n in tasks]
     speed = sum(seconds) / len(seconds) / machine.latency
-    yield _of(machine, "3", model, AVERAGE, "speed-up at equal samples", "×", speed)
+    yield emulated(machine, "3", model, AVERAGE, "speed-up at equal samples", "×", speed)
     for what, own in machine.weighed().items():
         reduction = sum(joules) / len(joules) / own
-        yield _of(machine, "3", model, AVERAGE, f"energy reduction at equal samples{what}", "×", reduction)
+        yield emulated(machine, "3", model, AVERAGE, f"energy reduction at equal samples{what}", "×", reduction)
 
 
 # --- tables 4 and 7 ---------------------------------------------------------------------------------
@@ -265,7 +184,9 @@ def _emulated_rate(table: str, model: str, machine: Machine, *, first: bool = Tr
     values.append(("time a prompt token", "s", machine.latency / machine.tokens, ""))
     values += [(f"energy a prompt token{what}", "J", joules / machine.tokens, "") for what, joules in each]
     for quantity, unit, value, said in values[0 if first else 1 :]:
-        yield _of(machine, table, model, "", quantity, unit, value, said)
+        yield emulated(machine, table, model, "", quantity, unit, value, said)
+    if first:
+        yield from items(machine, table, model)
 
 
 def _measured_rate(
@@ -288,11 +209,4 @@ def _measured_rate(
         yield Row(table, model, baseline.device, "", quantity, unit, value, MEASURED, (about,))
 
 
-def _of(
-    machine: Machine, table: str, model: str, task: str, quantity: str, unit: str, value: float, said: str = ""
-) -> Row:
-    about = (said, *machine.assumptions) if said else machine.assumptions
-    return Row(table, model, EMULATOR, task, quantity, unit, value, EMULATED, about)
-
-
-__all__ = ["TABLES", "Inputs", "Row", "checked_tables", "paper_name", "rows"]
+__all__ = ["TABLES", "checked_tables", "rows"]

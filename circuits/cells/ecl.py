@@ -42,11 +42,22 @@ if TYPE_CHECKING:
     from .spice import Sheet
 
 FAR = 30.0  # headroom is taken as at least −FAR thermal voltages, so that no exponential overflows
+
 SUBCIRCUIT = """.subckt ecl_multiplier s v w x y k=1 off=0 rail=1 vt=1
 * from y into x: -(k v_s v_v + off), until the capacitor w is at its rail; vt: kT/q
 B1 y x I={law}
 .ends"""
 POSITIONS = "pqrstu"
+
+
+def charge_of_step(loss: Array, source: Array, volts: float, farads: float) -> float:
+    """Coulombs Σ I_T T of the multipliers of (*positions, out) losses and (*positions, in) sources in a step of T.
+
+    I_T T = C_J ΔV, ΔV what the product of full scales moves a capacitor by: a step's supply does not depend on how long
+    it takes. loss, source: full scales, logical; volts: on a control capacitor for a loss × source of 1, U_J η of a
+    learning rate η; farads: of it.
+    """
+    return farads * volts * float((loss.sum(axis=-1) * source.sum(axis=-1)).sum())
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,7 @@ def map_model(
     circuit, lost_bits = fit_to_devices(load_nodes(circuit, tech), tech)
     _warn_of_lost_bits(lost_bits, tech)
     circuit.notes |= {
+        "sizes": model.config.plain(),
         "positions": positions,
         "softmax": softmax if softmax == "translinear" else f"taylor {order}",
         "activation": activation,

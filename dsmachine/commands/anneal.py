@@ -74,6 +74,12 @@ def anneal(
     dac_bits: Annotated[int | None, typer.Option(help="Of the DACs that write inputs [default: exact].")] = None,
     adc_bits: Annotated[int | None, typer.Option(help="Of the ADCs that read logits [default: exact].")] = None,
     output_class: Annotated[str, typer.Option(help="Of buffers and conveyors, in the joules: AB or A.")] = "AB",
+    read: Annotated[
+        str, typer.Option(help="Outputs that the ADCs read, in the joules: of the last position, or all.")
+    ] = "last",
+    weight_hold: Annotated[
+        str, typer.Option(help="Switches that weights are kept behind, in the joules: plain or low-leakage.")
+    ] = "plain",
     noise: Annotated[str, typer.Option(help="off, thermal, or σ of every node as a share of full scale.")] = "off",
     flicker: Annotated[
         bool,
@@ -122,7 +128,7 @@ def anneal(
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain,
         "tokens": tokens, "mismatch": mismatch, "vt_mismatch": vt_mismatch, "pelgrom": pelgrom, "offset": offset,
         "branch_offset": branch_offset, "weight_bits": weight_bits, "dac_bits": dac_bits, "adc_bits": adc_bits,
-        "output_class": output_class,
+        "output_class": output_class, "read": read, "weight_hold": weight_hold,
         "noise": parse_noise(noise), "flicker": flicker, "trim": parse_trim(trim), "chip_seed": chip_seed,
         "noise_seed": noise_seed,
         "tolerance": tolerance, "settle_bits": settle_bits, "accuracy": accuracy, "method": method,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +15,9 @@ from ..emulator.files import check_target, write_text
 from ._common import OverwriteOption, check_output_folder
 
 if TYPE_CHECKING:
+    from ..energy.placement import Placement
+    from ..energy.rows import Inputs, Row
     from ..energy.systems import Machine
-    from ..energy.tables import Inputs, Row
 
 Pictures = dict[str, tuple[str, Any]]  # file name: (caption, Figure)
 FORMATS = ("md", "csv", "latex", "html")
@@ -25,7 +28,7 @@ def report(
     format: Annotated[str, typer.Option("--format", help="md, csv, latex or html.")] = "md",
     runs: Annotated[
         list[Path] | None,
-        typer.Option("--runs", metavar="FILE", help="A run file of dsmachine anneal -o; may be given again."),
+        typer.Option("--runs", metavar="FILE", help="A file of dsmachine anneal -o or train -o; may be given again."),
     ] = None,
     model: Annotated[
         list[str] | None,
@@ -36,6 +39,13 @@ def report(
     baseline: Annotated[
         Path | None,
         typer.Option("--baseline", metavar="FILE", help="What dsmachine baseline measured [default: the one bundled]."),
+    ] = None,
+    machine: Annotated[
+        str | None,
+        typer.Option(help="Put emulated machines on its chips too: brim, ds-gl, ds-tpu, wafer, or a .toml file."),
+    ] = None,
+    chips: Annotated[
+        int | None, typer.Option(min=1, help="Of --machine: so many, in turns [default: as many as it takes].")
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to a file [default: stdout].")] = None,
     reproduce: Annotated[
@@ -54,8 +64,9 @@ def report(
     """Show the paper's tables beside this emulator.
 
     Every value names its source: printed (the paper), recomputed (from the paper's own rule), emulated (with its
-    assumptions) or measured (a GPU). CSV is long form; html has the pictures inside. With --reproduce table1 the
-    accuracies of your own classifier on GLUE's sentences, by the digital reference and by its circuit.
+    assumptions) or measured (a GPU). With --machine each emulated machine stands there once more, on chips: with
+    transfers between them and reprogramming. CSV is long form; html has the pictures inside. With --reproduce table1
+    the accuracies of your own classifier on GLUE's sentences, by the digital reference and by its circuit.
     """
     if format not in FORMATS:
         raise Error(f"format {format!r} is unknown: use {', '.join(FORMATS)}")
@@ -63,14 +74,19 @@ def report(
         check_target(output, overwrite=overwrite)
     drawn: Pictures = {}
     if reproduce is not None:
-        if runs or baseline or pictures:
-            raise Error("--runs, --baseline and --pictures would be ignored with --reproduce: leave them out")
+        if runs or baseline or pictures or machine:
+            raise Error(
+                "--runs, --baseline, --machine and --pictures would be ignored with --reproduce: leave them out"
+            )
         found = _reproduced(reproduce, model or [], glue, positions, samples)
     else:
         if pictures is not None:
             check_output_folder(pictures, overwrite=overwrite)
         shown = pictures is not None or format == "html"
-        found, drawn = _tables(tables, model or [], runs or [], baseline, shown)
+        from ..energy.tables import checked_tables
+
+        asked, inputs = checked_tables(tables), _inputs(model or [], runs or [], baseline)
+        found, drawn = _tables(asked, _on_chips(inputs, machine, chips, asked), shown)
     text = _text(format, found, drawn)
     if pictures is not None:
         _write_pictures(pictures, drawn)
@@ -80,14 +96,10 @@ def report(
         write_text(output, text, overwrite=overwrite)
 
 
-def _tables(
-    tables: str, models: list[str], runs: list[Path], baseline: Path | None, shown: bool
-) -> tuple[list[Row], Pictures]:
+def _tables(asked: Sequence[str], inputs: Inputs, shown: bool) -> tuple[list[Row], Pictures]:
     """Rows of the tables, and their pictures if they are to be shown."""
-    from ..energy.tables import checked_tables, rows
+    from ..energy.tables import rows
 
-    asked = checked_tables(tables)
-    inputs = _inputs(models, runs, baseline)
     if not shown:
         return rows(asked, inputs), {}
     from ..tables_plots import report_pictures
@@ -131,23 +143,68 @@ def _reproduced(table: str, models: list[str], glue: Path | None, positions: int
 def _inputs(models: list[str], files: list[Path], baseline: Path | None) -> Inputs:
     """What the tables are made of, for all of the paper's models or those asked for."""
     from ..energy.published import published
-    from ..energy.systems import load_baseline, machine_of_run, machines_of_shapes
-    from ..energy.tables import Inputs, paper_name
+    from ..energy.rows import Inputs, paper_name
+    from ..energy.systems import (
+        is_training,
+        learners_of_shapes,
+        load_baseline,
+        machine_of_run,
+        machine_of_training,
+        machines_of_shapes,
+    )  # fmt: skip
 
     paper = published()
     chosen = [_known(name, paper.models) for name in models] or list(paper.models)
-    runs = [machine_of_run(path) for path in files]
-    if models:
-        for path, run in zip(files, runs, strict=True):
-            if paper_name(run.model) not in chosen:
-                raise Error(f"run file {path} is of {run.model}, not of {', '.join(chosen)}: leave it or --model out")
-    shapes = machines_of_shapes()
-    machines: dict[str, Machine] = {name: shapes[shape] for name, shape in paper.shapes.items() if shape in shapes}
-    return Inputs(chosen, machines, runs, load_baseline(baseline))
+    runs: dict[bool, list[Machine]] = {False: [], True: []}
+    for path in files:
+        learns = is_training(path)
+        run = machine_of_training(path) if learns else machine_of_run(path)
+        if models and paper_name(run.model) not in chosen:
+            raise Error(f"run file {path} is of {run.model}, not of {', '.join(chosen)}: leave it or --model out")
+        runs[learns].append(run)
+    measured = load_baseline(baseline)
+    if baseline is not None and measured is not None:
+        wanted = {paper.shapes[name] for name in chosen}
+        if not wanted & measured.models:
+            found, asked = (", ".join(sorted(names)) for names in (measured.models, wanted))
+            raise Error(f"baseline {baseline} is of {found}, none of {asked}: measure those, or leave it out")
+    shapes = [
+        {name: found[shape] for name, shape in paper.shapes.items() if shape in found}
+        for found in (machines_of_shapes(), learners_of_shapes())
+    ]
+    return Inputs(chosen, shapes[0], runs[False], measured, shapes[1], runs[True])
+
+
+def _on_chips(inputs: Inputs, name: str | None, count: int | None, tables: Sequence[str]) -> Inputs:
+    """With each emulated machine that the tables show once more, on chips of a kind."""
+    if name is None:
+        if count is not None:
+            raise Error(f"--chips {count} would be ignored: say of which --machine")
+        return inputs
+    from ..circuits.technology import load_technology
+    from ..energy.machine import load_machine
+    from ..energy.placed import on_chips, placement_of
+
+    kind, technology = load_machine(name), load_technology("cmos45")
+
+    places: dict[tuple[str, int], Placement] = {}  # what answers and what learns have the same chips
+
+    def placed(machines: Iterable[Machine]) -> list[Machine]:
+        found = []
+        for each in machines:
+            key = each.model, each.tokens
+            if key not in places:
+                places[key] = placement_of(each, kind, technology, count)
+            found.append(on_chips(each, places[key], technology))
+        return found
+
+    answering = placed(each for _, each in inputs.emulated()) if {"3", "4", "7"} & set(tables) else []
+    learning = placed(each for _, found in inputs.learning() for each in found) if "2" in tables else []
+    return replace(inputs, runs=[*inputs.runs, *answering], trainings=[*inputs.trainings, *learning])
 
 
 def _known(name: str, known: tuple[str, ...]) -> str:
-    from ..energy.tables import paper_name
+    from ..energy.rows import paper_name
 
     found = paper_name(name)
     if found not in known:

@@ -74,7 +74,7 @@ def train(
     noise_seed: Annotated[int, typer.Option(help="Which noise.")] = 0,
     precision: PrecisionOption = "float32",
     device: DeviceOption = "numpy",
-    energy: Annotated[bool, typer.Option(help="Weigh a forward and a backward anneal.")] = True,
+    energy: Annotated[bool, typer.Option(help="Weigh what the machine takes for a sample.")] = True,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Keep the training there (HDF5).")] = None,
     overwrite: OverwriteOption = False,
     resume: ResumeOption = None,
@@ -156,8 +156,9 @@ def _show(console: Console, found: Trained, kept: Path | None) -> None:
         rows["validation"] = f"loss {_change(loss, '{:.4f}')} nat, accuracy {_change(accuracy, '{:.1%}')}"
     rows["at rails"] = f"{found.at_rails:,} weights ({share:.2%}), {found.rails_before:,} before"
     if found.joules is not None and found.energy is not None:
-        each = ", ".join(f"{way} {engineering(joules, 'J')}" for way, joules in found.joules.items())
-        rows["energy"] = f"{engineering(found.energy, 'J')}; of a sample: {each}; without updates"
+        each = ", ".join(f"{phase} {engineering(joules, 'J')}" for phase, joules in found.joules.items())
+        rows["energy"] = f"{engineering(found.energy, 'J')}; of a sample: {each}"
+        rows["machine"] = f"{engineering(found.seconds or 0.0, 's')} for all samples, one after another"
     if kept is not None:
         rows["run file"] = str(kept)
     for name, text in rows.items():

@@ -45,7 +45,7 @@ def test_csv_is_long_form(capsys: Capture) -> None:
 
 def test_tables_for_people_have_the_same_values(capsys: Capture, tmp_path: Path) -> None:
     text = told(capsys, "--tables", "2,4")
-    assert "## Table 2." in text and "## Table 4." in text and "not emulated yet" in text
+    assert "## Table 2." in text and "## Table 4." in text and "one pass over the training samples" in text
     assert "| Llama2-7B | DS machine | printed | 30,300 | 4.04e+10 |" in text
     assert "not counted: " in text
     latex = told(capsys, "--tables", "3", "--format", "latex")
@@ -67,10 +67,44 @@ def test_a_run_file_joins_in(capsys: Capture, run_file: Path) -> None:
     assert "4 tokens of a prompt" in own[0]["assumptions"] and "ideal chip" in own[0]["assumptions"]
 
 
+def test_a_training_file_joins_in(capsys: Capture, tmp_path: Path) -> None:
+    model, path = write_small(tmp_path / "small"), tmp_path / "training.h5"
+    (tmp_path / "text.txt").write_text("abcde" * 26)
+    options = ["--steps", "1", "--batch", "2", "-o", str(path)]
+    assert main(["-q", "train", str(model), "--data", str(tmp_path / "text.txt"), *options]) == 0
+    capsys.readouterr()
+    found = list(csv.DictReader(io.StringIO(told(capsys, "--tables", "2", "--format", "csv", "--runs", str(path)))))
+    own = {row["quantity"]: row for row in found if row["model"] == "small"}
+    assert float(own["time a sample"]["value"]) > 0 and float(own["energy a sample"]["value"]) > 0
+    assert "first sample of small" in own["time a sample"]["assumptions"]
+    assert main(["-q", "train", str(model), "--data", str(tmp_path / "text.txt"), *options[:4], "--no-energy",
+                 "-o", str(tmp_path / "bare.h5")]) == 0  # fmt: skip
+    capsys.readouterr()
+    assert main(["report", "--runs", str(tmp_path / "bare.h5")]) == 2
+    assert "train without --no-energy" in capsys.readouterr().err
+
+
+def test_machines_are_put_on_chips(capsys: Capture, run_file: Path) -> None:
+    arguments = ["--tables", "7", "--model", "GPT2", "--format", "csv", "--machine", "ds-tpu"]
+    found = list(csv.DictReader(io.StringIO(told(capsys, *arguments))))
+    here = {
+        row["system"]: row for row in found if row["quantity"] == "time to first token" and row["source"] == "emulated"
+    }
+    (chips,) = [name for name in here if name.endswith("× ds-tpu")]
+    assert float(here[chips]["value"]) > float(here["emulated machine"]["value"])
+    items = {(row["quantity"], row["unit"]): row for row in found if row["system"] == chips}
+    assert float(items["of it transfer", "s"]["value"]) > 0 and float(items["of it transfer", "J"]["value"]) > 0
+    assert "package, cooling" in items["of it transfer", "J"]["assumptions"]
+    own = told(capsys, "--tables", "7", "--machine", "wafer", "--runs", str(run_file), "--format", "csv")
+    assert 'small,"emulated machine, 1 × wafer"' in own
+
+
 def broken(folder: Path) -> dict[str, Path]:
-    files = {name: folder / name for name in ("none.h5", "text.h5", "none.json", "broken.json")}
+    files = {name: folder / name for name in ("none.h5", "text.h5", "none.json", "broken.json", "other.json")}
     files["text.h5"].write_text("no run")
     files["broken.json"].write_text("{")
+    row = '{"model": "gpt9", "tokens": 8, "batch": 1, "seconds_per_token": 1e-3}'
+    files["other.json"].write_text('{"device": "GPU", "rows": [' + row + "]}")
     return files
 
 
@@ -85,7 +119,10 @@ def broken(folder: Path) -> dict[str, Path]:
         (lambda f, run: ["--runs", str(f["text.h5"])], "is not HDF5"),
         (lambda f, run: ["--baseline", str(f["none.json"])], "does not exist: measure one with dsmachine baseline"),
         (lambda f, run: ["--baseline", str(f["broken.json"])], "is no JSON"),
+        (lambda f, run: ["--baseline", str(f["other.json"])], "is of gpt9, none of gpt2, gpt2-medium"),
         (lambda f, run: ["-o", run], "exists"),
+        (lambda f, run: ["--machine", "dstpu"], "machine 'dstpu' is unknown"),
+        (lambda f, run: ["--chips", "4"], "--chips 4 would be ignored: say of which --machine"),
     ],
 )
 def test_wrong_requests_are_one_line(

@@ -64,16 +64,16 @@ def test_a_tiny_text_is_learnt(small: str, tmp_path: Path, capfd: pytest.Capture
 
 
 def test_sgd_and_joules(small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Joules are those of one forward and one backward anneal, samples times."""
+    """Joules are those of the first sample, from reset to the update of the weights, samples times."""
     data = written(tmp_path, "text.txt", TEXT)
     found = as_json(capfd, small, "--data", data, "--steps", "3", "--batch", "2", "--lr", "0.1")
     each = found["energy_of_one_sample_j"]
-    assert each["forward"] > 0 and each["backward"] > 0
-    assert found["energy_j"] == pytest.approx(6 * (each["forward"] + each["backward"]))
+    assert list(each) == ["reset", "load", "anneal", "backward", "update"] and min(each.values()) > 0
+    assert found["energy_j"] == pytest.approx(6 * sum(each.values())) and found["machine_s"] > 0
     assert found["digital_updates"] == 0 and found["weights_at_rails"]["after"] >= 0
     assert main(["train", small, "--data", data, "--steps", "1", "--batch", "2"]) == 0
     shown = capfd.readouterr().out
-    for word in ("loss", "accuracy", "at rails", "energy", "forward"):
+    for word in ("loss", "accuracy", "at rails", "energy", "backward", "machine"):
         assert word in shown
 
 

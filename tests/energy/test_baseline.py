@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from dsmachine.circuits.config import Config
 from dsmachine.circuits.errors import Error
 from dsmachine.circuits.families import parameters
 from dsmachine.circuits.shapes import SHAPES
-from dsmachine.energy.baseline import measure, repeated
+from dsmachine.energy.baseline import WARM, measure, repeated
 from dsmachine.energy.power_meter import PowerMeter
 from dsmachine.energy.torch_device import Device
 from dsmachine.energy.torch_models import decode, hf_config, prefill
@@ -59,10 +58,20 @@ def test_a_decoded_token_has_the_logits_of_the_whole_text(family: str) -> None:
 
 
 def test_joules_of_a_loop_are_its_power_times_its_time() -> None:
-    meter = PowerMeter(lambda: 40.0 * time.perf_counter(), "a clock")
-    steps, took, joules = repeated(lambda: time.sleep(0.002), Device("cpu"), meter, 0.05)
-    assert steps > 3 and took >= max(0.05, 0.002 * steps)
-    assert joules == pytest.approx(40.0 * took, rel=0.01)
+    """By a clock that the steps themselves move, 2 ms each: warm-up is not counted."""
+    ticks = [0]
+
+    def step() -> None:
+        ticks[0] += 1
+
+    def clock() -> float:
+        return 0.002 * ticks[0]
+
+    meter = PowerMeter(lambda: 40.0 * clock(), "a clock")
+    steps, took, joules = repeated(step, Device("cpu"), meter, 0.05, clock)
+    assert 25 <= steps <= 26 and ticks[0] == steps + WARM
+    assert took == pytest.approx(0.002 * steps)
+    assert joules == pytest.approx(40.0 * took)
 
 
 def test_without_transformers_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

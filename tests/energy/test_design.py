@@ -128,3 +128,49 @@ def test_anneal_takes_a_class(tmp_path: Any) -> None:
     assert joules["A"].dissipated == pytest.approx(joules["AB"].dissipated)
     with pytest.raises(Error, match="output_class"):
         ds.anneal("tiny-shakespeare", "ab", output_class="C")
+
+
+def test_who_reads_the_last_position_waits_for_its_conversions_alone() -> None:
+    """Of tile()'s output, 2 × 2 nodes of which three exist, the last position has some; none are read of "none"."""
+    circuit, _ = tile()
+    circuit.output = "p"
+    last = int(circuit.arrays["p"].present[-1].sum())
+    few = TECH.changed({"converter.adc_count": 1}, "test")
+    for read, nodes, positions in (("all", 3, 2), ("last", last, 1), ("none", 0, 0)):
+        meter = EnergyMeter(few, read=read)
+        transient(circuit, {"u": np.ones((2, 3))}, duration=T, observers=[meter])
+        report = meter.report()
+        assert report.phases["read"] == pytest.approx(nodes * 1e-9) and report.read == positions
+        assert float(report.by("phase").get("read", (np.zeros(1),))[0][0]) >= nodes * 13.3e-12
+        joules = sum(e.drawn[0] for e in report.entries if (e.part, e.phase) == ("converters", "read"))
+        assert joules == pytest.approx(nodes * 13.3e-12)
+    with pytest.raises(Error, match="read 'first' is unknown: use 'all' or 'last' or 'none'"):
+        EnergyMeter(read="first")
+
+
+def test_weights_behind_low_leakage_switches_are_refreshed_a_hundredth_as_often() -> None:
+    circuit, _ = tile()
+    joules = {}
+    for hold in ("plain", "low-leakage"):
+        meter = EnergyMeter(weight_hold=hold)
+        transient(circuit, {"u": np.ones((2, 3))}, duration=T, observers=[meter])
+        parts = meter.report().by("part")
+        joules[hold] = [parts[part][0] for part in ("refresh", "retention", "coupling")]
+        assert any(f"behind {hold} switches" in line for line in meter.report().assumed)
+    ratio = TECH.switch.off_current / TECH.switch.low_leakage_current
+    plain, low = joules["plain"], joules["low-leakage"]
+    assert plain[0] == pytest.approx(ratio * low[0]) and plain[1] == pytest.approx(ratio * low[1])
+    assert plain[2] == pytest.approx(low[2])
+    with pytest.raises(Error, match="weight_hold 'ideal' is unknown"):
+        EnergyMeter(weight_hold="ideal")
+
+
+def test_anneal_reads_the_last_position_unless_asked_for_all() -> None:
+    last, whole = (ds.anneal("tiny-shakespeare", "abcd", timer_prompts=0, **o).energy for o in ({}, {"read": "all"}))
+    one, four = (
+        sum(e.drawn[0] for e in report.entries if (e.part, e.phase) == ("converters", "read"))
+        for report in (last, whole)
+    )
+    assert four == pytest.approx(4 * one)
+    assert last.total < whole.total and last.dissipated == pytest.approx(whole.dissipated)
+    assert last.to_json()["positions_read"] == 1 and whole.to_json()["positions_read"] == 4

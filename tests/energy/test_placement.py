@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +11,11 @@ import pytest
 
 import dsmachine as ds
 from dsmachine.circuits.errors import Error
+from dsmachine.circuits.mapping.sketch import sketch
+from dsmachine.circuits.shapes import SHAPES
 from dsmachine.energy.area import area
 from dsmachine.energy.machine import Chip, Machine
+from dsmachine.energy.placement import place
 
 TECHNOLOGY = ds.load_technology()
 D, OUT = 96, 200
@@ -145,3 +149,17 @@ def test_a_wafer_of_converters_holds_nothing() -> None:
     chip = replace(TPU.chip, area=1e-5, nodes=None, couplings=None, fan_in=None)
     with pytest.raises(Error, match=r"chip.area of ds-tpu is 10 mm², its converters take 63.36 mm²"):
         ds.place("tiny-shakespeare", replace(TPU, chip=chip))
+
+
+def test_what_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nodes of two small sketches say those of a large one."""
+    monkeypatch.setattr("dsmachine.energy.placement.host_room", lambda: 10**9)
+    with pytest.raises(Error, match=r"gpt2 with 1,000 tokens side by side needs .* GB of memory, 1 GB are free"):
+        place("gpt2", "ds-tpu", tokens=1000)
+    circuit = sketch("gpt2", SHAPES["gpt2"], 16, TECHNOLOGY)
+    needed = 20 * sum(math.prod(node.shape) for node in circuit.arrays.values())
+    monkeypatch.setattr("dsmachine.energy.placement.host_room", lambda: needed - 1)
+    with pytest.raises(Error, match="side by side"):
+        place("gpt2", "ds-tpu", tokens=16)
+    monkeypatch.setattr("dsmachine.energy.placement.host_room", lambda: needed)
+    assert place("gpt2", "ds-tpu", tokens=16).tokens == 16

@@ -8,8 +8,9 @@ import pytest
 
 from dsmachine.circuits.errors import Error
 from dsmachine.energy.published import published
-from dsmachine.energy.systems import Baseline, Machine, Step, load_baseline, machines_of_shapes
-from dsmachine.energy.tables import Inputs, Row, checked_tables, paper_name, rows
+from dsmachine.energy.rows import Inputs, Row, paper_name
+from dsmachine.energy.systems import Baseline, Machine, Step, learners_of_shapes, load_baseline, machines_of_shapes
+from dsmachine.energy.tables import checked_tables, rows
 
 PAPER = published()
 MACHINE = Machine(
@@ -44,7 +45,7 @@ def test_every_row_says_where_it_is_from() -> None:
         assert row.value is None or row.value > 0
     training = [row for row in found if row.table == "2" and row.source == "emulated"]
     assert len(training) == 50
-    assert all(row.value is None and row.assumptions == ("not emulated yet",) for row in training)
+    assert all(row.value is None and row.assumptions[0].startswith("not emulated yet") for row in training)
 
 
 def test_a_hundred_printed_and_a_hundred_recomputed_cells() -> None:
@@ -66,6 +67,51 @@ def test_emulated_rows_follow_from_the_machine() -> None:
     gain = one(found, quantity="speed-up at equal samples", **model)
     own = [float(PAPER.costs["table3"]["GPT2"].seconds[task] / n) for task, n in PAPER.rule.gpu_samples.items()]
     assert gain.value == pytest.approx(sum(own) / 5 / 4e-6)
+
+
+STEP = (
+    '{"device": "GPU", "rows": [{"model": "gpt2", "batch": 1, "tokens": %s, "seconds_per_token": %s, '
+    '"joules_per_token": %s}]}'
+)
+LEARNER = Machine(
+    model="gpt2",
+    tokens=4,
+    phases={"load": 1e-6, "anneal": 2e-6, "backward": 4e-6, "update": 1e-6},
+    joules_by_part={"coupling": 3e-6, "refresh": 4e-6, "controller": 1e-6},
+    assumptions=("made up too",),
+)
+
+
+def test_training_rows_follow_from_the_machine_that_learns() -> None:
+    inputs = Inputs(("GPT2", "GPT2-M"), {"GPT2": MACHINE}, [], None, {"GPT2": LEARNER})
+    found = rows(["2"], inputs)
+    model = {"model": "GPT2", "source": "emulated"}
+    assert one(found, task="RTE", quantity="time", **model).value == pytest.approx(2500 * 8e-6)
+    assert one(found, task="RTE", quantity="energy", **model).value == pytest.approx(2500 * 8e-6)
+    assert one(found, task="RTE", quantity="energy of the circuits alone", **model).value == pytest.approx(2500 * 3e-6)
+    assert one(found, quantity="time over an inference's", **model).value == pytest.approx(2)
+    assert one(found, quantity="time over an inference's", source="recomputed", model="GPT2").value == 10
+    assert one(found, quantity="of it backward", **model).value == pytest.approx(4e-6)
+    gpu = PAPER.costs["table2"]["GPT2"].seconds
+    speed = sum(float(gpu[task] / n) for task, n in PAPER.rule.training_samples.items()) / 5 / 8e-6
+    assert one(found, quantity="speed-up", **model).value == pytest.approx(speed)
+    missing = [row for row in found if row.model == "GPT2-M" and row.source == "emulated"]
+    assert len(missing) == 10 and all(row.value is None for row in missing)
+
+
+def test_a_training_of_another_model_has_rows_of_its_own() -> None:
+    own = Machine("mine", 4, LEARNER.phases, LEARNER.joules_by_part, ("its weights",))
+    found = [row for row in rows(["2"], Inputs(("GPT2",), {}, [], None, {}, [own])) if row.model == "mine"]
+    assert {row.source for row in found} == {"emulated"} and not [r for r in found if "inference" in r.quantity]
+
+
+def test_learners_of_the_five_shapes_are_bundled() -> None:
+    found, answering = learners_of_shapes(), machines_of_shapes()
+    assert set(found) == set(answering)
+    for name, machine in found.items():
+        assert machine.phases["anneal"] == pytest.approx(answering[name].phases["anneal"], rel=0.05)
+        assert machine.phases["backward"] > 0 and machine.joules_by_part["weight update"] > 0
+        assert machine.joules_of_circuits > answering[name].joules_of_circuits
 
 
 def test_printed_gains_stand_beside_those_at_equal_samples() -> None:
@@ -108,6 +154,10 @@ def test_machines_of_the_five_shapes_are_bundled() -> None:
         ("[]", "is not as expected"),
         ('{"device": "GPU"}', "lacks 'rows'"),
         ('{"device": "GPU", "rows": [{"model": "gpt2"}]}', "lacks 'tokens'"),
+        ('{"device": "GPU", "rows": []}', "no rows"),
+        (STEP % (0, 1e-6, 1e-3), "tokens of gpt2 is 0"),
+        (STEP % (8, -1, 1e-3), "seconds_per_token of gpt2 is -1"),
+        (STEP % (8, 1e-6, "NaN"), "joules_per_token of gpt2 is nan"),
         ('{"device": "GPU", "rows": [{"model": "gpt2", "tokens": "many"}]}', "is not as expected"),
     ],
 )
