@@ -1,7 +1,7 @@
 """Results by content: a key says what was measured, so whoever measures the same again finds it.
 
-One SQLite file. A result is on disk before the next is waited for, so a killed sweep has all that was finished; only the
-process that runs a sweep writes, and several may share the file.
+One SQLite file. A result is on disk before the next is waited for, so a killed sweep has all that was finished; only
+the process that runs a sweep writes, and several may share the file.
 """
 
 from __future__ import annotations

@@ -54,8 +54,8 @@ def sweep(
     "auto-zero" (trims), and each number of the technology ("supply.swing"), in SI.
     chips, noise_seeds: how many, from seed 0 on, or the seeds. metrics: names in `sweeps.metrics`.
     limits: {metric: limit}, in SI, for the yield.
-    text: what is read, in `windows` windows of `positions` tokens (32, a parameter); None: the calibration text, which a
-    bundled model was trained on.
+    text: what is read, in `windows` windows of `positions` tokens (32, a parameter); None: the calibration text, which
+    a bundled model was trained on.
     output: write the result there (HDF5; xarray opens it). A file of a part of this sweep is replaced.
     cache: file that keeps every measurement by its content; None: the user's. What is there is not computed again, so
     a killed sweep goes on where it was, and a larger grid costs what is new in it.

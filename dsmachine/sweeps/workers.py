@@ -1,7 +1,7 @@
 """Local processes that measure, one a core, or one a GPU where there are any.
 
-Each is a Python of its own (`worker.py`) at the end of a socket: it ends when the socket closes, so nobody is left behind
-by a killed sweep. A worker that dies is replaced and its job is given out again.
+Each is a Python of its own (`worker.py`) at the end of a socket: it ends when the socket closes, so nobody is left
+behind by a killed sweep. A worker that dies is replaced and its job is given out again.
 """
 
 from __future__ import annotations
