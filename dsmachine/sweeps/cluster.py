@@ -27,7 +27,7 @@ def measured_by_cluster(bench: Bench, jobs: Sequence[Job], device: str, schedule
         laboratory = client.submit(_laboratory, pickle.dumps(bench), device, pure=False)
         futures = [client.submit(_measure, laboratory, job, pure=False) for job in jobs]
         of = {future.key: job for future, job in zip(futures, jobs, strict=True)}
-        done = distributed.as_completed(futures)
+        done = distributed.as_completed(futures, loop=client.loop)
         del futures
         for future in done:
             yield _said(distributed, future, of[future.key])

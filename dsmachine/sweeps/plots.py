@@ -103,7 +103,7 @@ def _heat(ax: Axes, found: Swept, metric: str, chosen: tuple[int, ...]) -> None:
     if values.size <= 48:
         for (row, column), value in np.ndenumerate(values.filled(np.nan)):
             dark = np.isfinite(value) and float(norm(value)) < 0.55
-            ax.annotate(f"{value:.3g}", (column, row), ha="center", va="center", fontsize=7,
+            ax.annotate(f"{value:.3g}" if np.isfinite(value) else "–", (column, row), ha="center", va="center", fontsize=7,
                         color="white" if dark else INK)  # fmt: skip
     ax.grid(False)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
