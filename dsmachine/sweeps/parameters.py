@@ -101,10 +101,18 @@ def parameter(name: Any) -> Parameter:
     """A parameter by its name. Raises Error, with what may have been meant."""
     if name in PARAMETERS:
         return PARAMETERS[name]
-    names = list(PARAMETERS)
-    said = hint(str(name), names) or hint(str(name).lower().replace("-", "_"), names)
+    said = _meant(str(name))
     fix = said.lstrip("; ") or f"use {', '.join(p.name for p in _TABLE)}, or a number of the technology"
     raise Error(f"{shown(name)} is no parameter of a sweep: {fix}")
+
+
+def _meant(name: str) -> str:
+    """What may have been meant: within its own section if it names one (coupling.W is coupling.width)."""
+    section, dot, last = name.lower().rpartition(".")
+    own = [each for each in PARAMETERS if dot and each.startswith(f"{section}.")]
+    begins = [each for each in own if each.startswith(f"{section}.{last}")]
+    names = (begins if len(begins) == 1 else own) or list(PARAMETERS)
+    return hint(name, names) or hint(name.lower().replace("-", "_"), names)
 
 
 def values_of(name: Any, given: Any) -> list[Any]:

@@ -103,8 +103,9 @@ def _heat(ax: Axes, found: Swept, metric: str, chosen: tuple[int, ...]) -> None:
     if values.size <= 48:
         for (row, column), value in np.ndenumerate(values.filled(np.nan)):
             dark = np.isfinite(value) and float(norm(value)) < 0.55
-            ax.annotate(f"{value:.3g}" if np.isfinite(value) else "–", (column, row), ha="center", va="center", fontsize=7,
-                        color="white" if dark else INK)  # fmt: skip
+            text = f"{value:.3g}" if np.isfinite(value) else "–"
+            colour = "white" if dark else INK
+            ax.annotate(text, (column, row), ha="center", va="center", fontsize=7, color=colour)
     ax.grid(False)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.set_label(_axis_label(f"{METRICS[metric].meaning}, mean", unit))

@@ -12,6 +12,7 @@ from typing import Any
 from ..circuits import checks
 from ..circuits.checkpoints import Model, load_model
 from ..circuits.errors import Error
+from ..emulator.backend import Backend
 from ..emulator.runfile import versions
 from .bench import Bench, Job, text_tokens
 from .cache import Cache
@@ -85,8 +86,7 @@ def sweep(
     if output is not None:
         check_output(output, found, overwrite=overwrite)
     _check_points(bench, grid)
-    if workers is not None:
-        checks.whole("workers", workers, 1, 1024)
+    _check_where(workers, device, scheduler)
     work = _Work(found, Cache(cache), told)
     todo = work.begin(bench)
     for each in _measured(bench, todo, workers, device, scheduler):
@@ -114,6 +114,17 @@ def _check_points(bench: Bench, grid: Grid) -> None:
         bench.check(defaults(point))
 
 
+def _check_where(workers: int | None, device: str | None, scheduler: str | None) -> None:
+    """Raises Error for processes and devices that are not to be had."""
+    if workers is not None:
+        checks.whole("workers", workers, 1, 1024)
+        if scheduler is not None:
+            raise Error(f"workers {workers} would be ignored by a cluster, which has its own: leave out one of both")
+    if device is not None:
+        where = Backend(device)
+        _ = where.xp if scheduler is None else None  # a cluster's GPUs are its own
+
+
 def _measured(
     bench: Bench, jobs: Sequence[Job], workers: int | None, device: str | None, scheduler: str | None
 ) -> Iterator[Outcome]:
@@ -121,8 +132,6 @@ def _measured(
     if not jobs:
         return iter(())
     if scheduler is not None:
-        if workers is not None:
-            raise Error(f"workers {workers} would be ignored by a cluster, which has its own: leave out one of both")
         from .cluster import measured_by_cluster
 
         return measured_by_cluster(bench, jobs, device or "numpy", scheduler)

@@ -122,7 +122,7 @@ def test_other_places_of_a_third_axis() -> None:
     found = example()
     figure = ds.plots.plot_sweep(found, "perplexity", at={"supply.swing": 0.5})
     np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), found.mean("perplexity")[:, 1, 1])
-    with pytest.raises(ds.Error, match="supply.swing 0.6 was not swept: use one of 0.4, 0.5"):
+    with pytest.raises(ds.Error, match=r"supply\.swing 0\.6 was not swept: use one of 0\.4, 0\.5"):
         ds.plots.plot_sweep(found, "perplexity", at={"supply.swing": 0.6})
     with pytest.raises(ds.Error, match="'noise' is no axis after the second"):
         ds.plots.plot_sweep(found, "perplexity", at={"noise": 0})
