@@ -134,7 +134,7 @@ class Bench:
 
     def _files(self, stage: Hashable, point: Mapping[str, Any]) -> tuple[str, str]:
         """Fingerprints of the technology and of the device card."""
-        known = self.__dict__.setdefault("_known", {})
+        known: dict[Hashable, tuple[str, str]] = self.__dict__.setdefault("_known", {})
         at = (stage, point["device_card"])
         if at not in known:
             tech, card = self.technology(point), card_of(point)
@@ -209,8 +209,8 @@ def _made(
     circuit: Circuit, point: Mapping[str, Any], tech: Technology, card: DeviceCard | None, chip: int, noise_seed: int
 ) -> Chip:
     trim = {name: point[name] for name in TRIMS if point[name] is not None}
-    areas = pelgrom_areas(tech, point["pelgrom"], card)
-    made = fabricate(circuit, seed=chip, trim=trim, **_taken(point, CHIP_OPTIONS), **areas)
+    options = _taken(point, CHIP_OPTIONS) | pelgrom_areas(tech, point["pelgrom"], card)
+    made = fabricate(circuit, seed=chip, trim=trim, **options)
     return flickered(made, **flicker_areas(tech, point["flicker"], card), noise_seed=noise_seed)
 
 

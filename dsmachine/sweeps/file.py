@@ -87,8 +87,8 @@ def load_sweep(path: str | Path) -> Swept:
 
 def _read(file: h5py.File) -> Swept:
     about = json.loads(file.attrs["about"])
-    seeds = [tuple(hdf5.get(file, name).tolist()) for name in (CHIP, NOISE_SEED)]
-    grid = Grid(about.pop("axes"), *seeds, about.pop("settings"))
+    chips, noise_seeds = (tuple(hdf5.get(file, name).tolist()) for name in (CHIP, NOISE_SEED))
+    grid = Grid(about.pop("axes"), chips, noise_seeds, about.pop("settings"))
     model, limits, failed = (about.pop(name) for name in ("model", "limits", "failed"))
     values = {name: hdf5.get(file, name) for name in METRICS if name in file}
     if any(each.shape != grid.shape for each in values.values()):

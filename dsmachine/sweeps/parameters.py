@@ -44,16 +44,24 @@ class Parameter:
             if isinstance(given, str):
                 return given
             raise Error(f"{self.name} is {shown(given)}: give a word")
-        if not isinstance(given, Real) or not math.isfinite(given):
+        number = _number(given, self.kind == "switch")
+        if number is None:
             words = "".join(f", or {word!r}" for word in self.words)
             raise Error(f"{self.name} is {shown(given)}: give a number{words}")
         if self.kind == "number":
-            return float(given) + 0.0  # no −0
-        if given != int(given) or (self.kind == "switch" and given not in (0, 1)):
-            raise Error(
-                f"{self.name} is {shown(given)}: give {'0 or 1' if self.kind == 'switch' else 'a whole number'}"
-            )
-        return bool(given) if self.kind == "switch" else int(given)
+            return number
+        if number != int(number) or (self.kind == "switch" and number not in (0, 1)):
+            fix = "0 or 1" if self.kind == "switch" else "a whole number"
+            raise Error(f"{self.name} is {shown(given)}: give {fix}")
+        return bool(number) if self.kind == "switch" else int(number)
+
+
+def _number(given: Any, truth: bool) -> float | None:
+    """A finite number, True and False only where they are meant; never −0."""
+    if not isinstance(given, Real) or (isinstance(given, bool) and not truth):
+        return None
+    number = float(given) + 0.0
+    return number if math.isfinite(number) else None
 
 
 _TABLE = (

@@ -109,7 +109,7 @@ def _heat(ax: Axes, found: Swept, metric: str, chosen: tuple[int, ...]) -> None:
     ax.grid(False)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.set_label(_axis_label(f"{METRICS[metric].meaning}, mean", unit))
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     if steep:
         _plain_ticks(bar.ax)
 

@@ -50,6 +50,9 @@ def sweep(
 ) -> Swept:
     """Measure a model on every point of a grid, on every chip, under every noise seed.
 
+        found = ds.sweep("tiny-shakespeare", {"mismatch": [0, 0.1]}, chips=4, limits={"perplexity": 9.0})
+        found.of("perplexity")      # (2, 4, 1): mismatch, chip, noise_seed
+
     vary: {parameter: values}, an axis each, in this order. settings: {parameter: value} that stay. Parameters are
     `sweeps.parameters`: options of `map_model`, `fabricate` and `transient` by their names, "write-verify" and
     "auto-zero" (trims), and each number of the technology ("supply.swing"), in SI.
@@ -66,10 +69,6 @@ def sweep(
 
     Points that cannot be measured are nan; `failed` says why, and a warning. Raises Error for what is wrong with the
     question, before any work is done, and if no point at all can be measured.
-
-    >>> found = sweep("tiny-shakespeare", {"mismatch": [0, 0.1]}, chips=2, settings={"positions": 8}, workers=1)
-    >>> found.of("perplexity").shape, found.dimensions
-    ((2, 2, 1), ('mismatch', 'chip', 'noise_seed'))
     """
     names = _named(metrics)
     loaded = model if isinstance(model, Model) else load_model(model)

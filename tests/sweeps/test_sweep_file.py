@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 
 import dsmachine as ds
 from dsmachine.sweeps.grid import Grid
+from dsmachine.sweeps.metrics import METRICS
+from dsmachine.sweeps.parameters import PARAMETERS
 from dsmachine.sweeps.result import Swept
 
-xarray = pytest.importorskip("xarray", reason="xarray and h5netcdf are of the extra `test`")
 ABOUT = {"fingerprints": {"model": "m", "text": "t"}, "text": "given", "windows": 2, "versions": {}}
 AXES: dict[str, Any] = {"mismatch": [0, 0.1, 0.2], "noise": [0, "thermal"], "supply.swing": [0.4, 0.5]}
 
@@ -51,7 +53,8 @@ def test_more_is_better_of_some() -> None:
 
 
 def test_xarray_opens_what_was_saved(tmp_path: Path) -> None:
-    pytest.importorskip("h5netcdf")
+    xarray = pytest.importorskip("xarray", reason="xarray is not here: pip install 'dsmachine[test]'")
+    pytest.importorskip("h5netcdf", reason="h5netcdf is not here: pip install 'dsmachine[test]'")
     found = example(perplexity=9.0)
     found.save(tmp_path / "sweep.h5")
     with xarray.open_dataset(tmp_path / "sweep.h5", engine="h5netcdf") as data:
@@ -126,3 +129,19 @@ def test_other_places_of_a_third_axis() -> None:
         ds.plots.plot_sweep(found, "perplexity", at={"supply.swing": 0.6})
     with pytest.raises(ds.Error, match="'noise' is no axis after the second"):
         ds.plots.plot_sweep(found, "perplexity", at={"noise": 0})
+
+
+@pytest.mark.slow
+def test_the_page_about_sweeps_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    exec(code, {})
+    assert ds.load_sweep("sweep.h5").of("perplexity").shape == (3, 2, 4, 1)
+
+
+def test_the_page_about_sweeps_names_every_metric_and_parameter() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    for name in [*METRICS, *(name for name in PARAMETERS if "." not in name)]:
+        assert f"`{name}`" in page, name
