@@ -91,11 +91,15 @@ class Bench:
 
     def technology(self, point: Mapping[str, Any]) -> Technology:
         """As the point has it."""
-        numbers = {key: value for key, value in point.items() if key in UNITS and key != "temperature"}
-        return load_technology(
-            point["technology"], corner=point["corner"], temperature=point["temperature"], vdd=point["vdd"],
-            overrides={key: value for key, value in numbers.items() if value is not None},
-        )  # fmt: skip
+        known: dict[Hashable, Technology] = self.__dict__.setdefault("_technologies", {})
+        stage = _stages(point, "technology")
+        if stage not in known:
+            numbers = {key: value for key, value in point.items() if key in UNITS and key != "temperature"}
+            known[stage] = load_technology(
+                point["technology"], corner=point["corner"], temperature=point["temperature"], vdd=point["vdd"],
+                overrides={key: value for key, value in numbers.items() if value is not None},
+            )  # fmt: skip
+        return known[stage]
 
     def check(self, point: Mapping[str, Any]) -> None:
         """Raises Error for whatever `measure` would refuse of a point."""
@@ -166,7 +170,7 @@ class Laboratory:
 
     def _measured(self, job: Job) -> dict[str, float]:
         point = job.point
-        tech = self._last("technology", _stages(point, "technology"), lambda: self.bench.technology(point))
+        tech = self.bench.technology(point)
         stage = (*_stages(point, "technology", "map"), point["precision"])
         circuit = self._last("circuit", stage, lambda: self._mapped(point, tech))
         run = (job.machine, job.noise_seed if point["flicker"] else None)

@@ -58,7 +58,9 @@ class Parameter:
 
 def _number(given: Any, truth: bool) -> float | None:
     """A finite number, True and False only where they are meant; never −0."""
-    if not isinstance(given, Real) or (isinstance(given, bool) and not truth):
+    if isinstance(given, bool):
+        return float(given) if truth else None
+    if not isinstance(given, Real):
         return None
     number = float(given) + 0.0
     return number if math.isfinite(number) else None

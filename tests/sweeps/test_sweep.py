@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from device_cards import resistor
 from small_models import write_small
 
 import dsmachine as ds
@@ -250,3 +251,22 @@ def test_a_model_goes_to_processes_as_it_is(small: str, cache: Path) -> None:
     found = ds.sweep(ds.load_model(small), {"mismatch": [0.1, 0.2]}, cache=cache, chips=1, workers=2, windows=2)
     assert np.isfinite(found.of("perplexity")).all()
     assert found.grid.settings == {"positions": min(module.POSITIONS, ds.load_model(small).config.context)}
+
+
+def test_transistors_differ_and_flicker(small: str, cache: Path, tmp_path: Path) -> None:
+    """A device card is a parameter by its path, known by its content; 1/f noise is another in each run."""
+    ds.save_device(resistor(), tmp_path / "card.h5")
+    settings = {"device_card": str(tmp_path / "card.h5"), "pelgrom": True}
+    found = swept(small, {"flicker": [0, 1]}, cache, chips=2, noise_seeds=2, settings=settings)
+    assert found.computed == 2 + 4
+    model, tech = ds.load_model(small), ds.load_technology()
+    _, inputs, tokens = bench(small)
+    circuit = ds.map_model(model, P, device_card=ds.load_device(tmp_path / "card.h5"))
+    areas = {name: getattr(tech.mismatch, name) for name in vars(tech.mismatch)}
+    for (k, flicker), (i, chip), (j, seed) in _places([0.0, tech.flicker.area], [0, 1], [0, 1]):
+        made = ds.flickered(ds.fabricate(circuit, seed=chip, **areas), flicker, noise_seed=seed)
+        expected = perplexity(ds.operating_point(made, inputs), tokens)
+        assert found.of("perplexity")[k, i, j] == pytest.approx(expected, rel=1e-12)
+    (tmp_path / "card.h5").rename(tmp_path / "moved.h5")
+    settings["device_card"] = str(tmp_path / "moved.h5")
+    assert swept(small, {"flicker": [0, 1]}, cache, chips=2, noise_seeds=2, settings=settings).computed == 0
