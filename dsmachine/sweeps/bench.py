@@ -78,7 +78,7 @@ class Bench:
     def fingerprints(self) -> dict[str, str]:
         """Of the model's numbers and of the text, whatever they are called."""
         model = self.model
-        tensors = {name: np.asarray(model.tensors[name]) for name in sorted(model.tensors)}
+        tensors = {name: digest(np.asarray(model.tensors[name])) for name in sorted(model.tensors)}  # one at a time
         return {
             "model": digest([model.config, tensors, model.calibration_text]),
             "text": digest([self.tokens, self.windows]),
