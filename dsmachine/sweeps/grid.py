@@ -34,6 +34,9 @@ class Grid:
         cls, vary: Mapping[str, Any], chips: int | Sequence[int], noise_seeds: int | Sequence[int], settings: Any
     ) -> Grid:
         """Checked by name and kind. Raises Error for unknown parameters, empty axes and what is both varied and set."""
+        for what, given in (("vary", vary), ("settings", settings)):
+            if not isinstance(given, Mapping):
+                raise Error(f"{what} is {shown(given)}: give {{parameter: {'values' if what == 'vary' else 'value'}}}")
         axes = {name: values_of(name, given) for name, given in vary.items()}
         fixed = settings_of(settings)
         for name in axes:
@@ -83,6 +86,8 @@ def _seeds(what: str, given: Any) -> tuple[int, ...]:
 def checked_limits(limits: Mapping[str, Any] | None, metrics: Sequence[str]) -> dict[str, float]:
     """Limits by metric. Raises Error for one on a metric that is not computed."""
     found = {}
+    if not isinstance(limits, Mapping | None):
+        raise Error(f"limits is {shown(limits)}: give {{metric: limit}}")
     for name, limit in (limits or {}).items():
         if name not in metrics:
             fix = "compute it too" if name in METRICS else f"use one of {', '.join(metrics)}"

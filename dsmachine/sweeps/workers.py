@@ -75,6 +75,7 @@ def measured_by_processes(bench: Bench, jobs: Iterable[Job], devices: list[str])
     workers = [_Worker(bench, device) for device in devices[: len(queue)]]
     try:
         for worker in workers:
+            worker.greet()
             worker.give(queue.next_for(worker))
         while busy := [worker for worker in workers if worker.job is not None]:
             ready = wait([worker.line for worker in busy])
@@ -147,6 +148,9 @@ class _Worker:
                 command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=STDERR
             )
         self.line = Connection(ours.detach())
+
+    def greet(self) -> None:
+        """Hand over the bench; waits until the process has come up, so all are started first."""
         with suppress(OSError):  # if it is dead already, `take` will say so
             self.line.send((self.bench, self.device))
 
@@ -168,6 +172,7 @@ class _Worker:
     def restart(self) -> None:
         self.stop()
         self._start()
+        self.greet()
 
     def stop(self) -> None:
         self.line.close()

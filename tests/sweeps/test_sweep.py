@@ -270,3 +270,33 @@ def test_transistors_differ_and_flicker(small: str, cache: Path, tmp_path: Path)
     (tmp_path / "card.h5").rename(tmp_path / "moved.h5")
     settings["device_card"] = str(tmp_path / "moved.h5")
     assert swept(small, {"flicker": [0, 1]}, cache, chips=2, noise_seeds=2, settings=settings).computed == 0
+
+
+@pytest.mark.parametrize(
+    ("vary", "options", "words"),
+    [
+        (["mismatch"], {}, ("vary is", "{parameter: values}")),
+        ({"mismatch": 0.1}, {}, ("'mismatch'", "0.1", "list")),
+        ({"mismatch": "0.1"}, {}, ("'mismatch'", "list")),
+        ({"mismatch": []}, {}, ("'mismatch'", "at least one")),
+        ({"mismatch": [0, np.nan]}, {}, ("mismatch is nan", "number")),
+        ({"mismatch": [True]}, {}, ("mismatch is True", "number")),
+        ({"leakage": [0, 2]}, {}, ("leakage is 2", "0 or 1")),
+        ({"coupling": [3]}, {}, ("coupling is 3", "word")),
+        ({"mismatch": [0]}, {"chips": [1, 1]}, ("chips is [1, 1]", "different seeds")),
+        ({"mismatch": [0]}, {"chips": [-1]}, ("chips[0] is -1",)),
+        ({"mismatch": [0]}, {"metrics": []}, ("no metric",)),
+        ({"mismatch": [0]}, {"limits": 9}, ("limits is 9",)),
+        ({"mismatch": [0]}, {"limits": {"perplexity": "low"}}, ("limit of perplexity is 'low'",)),
+        ({"mismatch": [0]}, {"text": "abc"}, ("text has 3 tokens", "positions is 4")),
+        ({"mismatch": [0]}, {"text": "ABC!"}, ("text",)),
+        ({"mismatch": [0]}, {"device": "cupy:x"}, ("'cupy:x'",)),
+    ],
+)
+def test_what_is_refused(vary: Any, options: dict[str, Any], words: tuple[str, ...], small: str, cache: Path) -> None:
+    with pytest.raises(ds.Error) as caught:
+        swept(small, vary, cache, **options)
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+    assert not cache.exists()
