@@ -37,6 +37,7 @@ def plot_sweep(found: Swept, metric: str, *, at: dict[str, Any] | None = None) -
     chosen = _chosen(found, at or {})
     found.of(metric)
     figure = new_figure(4.1 * len(panels) + 0.4, 3.6)
+    figure.set_layout_engine("constrained", w_pad=0.12)  # axes with labels on both sides
     for ax, draw in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
         draw(ax, found, metric, chosen)
     return figure
