@@ -87,7 +87,7 @@ _TABLE = (
     Metric("logit_error", READ, worst_logit_error, "1", "logit error of the worst position"),
     Metric("agreement", READ, agreement, "1", "share of clear positions that agree with the reference", fewer=False),
     Metric("saturated", READ, lambda r: r.saturated / r.nodes, "1", "share of nodes on their rail"),
-    Metric("settling_time", ANNEAL, lambda a: float(a.times.max()), "s", "time until the slowest window has settled"),
+    Metric("settling_time", ANNEAL, lambda a: float(a.times.max()), "s", "settling time of the slowest window"),
     Metric("energy", ANNEAL, _joules(lambda r: r.total), "J", "energy drawn a prompt"),
     Metric("energy_per_token", ANNEAL, _joules(lambda r: r.per_token), "J", "energy drawn a token"),
     Metric("dissipated", ANNEAL, _joules(lambda r: r.dissipated), "J", "energy dissipated a prompt"),
