@@ -33,8 +33,9 @@ def wanted() -> set[str]:
     files = [file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")]
     files += [file for pattern in DATA for file in ROOT.glob(pattern) if file.is_file()]
     names = {f"dsmachine/{file.relative_to(ROOT).as_posix()}" for file in files}
-    own = {file.relative_to(ROOT).as_posix() for file in (ROOT / "dsmachine").glob("*.py")}
-    return names | own | {"dsmachine/py.typed", "dsmachine/commands/__init__.py"}
+    packages = (ROOT / "dsmachine", ROOT / "dsmachine/commands", ROOT / "dsmachine/sweeps")
+    own = {file.relative_to(ROOT).as_posix() for package in packages for file in package.glob("*.py")}
+    return names | own | {"dsmachine/py.typed"}
 
 
 def build(folder: Path) -> Path:

@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from .netlists.writer import write_netlist
     from .range_report import calibration_report
     from .serial import generate
+    from .sweeps.file import load_sweep
+    from .sweeps.sweep import sweep
     from .tasks import anneal
     from .timer import timer_time
     from .training import train
@@ -98,6 +100,8 @@ __all__ = [
     "anneal",
     "timer_time",
     "generate",
+    "sweep",
+    "load_sweep",
     "load_run",
     "write_netlist",
     "crosscheck",
@@ -150,6 +154,8 @@ _HOME = {
     "anneal": ".tasks",
     "timer_time": ".timer",
     "generate": ".serial",
+    "sweep": ".sweeps.sweep",
+    "load_sweep": ".sweeps.file",
     "load_run": ".emulator.runfile",
     "write_netlist": ".netlists.writer",
     "crosscheck": ".netlists.crosscheck",

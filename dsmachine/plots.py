@@ -31,6 +31,7 @@ from .emulator.plotting import (
 )
 from .emulator.traces import Trace
 from .energy.report import EnergyReport, engineering
+from .sweeps.plots import plot_sweep, plot_yield
 
 Array = Any
 BITS_SHOWN = 12
@@ -201,4 +202,12 @@ def _prefix(joules: float) -> tuple[float, str]:
     return 1e18, "a"
 
 
-__all__ = ["plot_energy", "plot_front", "plot_settling", "plot_waveforms", "save_figure"]
+__all__ = [
+    "plot_energy",
+    "plot_front",
+    "plot_settling",
+    "plot_sweep",
+    "plot_waveforms",
+    "plot_yield",
+    "save_figure",
+]

@@ -88,12 +88,13 @@ def map_model(
     """
     tech = load_technology(technology) if isinstance(technology, str) else technology
     model = model if isinstance(model, Model) else load_model(model)
-    check_known("coupling", coupling, COUPLINGS)
     check_known("tokens", tokens, TOKENS)
     check_known("precision", precision, PRECISIONS)
-    _check_card(device_card, coupling, tech)
-    checks.number("input_resistance", input_resistance, "give ohms, 0 (ideal) or more, such as 18", least=0)
-    check_cell(resolved(model, positions, softmax, order, activation)[0], leakage, softmax_clamp, softmax_gain)
+    check_options(
+        model, positions, tech, softmax=softmax, order=order, activation=activation, coupling=coupling,
+        input_resistance=input_resistance, leakage=leakage, softmax_clamp=softmax_clamp, softmax_gain=softmax_gain,
+        device_card=device_card,
+    )  # fmt: skip
     if ranges is None:
         series: dict[str, Any] = {"softmax": softmax, "order": order, "activation": activation}
         ranges = calibrate(model, positions, **series, allow_unstable=allow_unstable)
@@ -132,6 +133,28 @@ def map_model(
         replaced = machine_of_transistors if device_card.cells else with_transistors
         circuit = replaced(circuit, device_card)
     return with_followers(circuit, tech, input_resistance=input_resistance)
+
+
+def check_options(
+    model: Model,
+    positions: int,
+    technology: Technology,
+    *,
+    softmax: str | None,
+    order: int | None,
+    activation: str,
+    coupling: str,
+    input_resistance: float,
+    leakage: bool,
+    softmax_clamp: float | None,
+    softmax_gain: float,
+    device_card: DeviceCard | None,
+) -> None:
+    """Raises Error for options of `map_model` that it would refuse whatever the model's weights are."""
+    check_known("coupling", coupling, COUPLINGS)
+    _check_card(device_card, coupling, technology)
+    checks.number("input_resistance", input_resistance, "give ohms, 0 (ideal) or more, such as 18", least=0)
+    check_cell(resolved(model, positions, softmax, order, activation)[0], leakage, softmax_clamp, softmax_gain)
 
 
 def build(b: Builder, model: Model) -> None:

@@ -30,6 +30,7 @@ from . import (
     netlist,
     place,
     report,
+    sweep,
     train,
 )
 from ._common import Interrupted, LogHandler, error_line
@@ -49,6 +50,7 @@ COMMANDS: list[Callable[..., None]] = [
     report.report,
     baseline.baseline,
     train.train,
+    sweep.sweep,
 ]
 
 USER_ERROR = 2

@@ -1,0 +1,117 @@
+"""What `--vary`, `--set` and `--limit` say: NAME=…, numbers with a unit or none, ranges and lists."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..circuits.errors import Error, shown
+from ..circuits.units import si
+from .parameters import parameter
+
+MOST_VALUES = 10_000
+RANGE = "FROM:TO:COUNT (0:0.3:7), FROM:TO:COUNT:log, or a list (0,0.05,0.1)"
+
+
+def parse_vary(text: str) -> tuple[str, list[float | str]]:
+    """A parameter and its values: a range with both ends, evenly spaced or by equal factors, or a list; SI, or followed
+    by a blank and a unit.
+
+    >>> parse_vary("mismatch=0:0.3:4")
+    ('mismatch', [0.0, 0.1, 0.2, 0.3])
+    >>> parse_vary("coupling.width=120,240 nm")
+    ('coupling.width', [1.2e-07, 2.4e-07])
+    >>> parse_vary("noise=1e-3:1e-1:3:log")
+    ('noise', [0.001, 0.01, 0.1])
+    >>> parse_vary("noise=off,thermal")
+    ('noise', ['off', 'thermal'])
+    """
+    name, body = _named(text, "--vary", f"NAME={RANGE}")
+    parameter(name)
+    if ":" in body and not _is_word(name):
+        return name, _range(text, body)
+    parts = body.split(",")
+    unit = parts[-1].strip().partition(" ")[2].strip()
+    return name, [_value(text, part if part is parts[-1] else f"{part.strip()} {unit}") for part in parts]
+
+
+def parse_setting(text: str) -> tuple[str, float | str]:
+    """A parameter and its value.
+
+    >>> parse_setting("read_window=120 ns")
+    ('read_window', 1.2e-07)
+    """
+    name, body = _named(text, "--set", "NAME=VALUE, such as auto-zero=0.001")
+    parameter(name)
+    return name, _value(text, body)
+
+
+def parse_limit(text: str) -> tuple[str, float]:
+    """A metric and its limit.
+
+    >>> parse_limit("settling_time=110 ns")
+    ('settling_time', 1.1e-07)
+    """
+    name, body = _named(text, "--limit", "METRIC=NUMBER, such as perplexity=9.0")
+    limit = _value(text, body)
+    if isinstance(limit, str):
+        raise Error(f"--limit {shown(text)} is not understood: write METRIC=NUMBER, such as perplexity=9.0")
+    return name, limit
+
+
+def _named(text: str, option: str, form: str) -> tuple[str, str]:
+    name, equals, body = (part.strip() for part in text.partition("="))
+    if not (name and equals and body):
+        raise Error(f"{option} {shown(text)} is not understood: write {form}")
+    return name, body
+
+
+def _range(text: str, body: str) -> list[float | str]:
+    numbers, _, unit = body.partition(" ")
+    first, last, count, *rest = [*numbers.split(":"), "", ""][: max(3, numbers.count(":") + 1)]
+    ends = [_number(part) for part in (first, last)]
+    if None in ends or not count.isdecimal() or rest not in ([], ["log"]):
+        raise Error(f"range {shown(text)} is not understood: write {RANGE}")
+    if not 2 <= int(count) <= MOST_VALUES:
+        raise Error(f"range {shown(text)} has {count} values: use 2 … {MOST_VALUES}")
+    low, high = (float(end) for end in ends if end is not None)
+    if rest and not (low > 0 and high > 0):
+        raise Error(f"range {shown(text)} goes by equal factors: use ends above 0")
+    if low == high:
+        raise Error(f"range {shown(text)} has no extent: give two different ends")
+    spaced = np.geomspace(low, high, int(count)) if rest else np.linspace(low, high, int(count))
+    factor = _factor(unit)
+    return [_tidy(value * factor) for value in spaced.tolist()]
+
+
+def _value(text: str, part: str) -> float | str:
+    """A number, in SI or with a unit, or a word."""
+    word, _, unit = part.strip().partition(" ")
+    number = _number(word)
+    if number is not None:
+        return _tidy(number * _factor(unit))
+    if not word or unit.strip():
+        raise Error(f"{shown(text)} is not understood: write numbers, with a unit after the last, or words")
+    return word
+
+
+def _is_word(name: str) -> bool:
+    return parameter(name).kind == "word"
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _factor(unit: str) -> float:
+    return si(unit.strip())[0] if unit.strip() else 1.0
+
+
+def _tidy(value: float) -> float:
+    """The decimal number that was meant: 0.3·3/6 is 0.15."""
+    return float(f"{value:.12g}")
