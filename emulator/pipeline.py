@@ -77,6 +77,7 @@ class Pipeline:
         *,
         points: int,
         tolerance: float | None,
+        first_element: float,
         observers: Sequence[Observer],
         watch: SharedWatch | None = None,
     ) -> None:
@@ -93,13 +94,14 @@ class Pipeline:
                     March(
                         part, {name: brought(value) for name, value in inputs.items()},
                         {stage.name: brought(start[stage.name]) for stage in part.stages}, points=points,
-                        tolerance=tolerance, observers=[self._kept[place]],
+                        tolerance=tolerance, first_element=first_element, observers=[self._kept[place]],
                         aims=watch.parts[place].aims if watch else None,
                     )
                 )  # fmt: skip
         self.stretch = min(march.stretch for march in self.marches)
         for march in self.marches:
             march.stretch_to(self.stretch)
+        self.first = self.marches[0].first
         for observer in observers:
             observer.begin(plan, self.x)
 
