@@ -44,7 +44,7 @@ def run_windows(
     found: Iterator[tuple[float, float]]
     if request.elements is None:
         longest, breaks = WINDOW * march.stretch * longest_time_constant(plan), np.concatenate([np.zeros(1), *marks])
-        found = windows(stop, longest, breaks, march.first)
+        found = windows(stop, longest, breaks, plan.first)
     else:
         ends = np.asarray(request.elements, float).tolist()
         found = ((begin, end - begin) for begin, end in zip([0.0, *ends[:-1]], ends, strict=True))

@@ -22,7 +22,7 @@ POSITIVE = {
 COUNTS = {"samples": (1, 10**6), "points": (2, 20)}
 LOOSER = 30.0  # accuracy="settling": tolerance on the way, as a multiple
 TOLERANCE = 1e-4
-SHORT = {"waveform": 2.0, "settling": 4.0}  # how long elements are at first, at most, in the longest time constant
+SHORT = {"waveform": 2.0, "settling": 8.0}  # how long elements are at first, at most, in the longest time constant
 
 
 @dataclass(frozen=True)

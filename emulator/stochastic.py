@@ -54,7 +54,6 @@ class Stepper:
     """State of a stochastic transient: every array's value, and what its moving conductances were at the last look."""
 
     keeps = ("x", "seen", "counts")
-    first = 1.0  # windows are of one length
 
     def __init__(
         self,

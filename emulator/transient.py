@@ -158,12 +158,13 @@ class March:
             observer.begin(plan, self.x)
 
     def stretch_to(self, stretch: int) -> None:
-        """Windows are so many times as long as usual, or as many as the plan asks for: a power of two. The first are as
-        short as an element is at first, but where all weights pass by in each."""
+        """Windows are so many times as long as usual, or as many as the plan asks for: a power of two. Their
+        elements are at first a quarter of a usual window, half of it in longer ones, or as short as they have to be."""
         self.stretch = max(stretch, self.plan.stretch)
-        elements = WINDOW * self.stretch / self.first_element
-        self.first = self.plan.first if self.plan.stretch > 1 else min(self.plan.first, 1 / elements)
-        self.level = [max(0, round(math.log2(self.first * elements)))] * len(self.plan.groups)
+        level = 1 + self.stretch.bit_length() - (self.stretch > 1)
+        short = round(math.log2(WINDOW * self.stretch / self.first_element))
+        level = max(level, short) + round(math.log2(self.plan.first))
+        self.level = [max(0, level)] * len(self.plan.groups)
 
     def input_at(self, name: str, times: Array) -> Array:
         """A clamped array at times, (len(times), batch, *shape)."""
