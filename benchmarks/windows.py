@@ -36,7 +36,9 @@ def costs(plan: Plan, inputs: dict[str, Array], settled: float, **choices: Any) 
     start = starting_values(plan.circuit, plan.backend, None, 0)
     values = checked_inputs(plan.circuit, plan.backend, inputs)
     points, tolerance = request.collocation_points, request.local_tolerance
-    march = March(plan, values, start, points=points, tolerance=tolerance, observers=[])
+    march = March(
+        plan, values, start, points=points, tolerance=tolerance, first_element=request.first_element, observers=[]
+    )
     longest = WINDOW * march.stretch * longest_time_constant(plan)
     found = []
     for begin, length in windows(100 * longest, longest, np.zeros(0), plan.first):

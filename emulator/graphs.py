@@ -92,7 +92,7 @@ class Graph:
         beside = _Beside(self.observers)
         self.march = beside.march = March(
             self.plan, self._inputs, start, points=request.collocation_points, tolerance=request.local_tolerance,
-            observers=[beside] if self.observers else [], aims=self.watch.aims,
+            first_element=request.first_element, observers=[beside] if self.observers else [], aims=self.watch.aims,
         )  # fmt: skip
         self._solved = self.march.follow(self.taken.windows)
         beside.join()

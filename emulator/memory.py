@@ -193,7 +193,10 @@ def _march(plan: Plan, request: Request, inputs: Any, start: Any, watch: Settlin
     tolerance = None if request.elements is not None else request.local_tolerance
     points, aims = request.collocation_points, watch.aims if watch else {}
     observers = [watch] if watch else []
-    march = _Walk(plan, inputs, start, points=points, tolerance=tolerance, observers=observers, aims=aims)
+    march = _Walk(
+        plan, inputs, start, points=points, tolerance=tolerance, first_element=request.first_element,
+        observers=observers, aims=aims,
+    )  # fmt: skip
     march.x = {name: value.copy() for name, value in start.items()}
     return march
 

@@ -77,6 +77,7 @@ class Pipeline:
         *,
         points: int,
         tolerance: float | None,
+        first_element: float,
         observers: Sequence[Observer],
         watch: SharedWatch | None = None,
     ) -> None:
@@ -93,7 +94,7 @@ class Pipeline:
                     March(
                         part, {name: brought(value) for name, value in inputs.items()},
                         {stage.name: brought(start[stage.name]) for stage in part.stages}, points=points,
-                        tolerance=tolerance, observers=[self._kept[place]],
+                        tolerance=tolerance, first_element=first_element, observers=[self._kept[place]],
                         aims=watch.parts[place].aims if watch else None,
                     )
                 )  # fmt: skip

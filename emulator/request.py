@@ -22,6 +22,7 @@ POSITIVE = {
 COUNTS = {"samples": (1, 10**6), "points": (2, 20)}
 LOOSER = 30.0  # accuracy="settling": tolerance on the way, as a multiple
 TOLERANCE = 1e-4
+SHORT = {"waveform": 2.0, "settling": 8.0}  # how long elements are at first, at most, in the longest time constant
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,15 @@ class Request:
         """What an element's error is held under."""
         tolerance = TOLERANCE if self.tolerance is None else self.tolerance
         return tolerance * (LOOSER if self.accuracy == "settling" else 1.0)
+
+    @property
+    def first_element(self) -> float:
+        """Length with which elements begin, in the longest time constant.
+
+        At the start all nodes move, by less than the tolerance where a layer waits for its front; its norms divide by
+        next to nothing then, and what a longer element garbles is amplified by them.
+        """
+        return SHORT[self.accuracy or "waveform"]
 
     @property
     def collocation_points(self) -> int:

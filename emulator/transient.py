@@ -137,9 +137,11 @@ class March:
         *,
         points: int,
         tolerance: float | None,
+        first_element: float,
         observers: Sequence[Observer],
         aims: Mapping[str, Aim] | None = None,
     ) -> None:
+        self.first_element = first_element  # how long elements are at first, in the longest time constant
         self.plan, self.inputs, self.p, self.tolerance = plan, dict(inputs), points, tolerance
         self.observers, self.aims = observers, aims or {}
         self.solver = solver(plan, points)
@@ -156,9 +158,12 @@ class March:
             observer.begin(plan, self.x)
 
     def stretch_to(self, stretch: int) -> None:
-        """Windows are so many times as long as usual, or as many as the plan asks for: a power of two."""
+        """Windows are so many times as long as usual, or as many as the plan asks for: a power of two. Their
+        elements are at first a quarter of a usual window, half of it in longer ones, or as short as they have to be."""
         self.stretch = max(stretch, self.plan.stretch)
-        level = 1 + self.stretch.bit_length() - (self.stretch > 1) + round(math.log2(self.plan.first))
+        level = 1 + self.stretch.bit_length() - (self.stretch > 1)
+        short = round(math.log2(WINDOW * self.stretch / self.first_element))
+        level = max(level, short) + round(math.log2(self.plan.first))
         self.level = [max(0, level)] * len(self.plan.groups)
 
     def input_at(self, name: str, times: Array) -> Array:

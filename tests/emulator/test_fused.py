@@ -77,7 +77,7 @@ def test_errors_are_of_the_batch_they_were_made_with(fused: Any, tmp_path: Path)
     fused()
     plan = ds.prepare(circuit, precision="float64")
     values = checked_inputs(circuit, plan.backend, {"embed": one})
-    march = March(plan, values, starts(plan, 1), points=6, tolerance=1e-3, observers=[])
+    march = March(plan, values, starts(plan, 1), points=6, tolerance=1e-3, first_element=8.0, observers=[])
     march.window(0.0, 8 * TAU)
     _, found = march.follow(march.taken)[0]
     assert isinstance(march.solver, FusedSolver)

@@ -37,7 +37,7 @@ def marched(plan: Plan, inputs: dict[str, Array], count: int) -> tuple[dict[str,
     """Where `count` windows lead; of a length that does not depend on where weights are."""
     start = {stage.name: np.zeros((1, *stage.node.shape), plan.backend.dtype) for stage in plan.stages}
     values = checked_inputs(plan.circuit, plan.backend, inputs)
-    march = March(plan, values, start, points=6, tolerance=1e-3, observers=[])
+    march = March(plan, values, start, points=6, tolerance=1e-3, first_element=8.0, observers=[])
     march.stretch_to(8)
     for k in range(count):
         march.window(64 * TAU * k, 64 * TAU)

@@ -1,5 +1,6 @@
 """Every system with a known answer."""
 
+from systems.amplified import amplified
 from systems.division import division
 from systems.everything import everything
 from systems.lags import lags, late_front
@@ -11,5 +12,5 @@ from systems.transistors import transistors
 
 SYSTEMS = [
     rc(), lags(5), lags(24), lags(60), late_front(), waiting_root(), division(), ramp(), ring(), everything(),
-    transistors(),
+    transistors(), amplified(),
 ]  # fmt: skip
