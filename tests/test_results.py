@@ -33,6 +33,14 @@ def drawn(figure: Figure) -> Figure:
     return figure
 
 
+def test_a_circuit_and_a_chip() -> None:
+    circuit = chain()
+    chip = ds.fabricate(circuit, seed=3, mismatch=0.02)
+    assert repr(circuit) == "Circuit('chain', 16 nodes in 4 arrays, 3 terms)"
+    assert repr(chip) == f"Chip({circuit!r}, seed 3, mismatch 0.02)"
+    assert repr(ds.adjoint(circuit, loss="given")).startswith("AdjointCircuit('")
+
+
 def test_an_anneal_and_its_account(small: str) -> None:
     found = ds.anneal(small, PROMPT, timer_prompts=0)
     said = repr(found)
