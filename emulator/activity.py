@@ -15,7 +15,6 @@ import numpy as np
 from .held import Held
 from .observers import Element
 from .plan import Plan
-from .radau import slopes
 from .traces import Trace
 
 Array = Any

@@ -39,8 +39,10 @@ ENERGY_LIMIT = 1e-3  # relative, total heat
 
 @dataclass(frozen=True)
 class Farthest:
-    """The node of the worst array that is farthest off, by its name in the netlist: times [s] of ngspice's points; ours,
-    spice [V]."""
+    """The node of the worst array that is farthest off, by its name in the netlist.
+
+    times [s]: ngspice's points; ours, spice [V]: what the emulator and ngspice have there.
+    """
 
     node: str
     times: Array = field(repr=False)
