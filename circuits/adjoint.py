@@ -28,7 +28,7 @@ Array = Any
 DEVICES = ("shared", "own")
 
 
-@dataclass
+@dataclass(repr=False)
 class AdjointCircuit(Circuit):
     """What `adjoint` makes.
 

@@ -26,7 +26,7 @@ FLICKER = "it is A_F in volts times metres, 0 … 1e-6 (3e-11 means 30 µV·µm)
 TRIMS = {"write-verify": ("mismatch", "vt_mismatch"), "auto-zero": ("offset",)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Chip:
     """`circuit` with this chip's devices in it; `seed` and what it was made with; weight_bits of its DACs, or None;
     flicker [V·m]: A_F of the run that it is in, as noise_seed drew it."""
@@ -38,6 +38,10 @@ class Chip:
     weight_bits: int | None = None
     flicker: float = 0.0
     noise_seed: int = 0
+
+    def __repr__(self) -> str:
+        apart = "".join(f", {name} {value:g}" for name, value in vars(self.spread).items() if value)
+        return f"{type(self).__name__}({self.circuit!r}, seed {self.seed}{apart})"
 
 
 def fabricate(

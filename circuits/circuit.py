@@ -51,7 +51,7 @@ BOLTZMANN = 1.380649e-23  # J/K
 ELEMENTARY_CHARGE = 1.602176634e-19  # C
 
 
-@dataclass
+@dataclass(repr=False)
 class Circuit:
     """Node arrays and terms, in the order they were added. `temperature` in kelvin.
 
@@ -241,6 +241,12 @@ class Circuit:
     def node_count(self) -> int:
         """Nodes that exist, inputs included."""
         return sum(node.count for node in self.arrays.values())
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.name!r}, {self.node_count():,} nodes in {len(self.arrays)} arrays, "
+            f"{len(self.terms)} terms)"
+        )
 
     def order(self) -> list[tuple[str, ...]]:
         """Free arrays in feed-forward order; arrays on a common cycle share a tuple."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .circuits.mapping.gradients import tensor_gradients
     from .circuits.mapping.model import map_model
     from .circuits.technology import load_technology
+    from .emulator.activity import Activity
     from .emulator.checkpoint import Checkpoint
     from .emulator.each import each
     from .emulator.ecl_steps import ecl_steps
@@ -94,6 +95,7 @@ __all__ = [
     "Checkpoint",
     "Probe",
     "ErrorByLayer",
+    "Activity",
     "EnergyMeter",
     "place",
     "load_machine",
@@ -147,6 +149,7 @@ _HOME = {
     "train": ".training",
     "Checkpoint": ".emulator.checkpoint",
     "Probe": ".emulator.observers",
+    "Activity": ".emulator.activity",
     "ErrorByLayer": ".emulator.errors_by_layer",
     "EnergyMeter": ".energy.meter",
     "place": ".energy.placement",

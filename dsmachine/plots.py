@@ -1,4 +1,5 @@
-"""Pictures: waveforms of spins, error against time by layer, the front running through the model, energy by part.
+"""Pictures: waveforms of spins, error against time by layer, the front running through the model, what moves when;
+energy by part, loss against steps, a transistor's currents, the emulator beside ngspice.
 
 Each returns a matplotlib Figure (`figure.savefig("x.png")`); nothing global is touched and no window opens.
 """
@@ -12,15 +13,15 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 
 from .circuits.errors import Error
+from .emulator.activity import UNIT
 from .emulator.errors_by_layer import error_at, worst_by_layer
 from .emulator.files import written_whole
 from .emulator.plotting import (
-    COLOURS,
     FAINT,
-    INK,
     MUTED,
     drawn,
     mark_settling,
@@ -30,11 +31,14 @@ from .emulator.plotting import (
     settling_of,
 )
 from .emulator.traces import Trace
-from .energy.report import EnergyReport, engineering
+from .energy.plotting import plot_energy
+from .netlists.plotting import plot_crosscheck
+from .results_plots import plot_device_card, plot_training
 from .sweeps.plots import plot_sweep, plot_yield
 
 Array = Any
 BITS_SHOWN = 12
+DECADES_SHOWN = (-5, 0)
 
 
 def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = False, dpi: float = 160) -> None:
@@ -85,7 +89,7 @@ def plot_settling(source: Any, *, settle_bits: float = 8) -> Figure:
     return figure
 
 
-# --- the front --------------------------------------------------------------------------------------
+# --- heat maps: a row an array --------------------------------------------------------------------
 
 
 @drawn
@@ -96,29 +100,58 @@ def plot_front(source: Any, *, settle_bits: float = 8, columns: int = 500, title
     observer. The line is where an array has `settle_bits`.
     """
     observer, errors = _errors(source)
-    end = max(float(t.times[-1]) for t in errors.values())
-    times = np.linspace(0, end, columns)
+    times = np.linspace(0, max(float(t.times[-1]) for t in errors.values()), columns)
     bits = np.array([-np.log2(error_at(trace, times)) for trace in errors.values()])
-    figure = new_figure(7.4, min(max(2.6, 0.062 * len(errors) + 1.2), 9.0))
-    ax = figure.subplots()
-    step = times[1] * 1e9 / 2
-    image = ax.imshow(
-        bits, aspect="auto", cmap="cividis", vmin=0, vmax=BITS_SHOWN, interpolation="nearest",
-        extent=(-step, end * 1e9 + step, len(errors) - 0.5, -0.5),
-    )  # fmt: skip
+    figure, ax, bar = _heat_map(observer.layers, list(errors), times, bits, (0, BITS_SHOWN), title)
     _front_line(ax, bits, times * 1e9, settle_bits)
-    _layer_axis(ax, [observer.layers.get(name, "") for name in errors], list(errors))
-    ax.grid(False)
-    ax.set_xlim(0, end * 1e9)
-    ax.set_xlabel("time (ns)")
-    bar = figure.colorbar(image, ax=ax, pad=0.015, aspect=30, extend="max", ticks=[0, 2, 4, 6, 8, 10, 12])
+    bar.set_ticks([0, 2, 4, 6, 8, 10, 12])
     bar.set_label("bits settled: −log₂(error / full scale)")
-    bar.outline.set_visible(False)
     bar.ax.axhline(settle_bits, color="white", linewidth=1.4)
     mark_settling([ax], settling_of(source))
+    return figure
+
+
+@drawn
+def plot_activity(source: Any, *, columns: int = 500, title: str = "") -> Figure:
+    """What moves when: rms |C dv/dt| / (g₀ V_FS) of every array against time, decades.
+
+    Rows as in `plot_front`. source: a run observed by `Activity`, or the observer.
+    """
+    observer, traces = _by_array(source, UNIT, "no activity was recorded: pass observers=[Activity()] to the run")
+    times = np.linspace(0, max(float(t.times[-1]) for t in traces.values()), columns)
+    decades = np.log10([error_at(trace, times) for trace in traces.values()])
+    figure, ax, bar = _heat_map(observer.layers, list(traces), times, decades, DECADES_SHOWN, title)
+    bar.set_ticks(range(DECADES_SHOWN[0], 1), labels=[f"$10^{{{k}}}$" for k in range(DECADES_SHOWN[0], 0)] + ["1"])
+    bar.set_label("activity: rms |C dv/dt| / (g₀ · full scale)")
+    mark_settling([ax], settling_of(source), colour="white")
+    return figure
+
+
+def _heat_map(
+    layers: Mapping[str, str],
+    names: Sequence[str],
+    times: Array,
+    values: Array,
+    shown: tuple[float, float],
+    title: str,
+) -> tuple[Figure, Axes, Colorbar]:
+    """Values (array, time) by colour from shown[0] to shown[1], arrays named and grouped by layer."""
+    figure = new_figure(7.4, min(max(2.6, 0.062 * len(names) + 1.2), 9.0))
+    ax = figure.subplots()
+    end, step = times[-1] * 1e9, times[1] * 1e9 / 2
+    image = ax.imshow(
+        values, aspect="auto", cmap="cividis", vmin=shown[0], vmax=shown[1], interpolation="nearest",
+        extent=(-step, end + step, len(names) - 0.5, -0.5),
+    )  # fmt: skip
+    _layer_axis(ax, [layers.get(name, "") for name in names], names)
+    ax.grid(False)
+    ax.set_xlim(0, end)
+    ax.set_xlabel("time (ns)")
+    bar = figure.colorbar(image, ax=ax, pad=0.015, aspect=30, extend="max")
+    bar.outline.set_visible(False)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-    return figure
+    return figure, ax, bar
 
 
 def _front_line(ax: Axes, bits: Array, nanoseconds: Array, settle_bits: float) -> None:
@@ -150,63 +183,27 @@ def _layer_axis(ax: Axes, layers: Sequence[str], names: Sequence[str]) -> None:
 
 def _errors(source: Any) -> tuple[Any, dict[str, Trace]]:
     """The observer of errors and its traces."""
-    observers = [source, *getattr(source, "observed", {}).values()]
-    for observer in observers:
-        errors = recorded(observer, "1") if hasattr(observer, "layers") else {}
-        if errors:
-            return observer, errors
-    raise Error("no error was recorded: pass observers=[ErrorByLayer()] to the run")
+    return _by_array(source, "1", "no error was recorded: pass observers=[ErrorByLayer()] to the run")
 
 
-# --- energy -----------------------------------------------------------------------------------------
-
-
-@drawn
-def plot_energy(report: EnergyReport | Mapping[str, Any]) -> Figure:
-    """Joules by part: drawn from the supply on the left, dissipated in elements on the right; one scale, never added.
-
-    report: an EnergyReport, or its `to_json()` as a run file keeps it.
-    """
-    table = report.to_json() if isinstance(report, EnergyReport) else dict(report)
-    parts = dict(sorted(table["by_part"].items(), key=lambda item: item[1]["drawn"]))
-    figure = new_figure(7.4, 0.95 + 0.27 * len(parts))
-    left, right = figure.subplots(1, 2, sharey=True, sharex=True)
-    top = max((max(cost["drawn"], cost["dissipated"]) for cost in parts.values()), default=0.0)
-    totals = {"drawn": table["total"], "dissipated": table["dissipated"]}
-    titles = {"drawn": "drawn from the supply", "dissipated": "dissipated in elements"}
-    for ax, kind, colour in ((left, "drawn", COLOURS[0]), (right, "dissipated", COLOURS[1])):
-        _bars(ax, {name: cost[kind] for name, cost in parts.items()}, colour, top)
-        ax.set_title(f"{titles[kind]}: {engineering(totals[kind], 'J')}")
-    return figure
-
-
-def _bars(ax: Axes, joules: Mapping[str, float], colour: str, top: float) -> None:
-    scale, unit = _prefix(top)
-    ax.barh(list(joules), [j * scale for j in joules.values()], color=colour, height=0.68)
-    for row, value in enumerate(joules.values()):
-        ax.annotate(
-            engineering(value, "J") if value else "–", (value * scale, row), xytext=(4, 0),
-            textcoords="offset points", va="center", fontsize=8, color=INK if value else MUTED,
-        )  # fmt: skip
-    ax.set_xlim(0, top * scale * 1.28 or 1.0)
-    ax.set_xlabel(f"energy ({unit}J)")
-    ax.grid(axis="y", visible=False)
-    ax.tick_params(axis="y", length=0)
-
-
-def _prefix(joules: float) -> tuple[float, str]:
-    """Factor and SI prefix that put a value into 1 … 1000."""
-    for power, prefix in ((0, ""), (-3, "m"), (-6, "µ"), (-9, "n"), (-12, "p"), (-15, "f")):
-        if joules >= 10.0**power:
-            return 10.0**-power, prefix
-    return 1e18, "a"
+def _by_array(source: Any, unit: str, missing: str) -> tuple[Any, dict[str, Trace]]:
+    """The first observer that has layers and traces in a unit, and these; Error `missing` without one."""
+    for observer in [source, *getattr(source, "observed", {}).values()]:
+        traces = recorded(observer, unit) if hasattr(observer, "layers") else {}
+        if traces:
+            return observer, traces
+    raise Error(missing)
 
 
 __all__ = [
+    "plot_activity",
+    "plot_crosscheck",
+    "plot_device_card",
     "plot_energy",
     "plot_front",
     "plot_settling",
     "plot_sweep",
+    "plot_training",
     "plot_waveforms",
     "plot_yield",
     "save_figure",

@@ -269,7 +269,7 @@ def _plain(crosscheck: Any) -> dict[str, Any] | None:
     if crosscheck is None:
         return None
     if is_dataclass(crosscheck) and not isinstance(crosscheck, type):
-        return asdict(crosscheck)
+        return {name: value for name, value in asdict(crosscheck).items() if name != "farthest"}
     return dict(crosscheck)
 
 

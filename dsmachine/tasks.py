@@ -32,6 +32,7 @@ from .emulator.request import Request, checked_bits, chosen_method
 from .emulator.run import Run, operating_point, transient
 from .emulator.steps import Noise
 from .energy.meter import EnergyMeter, EnergyReport
+from .energy.report import engineering
 from .timer import MOST_PROMPTS, converted, timer_time
 
 Array = Any
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 TOLERANCE = 1e-3  # of the finite elements, where nothing else is asked for
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Annealed:
     """What `anneal` found.
 
@@ -85,6 +86,14 @@ class Annealed:
         """When the machine settled [s]; None if it did not."""
         settled = self.run.settling_time
         return float(settled.max()) if settled is not None and self.run.settled else None
+
+    def __repr__(self) -> str:
+        settled = "did not settle" if self.oracle_time is None else f"settled at {engineering(self.oracle_time, 's')}"
+        joules = engineering(float(np.mean(self.energy.per_token)), "J")
+        return (
+            f"{type(self).__name__}({self.model!r}, {len(self.tokens)} tokens → {self.text!r}, {settled}, "
+            f"{joules} a token, logit error {self.logit_error:.2g})"
+        )
 
     def summary(self) -> dict[str, Any]:
         """What the command line prints with --json."""

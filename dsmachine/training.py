@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from .emulator.training_file import load_training, save_training
 from .energy.training_step import anneal_both, step_report
 from .energy.weight_update import by_capacitors, by_converters
 from .training_data import Lessons, read_lessons
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -56,7 +59,7 @@ class Course:
         return order[begin : begin + self.batch]
 
 
-@dataclass
+@dataclass(repr=False)
 class Trained:
     """A chip in training.
 
@@ -121,6 +124,17 @@ class Trained:
             sums += len(rows) * np.array([lost, lessons.right(rows, logits)])
         loss, accuracy = (sums / len(lessons)).tolist()
         return {"loss": loss, "accuracy": accuracy}
+
+    def plot(self) -> Figure:
+        """Loss against steps; see `results_plots.plot_training`."""
+        from .results_plots import plot_training
+
+        return plot_training(self)
+
+    def __repr__(self) -> str:
+        held = [f"held-out loss {' → '.join(f'{x:.3g}' for x in self.validation['loss'])}"] if self.validation else []
+        last = [f"loss {self.loss[0]:.3g} → {self.loss[-1]:.3g}"] if self.loss else []
+        return f"{type(self).__name__}({', '.join([repr(self.model.name), f'{self.steps} steps', *last, *held])})"
 
     def summary(self) -> dict[str, Any]:
         """What the command line prints with --json."""

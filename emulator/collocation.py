@@ -18,7 +18,7 @@ import numpy as np
 from ..circuits.arrays import matmul
 from . import kernels
 from .backend import Backend
-from .radau import between, chain, end_slope, interpolation, propagator, radau, tail
+from .radau import between, chain, end_slope, interpolation, propagator, radau, slopes, tail
 
 Array = Any
 Law = Callable[[Array, Array], tuple[Array, Array]]
@@ -67,6 +67,10 @@ class Collocation:
     def end_slope(self, start: Array, points: Array) -> Array:
         """d/ds at the end of an element, s from 0 to 1 in it."""
         return self.combine(self.backend.kept(end_slope, self.p)[None], start, points)[0]
+
+    def slopes(self, start: Array, points: Array) -> Array:
+        """d/ds at the points of an element, s from 0 to 1 in it."""
+        return self.combine(self.backend.kept(slopes, self.p), start, points)
 
     def along(self, pieces: Sequence[Piece], times: Array) -> Array:
         """Values at ascending times along pieces in a row, (len(times), batch, *shape)."""

@@ -63,12 +63,12 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def mark_settling(axes: Iterable[Axes], seconds: float | None, *, label: bool = True) -> None:
-    """A line where the machine settled, named on the first of the axes."""
+def mark_settling(axes: Iterable[Axes], seconds: float | None, *, label: bool = True, colour: str = INK) -> None:
+    """A line where the machine settled, of a colour seen on what it crosses; named on the first of the axes."""
     if seconds is None or not np.isfinite(seconds):
         return
     for k, ax in enumerate(axes):
-        ax.axvline(seconds * 1e9, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1.5)
+        ax.axvline(seconds * 1e9, color=colour, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1.5)
         if k == 0 and label:
             ax.annotate(
                 f"settled {seconds * 1e9:.0f} ns",

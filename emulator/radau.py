@@ -93,6 +93,19 @@ def end_slope(p: int) -> Array:
 
 
 @lru_cache(maxsize=16)
+def slopes(p: int) -> Array:
+    """Matrix (p, p + 1) from (start, points) to the derivative d/ds at the points."""
+    nodes = knots(p)
+    w = _barycentric(nodes)
+    gap = nodes[:, None] - nodes[None, :]
+    np.fill_diagonal(gap, 1.0)
+    matrix: Array = w[None, :] / w[:, None] / gap
+    np.fill_diagonal(matrix, 0.0)
+    np.fill_diagonal(matrix, -matrix.sum(axis=1))
+    return matrix[1:]
+
+
+@lru_cache(maxsize=16)
 def tail(p: int) -> Array:
     """Matrix (2, p + 1) from (start, points) to the rms size of the two highest Legendre terms of the polynomial."""
     basis = np.stack([Legendre.basis(k, domain=[0, 1])(knots(p)) for k in range(p + 1)], axis=1)

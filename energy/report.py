@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = Any
 EXCLUDED = (
@@ -35,9 +38,9 @@ class Entry:
     dissipated: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EnergyReport:
-    """What one run cost, for each sample of the batch (arrays are (batch,)), in joules and seconds.
+    """What one run cost, for each sample of the batch (arrays are (batch,)), in joules and seconds; `print` shows it whole.
 
     entries: the account. duration: seconds annealed until the machine is read; basis: what that time is (the timer's,
     the oracle's, the end of the run). phases: seconds of reset, load, anneal and read. waits: seconds annealed on each
@@ -174,6 +177,19 @@ class EnergyReport:
         found = dict(self._means("phase"))
         for name in self.phases:
             yield name, found.get(name, {"drawn": 0.0, "dissipated": 0.0})
+
+    def plot(self) -> Figure:
+        """Joules by part; see `plotting.plot_energy`."""
+        from .plotting import plot_energy
+
+        return plot_energy(self)
+
+    def __repr__(self) -> str:
+        total, per = float(np.mean(self.total)), float(np.mean(self.per_token))
+        return (
+            f"{type(self).__name__}({self.circuit!r}, {engineering(total, 'J')} in {engineering(self.duration, 's')}, "
+            f"{engineering(per, 'J')} a token)"
+        )
 
     def __str__(self) -> str:
         total, power = float(np.mean(self.total)), float(np.mean(self.power))

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,9 +29,25 @@ from .ngspice import Engine, Waveforms, run_netlist
 from .selection import Selection
 from .writer import Netlist, write_netlist
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Array = Any
 LIMIT = 1e-4  # NRMSE
 ENERGY_LIMIT = 1e-3  # relative, total heat
+
+
+@dataclass(frozen=True)
+class Farthest:
+    """The node of the worst array that is farthest off, by its name in the netlist.
+
+    times [s]: ngspice's points; ours, spice [V]: what the emulator and ngspice have there.
+    """
+
+    node: str
+    times: Array = field(repr=False)
+    ours: Array = field(repr=False)
+    spice: Array = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -42,7 +58,7 @@ class CrossCheck:
     heat_emulator, heat_spice [J] by part, empty if not asked for.
     engine, version: which ngspice, by which way; options: the netlist's, max_step in seconds; tolerance: emulator's.
     points: ngspice's time points; nodes: compared; duration [s] of circuit time.
-    seconds: wall clock of parse, solve, emulate and write.
+    seconds: wall clock of parse, solve, emulate and write. farthest: the worst node, which `draw` shows.
     netlist, log, plot: files kept, if any.
     """
 
@@ -61,6 +77,7 @@ class CrossCheck:
     nodes: int
     duration: float
     seconds: Mapping[str, float | None] = field(repr=False)
+    farthest: Farthest = field(repr=False)
     netlist: Path | None = None
     log: Path | None = None
     plot: Path | None = None
@@ -83,6 +100,12 @@ class CrossCheck:
         """NRMSE and, if asked for, total heat within their limits."""
         energy = self.energy_ratio is None or abs(self.energy_ratio - 1) <= self.energy_limit
         return self.nrmse <= self.limit and energy
+
+    def draw(self) -> Figure:
+        """The farthest node as both have it; see `plotting.plot_crosscheck`."""
+        from .plotting import plot_crosscheck
+
+        return plot_crosscheck(self)
 
 
 def crosscheck(
@@ -152,8 +175,9 @@ def crosscheck(
             "ngspice": simulated - written,
             "emulate": time.perf_counter() - simulated,
         },
+        farthest=_farthest(netlist, waves, probe, max(by_array, key=by_array.__getitem__)),
     )
-    return found if found.passed and not keep else _kept(found, netlist, waves, probe, _new_folder(folder))
+    return found if found.passed and not keep else _kept(found, netlist, waves, _new_folder(folder))
 
 
 def _without_rails(netlist: Netlist) -> Netlist:
@@ -203,6 +227,12 @@ def _present(netlist: Netlist, name: str) -> list[str]:
     return list(netlist.nodes[name][_here(netlist, name)])
 
 
+def _farthest(netlist: Netlist, waves: Waveforms, probe: Probe, name: str) -> Farthest:
+    ours, spice = _voltages(netlist, waves, probe, name)
+    k = int(np.abs(ours - spice).max(axis=0).argmax())
+    return Farthest(_present(netlist, name)[k], waves.time, ours[:, k], spice[:, k])
+
+
 # --- what is kept ---------------------------------------------------------------------------------------
 
 
@@ -217,32 +247,10 @@ def _new_folder(folder: str | Path | None) -> Path:
     return where
 
 
-def _kept(found: CrossCheck, netlist: Netlist, waves: Waveforms, probe: Probe, folder: Path) -> CrossCheck:
+def _kept(found: CrossCheck, netlist: Netlist, waves: Waveforms, folder: Path) -> CrossCheck:
     """The result with netlist, log and plot left in `folder`."""
     paths = {"netlist": folder / "netlist.cir", "log": folder / "ngspice.log", "plot": folder / "crosscheck.png"}
     write_text(paths["netlist"], netlist.text, overwrite=True)
     write_text(paths["log"], waves.log, overwrite=True)
-    plot_crosscheck(found, netlist, waves, probe, paths["plot"])
+    found.draw().savefig(paths["plot"], dpi=120)
     return replace(found, netlist=paths["netlist"], log=paths["log"], plot=paths["plot"])
-
-
-def plot_crosscheck(found: CrossCheck, netlist: Netlist, waves: Waveforms, probe: Probe, path: Path) -> None:
-    """The worst array's farthest node as both have it, and their difference."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    name = found.worst
-    names = _present(netlist, name)
-    ours, spice = _voltages(netlist, waves, probe, name)
-    k = int(np.abs(ours - spice).max(axis=0).argmax())
-    figure = Figure(figsize=(7, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    top, bottom = figure.subplots(2, sharex=True)
-    nanoseconds = waves.time * 1e9
-    top.plot(nanoseconds, spice[:, k], label=found.version, linewidth=3, alpha=0.5)
-    top.plot(nanoseconds, ours[:, k], label="dsmachine", linewidth=1)
-    top.set(ylabel="V", title=f"{names[k]}: NRMSE of its array {found.nrmse:.2g}")
-    top.legend()
-    bottom.plot(nanoseconds, (ours - spice)[:, k] * 1e6, linewidth=1)
-    bottom.set(xlabel="ns", ylabel="difference, µV")
-    figure.savefig(path, dpi=120)

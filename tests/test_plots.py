@@ -12,6 +12,7 @@ from runs import chain, relaxed
 from dsmachine import plots
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.errors import Error
+from dsmachine.emulator.activity import Activity
 from dsmachine.emulator.errors_by_layer import ErrorByLayer
 from dsmachine.emulator.observers import Probe
 from dsmachine.emulator.plotting import spread
@@ -60,15 +61,12 @@ def as_drawn(figure: Figure, path: Path) -> bytes:
 
 def test_error_of_one_lag_is_an_exponential() -> None:
     """|x − x_op| = |x_op| exp(−t/τ), as a share of full scale."""
-    circuit = Circuit("lag")
-    circuit.clamp("u", (1,), unit=0.1)
-    node = circuit.nodes("a", (1,), unit=0.1, full_scale=0.2, rail=None)
-    circuit.couple("w", "u", "a", np.eye(1))
+    circuit = lag()
     seen = ErrorByLayer()
     transient(circuit, {"u": [1.0]}, observers=[seen], tolerance=1e-8, precision="float64")
     trace = seen.traces()["a"]
     assert trace.times[0] == 0 and (np.diff(trace.times) > 0).all()
-    expected = 0.5 * np.exp(-trace.times / node.time_constant)
+    expected = 0.5 * np.exp(-trace.times / circuit.arrays["a"].time_constant)
     assert np.allclose(trace.values, expected, atol=1e-7)
 
 
@@ -87,6 +85,68 @@ def test_the_error_crosses_the_band_when_the_machine_settles(run: Run) -> None:
             continue
         outside = trace.times[trace.values > 2.0**-8]
         assert outside[-1] <= run.by_array[name] * (1 + 1e-6)
+
+
+# --- what moves when ----------------------------------------------------------------------------------
+
+
+def lag() -> Circuit:
+    """One input and a bare lag of it."""
+    circuit = Circuit("lag")
+    circuit.clamp("u", (1,), unit=0.1)
+    circuit.nodes("a", (1,), unit=0.1, full_scale=0.2, rail=None)
+    circuit.couple("w", "u", "a", np.eye(1))
+    return circuit
+
+
+def test_activity_of_one_lag_is_an_exponential() -> None:
+    """τ |dx/dt| = |x_op| exp(−t/τ), as a share of full scale; rms over two samples."""
+    circuit, seen = lag(), Activity()
+    transient(circuit, {"u": [[1.0], [0.0]]}, observers=[seen], tolerance=1e-8, precision="float64")
+    trace = seen.traces()["a"]
+    expected = 0.5 / np.sqrt(2) * np.exp(-trace.times / circuit.arrays["a"].time_constant)
+    assert (np.diff(trace.times) > 0).all()
+    assert np.allclose(trace.values, expected, atol=1e-6)
+
+
+def test_activity_is_a_rate_whatever_the_step() -> None:
+    """The stepper's straight pieces: (x₁ − x₀) τ/h, a step of τ/50 late by half of it."""
+    circuit, seen = lag(), Activity()
+    transient(circuit, {"u": [1.0]}, observers=[seen], method="stepper", step=0.02, precision="float64")
+    trace = seen.traces()["a"]
+    tau = circuit.arrays["a"].time_constant
+    assert np.allclose(trace.values, 0.5 * np.exp(-(trace.times / tau - 0.01)), rtol=1e-3, atol=1e-6)
+
+
+def test_nodes_that_do_not_exist_do_not_count() -> None:
+    """Half of the nodes absent: the rms is that of the others."""
+    shape = (2, 2)
+    circuit = Circuit("half")
+    circuit.clamp("u", shape, unit=0.1)
+    here = np.array([[True, False], [True, False]])
+    circuit.nodes("a", shape, unit=0.1, full_scale=0.2, rail=None, exists=here)
+    circuit.couple("w", "u", "a", np.eye(2))
+    seen = Activity()
+    transient(circuit, {"u": np.ones(shape)}, observers=[seen], tolerance=1e-8, precision="float64")
+    trace = seen.traces()["a"]
+    expected = 0.5 * np.exp(-trace.times / circuit.arrays["a"].time_constant)
+    assert np.allclose(trace.values, expected, atol=1e-6)
+
+
+def test_activity_is_a_map_that_a_file_keeps(tmp_path: Path) -> None:
+    seen, errors = Activity(), ErrorByLayer()
+    run = transient(chain(), {"u": np.ones(4)}, observers=[seen, errors])
+    run.save(tmp_path / "run.h5")
+    pictures = [plots.plot_activity(source) for source in (run, seen, load_run(tmp_path / "run.h5"))]
+    maps = [np.asarray(figure.axes[0].images[0].get_array()) for figure in pictures]
+    assert (maps[0] == maps[1]).all() and (maps[0] == maps[2]).all() and len(maps[0]) == 3
+    starts = [int(np.argmax(row)) for row in maps[0]]
+    assert starts == sorted(starts) and (maps[0][:, -1] < maps[0].max(axis=1) - 2).all()
+    assert "full scale" in labels(pictures[0]) and "time (ns)" in labels(pictures[0])
+    assert plots.plot_front(run).axes, "errors are still told from activity"
+    as_drawn(pictures[0], tmp_path / "a.png")
+    with pytest.raises(Error, match=r"no activity was recorded: pass observers=\[Activity"):
+        plots.plot_activity(errors)
 
 
 # --- pictures -----------------------------------------------------------------------------------------
