@@ -1,6 +1,7 @@
 """Hook of mkdocs: what the documentation shows beside its own pages.
 
     ](../benchmarks/results/gpu.md)    a page or file of the repository that a page links to becomes one of the site
+    <!-- README: Limits -->            a section of the README, as if it stood there
     <!-- commands -->                  the command line's reference, from the commands themselves
 
 Text files that are no Markdown are shown as code, folders as a list of what is in them.
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = "repository"  # of the site, where such files stand
 AS_IT_IS = {".md", ".png", ".json", ".ipynb"}
 LINK = re.compile(r"(?<=\]\()([^)#\s]+)(#[^)\s]*)?(?=\))")
+SECTION = re.compile(r"<!-- README: (.*?) -->")
 LANGUAGES = {".py": "python", ".toml": "toml", ".sh": "bash"}
 
 
@@ -44,16 +46,27 @@ def on_files(files: Files, config: Any, **_: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Turn links to files of the repository into links within the site; write the commands."""
-    here = _origin(page.file.src_uri)
     folder = PurePosixPath(page.file.src_uri).parent
+    text = _moved(markdown, _origin(page.file.src_uri), folder)
+    text = SECTION.sub(lambda match: _moved(_section(match[1]), ROOT / "README.md", folder), text)
+    return text.replace("<!-- commands -->", "\n".join(_commands()))
+
+
+def _moved(text: str, page: Path, folder: PurePosixPath) -> str:
+    """Text of a page of the repository with its links as they are from a folder of the site's sources."""
 
     def moved(match: re.Match[str]) -> str:
-        target = _target(here, match[1])
+        target = _target(page, match[1])
         if target is None or not target.exists():
             return match[0]
         return os.path.relpath(_place(target), folder) + (match[2] or "")
 
-    return LINK.sub(moved, markdown).replace("<!-- commands -->", "\n".join(_commands()))
+    return LINK.sub(moved, text)
+
+
+def _section(title: str) -> str:
+    """What the README has under a title."""
+    return (ROOT / "README.md").read_text(encoding="utf-8").split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
 def _linked(page: Path, text: str) -> Iterator[Path]:
