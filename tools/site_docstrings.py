@@ -46,7 +46,7 @@ def _paragraph(text: str) -> str:
             made += [] if listed or not made else [""]
             made.append(f"- **{_plain(item[1])}**: {_plain(line[item.end() :])}")
             listed = True
-        elif listed and re.match(r"Raises |Warns |Returns ", line):
+        elif listed and made[-1].endswith(".") and re.match(r"[A-Z]", line):  # a sentence about the whole
             made += ["", _plain(line)]
             listed = False
         else:
