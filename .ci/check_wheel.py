@@ -72,7 +72,8 @@ def check_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
     check_names(wheel, held, wanted())
-    foreign = {top for top in (name.split("/")[0] for name in held) if not re.match(r"dsmachine(-.*\.dist-info)?$", top)}
+    tops = {name.split("/")[0] for name in held}
+    foreign = {top for top in tops if not re.fullmatch(r"dsmachine(-.*\.dist-info)?", top)}
     if foreign:
         sys.exit(f"error: {wheel.name} installs more than dsmachine: {', '.join(foreign)}")
 

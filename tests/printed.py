@@ -1,6 +1,8 @@
 """What README and docs print: blocks that run, commands that exist.
 
     <!-- a test runs this … -->      before a python or sh block: all such of a page run, in order, in one folder
+
+Lines of other blocks, and inline code, are looked through for commands and their options.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@
     >>> code                   an example
     an indented block          an equation or code, which Markdown knows too
     * _ < >                    themselves, as in (batch, *shape), outside of code
+
+Signatures say the types; what stands here says units, shapes and errors.
 """
 
 from __future__ import annotations

@@ -109,7 +109,8 @@ def _added(target: Path, uri: str, config: Any) -> File:
     name = target.relative_to(ROOT).as_posix()
     head = f"---\ntitle: {name}\nsearch:\n  exclude: true\n---\n\n# `{name}`\n\n"
     if target.is_dir():
-        body = "\n".join(f"- `{path.name}`" for path in sorted(target.iterdir()) if not path.name.startswith((".", "_")))
+        shown = (path.name for path in sorted(target.iterdir()) if not path.name.startswith((".", "_")))
+        body = "\n".join(f"- `{name}`" for name in shown)
     else:
         code = target.read_text(encoding="utf-8").rstrip("\n")
         body = f"`````{LANGUAGES.get(target.suffix, 'text')}\n{code}\n`````"
