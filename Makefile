@@ -1,6 +1,8 @@
 # make demo   everything from nothing, then the main job, into demo/
 # make test   the whole test suite
 # make lint   ruff and mypy
+# make docs   the documentation, into site/
+# make wheel  packages, tried in empty environments: PYTHONS="python3.12 python3.13", or all that are found
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -13,7 +15,7 @@ PINNED := OPENBLAS_NUM_THREADS=$(THREADS) OMP_NUM_THREADS=$(THREADS) MKL_NUM_THR
 
 APT_PACKAGES := ngspice libngspice0-dev
 
-.PHONY: demo test lint wheel ngspice compiler clean
+.PHONY: demo test lint docs wheel ngspice compiler clean
 
 demo: $(VENV)/.with-spice ngspice
 	$(PINNED) $(BIN)/dsmachine demo -o demo --overwrite
@@ -29,7 +31,10 @@ lint: $(VENV)/.with-test
 	$(BIN)/mypy
 
 wheel: $(VENV)/.with-test
-	$(BIN)/python .ci/check_wheel.py
+	$(BIN)/python .ci/check_wheel.py $(PYTHONS)
+
+docs: $(VENV)/.with-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The stamps: an install is repeated only when pyproject.toml changes.
 $(VENV)/.with-spice: pyproject.toml | $(BIN)/pip
@@ -39,6 +44,10 @@ $(VENV)/.with-spice: pyproject.toml | $(BIN)/pip
 $(VENV)/.with-test: pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install -q -e '.[spice,test]'
 	@touch $@ $(VENV)/.with-spice
+
+$(VENV)/.with-docs: pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install -q -e '.[docs]'
+	@touch $@
 
 $(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed: make PYTHON=python3.12")'
@@ -67,4 +76,4 @@ compiler:
 	echo 'g++ is missing; tests of the GPU kernels are skipped until you run, as root: apt-get install -y g++' >&2
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache
