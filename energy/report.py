@@ -40,7 +40,7 @@ class Entry:
 
 @dataclass(frozen=True, repr=False)
 class EnergyReport:
-    """What one run cost, for each sample of the batch (arrays are (batch,)), in joules and seconds; `print` shows it.
+    """What one run cost, for each sample of the batch (arrays are (batch,)), in joules and seconds. `print` it for all.
 
     entries: the account. duration: seconds annealed until the machine is read; basis: what that time is (the timer's,
     the oracle's, the end of the run). phases: seconds of reset, load, anneal and read. waits: seconds annealed on each

@@ -49,7 +49,7 @@ class Stops:
 
 
 def watchers() -> list[Any]:
-    return [ds.Probe(["a.0", "a.2"]), ds.ErrorByLayer(), ds.EnergyMeter(), Recorder({"a.1": ...})]
+    return [ds.Probe(["a.0", "a.2"]), ds.ErrorByLayer(), ds.Activity(), ds.EnergyMeter(), Recorder({"a.1": ...})]
 
 
 def same(found: Any, known: Any) -> None:
