@@ -3,7 +3,7 @@
     name: what it is           a line that begins so is an item of a list, with the lines that follow it
     >>> code                   an example
     an indented block          an equation or code, which Markdown knows too
-    * _ < >                    themselves, as in (batch, *shape), outside of code
+    * _ < >                    themselves, as in (batch, *shape), outside of code and *one* stressed word
 
 Signatures say the types; what stands here says units, shapes and errors.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import griffe
 
-ITEM = re.compile(r"(`?[A-Za-z_][\w.]*`?(?:(?: …|,) `?[A-Za-z_][\w.]*`?)*(?: \[[^\]]*\])?):\s+(?=\S)(?!.*::)")
+ITEM = re.compile(r"(`?[A-Za-z_][\w.-]*`?(?:(?: …|,) `?[A-Za-z_][\w.-]*`?)*(?: \[[^\]]*\])?):\s+(?=\S)(?!.*::)")
 ROLE = re.compile(r":\w+:`([^`]*)`")
 
 
@@ -57,6 +57,7 @@ def _paragraph(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text whose every character stands for itself, but for code in backquotes."""
-    parts = re.split(r"(``[^`]+``|`[^`]+`)", ROLE.sub(r"`\1`", text))
-    return "".join(part if part.startswith("`") else re.sub(r"([*_<>|\[\]])", r"\\\1", part) for part in parts)
+    """Text whose every character stands for itself, but for code in backquotes and *one* stressed word."""
+    kept = re.compile(r"(``[^`]+``|`[^`]+`|\*\w+\*)")
+    parts = kept.split(ROLE.sub(r"`\1`", text))
+    return "".join(part if kept.fullmatch(part) else re.sub(r"([*_<>|\[\]])", r"\\\1", part) for part in parts)
