@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,14 @@ def save(name: str, rows: list[dict[str, Any]], **more: Any) -> None:
     text = "\n".join(lines)
     (RESULTS / f"{name}.md").write_text(f"{text}\n\n{about}\n")
     sys.stdout.write(text + "\n")
+
+
+def keep(name: str, order: Iterable[str], row: dict[str, Any], account: dict[str, Any]) -> None:
+    """Put a model's row and account beside those that the result file has, in the order of the tables."""
+    path = RESULTS / f"{name}.json"
+    held = json.loads(path.read_text()) if path.exists() else {"rows": [], "accounts": {}}
+    rows = {old["model"]: old for old in held["rows"]} | {row["model"]: row}
+    save(name, [rows[model] for model in order if model in rows], accounts=held["accounts"] | {row["model"]: account})
 
 
 def _cell(value: Any) -> str:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import RESULTS, origin, save
+from common import RESULTS, keep, origin, save
 from settling_by_layer import BITS, random_machine
 
 import dsmachine as ds
@@ -127,15 +127,6 @@ def law_of_depth(options: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def keep(row: dict[str, Any], account: dict[str, Any]) -> None:
-    """Put a model's row and account into the result file, in the order of the tables."""
-    path = RESULTS / f"{NAME}.json"
-    held = json.loads(path.read_text()) if path.exists() else {"rows": [], "accounts": {}}
-    rows = {old["model"]: old for old in held["rows"]} | {row["model"]: row}
-    accounts = held["accounts"] | {row["model"]: account}
-    save(NAME, [rows[name] for name in BUILT if name in rows], accounts=accounts)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="*", default=list(BUILT), choices=list(BUILT))
@@ -149,7 +140,7 @@ def main() -> None:
         save("energy_by_depth", law_of_depth(options))
         return
     for name in options.models:
-        keep(*measured(name, options))
+        keep(NAME, BUILT, *measured(name, options))
         gc.collect()
 
 

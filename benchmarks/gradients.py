@@ -47,7 +47,7 @@ def torchs(case: str, tokens: Array, vocabulary: int, layers: int | None, device
     from transformers import GPT2Config, GPT2LMHeadModel
 
     shape = SHAPES[case]
-    sizes = {"n_layer": layers or shape.built, "n_embd": shape.sizes["width"], "n_head": shape.sizes["heads"]}
+    sizes = {"n_layer": layers or shape.layers, "n_embd": shape.width, "n_head": shape.heads}
     model = GPT2LMHeadModel(GPT2Config(vocab_size=vocabulary, **sizes)).to(device).eval()
     ids = torch.tensor(tokens, device=device)
 

@@ -20,7 +20,7 @@ import time
 from typing import Any
 
 import numpy as np
-from common import RESULTS, origin, save
+from common import keep, origin
 from energy_by_shape import read_after, settling_by_layer, total
 from settling_by_layer import random_machine
 
@@ -95,15 +95,6 @@ def measured(name: str, built: int, tokens: int) -> tuple[dict[str, Any], dict[s
     return row, account
 
 
-def keep(row: dict[str, Any], account: dict[str, Any]) -> None:
-    """Put a model's row and account into the result file, in the order of the tables."""
-    path = RESULTS / f"{NAME}.json"
-    held = json.loads(path.read_text()) if path.exists() else {"rows": [], "accounts": {}}
-    rows = {old["model"]: old for old in held["rows"]} | {row["model"]: row}
-    accounts = held["accounts"] | {row["model"]: account}
-    save(NAME, [rows[name] for name in BUILT if name in rows], accounts=accounts)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="*", default=list(BUILT), choices=list(BUILT))
@@ -116,7 +107,7 @@ def main() -> None:
         if options.dry:
             print(json.dumps(row | account, indent=1))
         else:
-            keep(row, account)
+            keep(NAME, BUILT, row, account)
         gc.collect()
 
 
