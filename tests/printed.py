@@ -31,8 +31,8 @@ def marked(page: Path) -> list[tuple[str, str]]:
 
 def commands(page: Path) -> Iterator[list[str]]:
     """Words of every `dsmachine …` and `python FILE …` line of a page, without its comment."""
-    text = page.read_text(encoding="utf-8")
-    fenced = [line.strip() for _, block in FENCED.findall(text) for line in block.replace("\\\n", " ").splitlines()]
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    fenced = [line.strip() for _, block in FENCED.findall(text) for line in block.splitlines()]
     indented = [line.strip() for line in text.splitlines() if line.startswith("    ")]
     for line in dict.fromkeys([*fenced, *indented, *INLINE.findall(text)]):
         line = line.removeprefix("$ ").replace(".venv/bin/", "")
