@@ -28,7 +28,7 @@ import numpy as np
 
 from ..arrays import module_of
 from .contract import contract
-from .mos.rails import SIDES
+from .hold import AtCapacitor
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..technology import Technology
     from .mismatch import Draw, Spread
-    from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
 FAR = 30.0  # headroom is taken as at least −FAR thermal voltages, so that no exponential overflows
@@ -61,7 +60,7 @@ def charge_of_step(loss: Array, source: Array, volts: float, farads: float) -> f
 
 
 @dataclass(frozen=True)
-class EclMultiplier(Term):
+class EclMultiplier(AtCapacitor, Term):
     """Multipliers of `loss` (*positions, out) and `source` (*positions, in) into the weights `target` (out, in).
 
     gain: κ. reach: R, and thermal: kT/q, in logical units of each weight, broadcastable to the target's shape.
@@ -173,12 +172,3 @@ class EclMultiplier(Term):
         values = (k * (1 + self.errors), self.gain * amperes * self.shift / count, self.reach * volts)
         ends = (loss, source, sheet.names[self.target], x, y)
         return elements(sheet.prefix("X"), pattern, here, *ends, *values, self.thermal * volts)
-
-    def spice(self, sheet: Sheet) -> list[str]:
-        names = sheet.names[self.target]
-        return self._lines(sheet, names, np.full(names.shape, "0", object))
-
-    def spice_device(self, sheet: DeviceSheet) -> list[str]:
-        """A behavioural element beside transistors, between the capacitor's two sides."""
-        names = sheet.names[self.target]
-        return self._lines(sheet, names + SIDES[0], names + SIDES[1])

@@ -50,8 +50,27 @@ def drooped(volts: Array, seconds: float, amperes: float, farads: float) -> Arra
     return np.sign(volts) * np.maximum(np.abs(volts) - amperes * seconds / farads, 0.0)
 
 
+class AtCapacitor:
+    """A term whose elements sit at the control capacitors `target`, and are behavioural beside transistors too."""
+
+    target: str
+
+    def spice(self, sheet: Sheet) -> list[str]:
+        names = sheet.names[self.target]
+        return self._lines(sheet, names, np.full(names.shape, "0", object))
+
+    def spice_device(self, sheet: DeviceSheet) -> list[str]:
+        """Between the capacitor's two sides."""
+        names = sheet.names[self.target]
+        return self._lines(sheet, names + SIDES[0], names + SIDES[1])
+
+    def _lines(self, sheet: Sheet, x: Array, y: Array) -> list[str]:
+        """Elements between the nodes x and y."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class HoldLeak(Transfer):
+class HoldLeak(AtCapacitor, Transfer):
     """Switches of the control capacitors `target`, which is also what they read. amperes: I_off of each, as a
     normalised current, and thermal: kT/q as a logical value; both broadcastable to the target's shape.
 
@@ -86,15 +105,6 @@ class HoldLeak(Transfer):
     def meter(self, circuit: Circuit) -> Meter:
         """Nothing from the supply: the capacitor's own charge."""
         return Meter()
-
-    def spice(self, sheet: Sheet) -> list[str]:
-        names = sheet.names[self.target]
-        return self._lines(sheet, names, np.full(names.shape, "0", object))
-
-    def spice_device(self, sheet: DeviceSheet) -> list[str]:
-        """A behavioural element beside transistors, between the capacitor's two sides."""
-        names = sheet.names[self.target]
-        return self._lines(sheet, names + SIDES[0], names + SIDES[1])
 
     def _lines(self, sheet: Sheet, x: Array, y: Array) -> list[str]:
         sheet.need(SUBCIRCUIT)

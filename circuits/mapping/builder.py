@@ -107,10 +107,13 @@ class Builder:
 
     def dense(self, name: str, source: str | View, target: str, weight: Array, bias: Array | None = None) -> None:
         """A weight matrix (out, in) of the checkpoint and its bias source, named as there: programmable."""
-        weight = np.asarray(weight, self.dtype, order="C")
-        self.circuit.couple(name, source, target, weight, **self._variant(target))
+        self.circuit.couple(name, source, target, self._kept(weight), **self._variant(target))
         if bias is not None:
             self.circuit.bias(f"{name}.bias", target, bias)
+
+    def _kept(self, weight: Array) -> Array:
+        """A weight matrix as the circuit has it."""
+        return np.asarray(weight, self.dtype, order="C")
 
     def normed(
         self,
@@ -123,7 +126,12 @@ class Builder:
         bias: Array | None,
     ) -> None:
         """`dense`, of nodes that `norm` normalises: its gain and bias in `tensors` are folded in."""
-        self.dense(name, source, target, *folded(tensors, norm, weight, bias, dtype=self.dtype))
+        self.dense(name, source, target, *self._folded(tensors, norm, weight, bias))
+
+    def _folded(
+        self, tensors: Mapping[str, Array], norm: str, weight: Array, bias: Array | None
+    ) -> tuple[Array, Array | None]:
+        return folded(tensors, norm, weight, bias, dtype=self.dtype)
 
     def fixed(self, name: str, source: str | View, target: str, weight: Array) -> None:
         """A weight matrix (out, in) that the mapping makes: fixed devices."""

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from ..calibration import Ranges
-from ..cells import View
 from ..checkpoints import Model
 from ..circuit import Circuit
 from ..config import Config
@@ -49,24 +48,13 @@ def sketch(name: str, config: Config, positions: int, technology: Technology, to
 class Shaper(Builder):
     """Keeps the shape of a matrix, not its numbers."""
 
-    def dense(self, name: str, source: str | View, target: str, weight: Array, bias: Array | None = None) -> None:
-        ones = np.broadcast_to(np.float32(1), np.shape(weight))
-        self.circuit.couple(name, source, target, ones, **self._variant(target))
-        if bias is not None:
-            self.circuit.bias(f"{name}.bias", target, bias)
+    def _kept(self, weight: Array) -> Array:
+        return np.broadcast_to(np.float32(1), np.shape(weight))
 
-    def normed(
-        self,
-        name: str,
-        source: str | View,
-        target: str,
-        tensors: Mapping[str, Array],
-        norm: str,
-        weight: Array,
-        bias: Array | None,
-    ) -> None:
-        shifted = f"{norm}.bias" in tensors
-        self.dense(name, source, target, weight, np.ones(len(weight)) if shifted else bias)
+    def _folded(
+        self, tensors: Mapping[str, Array], norm: str, weight: Array, bias: Array | None
+    ) -> tuple[Array, Array | None]:
+        return weight, np.ones(len(weight)) if f"{norm}.bias" in tensors else bias
 
 
 @dataclass(frozen=True)
