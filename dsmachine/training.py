@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = Any
+SPREADS = ("mismatch", "vt_mismatch", "offset")  # of a chip that learns
 log = logging.getLogger(__name__)
 POSITIONS = 32
 BATCH = 8
@@ -326,9 +327,7 @@ def _weighed(
     else:
         update = by_capacitors(circuit, made.back, technology, rate=learner.optimizer.rate, batch=course.batch)
     report = step_report(made, made.settled, update)
-    spread = ", ".join(
-        f"{key} {value:g}" for key, value in found.chip.items() if key not in ("chip_seed", "trim") and value
-    )
+    spread = ", ".join(f"{key} {found.chip[key]:g}" for key in SPREADS if found.chip[key])
     made_as = f"chip {found.chip['chip_seed']} with {spread}" if spread else "ideal chip"
     return {
         "model": found.model.name,

@@ -81,7 +81,8 @@ def ecl_steps(
                 x = solve_operating_point(plan, presented | {layer.control: w})
                 walk: Array = 0.0
                 if shaken:
-                    x[layer.loss], walk = (backend.array(each) for each in shaken(x))
+                    rest = {name: backend.host(value) for name, value in x.items()}
+                    x[layer.loss], walk = (backend.array(each) for each in shaken(rest))
                 if k == 0:
                     loss.append(0.5 * float((x[layer.loss] ** 2).sum()))
                 drive = sum((cell.drive(x) for cell in cells), start=-node.ratio * w)
@@ -101,7 +102,7 @@ def _noisy(noise: str) -> bool:
 
 
 class _Shaken:
-    """Thermal noise of a step. Called with all arrays as they rest: (loss with its noise, what weights walk)."""
+    """Thermal noise of a step. Called with all arrays as they rest, on the host: (loss with its noise, what weights walk)."""
 
     def __init__(self, layer: EclLayer, seconds: float, seed: int) -> None:
         self.plan, self.seconds, self.draw, self.number = prepare(layer.circuit), seconds, Draw(seed), 0

@@ -186,9 +186,12 @@ def _training() -> Iterator[Finding]:
     yield Finding(
         "3.4, fig. 4–5",
         "Electric-current loss trains a layer, and with the adjoint a deep machine, on the chip.",
-        LATER,
-        "Eq. 16 needs a softmax at the output, which the paper leaves out.",
-        "–",
+        IF,
+        "Eq. 16 needs a softmax at the output, which the paper leaves out. A layer trains itself in time, its weights "
+        "nodes, as closed forms and ngspice have it; a whole model by the gradients that its adjoint circuit settles "
+        "to, which are autograd's. Multipliers with offsets learn something else: auto-zero comes first.",
+        "pytest tests/emulator/test_ecl_steps.py tests/netlists/test_ecl.py tests/mapping/test_gradients.py; python "
+        "benchmarks/ecl.py",
     )
     yield Finding(
         "4.2, table 1",

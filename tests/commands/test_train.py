@@ -117,6 +117,12 @@ def test_going_on_is_the_uninterrupted_training(small: str, tmp_path: Path) -> N
     assert read.loss == whole.loss
 
 
+def test_a_noisy_training_is_weighed(small: str, tmp_path: Path) -> None:
+    data = written(tmp_path, "text.txt", TEXT)
+    found = trained(small, data, steps=1, mismatch=0.05, chip_seed=3, noise="thermal", energy=True)
+    assert found.account is not None and "chip 3 with mismatch 0.05, no noise" in found.account["of"]
+
+
 def test_a_killed_training_loses_its_last_step_at_most(small: str, tmp_path: Path) -> None:
     data, path = written(tmp_path, "text.txt", TEXT), tmp_path / "run.h5"
     command = [sys.executable, "-m", "dsmachine", "train", small, "--data", data, *OPTIONS, "-o", str(path)]
