@@ -123,13 +123,14 @@ def _processor() -> str:
 def save(name: str, rows: list[dict[str, Any]], **more: Any) -> None:
     """Write benchmarks/results/<name>.json, with what else there is, and .md and print the table."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps({"origin": origin(), "rows": rows, **more}, indent=1) + "\n")
+    about = origin()
+    (RESULTS / f"{name}.json").write_text(json.dumps({"origin": about, "rows": rows, **more}, indent=1) + "\n")
     keys = list(dict.fromkeys(key for row in rows for key in row))
     lines = ["| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
     lines += ["| " + " | ".join(_cell(row.get(key, "")) for key in keys) + " |" for row in rows]
-    about = ", ".join(f"{key} {value}" for key, value in origin().items())
+    said = ", ".join(f"{key} {value}" for key, value in about.items())
     text = "\n".join(lines)
-    (RESULTS / f"{name}.md").write_text(f"{text}\n\n{about}\n")
+    (RESULTS / f"{name}.md").write_text(f"{text}\n\n{said}\n")
     sys.stdout.write(text + "\n")
 
 

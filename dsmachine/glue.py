@@ -115,7 +115,9 @@ def _sample(path: Path, line: int, cells: Sequence[str], at: Sequence[int], task
         raise Error(f"{path}, line {line}, has {len(cells)} columns of {max(at) + 1}: unpack GLUE's files again")
     *sentences, label = (cells[k] for k in at)
     if label not in task.classes:
-        raise Error(f"{path}, line {line}: label {shown(label)} is none of {', '.join(task.classes)}")
+        raise Error(
+            f"{path}, line {line}: label {shown(label)} is none of {', '.join(task.classes)}: give GLUE's own dev.tsv"
+        )
     return Sample(tuple(sentences), task.classes.index(label))
 
 
@@ -138,7 +140,10 @@ def accuracies(
     plan = prepare(map_model(model, positions, precision="float32"), precision="float32")
     for name, samples in tasks.items():
         if len(TASKS[name].classes) > model.config.labels:
-            raise Error(f"{name} has {len(TASKS[name].classes)} classes, {shown(model.name)} {model.config.labels}")
+            raise Error(
+                f"{name} has {len(TASKS[name].classes)} classes, {shown(model.name)} {model.config.labels}: give a "
+                "classifier trained on it, or leave its folder out"
+            )
         stage(name)
         ids = [_encoded(model, sample.sentences, positions) for sample in samples]
         labels = np.array([sample.label for sample in samples])

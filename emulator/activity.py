@@ -50,12 +50,12 @@ class Activity:
         p, rate = element.points, element.count / element.length
         for name, start in element.initial.items():
             points = element.values[name]
+            self._times[name].append(np.array(element.times, float))
             for k in range(element.count):
                 before = start if k == 0 else points[k * p - 1]
                 slope = element.collocation.slopes(before, points[k * p : (k + 1) * p])
                 slope *= self._scale[name]
                 square = (slope * slope).reshape(p, -1).sum(axis=1) / (self._count[name] * len(start))
-                self._times[name].append(np.asarray(element.times[k * p : (k + 1) * p], float))
                 self._values.keep(name, rate * square**0.5)
 
     def window(self, time: float) -> None:

@@ -102,7 +102,7 @@ def _noisy(noise: str) -> bool:
 
 
 class _Shaken:
-    """Thermal noise of a step. Called with all arrays as they rest, on the host: (loss with its noise, what weights walk)."""
+    """Thermal noise of a step. Called with arrays at rest, on the host: (loss with its noise, what weights walk)."""
 
     def __init__(self, layer: EclLayer, seconds: float, seed: int) -> None:
         self.plan, self.seconds, self.draw, self.number = prepare(layer.circuit), seconds, Draw(seed), 0

@@ -76,11 +76,5 @@ class Shaken:
         assert found is not None
         if found.still is None:
             return xp.sqrt(found.scale * (found.power / 2))
-        node, rate = stage.node, decay(stage, x)
-        if node.is_root:
-            assert node.feedback is not None
-            gamma = node.feedback.ratio(x[stage.name])
-        else:
-            gamma = stage.own(stage.gamma(x))
-        siemens = gamma + found.still + (moving(found.laws, x) if found.laws else 0.0)
-        return xp.sqrt(found.scale * siemens / (2 * rate))
+        siemens = stage.own(stage.gamma(x)) + found.still + (moving(found.laws, x) if found.laws else 0.0)
+        return xp.sqrt(found.scale * siemens / (2 * decay(stage, x)))

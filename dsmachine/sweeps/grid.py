@@ -44,7 +44,9 @@ class Grid:
                 raise Error(f"{name!r} is both varied and set: do one of both")
         grid = cls(axes, _seeds("chips", chips), _seeds("noise_seeds", noise_seeds), fixed)
         if np.prod([float(n) for n in grid.shape]) > MOST_POINTS:
-            raise Error(f"the grid has {' × '.join(map(str, grid.shape))} points: {MOST_POINTS:,} is the most")
+            raise Error(
+                f"the grid has {' × '.join(map(str, grid.shape))} points: {MOST_POINTS:,} is the most: take fewer"
+            )
         return grid
 
     @property

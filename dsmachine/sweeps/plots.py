@@ -79,8 +79,8 @@ def _curves(ax: Axes, found: Swept, metric: str, chosen: tuple[int, ...]) -> Non
         ax.axhline(limit, color=MUTED, linewidth=0.9, linestyle="--")
         ax.annotate(f"limit {limit:g}", (0.99, limit), xycoords=("axes fraction", "data"), ha="right", va="bottom",
                     fontsize=8, color=MUTED)  # fmt: skip
-    positive = mean[np.isfinite(mean)]
-    if len(positive) and positive.min() > 0 and positive.max() > LOGARITHMIC * positive.min():
+    if _steep(mean):
+        positive = mean[np.isfinite(mean)]
         ax.set_yscale("log")
         ax.set_ylim(positive.min() * factor / 2, positive.max() * factor * 4)
         _plain_ticks(ax)
@@ -90,12 +90,17 @@ def _curves(ax: Axes, found: Swept, metric: str, chosen: tuple[int, ...]) -> Non
     _legend(ax, found)
 
 
+def _steep(values: Array) -> bool:
+    """Whether they want a logarithmic axis."""
+    there = values[np.isfinite(values)]
+    return bool(len(there)) and there.min() > 0 and there.max() > LOGARITHMIC * there.min()
+
+
 def _heat(ax: Axes, found: Swept, metric: str, chosen: tuple[int, ...]) -> None:
     mean = _two(found, found.mean(metric), chosen)
     factor, unit = _scale(mean, METRICS[metric].unit)
     values = np.ma.masked_invalid(mean.T * factor)
-    positive = values.compressed()
-    steep = len(positive) and positive.min() > 0 and positive.max() > LOGARITHMIC * positive.min()
+    steep = _steep(mean)
     norm = mpl.colors.LogNorm() if steep else mpl.colors.Normalize()
     image = ax.imshow(values, origin="lower", aspect="auto", cmap="cividis", norm=norm, interpolation="nearest")
     (first, xs), (second, ys), *_ = found.axes.items()

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..circuits.errors import Error, shown
 from ..circuits.quantities import hint
-from .grid import CHIP, NOISE_SEED, Grid
+from .grid import Grid
 from .metrics import METRICS
 
 Array = Any
@@ -130,4 +130,4 @@ def empty(grid: Grid, metrics: Sequence[str]) -> dict[str, Array]:
     return {name: np.full(grid.shape, np.nan) for name in metrics}
 
 
-__all__ = ["CHIP", "NOISE_SEED", "Swept"]
+__all__ = ["Swept"]

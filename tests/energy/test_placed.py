@@ -12,14 +12,14 @@ from dsmachine.circuits.shapes import SHAPES
 from dsmachine.circuits.technology import load_technology
 from dsmachine.energy.machine import load_machine
 from dsmachine.energy.placed import on_chips, placement_of
-from dsmachine.energy.placement import place
+from dsmachine.energy.placement import Placement, place
 from dsmachine.energy.systems import SPATIAL, Machine
 
 TECHNOLOGY = load_technology("cmos45")
 MACHINE = Machine(
     model="gpt2",
     tokens=8,
-    phases={"reset": 1e-6, "load": 1e-6, "anneal": 2e-6, "read": 1e-6},
+    phases={"reset": 1e-6, "load": 1e-6, "anneal": 1e-6, "read": 1e-6},
     joules_by_part={"coupling": 1e-6, "refresh": 2e-6, "controller": 1e-6},
     assumptions=("made up", SPATIAL),
     sizes=SHAPES["gpt2"].plain(),
@@ -27,14 +27,17 @@ MACHINE = Machine(
 LEARNER = replace(MACHINE, phases={"load": 1e-6, "anneal": 2e-6, "backward": 1e-6})
 
 
+def staged(placement: Placement) -> float:
+    """Seconds to settle to 8 bits, stage after stage of bare nodes."""
+    return placement.stages * 8 * math.log(2) * TECHNOLOGY.node.capacitance / TECHNOLOGY.node.conductance
+
+
 def test_transfers_are_added_and_weights_are_kept_meanwhile() -> None:
     placement = place("gpt2", "ds-tpu", tokens=8)
     found = on_chips(MACHINE, placement, TECHNOLOGY)
     assert found.phases["transfer"] == placement.transfer.seconds
     assert found.joules_by_part["transfer"] == placement.transfer.joules
-    node = TECHNOLOGY.node
-    settling = placement.stages * 8 * math.log(2) * node.capacitance / node.conductance
-    assert found.phases["anneal"] == pytest.approx(max(2e-6, settling))
+    assert found.phases["anneal"] == pytest.approx(staged(placement)) and staged(placement) > 1e-6
     assert found.latency == pytest.approx(3e-6 + found.phases["anneal"] + placement.transfer.seconds)
     assert found.joules_by_part["refresh"] == pytest.approx(2e-6 * found.latency / MACHINE.latency)
     assert found.joules_by_part["coupling"] == 1e-6 and "reprogramming" not in found.phases
@@ -58,6 +61,8 @@ def test_what_learns_crosses_both_ways() -> None:
     placement = place("gpt2", "ds-tpu", tokens=8, chips=8)
     found = on_chips(LEARNER, placement, TECHNOLOGY)
     assert found.phases["transfer"] == 2 * placement.transfer.seconds
+    assert found.phases["anneal"] == pytest.approx(max(2e-6, staged(placement)))
+    assert found.phases["backward"] == pytest.approx(max(1e-6, staged(placement)))
     assert found.joules_by_part["reprogramming"] == 2 * placement.reprogramming["prompt"].joules
 
 
