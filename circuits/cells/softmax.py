@@ -94,7 +94,9 @@ class Softmax(Transfer):
 
     def branches(self, x: Signals) -> tuple[Array, Array]:
         """(e^(z − top) + leakage of each branch, top): top is the row's largest z, (…, 1)."""
-        z = self._nats(x)
+        return self._leaking(self._nats(x))
+
+    def _leaking(self, z: Array) -> tuple[Array, Array]:
         xp = module_of(z)
         top = z.max(axis=-1, keepdims=True)
         current = xp.exp(z - top)
@@ -114,16 +116,22 @@ class Softmax(Transfer):
 
     def settled(self, x: Signals) -> Array:
         """p of each branch once the tail is at rest."""
-        current, _ = self.branches(x)
+        return self._shared(self.branches(x)[0])
+
+    def _shared(self, current: Array) -> Array:
+        """p, in place."""
         current /= current.sum(axis=-1, keepdims=True)
         return current
 
     def drive(self, x: Signals) -> Array:
         if self.tail is None:
             return self.settled(x)
-        current, top = self.branches(x)
-        xp = module_of(current)
-        current *= xp.exp(top - self.tail.of(x[self.tail.array])) * self.share
+        return self._pulled(x, *self.branches(x))
+
+    def _pulled(self, x: Signals, current: Array, top: Array) -> Array:
+        """What branches carry at the tail's own voltage, in place."""
+        assert self.tail is not None
+        current *= module_of(current).exp(top - self.tail.of(x[self.tail.array])) * self.share
         return current
 
     @property

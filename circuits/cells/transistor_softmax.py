@@ -96,7 +96,8 @@ class TransistorSoftmax(Softmax):
 
     def settled(self, x: Signals) -> Array:
         """p of each branch once tail and mirrors are at rest."""
-        return self._out(super().settled(x) * self._found(x)[2])
+        bent, _, held = self._found(x)
+        return self._out(self._shared(self._leaking(bent)[0]) * held)
 
     def _out(self, d: Array) -> Array:
         """What leaves the mirrors."""
@@ -104,7 +105,9 @@ class TransistorSoftmax(Softmax):
 
     def entering(self, x: Signals) -> Array:
         """d of each branch: what drives its mirrors."""
-        return (super().settled(x) if self.tail is None else super().drive(x)) * self._found(x)[2]
+        bent, _, held = self._found(x)
+        current, top = self._leaking(bent)
+        return (self._shared(current) if self.tail is None else self._pulled(x, current, top)) * held
 
     def drive(self, x: Signals) -> Array:
         return self._out(x[self.mirrors.array] + self.rest)
@@ -138,9 +141,10 @@ class TransistorSoftmax(Softmax):
     def entering_jvp(self, x: Signals, dx: Signals) -> Array:
         """The sink's own change with the tail, some thousandths, is left out."""
         change = super().jvp(x, {name: moved for name, moved in dx.items() if name == self.source.array})
+        bent, _, held = self._found(x)
         if self.tail is not None and self.tail.array in dx:
-            change = change - super().drive(x) * self.tail.of(dx[self.tail.array])
-        return change * self._found(x)[2]
+            change = change - self._pulled(x, *self._leaking(bent)) * self.tail.of(dx[self.tail.array])
+        return change * held
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Softmax:
         """With unequal transistors, as far as the spread has any, beside the offsets that it states."""
