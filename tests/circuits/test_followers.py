@@ -62,6 +62,9 @@ def test_ideal_followers_change_nothing() -> None:
         same = ideal.terms[name]
         assert all(np.array_equal(getattr(term, key), getattr(same, key)) for key in ("name", "target"))
     assert ideal.arrays == chain().arrays
+    rest, known = (ds.operating_point(circuit, {"u": [0.1]}) for circuit in (ideal, chain()))
+    for name in known.outputs:
+        np.testing.assert_array_equal(rest.outputs[name], known.outputs[name])
 
 
 LATE = {"conveyor.delay": 2e-10, "conveyor.inductance": 5e-6, "buffer.delay": 1e-10, "buffer.inductance": 3e-6}

@@ -9,11 +9,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from gpt2_folders import SHAPES, config_table
 from small_models import write_small
 
 import dsmachine as ds
@@ -222,5 +224,13 @@ def test_somebody_elses_database_is_not_written_to(
     assert other.read_bytes() == before
 
 
-def test_a_classifier_is_not_swept(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_is_not_there_is_not_swept(capfd: pytest.CaptureFixture[str]) -> None:
     assert "'nope'" in refused(capfd, "nope", "--vary", "mismatch=0,1")
+
+
+def test_a_classifier_is_not_swept(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder, config = tmp_path / "classifier", replace(SHAPES[0], labels=2)
+    write_small(folder, config=config)
+    table = config_table(config) | {"architectures": ["GPT2ForSequenceClassification"]}
+    (folder / "config.json").write_text(json.dumps(table | {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}))
+    assert "tells 2 classes apart and writes no text" in refused(capfd, str(folder), "--vary", "mismatch=0,1")

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...errors import Error, shown
 from ..spice import Array, elements
 from .design import NO_DEVICES
 from .rails import BIAS_N, BIAS_P, INPUTS, OUTPUTS, SIDES
@@ -102,6 +103,8 @@ def conveyor_areas(kind: str) -> dict[str, float]:
 
 def follower_devices(kind: str, *, copied: bool) -> dict[str, Size]:
     """name -> (ends, kind, width, length) of the transistors of a conveyor, or of a buffer."""
+    if kind not in SINK:
+        raise Error(f"conveyor {shown(kind)} has no transistors: use {' or '.join(SINK)}")
     gate, width, length = SINK[kind]
     devices: dict[str, Size] = dict(AMPLIFIER) | (PUSH_PULL if kind == "AB" else {})
     devices["1"] = ("d g x" if copied else "vdd g x", "n", 12.0, 0.06)
