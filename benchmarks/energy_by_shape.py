@@ -28,7 +28,7 @@ import dsmachine as ds
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.shapes import SHAPES
 from dsmachine.energy.depth import joules_of_depth, settling_of_depth
-from dsmachine.energy.systems import APART
+from dsmachine.energy.report import APART
 
 Array = Any
 NAME = "energy_by_shape"

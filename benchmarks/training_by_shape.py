@@ -28,7 +28,7 @@ import dsmachine as ds
 from dsmachine.circuits.losses import TARGET, WEIGHT
 from dsmachine.circuits.shapes import SHAPES
 from dsmachine.energy.depth import joules_of_depth, settling_of_depth
-from dsmachine.energy.systems import APART
+from dsmachine.energy.report import APART
 from dsmachine.energy.training_step import Anneals, Settled, anneal_both, step_report
 from dsmachine.energy.weight_update import by_capacitors
 

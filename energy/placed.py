@@ -19,7 +19,8 @@ from ..circuits.errors import Error
 from ..circuits.technology import Technology
 from .machine import Machine as Chips
 from .placement import NOWHERE, Placement, place_sizes
-from .systems import REPROGRAMMING, SPATIAL, STANDING, TRANSFER, Machine
+from .report import STANDING
+from .systems import REPROGRAMMING, SPATIAL, TRANSFER, Machine
 
 ANNEALS = ("anneal", "backward")
 BITS = 8  # to which what is sent has settled

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = Any
+APART = ("refresh", "controller")  # what keeps and steers, beside the circuits that compute
+STANDING = ("retention", "refresh", "controller")  # a constant power of the weights, whatever the machine does
 EXCLUDED = (
     "programming of the weights (once a model: see `programming`)",
     "nodes and drivers while the machine is reset, loaded and read (switched off; outputs are sampled and held)",

@@ -15,9 +15,8 @@ from ..circuits.shapes import SHAPES
 from ..emulator.runfile import format_of, load_run
 from ..emulator.training_file import FORMAT as TRAINING_FORMAT
 from ..emulator.training_file import load_training
+from .report import APART
 
-APART = ("refresh", "controller")  # what keeps and steers, beside the circuits that compute
-STANDING = ("retention", "refresh", "controller")  # a constant power of the weights, whatever the machine does
 TRANSFER, REPROGRAMMING = ADDED = ("transfer", "reprogramming")  # what several chips add
 SPATIAL = "every weight a device of its own, once for each position; transfers between chips not counted"
 LAST = "outputs of the last position read"

@@ -28,8 +28,7 @@ from ..emulator.prepare import prepare
 from ..emulator.run import Run, transient
 from .account import conversions
 from .meter import EnergyMeter
-from .report import EXCLUDED, EnergyReport, Entry
-from .systems import STANDING
+from .report import EXCLUDED, STANDING, EnergyReport, Entry
 from .weight_update import PART, Update
 
 NOT_COUNTED = (
