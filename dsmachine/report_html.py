@@ -37,6 +37,7 @@ table { border-collapse: collapse; width: 100%; max-width: 46rem; font-size: .92
   font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .34rem .75rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; } thead th { color: var(--muted); font-size: .84rem; vertical-align: bottom; }
+body:has(.wide) { max-width: 78rem; }
 .wide table { max-width: none; } .wide td { white-space: nowrap; }
 .wide td, .wide th { padding: .3rem .45rem; font-size: .86rem; }
 td.n, th.n { text-align: right; white-space: nowrap; }
@@ -54,7 +55,7 @@ figure { margin: 1rem 0 1.6rem; } figure img { display: block; width: 100%; heig
   background: #fff; border: 1px solid var(--line); border-radius: 8px; padding: .6rem; }
 figcaption { margin-top: .4rem; max-width: 46rem; }
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); }
-@media print { body { max-width: none; padding: 0; } figure, .tile, tr { break-inside: avoid; } }
+@media print { body, body:has(.wide) { max-width: none; padding: 0; } figure, .tile, tr { break-inside: avoid; } }
 """
 # Nothing may be loaded and nothing may run, whatever a prompt or a checkpoint's names hold.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import matplotlib.font_manager  # noqa: F401  makes the list of fonts, which a kernel would tell on stderr
 import nbformat
 import pytest
 from nbclient import NotebookClient
