@@ -15,6 +15,7 @@ import numpy as np
 
 from ..circuits.adjoint import AdjointCircuit, adjoint
 from ..circuits.adjoint_volts import adjoint_volts
+from ..circuits.arrays import on_host
 from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
@@ -64,7 +65,7 @@ class Gradients:
         tech = load_technology(technology) if isinstance(technology, str) else technology
         held = self.inputs
         free = {name: self.backward.logical(name) for name in self.backward.outputs}
-        return adjoint_volts(made, free | {name: np.asarray(held[name]) for name in LOSSES[made.loss].inputs}, tech)
+        return adjoint_volts(made, free | {name: on_host(held[name]) for name in LOSSES[made.loss].inputs}, tech)
 
     def __repr__(self) -> str:
         name = self.forward.circuit.name
