@@ -176,10 +176,10 @@ def test_points_that_cannot_be_measured_are_nan(
 ) -> None:
     measure = pool.Laboratory.measure
 
-    def failing(self: pool.Laboratory, job: pool.Job) -> dict[str, float]:
-        if job.chip == 1:
+    def failing(self: pool.Laboratory, task: pool.Task) -> list[dict[str, float]]:
+        if task[0].chip == 1:
             raise ds.Error("chip 1 is broken: take another")
-        return measure(self, job)
+        return measure(self, task)
 
     monkeypatch.setattr(pool.Laboratory, "measure", failing)
     found = swept(small, {"mismatch": [0.1, 0.2]}, cache, chips=3, limits={"perplexity": 1e9})
@@ -231,8 +231,8 @@ def test_a_job_that_kills_its_workers_is_given_up(small: str, cache: Path, monke
         swept(small, {"mismatch": [0.1, 0.2]}, cache, chips=1, workers=2)
 
 
-def _give_and_kill(self: Any, job: Any) -> None:
-    self.job = job
+def _give_and_kill(self: Any, task: Any) -> None:
+    self.task = task
     self.process.kill()
 
 
