@@ -245,9 +245,7 @@ def _made(
     return flickered(made, **flicker_areas(tech, point["flicker"], card), noise_seed=noise_seed)
 
 
-def _read(
-    task: Task, plan: Plan, inputs: Mapping[str, Array], tokens: Array, reference: Array
-) -> Iterator[Reading]:
+def _read(task: Task, plan: Plan, inputs: Mapping[str, Array], tokens: Array, reference: Array) -> Iterator[Reading]:
     job = task[0]
     outputs: Sequence[Mapping[str, Array]]
     if job.noisy:
