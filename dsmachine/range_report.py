@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from .circuits.mapping.model import calibration_windows, map_model
 from .circuits.technology import Technology, load_technology
 from .describe import kind_of, score_line, score_range
 from .range_use import Device, Use, range_use, strongest_devices, together
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -117,6 +120,12 @@ class CalibrationReport:
                     f"up to {device.of_node:.3g} g, {device.of_largest:.3g} of coupling.g_max ({device.term})"
                 )
         return rows
+
+    def plot(self) -> Figure:
+        """Range use by kind of array; see `results_plots.plot_calibration`."""
+        from .results_plots import plot_calibration
+
+        return plot_calibration(self)
 
     def __repr__(self) -> str:
         head = f"{type(self).__name__} of {self.model!r}, {self.positions} positions on {self.technology}"

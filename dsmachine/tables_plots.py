@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from .emulator.plotting import COLOURS, MUTED, drawn, new_figure
+from .circuits.look import COLOURS, MUTED, drawn, new_figure
 from .energy.published import INFERENCE, KWH, published
 from .energy.rows import Inputs
 from .energy.systems import Baseline, Machine

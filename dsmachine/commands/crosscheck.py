@@ -174,7 +174,7 @@ def summary(found: CrossCheck) -> dict[str, Any]:
         "seconds": found.seconds,
         "netlist": found.netlist,
         "log": found.log,
-        "plot": found.plot,
+        "plot": found.picture,
     }
 
 
