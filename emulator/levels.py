@@ -62,14 +62,14 @@ def ends_of_levels(
     """
     window = noise_come_through(plan) if read_window is None else read_window
     requests = [Request(level, noise_seed, read_window=window, step=step) for level in levels]
-    values = checked_inputs(plan.circuit, plan.backend, inputs)
-    check_memory(plan, requests[0], batch_size(values, {}))
-    drawn: Drawn = {}
     with plan.backend.arithmetic():
+        values = checked_inputs(plan.circuit, plan.backend, inputs)
+        check_memory(plan, requests[0], batch_size(values, {}))
         saturated: dict[str, int] = {}
         rest = solve_operating_point(plan, values, saturated=saturated)
         start = {stage.name: rest[stage.name] for stage in plan.stages}
         length = (step or 0.25) * shortest_time_constant(plan, rest)
+        drawn: Drawn = {}
         noises = [_Shared(request.noise, noise_seed, drawn) for request in requests]
         marches = [Stepper(plan, values, start, step=length, noise=noise, observers=[]) for noise in noises]
         for begin, duration in run_windows(plan, marches[0], [], window, requests[0], 0):
