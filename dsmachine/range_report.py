@@ -22,6 +22,7 @@ from .circuits.circuit import Circuit
 from .circuits.errors import Error
 from .circuits.mapping.model import calibration_windows, map_model
 from .circuits.technology import Technology, load_technology
+from .circuits.tokens import window_starts
 from .describe import kind_of, score_line, score_range
 from .range_use import Device, Use, range_use, strongest_devices, together
 
@@ -199,7 +200,7 @@ def other_windows(model: Model, positions: int, windows: int) -> tuple[Array, bo
     ids = np.asarray(model.tokenize(model.calibration_text, "calibration text"))
     ids = np.resize(ids, max(len(ids), positions + 1))
     count = min(calibration_windows(len(ids), positions), len(ids) - positions + 1)
-    taken = np.linspace(0, len(ids) - positions, count).astype(int)
+    taken = window_starts(len(ids), positions, count)
     middles = (taken[1:] + taken[:-1]) // 2
     starts = middles[np.linspace(0, len(middles) - 1, windows).astype(int)]
     return ids[starts[:, None] + np.arange(positions)], not np.isin(starts, taken).any()

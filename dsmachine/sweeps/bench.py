@@ -26,6 +26,7 @@ from ..circuits.errors import Error
 from ..circuits.mapping.model import check_options, map_model
 from ..circuits.technology import Technology, load_technology
 from ..circuits.technology_parts import UNITS
+from ..circuits.tokens import window_starts
 from ..emulator.backend import Backend
 from ..emulator.checkpoint import digest
 from ..emulator.levels import ends_of_levels
@@ -112,7 +113,7 @@ class Bench:
 
     def rows(self, positions: int) -> Array:
         """Tokens (windows, positions)."""
-        starts = np.linspace(0, len(self.tokens) - positions, self.windows).astype(int)
+        starts = window_starts(len(self.tokens), positions, self.windows)
         return np.stack([self.tokens[s : s + positions] for s in starts])
 
     def technology(self, point: Mapping[str, Any]) -> Technology:
