@@ -20,7 +20,7 @@ import dsmachine as ds
 from dsmachine.circuits.devices.card import UNITS, DeviceCard
 from dsmachine.circuits.devices.linearity import harmonics, linearity
 from dsmachine.circuits.devices.models import load_models
-from dsmachine.emulator.plotting import COLOURS, drawn, new_figure
+from dsmachine.circuits.look import COLOURS, drawn, new_figure
 from dsmachine.netlists.characterize import Bench
 
 Array = Any

@@ -24,9 +24,9 @@ from settling_by_layer import gpt2_like, random_machine
 
 import dsmachine as ds
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.look import COLOURS, drawn, new_figure
 from dsmachine.emulator.observers import Element
 from dsmachine.emulator.plan import Plan
-from dsmachine.emulator.plotting import COLOURS, drawn, new_figure
 
 Array = Any
 DEPTHS = (6, 8, 12, 16, 24, 32)

@@ -23,9 +23,9 @@ from settling_by_layer import gpt2_like, random_machine
 
 import dsmachine as ds
 from dsmachine.circuits.loads import load_nodes
+from dsmachine.circuits.look import COLOURS, drawn, new_figure
 from dsmachine.circuits.technology import Technology
 from dsmachine.circuits.wires import column, row
-from dsmachine.emulator.plotting import COLOURS, drawn, new_figure
 
 Array = Any
 WIDTHS = (128, 256, 512, 768, 1024, 1536, 2048, 2560, 4096)

@@ -28,11 +28,11 @@ from dsmachine.circuits.checkpoints import Model
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.config import Config
 from dsmachine.circuits.families import FAMILIES
+from dsmachine.circuits.look import COLOURS, drawn, new_figure
 from dsmachine.circuits.reference import calibrate_ranges
 from dsmachine.circuits.rows import by_rows
 from dsmachine.circuits.shapes import SHAPES
 from dsmachine.emulator.memory import host_room
-from dsmachine.emulator.plotting import COLOURS, drawn, new_figure
 
 Array = Any
 BITS, TOLERANCE = 8, 1e-3

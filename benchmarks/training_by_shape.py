@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from common import keep, origin
-from energy_by_shape import read_after, settling_by_layer, total
+from energy_by_shape import BUILT, read_after, settling_by_layer, total
 from settling_by_layer import random_machine
 
 import dsmachine as ds
@@ -34,7 +34,6 @@ from dsmachine.energy.weight_update import by_capacitors
 
 Array = Any
 NAME = "training_by_shape"
-BUILT = {"gpt2": 12, "gpt2-medium": 24, "opt-1.3b": 8, "opt-2.7b": 6, "llama2-7b": 2}  # where 12 GB have to do
 RATE, BATCH = 0.01, 8  # what `dsmachine train` takes for sgd unless told otherwise
 
 

@@ -91,9 +91,9 @@ class Backward:
             return np.broadcast_to(value, node.shape)[..., part.start : part.stop].reshape(part.shape)
 
         feedback, ratio = (None, 1.0) if node.clamped else (node.feedback, node.ratio)
-        loads = [t.loading(self.forward)[1] for t in self.forward.into(node.name) if not t.conveyed]
+        load = self.forward.standing_load(node.name)
         if feedback is not None:
-            if loads:
+            if np.any(load):
                 raise Error(
                     f"passive couplings onto {node.name!r}, whose feedback is driven, have no adjoint: buffer them"
                 )
@@ -102,7 +102,7 @@ class Backward:
             if part.shape != node.shape:
                 raise Error(f"{node.name!r} has driven feedback and is read in parts: its adjoint is not built")
         else:
-            ratio = cut(ratio + sum(loads) / node.conductance)
+            ratio = cut(ratio + load / node.conductance)
         self.circuit.origin[part.name] = cut(self.forward.units(node.name))
         return replace(
             node, name=part.name, shape=part.shape, unit=1.0, full_scale=1.0, rail=None, held=False, offset=0.0,

@@ -105,7 +105,7 @@ def fit_to_devices(circuit: Circuit, technology: Technology) -> tuple[Circuit, d
             needed = np.max([n for n in needs if n is not None], axis=0) if any(n is not None for n in needs) else 0.0
             share = np.minimum(1.0, largest / np.maximum(needed, 1e-30))
             node = circuit.arrays[name]
-            load = sum((t.loading(circuit)[1] for t in circuit.into(name) if not t.conveyed), start=np.zeros(()))
+            load = circuit.standing_load(name)
             if np.any(load):
                 share = np.minimum(share, _loaded_share(circuit, node, load / node.conductance))
             lost[name] = float(-np.log2(share.min())) if np.ndim(share) else float(-np.log2(share))

@@ -234,6 +234,14 @@ class Circuit:
         """Terms that drive an array."""
         return [term for term in self.terms.values() if term.target == name]
 
+    def conveyed_load(self, name: str) -> Array:
+        """Static ΣG [S] at the conveyor's input of each node of an array; 0.0 without cells there."""
+        return sum((term.loading(self)[0] for term in self.into(name) if term.conveyed), start=0.0)
+
+    def standing_load(self, name: str) -> Array:
+        """Static ΣG [S] straight on each node's capacitor, of passive cells; 0.0 without any."""
+        return sum((term.loading(self)[1] for term in self.into(name) if not term.conveyed), start=0.0)
+
     def needs(self, name: str) -> set[str]:
         """Arrays whose voltages an array's equation contains, itself only if it does."""
         return self.all_needs()[name]

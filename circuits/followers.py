@@ -51,10 +51,9 @@ def with_unequal_conveyors(circuit: Circuit, errors: ConveyorErrors) -> Circuit:
     are off by what `errors` (`measure_conveyor_errors`) says, with the couplings that hang on them now."""
     nodes = []
     for node in circuit.arrays.values():
-        into = [term for term in circuit.into(node.name) if term.conveyed]
-        if not into or node.clamped or node.is_inner:
+        if not any(term.conveyed for term in circuit.into(node.name)) or node.clamped or node.is_inner:
             continue
-        load = sum((np.broadcast_to(term.loading(circuit)[0], node.shape) for term in into), np.zeros(node.shape))
+        load = np.broadcast_to(circuit.conveyed_load(node.name), node.shape)
         nodes.append(replace(node, conveyors=Conveyors(errors, load * node.attenuation(load))))
     return circuit.with_terms((), nodes)
 

@@ -6,9 +6,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .errors import Error, place, shown
 
+Array = Any
 MAX_TOKENIZER_BYTES = 64 * 2**20
+
+
+def window_starts(length: int, width: int, count: int) -> Array:
+    """Where `count` windows of `width` begin that are spread evenly over so many tokens, both ends included.
+
+    >>> window_starts(10, 4, 3).tolist()
+    [0, 3, 6]
+    """
+    return np.linspace(0, length - width, count).astype(int)
 
 
 def load_tokenizer(path: Path, vocabulary: int) -> Any:

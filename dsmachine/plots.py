@@ -1,5 +1,6 @@
 """Pictures: waveforms of spins, error against time by layer, the front running through the model, what moves when;
-energy by part, loss against steps, a transistor's currents, the emulator beside ngspice.
+energy by part, loss against steps, a transistor's currents, the emulator beside ngspice, and one of every other result.
+What an analysis returns has its own as `.plot()`.
 
 Each returns a matplotlib Figure (`figure.savefig("x.png")`); nothing global is touched and no window opens.
 """
@@ -16,24 +17,18 @@ from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 
+from .circuits.devices.card_picture import plot_device_card
 from .circuits.errors import Error
+from .circuits.look import FAINT, MUTED, drawn, new_figure
 from .emulator.activity import UNIT
 from .emulator.errors_by_layer import error_at, worst_by_layer
 from .emulator.files import written_whole
-from .emulator.plotting import (
-    FAINT,
-    MUTED,
-    drawn,
-    mark_settling,
-    new_figure,
-    plot_waveforms,
-    recorded,
-    settling_of,
-)
+from .emulator.pictures import plot_fluctuations, plot_gradients, plot_learned, plot_memory, plot_noise_shares
+from .emulator.plotting import mark_settling, plot_waveforms, recorded, settling_of
 from .emulator.traces import Trace
-from .energy.plotting import plot_energy
+from .energy.plotting import plot_energy, plot_placement
 from .netlists.plotting import plot_crosscheck
-from .results_plots import plot_device_card, plot_training
+from .results_plots import plot_annealed, plot_calibration, plot_generated, plot_training
 from .sweeps.plots import plot_sweep, plot_yield
 
 Array = Any
@@ -197,10 +192,19 @@ def _by_array(source: Any, unit: str, missing: str) -> tuple[Any, dict[str, Trac
 
 __all__ = [
     "plot_activity",
+    "plot_annealed",
+    "plot_calibration",
     "plot_crosscheck",
     "plot_device_card",
     "plot_energy",
+    "plot_fluctuations",
     "plot_front",
+    "plot_generated",
+    "plot_gradients",
+    "plot_learned",
+    "plot_memory",
+    "plot_noise_shares",
+    "plot_placement",
     "plot_settling",
     "plot_sweep",
     "plot_training",

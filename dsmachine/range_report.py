@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,8 +22,12 @@ from .circuits.circuit import Circuit
 from .circuits.errors import Error
 from .circuits.mapping.model import calibration_windows, map_model
 from .circuits.technology import Technology, load_technology
+from .circuits.tokens import window_starts
 from .describe import kind_of, score_line, score_range
 from .range_use import Device, Use, range_use, strongest_devices, together
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -118,6 +122,12 @@ class CalibrationReport:
                 )
         return rows
 
+    def plot(self) -> Figure:
+        """Range use by kind of array; see `results_plots.plot_calibration`."""
+        from .results_plots import plot_calibration
+
+        return plot_calibration(self)
+
     def __repr__(self) -> str:
         head = f"{type(self).__name__} of {self.model!r}, {self.positions} positions on {self.technology}"
         return "\n".join([head, *(f"  {name:<10} {text}" for name, text in self.lines().items())])
@@ -190,7 +200,7 @@ def other_windows(model: Model, positions: int, windows: int) -> tuple[Array, bo
     ids = np.asarray(model.tokenize(model.calibration_text, "calibration text"))
     ids = np.resize(ids, max(len(ids), positions + 1))
     count = min(calibration_windows(len(ids), positions), len(ids) - positions + 1)
-    taken = np.linspace(0, len(ids) - positions, count).astype(int)
+    taken = window_starts(len(ids), positions, count)
     middles = (taken[1:] + taken[:-1]) // 2
     starts = middles[np.linspace(0, len(middles) - 1, windows).astype(int)]
     return ids[starts[:, None] + np.arange(positions)], not np.isin(starts, taken).any()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from .emulator.run import Run, transient
 from .energy.meter import EnergyMeter
 from .energy.report import EXCLUDED
 from .tasks import check_saturation, logit_error, reference_values
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = Any
 BASIS = "oracle time"  # until when a turn lasts
@@ -79,6 +82,12 @@ class Generated:
     def agreement(self) -> float:
         """Share of turns whose likeliest token is the digital reference's."""
         return float(np.mean([token.likeliest == token.reference for token in self.tokens]))
+
+    def plot(self) -> Figure:
+        """Turn by turn; see `results_plots.plot_generated`."""
+        from .results_plots import plot_generated
+
+        return plot_generated(self)
 
     def summary(self) -> dict[str, Any]:
         """What the command line prints with --json."""

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from .emulator.plotting import COLOURS, MUTED, drawn, new_figure
+from .circuits.look import COLOURS, MUTED, drawn, new_figure
 from .energy.published import INFERENCE, KWH, published
 from .energy.rows import Inputs
 from .energy.systems import Baseline, Machine
@@ -123,19 +123,12 @@ def _of_paper(inputs: Inputs) -> Iterable[Series]:
     for label, suffix in rates.items():
         each = [(model, paper.rates[model + suffix]) for model in models]
         yield label, [(m, float(1 / r.tokens_per_s), float(KWH / r.tokens_per_kwh)) for m, r in each]
-    yield "GPU, table 3 over\ndevelopment sizes", [(model, *_per_sample(model)) for model in models]
+    yield "GPU, table 3 over\ndevelopment sizes", [(m, *paper.gpu_a_sample(INFERENCE, m)) for m in models]
     edge = [(name, rate) for name, rate in paper.edge.items() if not name.startswith("DS-LLM")]
     yield (
         "CPU and edge, table 4",
         [(name.split("(")[0], float(1 / r.tokens_per_s), float(KWH / r.tokens_per_kwh)) for name, r in edge],
     )
-
-
-def _per_sample(model: str) -> tuple[float, float]:
-    paper = published()
-    cost, sizes = paper.costs[INFERENCE][model], paper.rule.gpu_samples
-    each = [(float(cost.seconds[task] / n), float(cost.joules[task] / n)) for task, n in sizes.items()]
-    return sum(s for s, _ in each) / len(each), sum(j for _, j in each) / len(each)
 
 
 def _emulated(inputs: Inputs) -> Iterable[Series]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from .emulator.steps import Noise
 from .energy.meter import EnergyMeter, EnergyReport
 from .energy.report import engineering
 from .timer import MOST_PROMPTS, converted, timer_time
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -86,6 +89,12 @@ class Annealed:
         """When the machine settled [s]; None if it did not."""
         settled = self.run.settling_time
         return float(settled.max()) if settled is not None and self.run.settled else None
+
+    def plot(self) -> Figure:
+        """Logits against the digital reference's; see `results_plots.plot_annealed`."""
+        from .results_plots import plot_annealed
+
+        return plot_annealed(self)
 
     def __repr__(self) -> str:
         settled = "did not settle" if self.oracle_time is None else f"settled at {engineering(self.oracle_time, 's')}"

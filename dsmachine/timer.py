@@ -17,6 +17,7 @@ from .circuits.cells import Converter
 from .circuits.checkpoints import Model
 from .circuits.chip import Chip
 from .circuits.circuit import Circuit
+from .circuits.tokens import window_starts
 from .emulator.plan import Plan
 from .emulator.prepare import prepare
 from .emulator.run import transient
@@ -47,7 +48,7 @@ def timer_time(
     plan = machine if isinstance(machine, Plan) else prepare(machine)
     ids = model.tokenize(model.calibration_text, "calibration text")
     ids = [int(i) for i in np.resize(ids, max(len(ids), positions))]  # repeated if too short
-    starts = np.linspace(0, len(ids) - positions, prompts).astype(int)
+    starts = window_starts(len(ids), positions, prompts)
     rows = [converted(dac, plan.circuit, "embed", model.embed(ids[s : s + positions])) for s in starts]
     tolerance = max(min(TOLERANCE, 2.0 ** -(settle_bits + 2)), 16 * float(np.finfo(plan.backend.dtype).eps), 1e-12)
     run = transient(plan, {"embed": np.stack(rows)}, tolerance=tolerance, settle_bits=settle_bits)

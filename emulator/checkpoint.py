@@ -141,16 +141,17 @@ def same_file(path: str | Path, other: str | Path | None) -> bool:
 # --- state ------------------------------------------------------------------------------------------------
 
 
-def _kept(part: Any) -> tuple[str, ...]:
-    """Attributes of a part in which it stands somewhere: all of a dataclass's that does not say."""
+def _kept(part: Any) -> tuple[str, ...] | None:
+    """Attributes of a part in which it stands somewhere, if any: all of a dataclass's that does not say. None of what
+    is no part."""
     if hasattr(part, "keeps"):
         return tuple(part.keeps)
-    return tuple(field.name for field in fields(part)) if is_dataclass(part) and not isinstance(part, type) else ()
+    return tuple(field.name for field in fields(part)) if is_dataclass(part) and not isinstance(part, type) else None
 
 
 def _taken(value: Any) -> Any:
     """A copy on the host that nobody else writes into."""
-    if names := _kept(value):
+    if (names := _kept(value)) is not None:
         return {name: _taken(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {name: _taken(each) for name, each in value.items()}
@@ -163,7 +164,7 @@ def _taken(value: Any) -> Any:
 
 def _restored(now: Any, kept: Any, xp: Any) -> Any:
     """What was kept, as what is there now has it: in its attributes, on the device."""
-    if names := _kept(now):
+    if (names := _kept(now)) is not None:
         for name in names:
             setattr(now, name, _restored(getattr(now, name), kept[name], xp))
         return now

@@ -26,10 +26,16 @@ def latest_end(plan: Plan, request: Request) -> float:
         return asked
     longest, depth = longest_time_constant(plan), len(plan.stages)
     if request.noisy:
-        return (20 + 2 * depth) * longest
+        return 2 * noise_come_through(plan)
     with plan.backend.here():
         slowest = longest / min((_least_gamma(s) for s in plan.stages), default=1.0)
     return (40 + 5 * depth) * longest + 20 * slowest
+
+
+def noise_come_through(plan: Plan) -> float:
+    """How long after its begin noise of the first array has reached the last [s], so that any later instant is a sample
+    of the machine's stationary noise."""
+    return (10 + len(plan.stages)) * longest_time_constant(plan)
 
 
 def longest_time_constant(plan: Plan) -> float:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from .linearized import stage_intensity
 from .operating_point import solve_operating_point
 from .plan import Stage
 from .prepare import prepare
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -44,6 +47,12 @@ class Learned:
     weight: Array = field(repr=False)
     loss: Array = field(repr=False)
     at_rails: int
+
+    def plot(self) -> Figure:
+        """Loss against presentations; see `pictures.plot_learned`."""
+        from .pictures import plot_learned
+
+        return plot_learned(self)
 
 
 def ecl_steps(

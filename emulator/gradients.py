@@ -9,7 +9,7 @@ import logging
 import time as clock
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from .plan import Plan
 from .prepare import planned
 from .run import Run, rested
 from .still_noise import StillNoise
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -66,6 +69,12 @@ class Gradients:
         held = self.inputs
         free = {name: self.backward.logical(name) for name in self.backward.outputs}
         return adjoint_volts(made, free | {name: on_host(held[name]) for name in LOSSES[made.loss].inputs}, tech)
+
+    def plot(self) -> Figure:
+        """Gradients by term; see `pictures.plot_gradients`."""
+        from .pictures import plot_gradients
+
+        return plot_gradients(self)
 
     def __repr__(self) -> str:
         name = self.forward.circuit.name

@@ -34,7 +34,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,6 +54,9 @@ from .steps import Noise
 from .stochastic import Stepper
 from .transient import March, solver
 from .weightless import Weightless, weightless
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = Any
 DECADE, TIGHT, TIGHTEST = 2.85, 1e-4, 2.8  # elements: a decade of tolerance; under TIGHT, times ε^(−1/6)
@@ -92,6 +95,12 @@ class Memory:
     def largest(self) -> str:
         """The part that takes most."""
         return max(PARTS, key=lambda part: getattr(self, part))
+
+    def plot(self) -> Figure:
+        """Bytes by part; see `pictures.plot_memory`."""
+        from .pictures import plot_memory
+
+        return plot_memory(self)
 
     def __str__(self) -> str:
         parts = ", ".join(f"{part} {written(getattr(self, part))}" for part in PARTS if getattr(self, part))

@@ -7,7 +7,7 @@ import math
 import time as clock
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from .plan import Plan, Stage
 from .prepare import planned
 from .request import checked_noise
 from .volts import Volts
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -63,6 +66,12 @@ class Fluctuations:
             raise Error(f"array {name!r} has no samples: pass record=[{name!r}] to noise")
         off, rest = self.deviations[name], self.outputs[name]
         return (off + np.concatenate([rest] * (len(off) // len(rest)))) / self.circuit.units(name)
+
+    def plot(self) -> Figure:
+        """σ by array; see `pictures.plot_fluctuations`."""
+        from .pictures import plot_fluctuations
+
+        return plot_fluctuations(self)
 
     def __repr__(self) -> str:
         worst = self.worst

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +32,9 @@ from .linearized import intensities
 from .operating_point import decay, residual_jvp, solve_operating_point
 from .plan import Stage
 from .prepare import prepare
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = Any
 
@@ -57,6 +60,12 @@ class NoiseShares:
             label = part if key == "part" else self._kind(part) if key == "kind" else self._layer(part)
             table[label] = table.get(label, 0.0) + value / self.variance
         return dict(sorted(table.items(), key=lambda item: -item[1]))
+
+    def plot(self) -> Figure:
+        """Shares by kind and layer; see `pictures.plot_noise_shares`."""
+        from .pictures import plot_noise_shares
+
+        return plot_noise_shares(self)
 
     def _kind(self, part: str) -> str:
         return self.circuit.terms[part].kind if part in self.circuit.terms else "node"

@@ -249,9 +249,8 @@ def _stage(
     circuit: Circuit, backend: Backend, place: Callable[[Term], Term], node: NodeArray, terms: list[Term]
 ) -> Stage:
     felt = node.input_resistance > 0 or node.noise_ohms > 0
-    heavy = [t for t in terms if t.conveyed and felt]  # cells whose load the node feels
-    load = sum((t.loading(circuit)[0] for t in heavy), start=0.0)
-    standing = sum((t.loading(circuit)[1] for t in terms if not t.conveyed), start=0.0) / node.conductance
+    load = circuit.conveyed_load(node.name) if felt else 0.0
+    standing = circuit.standing_load(node.name) / node.conductance
     loaded = _any(load)
     terms = terms or [Source(f"{node.name} undriven", node.name, np.zeros(1))]
     ordered = sorted(terms, key=lambda term: not term.sources)  # sources last: broadcast onto a full array

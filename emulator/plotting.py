@@ -1,66 +1,19 @@
-"""Pictures of waveforms, and the look that all pictures share. No global state: a Figure is returned, never shown."""
+"""Pictures of waveforms."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..circuits.errors import Error
+from ..circuits.look import COLOURS, INK, MUTED, drawn, new_figure
 from .traces import Trace, Traced
 
 Array = Any
-F = TypeVar("F", bound=Callable[..., Figure])
-
-# Okabe & Ito (2008): told apart by every kind of colour vision; the yellow is too light for lines on paper.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-INK, MUTED, FAINT = "#1f2328", "#59636e", "#d9dee3"
-LOOK: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9.0,
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "axes.labelsize": 9.0,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": MUTED,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.6,
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 8.0,
-    "ytick.labelsize": 8.0,
-    "lines.linewidth": 1.3,
-    "lines.solid_capstyle": "round",
-    "legend.fontsize": 8.0,
-    "legend.title_fontsize": 8.0,
-    "legend.frameon": False,
-    "figure.dpi": 110.0,
-    "figure.facecolor": "white",
-}
-
-
-def drawn(function: F) -> F:
-    """Draw in the shared look; the caller's own settings are as before afterwards."""
-    return mpl.rc_context(LOOK)(function)
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, sizes in inches, that no window knows of."""
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def mark_settling(axes: Iterable[Axes], seconds: float | None, *, label: bool = True, colour: str = INK) -> None:
@@ -132,6 +85,22 @@ def plot_waveforms(
     return figure
 
 
+@drawn
+def plot_trace(trace: Trace, *, spins: int = 6) -> Figure:
+    """One record against time: volts of some nodes (mV) of the first sample, or a share of full scale."""
+    figure = new_figure(7.0, 2.6)
+    ax = figure.subplots()
+    if trace.unit == "V":
+        _panel(ax, "", trace, spins, 0)
+        ax.set_ylabel("voltage (mV)")
+    else:
+        ax.plot(trace.times * 1e9, trace.values.reshape(len(trace.times), -1), color=COLOURS[0])
+        ax.set_ylabel("share of full scale")
+    ax.set_xlabel("time (ns)")
+    ax.set_xlim(0, float(trace.times[-1]) * 1e9)
+    return figure
+
+
 def _chosen(traces: Mapping[str, Trace], names: Iterable[str] | None) -> dict[str, Trace]:
     if not traces:
         raise Error("nothing was recorded: pass observers=[Probe([…])] to the run")
@@ -166,4 +135,4 @@ def spread(ends: Array, count: int) -> list[int]:
     return sorted(found, key=lambda k: -float(ends[k]))
 
 
-__all__ = ["COLOURS", "drawn", "mark_settling", "new_figure", "plot_waveforms", "recorded", "settling_of", "spread"]
+__all__ = ["mark_settling", "plot_trace", "plot_waveforms", "recorded", "settling_of", "spread"]

@@ -87,6 +87,11 @@ class Stepper:
 
     def window(self, begin: float, length: float) -> None:
         """March from begin to begin + length in equal steps, none longer than `step`; inputs are smooth inside."""
+        for _ in self.blocks(begin, length):
+            pass
+
+    def blocks(self, begin: float, length: float) -> Iterator[None]:
+        """The same, a block of steps at a time."""
         count = max(1, math.ceil(length / self.step - 1e-9))
         h, done = length / count, 0
         for size in self.sizes(count):
@@ -94,6 +99,7 @@ class Stepper:
             times[0] += 2e-9 * h if done == 0 else 0.0  # after a jump at the begin
             done += size
             self._march(begin + (done - size) * h, h, size, self._inputs(times), ends=done == count)
+            yield
         if not self.steps.finite(self.x):
             raise Error(f"the transient diverges before {begin + length:.3g} s: the circuit may be unstable")
         for observer in self.observers:

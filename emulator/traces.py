@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = Any
 
@@ -29,6 +32,12 @@ class Trace:
             return ""
         index = np.unravel_index(int(np.ravel(self.nodes)[k]), self.shape)
         return "[" + ", ".join(str(int(i)) for i in index) + "]"
+
+    def plot(self) -> Figure:
+        """Values against time; see `plotting.plot_trace`."""
+        from .plotting import plot_trace
+
+        return plot_trace(self)
 
 
 @runtime_checkable

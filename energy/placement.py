@@ -26,6 +26,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..circuits import checks
 from ..circuits.checkpoints import load_config
@@ -40,6 +41,9 @@ from ..emulator.memory import host_room, written
 from .inventory import Piece, deep, inventory
 from .machine import Machine, load_machine
 from .packing import Packing, pack, room_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TOKENS = 128
 BYTES = 20  # a node of a sketch takes while it is counted: 17 to 19 measured
@@ -105,6 +109,12 @@ class Placement:
     stages: int
     transfer: Cost
     excluded: tuple[str, ...] = EXCLUDED
+
+    def plot(self) -> Figure:
+        """Seconds and joules by occasion; see `plotting.plot_placement`."""
+        from .plotting import plot_placement
+
+        return plot_placement(self)
 
 
 # --- placing --------------------------------------------------------------------------------------

@@ -1,14 +1,16 @@
-"""Pictures of an account of energy: joules by part, what the supply delivers beside what becomes heat."""
+"""Pictures of an account of energy: joules by part, drawn from the supply beside dissipated as heat. Of a placement."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..emulator.plotting import COLOURS, INK, MUTED, drawn, new_figure
+from ..circuits.look import COLOURS, bars, drawn, new_figure
+from .placement import Placement
 from .report import EnergyReport, engineering
 
 
@@ -32,25 +34,44 @@ def plot_energy(report: EnergyReport | Mapping[str, Any]) -> Figure:
 
 
 def _bars(ax: Axes, joules: Mapping[str, float], colour: str, top: float) -> None:
-    scale, unit = _prefix(top)
-    ax.barh(list(joules), [j * scale for j in joules.values()], color=colour, height=0.68)
-    for row, value in enumerate(joules.values()):
-        ax.annotate(
-            engineering(value, "J") if value else "–", (value * scale, row), xytext=(4, 0),
-            textcoords="offset points", va="center", fontsize=8, color=INK if value else MUTED,
-        )  # fmt: skip
+    scale, unit = scaled(top)
+    shown = {name: value * scale for name, value in joules.items()}
+    bars(ax, shown, colour, lambda value: engineering(value / scale, "J"))
     ax.set_xlim(0, top * scale * 1.28 or 1.0)
     ax.set_xlabel(f"energy ({unit}J)")
-    ax.grid(axis="y", visible=False)
-    ax.tick_params(axis="y", length=0)
 
 
-def _prefix(joules: float) -> tuple[float, str]:
+@drawn
+def plot_placement(found: Placement) -> Figure:
+    """Seconds and joules of programming once, of what chips send for a prompt, and of programming again where there are
+    too few of them; logarithmic."""
+    costs = {"programming, once": found.programming, "transfers, a prompt": found.transfer} | {
+        f"programming again, a {occasion}": cost for occasion, cost in found.reprogramming.items()
+    }
+    figure = new_figure(7.4, 1.2 + 0.34 * len(costs))
+    left, right = figure.subplots(1, 2, sharey=True)
+    for ax, unit, colour in ((left, "s", COLOURS[0]), (right, "J", COLOURS[1])):
+        values = {name: cost.seconds if unit == "s" else cost.joules for name, cost in reversed(costs.items())}
+        bars(ax, values, colour, partial(engineering, unit=unit))
+        there = [value for value in values.values() if value]
+        if there:
+            ax.set_xscale("log")
+            ax.set_xlim(min(there) / 10, max(there) * 30)
+        ax.set_xlabel("time (s)" if unit == "s" else "energy (J)")
+    few = "" if found.passes == 1 else f", {found.passes:,} passes"
+    figure.suptitle(
+        f"{found.model} on {found.chips:,} chips of {found.machine} (needed: {found.needed:,}{few}), "
+        f"{found.tokens} tokens, {found.mode}", x=0.01, ha="left", fontsize=9.5, fontweight="bold",
+    )  # fmt: skip
+    return figure
+
+
+def scaled(largest: float) -> tuple[float, str]:
     """Factor and SI prefix that put a value into 1 … 1000."""
     for power, prefix in ((0, ""), (-3, "m"), (-6, "µ"), (-9, "n"), (-12, "p"), (-15, "f")):
-        if joules >= 10.0**power:
+        if largest >= 10.0**power:
             return 10.0**-power, prefix
     return 1e18, "a"
 
 
-__all__ = ["plot_energy"]
+__all__ = ["plot_energy", "plot_placement", "scaled"]

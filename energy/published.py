@@ -117,6 +117,16 @@ class Published:
         energy = [gpu.joules[task] / ds.joules[task] for gpu, ds in pairs for task in self.tasks]
         return mean(speed), mean(energy)
 
+    def gpu_a_sample(self, table: str, model: str) -> tuple[float, float]:
+        """(seconds, joules) that the printed GPUs take for a sample, means over tasks: of an inference over development
+        sizes, of a training over the training samples, however often they pass."""
+        gpu = self.costs[table][model]
+        counts = self.rule.gpu_samples if table == INFERENCE else self.rule.training_samples
+        seconds, joules = (
+            [float(cells[task] / n) for task, n in counts.items()] for cells in (gpu.seconds, gpu.joules)
+        )
+        return sum(seconds) / len(seconds), sum(joules) / len(joules)
+
     def gains_at_equal_samples(self, models: Iterable[str]) -> tuple[Decimal, Decimal]:
         """(speed-up, energy reduction) of inference a sample: GPU times over development sizes, DS times over test
         sizes."""

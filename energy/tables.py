@@ -116,14 +116,10 @@ def _on_gpu(model: str, paper: Published, baseline: Baseline | None) -> Iterator
 
 def _gains_emulated(model: str, machine: Machine, paper: Published) -> Iterator[Row]:
     """Printed GPU over the emulated machine, a sample each."""
-    gpu, tasks = paper.costs[INFERENCE][model], paper.rule.gpu_samples.items()
-    seconds = [float(gpu.seconds[task] / n) for task, n in tasks]
-    joules = [float(gpu.joules[task] / n) for task, n in tasks]
-    speed = sum(seconds) / len(seconds) / machine.latency
-    yield emulated(machine, "3", model, AVERAGE, "speed-up at equal samples", "×", speed)
+    seconds, joules = paper.gpu_a_sample(INFERENCE, model)
+    yield emulated(machine, "3", model, AVERAGE, "speed-up at equal samples", "×", seconds / machine.latency)
     for what, own in machine.weighed().items():
-        reduction = sum(joules) / len(joules) / own
-        yield emulated(machine, "3", model, AVERAGE, f"energy reduction at equal samples{what}", "×", reduction)
+        yield emulated(machine, "3", model, AVERAGE, f"energy reduction at equal samples{what}", "×", joules / own)
 
 
 # --- tables 4 and 7 ---------------------------------------------------------------------------------

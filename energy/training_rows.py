@@ -49,13 +49,11 @@ def _passes(model: str, learner: Machine, paper: Published) -> Iterator[Row]:
         for what, joules in learner.weighed().items():
             yield emulated(learner, "2", model, task, f"energy{what}", "J", count * joules, ONE_PASS)
     if model in paper.models:
-        gpu, counts = paper.costs[TRAINING][model], paper.rule.training_samples
         about = "printed GPU, of however many passes, over one pass of the machine"
-        speed = [float(gpu.seconds[task] / counts[task]) / learner.latency for task in paper.tasks]
-        yield emulated(learner, "2", model, AVERAGE, "speed-up", "×", sum(speed) / len(speed), about)
-        for what, joules in learner.weighed().items():
-            less = [float(gpu.joules[task] / counts[task]) / joules for task in paper.tasks]
-            yield emulated(learner, "2", model, AVERAGE, f"energy reduction{what}", "×", sum(less) / len(less), about)
+        seconds, joules = paper.gpu_a_sample(TRAINING, model)
+        yield emulated(learner, "2", model, AVERAGE, "speed-up", "×", seconds / learner.latency, about)
+        for what, own in learner.weighed().items():
+            yield emulated(learner, "2", model, AVERAGE, f"energy reduction{what}", "×", joules / own, about)
 
 
 def _ruled(model: str, paper: Published) -> Iterator[Row]:

@@ -13,7 +13,7 @@ Each G(I) is fitted by the law of `circuits/cells/channel.py`; poles are delays 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -48,10 +48,10 @@ def measure_channels(transistors: Transistors, *, engine: Engine = "batch") -> C
     """
     bench, pair, centre = _Bench(transistors, engine), transistors.pair_card, transistors.quad_bias
     pushed, pulled = (bench.densities(partial(bench.mirrors, end=end)) for end in "pn")
-    straight, turned = (bench.passed(partial(bench.mirrors, end=end)) for end in "pn")
+    (straight,), (turned,) = (bench.passed(partial(bench.mirrors, end=end), "i(Vout)") for end in "pn")
     kept = float(np.mean(turned.gain))
-    source = bench.passed(bench.source, "v(t)")
-    diode, copies = (bench.passed(bench.rectifier, probe) for probe in ("i(Vn)", "i(Vout)"))
+    (source,) = bench.passed(bench.source, "v(t)")
+    diode, copies = bench.passed(bench.rectifier, "i(Vn)", "i(Vout)")
     fitted = partial(_fitted, bench.thermal_voltage)
     rectifier = fitted(bench.densities(bench.rectifier))
     return Channels(
@@ -125,10 +125,10 @@ class _Bench:
         """`density` at AMPERES."""
         return np.array([self.density(*circuit(amperes)) for amperes in AMPERES])
 
-    def passed(self, circuit: Callable[[float], list[str]], probe: str = "i(Vout)") -> Passed:
-        """What becomes of Iin there, at AMPERES."""
-        found = np.array([self._response(probe, *circuit(amperes)) for amperes in AMPERES])
-        return Passed(np.abs(found), -(found.imag / found.real) / (2 * np.pi * SLOW))
+    def passed(self, circuit: Callable[[float], list[str]], *probes: str) -> list[Passed]:
+        """What becomes of Iin at each probe, at AMPERES."""
+        responses = np.array([self._responses(probes, circuit(amperes)) for amperes in AMPERES])
+        return [Passed(np.abs(found), -(found.imag / found.real) / (2 * np.pi * SLOW)) for found in responses.T]
 
     def density(self, *lines: str) -> float:
         """G [S] whose 4kT·G the current of Vout has."""
@@ -147,12 +147,13 @@ class _Bench:
 
     def capacitance(self, *lines: str) -> float:
         """C [F] of what Vout holds, where 1 V moves it."""
-        return abs(self._response("i(Vout)", *lines).imag) / (2 * np.pi * SLOW)
+        return abs(self._responses(["i(Vout)"], lines)[0].imag) / (2 * np.pi * SLOW)
 
-    def _response(self, probe: str, *lines: str) -> complex:
-        cards = [f".ac lin 1 {SLOW:g} {SLOW:g}", f".save {probe}", f".print ac {probe}", ".end", ""]
+    def _responses(self, probes: Sequence[str], lines: Sequence[str]) -> list[complex]:
+        asked = " ".join(probes)
+        cards = [f".ac lin 1 {SLOW:g} {SLOW:g}", f".save {asked}", f".print ac {asked}", ".end", ""]
         found = run_netlist("\n".join([*self.rails, *lines, *cards]), engine=self.engine)
-        return complex(found["t" if probe == "v(t)" else probe.lower()][0])
+        return [complex(found["t" if probe == "v(t)" else probe.lower()][0]) for probe in probes]
 
     def _devices(self, devices: dict[str, tuple[Any, ...]]) -> list[str]:
         return [self.transistors.transistor(name, *device) for name, device in devices.items()]

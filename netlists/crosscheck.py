@@ -58,8 +58,8 @@ class CrossCheck:
     heat_emulator, heat_spice [J] by part, empty if not asked for.
     engine, version: which ngspice, by which way; options: the netlist's, max_step in seconds; tolerance: emulator's.
     points: ngspice's time points; nodes: compared; duration [s] of circuit time.
-    seconds: wall clock of parse, solve, emulate and write. farthest: the worst node, which `draw` shows.
-    netlist, log, plot: files kept, if any.
+    seconds: wall clock of parse, solve, emulate and write. farthest: the worst node, which `plot` shows.
+    netlist, log, picture: files kept, if any.
     """
 
     title: str
@@ -80,7 +80,7 @@ class CrossCheck:
     farthest: Farthest = field(repr=False)
     netlist: Path | None = None
     log: Path | None = None
-    plot: Path | None = None
+    picture: Path | None = None
 
     @property
     def worst(self) -> str:
@@ -101,7 +101,7 @@ class CrossCheck:
         energy = self.energy_ratio is None or abs(self.energy_ratio - 1) <= self.energy_limit
         return self.nrmse <= self.limit and energy
 
-    def draw(self) -> Figure:
+    def plot(self) -> Figure:
         """The farthest node as both have it; see `plotting.plot_crosscheck`."""
         from .plotting import plot_crosscheck
 
@@ -252,5 +252,5 @@ def _kept(found: CrossCheck, netlist: Netlist, waves: Waveforms, folder: Path) -
     paths = {"netlist": folder / "netlist.cir", "log": folder / "ngspice.log", "plot": folder / "crosscheck.png"}
     write_text(paths["netlist"], netlist.text, overwrite=True)
     write_text(paths["log"], waves.log, overwrite=True)
-    found.draw().savefig(paths["plot"], dpi=120)
-    return replace(found, netlist=paths["netlist"], log=paths["log"], plot=paths["plot"])
+    found.plot().savefig(paths["plot"], dpi=120)
+    return replace(found, netlist=paths["netlist"], log=paths["log"], picture=paths["plot"])

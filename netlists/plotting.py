@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from ..emulator.plotting import COLOURS, FAINT, drawn, new_figure
+from ..circuits.look import COLOURS, FAINT, drawn, new_figure
 
 if TYPE_CHECKING:
     from .crosscheck import CrossCheck

@@ -218,7 +218,7 @@ def _nodes(sheet: Sheet) -> list[str]:
     lines: list[str] = []
     for node in sheet.circuit.arrays.values():
         if not node.clamped:
-            standing = sum((t.loading(sheet.circuit)[1] for t in sheet.circuit.into(node.name)), start=np.zeros(()))
+            standing = np.asarray(sheet.circuit.standing_load(node.name))
             layer = f", layer {comment(node.layer)}" if node.layer else ""
             lines += [f"* {comment(node.name)}{layer}", *sheet.node(node, standing)]
     return lines

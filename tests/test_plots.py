@@ -1,15 +1,18 @@
 """Pictures: what they show is what was recorded; units on axes; nothing global is touched."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 from runs import chain, relaxed
 
 from dsmachine import plots
+from dsmachine.animation import FRAMES, save_front_animation
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.errors import Error
 from dsmachine.emulator.activity import Activity
@@ -180,6 +183,25 @@ def test_settling_is_logarithmic_with_its_band(run: Run, tmp_path: Path) -> None
     legend = ax.get_legend()
     assert legend is not None and [t.get_text() for t in legend.get_texts()] == ["layer 0", "layer 1", "layer 2"]
     assert as_drawn(figure, tmp_path / "s.svg").startswith(b"<?xml")
+
+
+def test_the_front_is_uncovered_as_time_goes_on(run: Run, tmp_path: Path) -> None:
+    """Each picture of the animation shows what the last one does up to its moment, and nothing later."""
+    path = tmp_path / "front.gif"
+    save_front_animation(run, path)
+    with Image.open(path) as film:
+        assert film.n_frames == FRAMES and film.info["loop"] == 0
+        pictures = []
+        for k in range(FRAMES):
+            film.seek(k)
+            pictures.append(np.asarray(film.convert("RGB"), int))
+    assert path.stat().st_size < 1_000_000
+    last = pictures[-1]
+    middle = last.shape[0] // 2
+    shown = [int((picture[middle] == last[middle]).all(-1).sum()) for picture in pictures]
+    assert all(early < late for early, late in pairwise(shown)) and shown[0] < 0.4 * shown[-1]
+    with pytest.raises(Error, match="exists"):
+        save_front_animation(run, path)
 
 
 def test_the_front_runs_forward(run: Run, tmp_path: Path) -> None:

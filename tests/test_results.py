@@ -104,7 +104,7 @@ def test_a_device_card(known: Callable[[], DeviceCard]) -> None:
 @pytest.mark.skipif(shutil.which("ngspice") is None, reason="NGSPICE IS MISSING: apt-get install ngspice")
 def test_a_cross_check() -> None:
     found = ds.crosscheck(chain(), inputs={"u": [1.0, -1.0, 0.5, 0.2]}, engine="batch")
-    top, bottom = drawn(found.draw()).axes
+    top, bottom = drawn(found.plot()).axes
     spice, ours = (np.asarray(line.get_ydata()) for line in top.lines)
     assert ours - spice == pytest.approx(np.asarray(bottom.lines[-1].get_ydata()) * 1e-3, abs=1e-12)
     assert np.abs(ours - spice).max() * 1e-3 < 1e-4

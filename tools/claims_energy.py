@@ -117,17 +117,11 @@ def _gains(machines: dict[str, Machine], report: str) -> Iterator[Finding]:
         f"sample each, the same cells give {equal[0]:.0f} and {equal[1]:,.0f}.",
         "dsmachine report --tables 3",
     )
-    gpu = {name: PAPER.costs[INFERENCE][name] for name in PAPER.models}
-    counts = PAPER.rule.gpu_samples
-
-    def gain(name: str, own: float, what: str) -> float:
-        cells = getattr(gpu[name], what)
-        return float(np.mean([float(cells[task] / n) for task, n in counts.items()])) / own
-
-    speed = _each(machines, lambda name, m: gain(name, m.latency, "seconds"), "×")
-    joules = _each(machines, lambda name, m: gain(name, m.joules, "joules"), "×")
-    without = _each(machines, lambda name, m: gain(name, m.joules_without_refresh, "joules"), "×")
-    alone = _each(machines, lambda name, m: gain(name, m.joules_of_circuits, "joules"), "×")
+    seconds, gpu = _printed(INFERENCE)
+    speed = _each(machines, lambda name, m: seconds[name] / m.latency, "×")
+    joules = _each(machines, lambda name, m: gpu[name] / m.joules, "×")
+    without = _each(machines, lambda name, m: gpu[name] / m.joules_without_refresh, "×")
+    alone = _each(machines, lambda name, m: gpu[name] / m.joules_of_circuits, "×")
     yield Finding(
         "abstract, 4.3",
         "Inference takes less time and less energy than on GPUs.",
@@ -171,21 +165,23 @@ def _gains(machines: dict[str, Machine], report: str) -> Iterator[Finding]:
     )
 
 
+def _printed(table: str) -> tuple[dict[str, float], dict[str, float]]:
+    """(seconds, joules) a sample of the printed GPUs, by model."""
+    each = {name: PAPER.gpu_a_sample(table, name) for name in PAPER.models}
+    return {name: s for name, (s, _) in each.items()}, {name: j for name, (_, j) in each.items()}
+
+
 def _learning(machines: dict[str, Machine]) -> str:
     """What a machine that learns takes for a sample, and what printed GPUs take over it."""
-    learners, counts = learners_of_shapes(), PAPER.rule.training_samples
+    learners = learners_of_shapes()
     learning = {name: learners[PAPER.shapes[name]] for name in machines}
-
-    def gain(name: str, own: float, what: str) -> float:
-        cells = getattr(PAPER.costs[TRAINING][name], what)
-        return float(np.mean([float(cells[task] / n) for task, n in counts.items()])) / own
-
+    seconds, joules = _printed(TRAINING)
     longer = _each(learning, lambda name, m: m.latency / machines[name].latency, "1")
     power = _each(learning, lambda name, m: m.joules / m.latency, "W")
     alone = _each(learning, lambda name, m: m.joules_of_circuits / m.latency, "W")
-    speed = _each(learning, lambda name, m: gain(name, m.latency, "seconds"), "×")
-    energy = _each(learning, lambda name, m: gain(name, m.joules, "joules"), "×")
-    circuits = _each(learning, lambda name, m: gain(name, m.joules_of_circuits, "joules"), "×")
+    speed = _each(learning, lambda name, m: seconds[name] / m.latency, "×")
+    energy = _each(learning, lambda name, m: joules[name] / m.joules, "×")
+    circuits = _each(learning, lambda name, m: joules[name] / m.joules_of_circuits, "×")
     return (
         f"Emulated, a sample of {_tokens(learning)} tokens (forward and backward anneal, update of control capacitors) "
         f"takes {longer} times an inference and {power}, the circuits alone {alone}. Printed GPUs, of however many "

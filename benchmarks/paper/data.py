@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dsmachine.circuits.tokens import window_starts
+
 from .bench import CACHE, Bench
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
@@ -104,6 +106,6 @@ def plays(positions: int, held_out: int) -> Files:
     train, unseen = ((folder / f"{name}.txt").read_text(encoding="utf-8") for name in ("train", "val"))
     files = _files(f"plays_{positions}_{held_out}.txt")
     files.learnt.write_text(train[:LEARNT])
-    starts = np.linspace(0, len(unseen) - positions, held_out).astype(int)
+    starts = window_starts(len(unseen), positions, held_out)
     files.held_out.write_text("".join(unseen[start : start + positions] for start in starts))
     return files

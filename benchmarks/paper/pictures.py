@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dsmachine.emulator.plotting import COLOURS, drawn, new_figure
+from dsmachine.circuits.look import COLOURS, drawn, new_figure
 
 from . import fig7, table1
 from .bench import Bench, Found, Sizes

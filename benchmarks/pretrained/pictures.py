@@ -8,7 +8,7 @@ from common import RESULTS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dsmachine.emulator.plotting import COLOURS, INK, MUTED, drawn, new_figure
+from dsmachine.circuits.look import COLOURS, INK, MUTED, drawn, new_figure
 
 from .balance import STUDIED
 from .bench import Bench, Rows

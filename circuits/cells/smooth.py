@@ -63,16 +63,26 @@ def ramp_slope_slope(z: Array, width: Array) -> Array:
 def limit(z: Array, bound: Array, knee: float) -> Array:
     """Smooth saturation of z at ±bound (bound > 0); `knee` is the half-width of the knee, as a share of bound.
 
-    Exactly z while |z| <= (1 − knee)·bound and never beyond ±bound. On a processor returns z itself, not a copy, when
-    no element reaches its knee: the usual case, and cheap to find out there.
+    Exactly z while |z| <= (1 − knee)·bound and never beyond ±bound. On a processor the law is worked out where an
+    element reaches its knee, which few do, and z itself is returned, not a copy, where none does.
     """
     xp = module_of(z)
     ratio = xp.abs(z) / bound
-    if isinstance(z, np.ndarray) and not bool((ratio > 1 - knee).any()):
+    if not isinstance(z, np.ndarray):
+        return xp.copysign(_held(xp, ratio, knee) * bound, z)
+    there = np.flatnonzero(ratio > 1 - knee)
+    if not there.size:
         return z
+    found = np.array(np.broadcast_to(z, ratio.shape))
+    bounds = np.broadcast_to(bound, ratio.shape).reshape(-1)[there] if np.size(bound) > 1 else np.ravel(bound)
+    found.reshape(-1)[there] = np.copysign(_held(np, ratio.reshape(-1)[there], knee) * bounds, found.reshape(-1)[there])
+    return found
+
+
+def _held(xp: Any, ratio: Array, knee: float) -> Array:
+    """|limit| of |z|, both over the bound."""
     u = xp.clip((ratio - (1 - knee)) * (1 / (2 * knee)), 0, 1)
-    held = xp.minimum(ratio, 1 + knee) - 2 * knee * u * u * u * (1 - u / 2)
-    return xp.copysign(held * bound, z)
+    return xp.minimum(ratio, 1 + knee) - 2 * knee * u * u * u * (1 - u / 2)
 
 
 def limit_slope(z: Array, bound: Array, knee: float) -> Array:

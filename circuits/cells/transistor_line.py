@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .coupling import Coupling
+from .mismatch import Spread
 from .mos.coupling import fingers, units
 from .mos.rails import INPUTS, SIDES
 from .spice import elements, load_lines
 from .term import HOST, Array, Inline, Signals
-from .transistor_errors import Devices, Errors
-from .transistor_units import UNITS, control_of, powers_of, verified_control
+from .transistor_errors import Devices, Drawn, Errors
+from .transistor_units import control_of, powers_of, verified_control
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
     from .converter import Converter
-    from .mismatch import Draw, Spread
+    from .mismatch import Draw
     from .mos.sheet import DeviceSheet
     from .spice import Sheet
 
@@ -78,9 +79,12 @@ class TransistorLine(Coupling):
 
     def _as(self, found: Coupling) -> TransistorLine:
         """This coupling with the weights of another, each unit's current changed as its weight."""
+        return replace(self, weight=found.weight, powers=self.powers * self._share(found))
+
+    def _share(self, found: Coupling) -> Array:
+        """How many times as large each unit's current is with the weights of another."""
         w = np.asarray(self.weight, float)
-        share = np.divide(found.weight, w, out=np.ones(np.shape(found.weight)), where=w != 0)
-        return replace(self, weight=found.weight, powers=self.powers * share)
+        return np.divide(found.weight, w, out=np.ones(np.shape(found.weight)), where=w != 0)
 
     def quantized(self, circuit: Circuit, dac: Converter) -> TransistorLine:
         return self._as(super().quantized(circuit, dac))
@@ -91,33 +95,37 @@ class TransistorLine(Coupling):
             return self._as(found)
         shape = circuit.arrays[self.target].shape
         verify = spread.write_verify if self.programmable else None
-        drawn = Errors(replace(spread, write_verify=verify), draw, self.name).drawn(
-            self.card, self.fingers, (math.prod(shape[:-1]), shape[-1])
-        )
-        assert drawn.chip is not None
-        devices = Devices(*(value.reshape(-1, *shape) for value in (drawn.chip.shift, drawn.chip.gain)))
-        wanted = np.broadcast_to(np.abs(self.siemens(circuit)), shape) / self.fingers
+        drawn = self._drawn(Errors(replace(spread, write_verify=verify), draw, self.name), shape)
+        devices, wanted = drawn.chip, self._wanted(circuit, shape)
+        assert devices is not None
         gates = control_of(self.card, wanted)
         if drawn.residual is not None:
-            wanted = wanted * (1 + drawn.residual.reshape(shape))
-            gates = verified_control(self.card, gates, wanted, devices, None)
-        w = np.broadcast_to(np.asarray(self.weight, float), shape)
-        share = np.divide(found.weight, w, out=np.ones(shape), where=w != 0)
-        devices = Devices(devices.shift, (1 + devices.gain) * np.abs(share) - 1)
+            gates = verified_control(self.card, gates, wanted * (1 + drawn.residual), devices, None)
+        share = np.abs(np.broadcast_to(self._share(found), shape))
+        devices = Devices(devices.shift, (1 + devices.gain) * share - 1)
         return replace(self, weight=found.weight)._of(devices, gates, circuit)
 
     def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> TransistorLine:
-        shape, area = circuit.arrays[self.target].shape, self.card.width * self.card.length * self.fingers
-        kinds = range(len(UNITS[self.card.unit]))
-        moved = np.stack([draw(self.name, f"flicker of transistor {k}", shape) for k in kinds])
-        moved = flicker / math.sqrt(area) * moved
-        now = Devices(moved, np.zeros_like(moved))
+        shape = circuit.arrays[self.target].shape
+        now = self._drawn(Errors(Spread(), draw, self.name, flicker=flicker, run=draw), shape).run
+        assert now is not None
         if self.devices is not None:
-            now = Devices(moved + self.devices.shift, self.devices.gain)
-        gates = self.gates
-        if gates is None:
-            gates = control_of(self.card, np.broadcast_to(np.abs(self.siemens(circuit)), shape) / self.fingers)
+            now = Devices(now.shift + self.devices.shift, self.devices.gain)
+        gates = control_of(self.card, self._wanted(circuit, shape)) if self.gates is None else self.gates
         return self._of(now, gates, circuit)
+
+    def _wanted(self, circuit: Circuit, shape: tuple[int, ...]) -> Array:
+        """|G|/m [S] of each unit's finger."""
+        return np.broadcast_to(np.abs(self.siemens(circuit)), shape) / self.fingers
+
+    def _drawn(self, errors: Errors, shape: tuple[int, ...]) -> Drawn:
+        """Of a unit a node."""
+        drawn = errors.drawn(self.card, self.fingers, (math.prod(shape[:-1]), shape[-1]))
+        chip, run = (
+            None if of is None else Devices(of.shift.reshape(-1, *shape), of.gain.reshape(-1, *shape))
+            for of in (drawn.chip, drawn.run)
+        )
+        return Drawn(chip, run, None if drawn.residual is None else drawn.residual.reshape(shape))
 
     def _of(self, devices: Devices, gates: Array, circuit: Circuit) -> TransistorLine:
         """This coupling with units of these devices, at these gates [V]."""

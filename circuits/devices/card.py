@@ -20,7 +20,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -28,6 +28,9 @@ from scipy.interpolate import CubicSpline
 from ..errors import Error
 from .channel_noise import channel_card
 from .tables import Even, Octaves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = Any
 Unit = Literal["single", "pair", "quad"]
@@ -106,6 +109,12 @@ class DeviceCard:
         """What it is, in plain values."""
         names = ("unit", "width", "length", "temperature", "vdd", "rank", "error")
         return {name: getattr(self, name) for name in names} | {"cells": sorted(self.cells)} | vars(self.origin)
+
+    def plot(self) -> Figure:
+        """Currents and conductance; see `card_picture.plot_device_card`."""
+        from .card_picture import plot_device_card
+
+        return plot_device_card(self)
 
     # --- programming, on the host in float64 ----------------------------------------------------------
 

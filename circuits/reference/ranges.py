@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 from ..checkpoints import Model
 from ..errors import Error
+from ..tokens import window_starts
 from .forward import one_pass
 from .parts import Array
 
@@ -122,7 +123,7 @@ def _windows(ids: Array, positions: int, windows: int) -> Array:
     """(≤ windows, positions) pieces spread evenly over a text, which is repeated if too short."""
     ids = np.resize(ids, max(len(ids), positions))
     count = min(windows, len(ids) - positions + 1)
-    starts = np.linspace(0, len(ids) - positions, count).astype(int)
+    starts = window_starts(len(ids), positions, count)
     return np.asarray(ids[starts[:, None] + np.arange(positions)])
 
 

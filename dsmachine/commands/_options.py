@@ -14,6 +14,7 @@ from ..circuits.units import si
 if TYPE_CHECKING:
     from ..circuits.checkpoints import Model
     from ..circuits.devices.card import DeviceCard
+    from ..circuits.technology import Technology
 
 ModelArgument = Annotated[
     str,
@@ -63,6 +64,7 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help='A number of the technology: coupling.width=240e-9, or "=240 nm".'),
 ]
+OVERLAYS = ("temperature", "vdd")
 TokensOption = Annotated[str, typer.Option(help="parallel: each position has its own nodes.")]
 
 POSITIONS = 16
@@ -121,7 +123,7 @@ def parse_trim(text: str) -> dict[str, float]:
 
 
 def parse_set(settings: list[str] | None) -> dict[str, float]:
-    """Overrides of technology numbers, in SI.
+    """Numbers by key, in SI.
 
     >>> parse_set(["coupling.width=240 nm", "supply.vdd=0.9"])
     {'coupling.width': 2.4e-07, 'supply.vdd': 0.9}
@@ -130,10 +132,26 @@ def parse_set(settings: list[str] | None) -> dict[str, float]:
     for text in settings or []:
         key, _, value = text.partition("=")
         number, _, unit = value.strip().partition(" ")
+        if (key := key.strip()) in found:
+            raise Error(f"--set has {key!r} twice: give it once")
         try:
-            if not key.strip():
+            if not key:
                 raise ValueError
-            found[key.strip()] = float(f"{float(number) * (si(unit.strip())[0] if unit.strip() else 1.0):.15g}")
+            found[key] = float(f"{float(number) * (si(unit.strip())[0] if unit.strip() else 1.0):.15g}")
         except ValueError:
             raise Error(f"--set {text!r} is not understood: write KEY=VALUE, such as coupling.width=240e-9") from None
     return found
+
+
+def technology_of(name: str, settings: list[str] | None) -> Technology:
+    """The technology of `--technology`, with what `--set` says: corner, temperature and vdd as overlays, as a sweep's
+    parameters, and its numbers as they are."""
+    from .. import load_technology
+
+    corners = [text for text in settings or [] if text.partition("=")[0].strip() == "corner"]
+    if len(corners) > 1:
+        raise Error("--set has 'corner' twice: give it once")
+    corner = corners[0].partition("=")[2].strip() if corners else "TT"
+    numbers = parse_set([text for text in settings or [] if text not in corners])
+    overlays = {key: numbers.pop(key) for key in OVERLAYS if key in numbers}
+    return load_technology(name, corner=corner, overrides=numbers, **overlays)

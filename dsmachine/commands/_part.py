@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..circuits.chip import Chip
     from ..circuits.circuit import Circuit
     from ..circuits.devices.card import DeviceCard
+    from ..circuits.technology import Technology
 
 TileOption = Annotated[
     str | None,
@@ -48,12 +49,12 @@ class ChipOptions:
         if not self.pelgrom and (self.trim or self.seed):
             raise Error("--trim and --chip-seed are of transistors that differ: add --pelgrom, or leave them out")
 
-    def made(self, circuit: Circuit, technology: str, card: DeviceCard | None) -> Circuit | Chip:
+    def made(self, circuit: Circuit, technology: Technology, card: DeviceCard | None) -> Circuit | Chip:
         """This chip of a circuit; the circuit itself where none is meant."""
-        from .. import fabricate, load_technology
+        from .. import fabricate
         from ..circuits.chip import pelgrom_areas
 
-        spread = pelgrom_areas(load_technology(technology), self.pelgrom, card)
+        spread = pelgrom_areas(technology, self.pelgrom, card)
         return fabricate(circuit, seed=self.seed, trim=self.trim, weight_bits=None, **spread) if spread else circuit
 
 

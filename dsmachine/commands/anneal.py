@@ -32,6 +32,7 @@ from ._options import (
     LeakageOption,
     ModelArgument,
     PelgromOption,
+    SetOption,
     SoftmaxClampOption,
     SoftmaxGainOption,
     SoftmaxOption,
@@ -42,6 +43,7 @@ from ._options import (
     card_of,
     parse_noise,
     parse_trim,
+    technology_of,
 )
 from ._progress import SettledShare, stage_progress
 
@@ -55,6 +57,7 @@ def anneal(
     prompt: Annotated[str, typer.Option(help="The text to continue.", show_default=False)],
     calibration: CalibrationOption = None,
     technology: TechnologyOption = "cmos45",
+    settings: SetOption = None,
     softmax: SoftmaxOption = None,
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
@@ -122,7 +125,8 @@ def anneal(
     if output is not None:
         check_target(output, overwrite=overwrite)
     options: dict[str, Any] = {
-        "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
+        "technology": technology_of(technology, settings),
+        "softmax": softmax, "order": taylor_order, "activation": activation,
         "coupling": coupling, "device_card": card_of(device_card),
         "input_resistance": input_resistance, "leakage": leakage,
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain,

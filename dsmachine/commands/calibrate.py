@@ -19,6 +19,7 @@ from ._options import (
     LeakageOption,
     ModelArgument,
     PositionsOption,
+    SetOption,
     SoftmaxClampOption,
     SoftmaxGainOption,
     SoftmaxOption,
@@ -27,6 +28,7 @@ from ._options import (
     TokensOption,
     card_of,
     positions_of,
+    technology_of,
 )
 from ._progress import stage_progress
 
@@ -45,6 +47,7 @@ def calibrate(
         bool, typer.Option("--transient/--no-transient", help="Count nodes that saturate on the way.")
     ] = True,
     technology: TechnologyOption = "cmos45",
+    settings: SetOption = None,
     softmax: SoftmaxOption = None,
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
@@ -69,8 +72,9 @@ def calibrate(
     with stdout_kept_for_json(as_json), stage_progress() as stage:
         loaded = load_model(model, calibration=calibration)
         found = calibration_report(
-            loaded, positions_of(loaded, positions), windows=windows, technology=technology, noise=noise,
-            transient=transient, stage=stage, softmax=softmax, order=taylor_order, activation=activation,
+            loaded, positions_of(loaded, positions), windows=windows,
+            technology=technology_of(technology, settings), noise=noise, transient=transient, stage=stage,
+            softmax=softmax, order=taylor_order, activation=activation,
             coupling=coupling, device_card=card_of(device_card),
             input_resistance=input_resistance, leakage=leakage, softmax_clamp=softmax_clamp,
             softmax_gain=softmax_gain, tokens=tokens, allow_unstable=allow_unstable,

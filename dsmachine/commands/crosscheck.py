@@ -29,6 +29,7 @@ from ._options import (
     LeakageOption,
     ModelArgument,
     PelgromOption,
+    SetOption,
     SoftmaxClampOption,
     SoftmaxGainOption,
     SoftmaxOption,
@@ -38,6 +39,7 @@ from ._options import (
     TrimOption,
     card_of,
     parse_trim,
+    technology_of,
 )
 from ._part import (
     BlockOption,
@@ -75,6 +77,7 @@ def crosscheck(
     engine: Annotated[str, typer.Option(help="pyspice (libngspice), batch (ngspice -b) or neospice.")] = "pyspice",
     timeout: Annotated[float, typer.Option(help="Seconds that ngspice may take.")] = 600.0,
     technology: TechnologyOption = "cmos45",
+    settings: SetOption = None,
     softmax: SoftmaxOption = None,
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
@@ -109,7 +112,8 @@ def crosscheck(
     transistors = transistors_of_level(level, card, spice_models, conveyor)
     devices = ChipOptions(pelgrom, parse_trim(trim), chip_seed)
     options = {
-        "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
+        "technology": technology_of(technology, settings),
+        "softmax": softmax, "order": taylor_order, "activation": activation,
         "coupling": coupling, "device_card": card,
         "input_resistance": input_resistance, "leakage": leakage,
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain, "allow_unstable": allow_unstable,
@@ -170,7 +174,7 @@ def summary(found: CrossCheck) -> dict[str, Any]:
         "seconds": found.seconds,
         "netlist": found.netlist,
         "log": found.log,
-        "plot": found.plot,
+        "plot": found.picture,
     }
 
 

@@ -90,6 +90,7 @@ def _check(folder: Path) -> CrossCheck:
 def _leave(folder: Path, shown: Shown) -> None:
     """Pictures and the page that shows them."""
     from .. import plots
+    from ..animation import save_front_animation
     from ..report import write_report
 
     run = shown.annealed.run
@@ -110,6 +111,7 @@ def _leave(folder: Path, shown: Shown) -> None:
         path = folder / f"{name}.png"
         plots.save_figure(draw(), path, overwrite=True)
         paths[captions[name]] = path
+    save_front_animation(run, folder / "front.gif", overwrite=True)
     texts = (shown.continuation.text, shown.continuation.reference)
     write_report(shown.annealed, shown.check, folder / "report.html", paths, continuation=texts, overwrite=True)
 

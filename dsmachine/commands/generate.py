@@ -15,6 +15,7 @@ from ._options import (
     DeviceCardOption,
     ModelArgument,
     PelgromOption,
+    SetOption,
     SoftmaxClampOption,
     SoftmaxOption,
     TaylorOrderOption,
@@ -22,6 +23,7 @@ from ._options import (
     TrimOption,
     card_of,
     parse_trim,
+    technology_of,
 )
 from ._progress import SettledShare, stage_progress
 
@@ -35,6 +37,7 @@ def generate(
     ] = "plain",
     calibration: CalibrationOption = None,
     technology: TechnologyOption = "cmos45",
+    settings: SetOption = None,
     softmax: SoftmaxOption = None,
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
@@ -64,8 +67,8 @@ def generate(
     from ..serial import generate as run
 
     options = {
-        "max_new_tokens": max_new_tokens, "hold": hold, "technology": technology, "softmax": softmax,
-        "order": taylor_order, "activation": activation, "device_card": card_of(device_card),
+        "max_new_tokens": max_new_tokens, "hold": hold, "technology": technology_of(technology, settings),
+        "softmax": softmax, "order": taylor_order, "activation": activation, "device_card": card_of(device_card),
         "softmax_clamp": softmax_clamp, "mismatch": mismatch,
         "vt_mismatch": vt_mismatch, "pelgrom": pelgrom,
         "offset": offset, "trim": parse_trim(trim), "chip_seed": chip_seed,

@@ -17,6 +17,7 @@ from ._options import (
     InputResistanceOption,
     ModelArgument,
     PositionsOption,
+    SetOption,
     SoftmaxClampOption,
     SoftmaxOption,
     TaylorOrderOption,
@@ -24,6 +25,7 @@ from ._options import (
     TokensOption,
     card_of,
     positions_of,
+    technology_of,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def info(
     calibration: CalibrationOption = None,
     positions: PositionsOption = None,
     technology: TechnologyOption = "cmos45",
+    settings: SetOption = None,
     softmax: SoftmaxOption = None,
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
@@ -67,7 +70,7 @@ def info(
         circuit = map_model(
             loaded,
             positions_of(loaded, positions),
-            technology=technology,
+            technology=technology_of(technology, settings),
             softmax=softmax,
             order=taylor_order,
             activation=activation,

@@ -20,6 +20,7 @@ from ._options import (
     LeakageOption,
     ModelArgument,
     PelgromOption,
+    SetOption,
     SoftmaxClampOption,
     SoftmaxGainOption,
     SoftmaxOption,
@@ -29,6 +30,7 @@ from ._options import (
     TrimOption,
     card_of,
     parse_trim,
+    technology_of,
 )
 from ._part import (
     BlockOption,
@@ -56,6 +58,7 @@ def netlist(
     conveyor: ConveyorOption = "ideal",
     spice_models: SpiceModelsOption = None,
     technology: TechnologyOption = "cmos45",
+    settings: SetOption = None,
     softmax: SoftmaxOption = None,
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
@@ -84,7 +87,8 @@ def netlist(
     transistors = transistors_of_level(level, card, spice_models, conveyor)
     devices = ChipOptions(pelgrom, parse_trim(trim), chip_seed)
     options = {
-        "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
+        "technology": technology_of(technology, settings),
+        "softmax": softmax, "order": taylor_order, "activation": activation,
         "coupling": coupling, "device_card": card,
         "input_resistance": input_resistance, "leakage": leakage,
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain, "allow_unstable": allow_unstable,

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from ._common import JsonOption, counted, print_table, results_console, stdout_kept_for_json, write_json
-from ._options import TechnologyOption, parse_set
+from ._options import TechnologyOption, parse_set, technology_of
 
 if TYPE_CHECKING:
     from ..energy.placement import Placement
@@ -47,22 +47,20 @@ def place(
 
     Nodes, couplings, area, chips and passes; seconds and joules of programming, and of values sent from chip to chip.
     """
-    from ..circuits.technology import load_technology
     from ..energy.machine import SECTIONS, load_machine
     from ..energy.placement import place as placed
 
-    given = parse_set(settings)
-    of_machine = {key: value for key, value in given.items() if key.partition(".")[0] in SECTIONS}
-    rest = {key: value for key, value in given.items() if key not in of_machine}
+    of_machine = [text for text in settings or [] if text.strip().partition(".")[0] in SECTIONS]
+    rest = [text for text in settings or [] if text not in of_machine]
     with stdout_kept_for_json(as_json):
         found = placed(
             model,
-            load_machine(machine, overrides=of_machine),
+            load_machine(machine, overrides=parse_set(of_machine)),
             tokens=tokens,
             mode=mode,
             chips=chips,
             passes=passes,
-            technology=load_technology(technology, overrides=rest),
+            technology=technology_of(technology, rest),
         )
     if as_json:
         write_json(vars(found))

@@ -27,11 +27,13 @@ from ._options import (
     ActivationOption,
     CalibrationOption,
     ModelArgument,
+    SetOption,
     SoftmaxOption,
     TaylorOrderOption,
     TechnologyOption,
     parse_noise,
     parse_trim,
+    technology_of,
 )
 from ._progress import training_progress
 
@@ -61,6 +63,7 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Learning rate [default: 0.01 of sgd, 0.001 of adamw].")] = None,
     data_seed: Annotated[int, typer.Option(help="Order of the samples.")] = 0,
     technology: TechnologyOption = "cmos45",
+    settings: SetOption = None,
     softmax: SoftmaxOption = None,
     taylor_order: TaylorOrderOption = None,
     activation: ActivationOption = "tanh-pair",
@@ -91,7 +94,8 @@ def train(
     options: dict[str, Any] = {
         "task": task, "labels": parse_labels(labels), "validation": validation, "positions": positions,
         "epochs": epochs, "steps": steps, "batch": batch, "optimizer": optimizer, "lr": lr, "data_seed": data_seed,
-        "technology": technology, "softmax": softmax, "order": taylor_order, "activation": activation,
+        "technology": technology_of(technology, settings),
+        "softmax": softmax, "order": taylor_order, "activation": activation,
         "mismatch": mismatch, "vt_mismatch": vt_mismatch, "offset": offset, "trim": parse_trim(trim),
         "chip_seed": chip_seed, "noise": parse_noise(noise), "noise_unit": noise_unit, "noise_seed": noise_seed,
         "precision": precision, "device": device, "energy": energy, "output": output, "overwrite": overwrite,

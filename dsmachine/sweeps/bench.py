@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,8 +26,10 @@ from ..circuits.errors import Error
 from ..circuits.mapping.model import check_options, map_model
 from ..circuits.technology import Technology, load_technology
 from ..circuits.technology_parts import UNITS
+from ..circuits.tokens import window_starts
 from ..emulator.backend import Backend
 from ..emulator.checkpoint import digest
+from ..emulator.levels import ends_of_levels
 from ..emulator.plan import Plan
 from ..emulator.prepare import prepare
 from ..emulator.request import Request
@@ -47,7 +49,8 @@ MAP_OPTIONS = (
 )  # fmt: skip
 CONVERTERS = ("dac_bits", "adc_bits", "weight_bits")
 TRIMS = ("write-verify", "auto-zero")
-RESULTS_VERSION = 1  # raise it when what a metric means changes between two releases
+MOST_TOGETHER = 8
+RESULTS_VERSION = 2  # raise it when what a metric means changes between two releases
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,30 @@ class Job:
     def machine(self) -> Hashable:
         """What jobs of one chip have in common."""
         return (*_stages(self.point, "technology", "map", "chip"), self.point["precision"], self.chip)
+
+    @property
+    def noisy(self) -> bool:
+        """Whether it reads a machine that noise shakes."""
+        return self.analysis == READ and self.point["noise"] != 0
+
+    @property
+    def march(self) -> Hashable:
+        """What jobs have in common that differ in their level of noise alone."""
+        own = tuple((name, value) for name, value in sorted(self.point.items()) if name != "noise")
+        return (own, self.chip, self.noise_seed) if self.noisy else self.key
+
+
+Task = tuple[Job, ...]  # jobs that are measured together
+
+
+def tasks(jobs: Sequence[Job], places: int) -> list[Task]:
+    """Jobs in tasks for so many workers, in their order: levels of noise of one chip together, which share random
+    numbers, as long as there is something for every worker."""
+    found: dict[Hashable, list[Job]] = {}
+    for job in jobs:
+        found.setdefault(job.march, []).append(job)
+    most = max(1, min(MOST_TOGETHER, len(jobs) // max(places, 1)))
+    return [tuple(each[k : k + most]) for each in found.values() for k in range(0, len(each), most)]
 
 
 @dataclass(frozen=True)
@@ -86,7 +113,7 @@ class Bench:
 
     def rows(self, positions: int) -> Array:
         """Tokens (windows, positions)."""
-        starts = np.linspace(0, len(self.tokens) - positions, self.windows).astype(int)
+        starts = window_starts(len(self.tokens), positions, self.windows)
         return np.stack([self.tokens[s : s + positions] for s in starts])
 
     def technology(self, point: Mapping[str, Any]) -> Technology:
@@ -163,12 +190,13 @@ class Laboratory:
     def __reduce__(self) -> Any:
         return Laboratory, (self.bench, self.device)  # elsewhere it begins with nothing on the table
 
-    def measure(self, job: Job) -> dict[str, float]:
-        """Every metric of the job's analysis, nan where there is none. Raises Error for what cannot be measured."""
+    def measure(self, task: Task) -> list[dict[str, float]]:
+        """Every metric of each job's analysis, nan where there is none. Raises Error for what cannot be measured."""
         with self._lock:
-            return self._measured(job)
+            return self._measured(task)
 
-    def _measured(self, job: Job) -> dict[str, float]:
+    def _measured(self, task: Task) -> list[dict[str, float]]:
+        job = task[0]
         point = job.point
         tech = self.bench.technology(point)
         stage = (*_stages(point, "technology", "map"), point["precision"])
@@ -179,9 +207,9 @@ class Laboratory:
         embedded = self.bench.model.embed(tokens)
         inputs = {"embed": converted(converter("dac_bits", point["dac_bits"]), circuit, "embed", embedded)}
         if job.analysis == ANNEAL:
-            return of_analysis(ANNEAL, _relaxed(point, plan, inputs, tech))
+            return [of_analysis(ANNEAL, _relaxed(point, plan, inputs, tech))]
         reference = self._last("reference", stage, lambda: self._reference(tokens, circuit))
-        return of_analysis(READ, _read(job, plan, inputs, tokens, reference))
+        return [of_analysis(READ, each) for each in _read(task, plan, inputs, tokens, reference)]
 
     def _last(self, what: str, key: Hashable, make: Callable[[], Any]) -> Any:
         if what not in self._kept or self._kept[what][0] != key:
@@ -218,16 +246,21 @@ def _made(
     return flickered(made, **flicker_areas(tech, point["flicker"], card), noise_seed=noise_seed)
 
 
-def _read(job: Job, plan: Plan, inputs: Mapping[str, Array], tokens: Array, reference: Array) -> Reading:
-    noise = _noise(job.point)
-    if noise == "off":
-        run = operating_point(plan, inputs)
+def _read(task: Task, plan: Plan, inputs: Mapping[str, Array], tokens: Array, reference: Array) -> Iterator[Reading]:
+    job = task[0]
+    outputs: Sequence[Mapping[str, Array]]
+    if job.noisy:
+        levels, window = [each.point["noise"] for each in task], _taken(job.point, ("step", "read_window"))
+        ends = ends_of_levels(plan, inputs, levels, noise_seed=job.noise_seed, **window)
+        outputs, saturated = ends.outputs, ends.saturated
     else:
-        window = _taken(job.point, ("step", "read_window"))
-        run = transient(plan, inputs, noise=noise, noise_seed=job.noise_seed, **window)
-    logits = converted(converter("adc_bits", job.point["adc_bits"]), plan.circuit, "logits", run.logical("logits"))
+        run = operating_point(plan, inputs)
+        outputs, saturated = [run.outputs], run.saturated
+    adc = converter("adc_bits", job.point["adc_bits"])
     nodes = sum(array.count for array in plan.circuit.arrays.values() if not array.clamped) * len(tokens)
-    return Reading(tokens, np.asarray(logits, float), reference, sum(run.saturated.values()), nodes)
+    for volts in outputs:
+        logits = converted(adc, plan.circuit, "logits", volts["logits"] / plan.circuit.units("logits"))
+        yield Reading(tokens, np.asarray(logits, float), reference, sum(saturated.values()), nodes)
 
 
 def _relaxed(point: Mapping[str, Any], plan: Plan, inputs: Mapping[str, Array], tech: Technology) -> Relaxed:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..circuits.errors import Error
-from .bench import Bench, Job, Laboratory
-from .workers import Outcome, outcome
+from .bench import Bench, Job, Laboratory, Task, tasks
+from .workers import Outcome, outcomes
 
 PATIENCE = 20  # seconds in which a scheduler must answer
 
@@ -25,12 +25,13 @@ def measured_by_cluster(bench: Bench, jobs: Sequence[Job], device: str, schedule
         raise Error("scheduler needs Dask, which is not here: pip install 'dsmachine[distributed]'") from None
     with _client(distributed, scheduler) as client:
         laboratory = client.submit(_laboratory, pickle.dumps(bench), device, pure=False)
-        futures = [client.submit(_measure, laboratory, job, pure=False) for job in jobs]
-        of = {future.key: job for future, job in zip(futures, jobs, strict=True)}
+        work = tasks(jobs, sum(client.ncores().values()))
+        futures = [client.submit(_measure, laboratory, task, pure=False) for task in work]
+        of = {future.key: task for future, task in zip(futures, work, strict=True)}
         done = distributed.as_completed(futures, loop=client.loop)
         del futures
         for future in done:
-            yield _said(distributed, future, of[future.key])
+            yield from _said(distributed, future, of[future.key])
             future.release()
 
 
@@ -48,14 +49,15 @@ def _laboratory(bench: bytes, device: str) -> Laboratory:
     return Laboratory(pickle.loads(bench), device)
 
 
-def _measure(laboratory: Laboratory, job: Job) -> Outcome:
-    return outcome(laboratory, job)
+def _measure(laboratory: Laboratory, task: Task) -> list[Outcome]:
+    return outcomes(laboratory, task)
 
 
-def _said(distributed: Any, future: Any, job: Job) -> Outcome:
-    """An outcome; a job whose workers died again and again has none."""
+def _said(distributed: Any, future: Any, task: Task) -> list[Outcome]:
+    """Outcomes; jobs whose workers died again and again have none."""
     problem = future.exception() if future.status == "error" else None
     if isinstance(problem, distributed.KilledWorker):
-        return Outcome(job, None, "workers that measured it died again and again, of too little memory?")
-    said: Outcome = future.result()
+        error = "workers that measured it died again and again, of too little memory?"
+        return [Outcome(job, None, error) for job in task]
+    said: list[Outcome] = future.result()
     return said

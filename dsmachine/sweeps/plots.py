@@ -7,12 +7,11 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..circuits.errors import Error, shown
-from ..emulator.plotting import COLOURS, INK, MUTED, drawn, new_figure
+from ..circuits.look import COLOURS, INK, MUTED, drawn, new_figure, plain_ticks
 from .grid import unit_of
 from .metrics import METRICS
 from .result import Swept
@@ -83,7 +82,7 @@ def _curves(ax: Axes, found: Swept, metric: str, chosen: tuple[int, ...]) -> Non
         positive = mean[np.isfinite(mean)]
         ax.set_yscale("log")
         ax.set_ylim(positive.min() * factor / 2, positive.max() * factor * 4)
-        _plain_ticks(ax)
+        plain_ticks(ax.yaxis)
     ax.set_ylabel(_axis_label(METRICS[metric].meaning, unit))
     chips = len(found.grid.chips) * len(found.grid.noise_seeds)
     ax.set_title(f"mean ± deviation, {chips} {'chips' if len(found.grid.noise_seeds) == 1 else 'chips × seeds'}")
@@ -117,7 +116,7 @@ def _heat(ax: Axes, found: Swept, metric: str, chosen: tuple[int, ...]) -> None:
     bar.set_label(_axis_label(f"{METRICS[metric].meaning}, mean", unit))
     bar.outline.set_visible(False)
     if steep:
-        _plain_ticks(bar.ax)
+        plain_ticks(bar.ax.yaxis)
 
 
 def _yield(ax: Axes, found: Swept, metric: str, chosen: tuple[int, ...], limit: float | None = None) -> None:
@@ -201,13 +200,6 @@ def _axis_label(what: str, unit: str) -> str:
 
 def _label(value: Any) -> str:
     return "none" if value is None else value if isinstance(value, str) else f"{value:.3g}"
-
-
-def _plain_ticks(ax: Axes) -> None:
-    """5, 10, 20, … instead of powers of ten."""
-    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
-    ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _scale(values: Array, unit: str) -> tuple[float, str]:

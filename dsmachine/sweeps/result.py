@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from ..circuits.errors import Error, shown
 from ..circuits.quantities import hint
 from .grid import Grid
 from .metrics import METRICS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = Any
 
@@ -105,6 +108,12 @@ class Swept:
             "from_cache": self.known,
             "text": self.about["text"],
         }
+
+    def plot(self, metric: str | None = None, **options: Any) -> Figure:
+        """Means, deviations and yield of a metric, by default the first; see `plots.plot_sweep`."""
+        from .plots import plot_sweep
+
+        return plot_sweep(self, next(iter(self.values)) if metric is None else metric, **options)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write an HDF5 file that xarray, netCDF4 and `load_sweep` open."""

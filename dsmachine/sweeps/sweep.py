@@ -14,7 +14,7 @@ from ..circuits.checkpoints import Model, load_model
 from ..circuits.errors import Error
 from ..emulator.backend import Backend
 from ..emulator.runfile import versions
-from .bench import Bench, Job, text_tokens
+from .bench import Bench, Job, tasks, text_tokens
 from .cache import Cache
 from .file import check_output, save_sweep
 from .grid import Grid, checked_limits
@@ -137,9 +137,10 @@ def _measured(
     devices = devices_here(device)
     if workers is not None:
         devices = (devices * workers)[:workers]
-    if len(devices) == 1 or len(jobs) == 1:
-        return measured_here(bench, jobs, devices[0])
-    return measured_by_processes(bench, jobs, devices)
+    work = tasks(jobs, len(devices))
+    if len(devices) == 1 or len(work) == 1:
+        return measured_here(bench, work, devices[0])
+    return measured_by_processes(bench, work, devices)
 
 
 class _Work:

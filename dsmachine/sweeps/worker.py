@@ -11,8 +11,8 @@ import time
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
-from .bench import Job, Laboratory
-from .workers import outcome
+from .bench import Laboratory, Task
+from .workers import outcomes
 
 
 class Kept(logging.Handler):
@@ -44,9 +44,9 @@ def main(number: int) -> None:
     line = Connection(number)
     laboratory = Laboratory(*line.recv())
     while True:
-        job: Job = line.recv()
-        said = outcome(laboratory, job)
-        line.send(replace(said, warnings=tuple(kept.lines)))
+        task: Task = line.recv()
+        first, *others = outcomes(laboratory, task)
+        line.send([replace(first, warnings=tuple(kept.lines)), *others])
         kept.lines.clear()
 
 

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from ..circuits.errors import Error
-from .bench import Bench, Job, Laboratory
+from .bench import Bench, Job, Laboratory, Task
 
 ROOT = Path(__file__).resolve().parents[2]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 STDERR = 2  # stdout is the result's
 DEATHS = 3  # of workers on one job, after which it is given up
+GIVEN_UP = f"{DEATHS} processes that measured it died, of too little memory? use fewer workers"
 
 
 @dataclass(frozen=True)
@@ -54,41 +55,41 @@ def _gpus() -> int:
     return int(cupy.cuda.runtime.getDeviceCount()) if cupy.cuda.is_available() else 0
 
 
-def outcome(laboratory: Laboratory, job: Job) -> Outcome:
-    """Measure; what a user can put right is told, not raised."""
+def outcomes(laboratory: Laboratory, task: Task) -> list[Outcome]:
+    """Measure; what a user can put right is told, not raised. Where one of several jobs fails, each is done alone."""
     try:
-        return Outcome(job, laboratory.measure(job))
+        return [Outcome(job, found) for job, found in zip(task, laboratory.measure(task), strict=True)]
     except Error as error:
-        return Outcome(job, None, str(error))
+        if len(task) == 1:
+            return [Outcome(task[0], None, str(error))]
+        return [each for job in task for each in outcomes(laboratory, (job,))]
 
 
-def measured_here(bench: Bench, jobs: Iterable[Job], device: str) -> Iterator[Outcome]:
+def measured_here(bench: Bench, work: Iterable[Task], device: str) -> Iterator[Outcome]:
     """One after another, in this process."""
     laboratory = Laboratory(bench, device)
-    for job in jobs:
-        yield outcome(laboratory, job)
+    for task in work:
+        yield from outcomes(laboratory, task)
 
 
-def measured_by_processes(bench: Bench, jobs: Iterable[Job], devices: list[str]) -> Iterator[Outcome]:
+def measured_by_processes(bench: Bench, work: Iterable[Task], devices: list[str]) -> Iterator[Outcome]:
     """As each is finished, by one process for each of the devices."""
-    queue = _Queue(jobs)
+    queue = _Queue(work)
     workers = [_Worker(bench, device) for device in devices[: len(queue)]]
     try:
         for worker in workers:
             worker.greet()
             worker.give(queue.next_for(worker))
-        while busy := [worker for worker in workers if worker.job is not None]:
+        while busy := [worker for worker in workers if worker.task]:
             ready = wait([worker.line for worker in busy])
             for worker in busy:
                 if worker.line not in ready:
                     continue
-                job, said = worker.job, worker.take()
-                assert job is not None
-                if said is None:
+                task, said = worker.task, worker.take()
+                if not said:
                     worker.restart()
-                    said = queue.returned(job)
-                if said is not None:
-                    yield said
+                    said = queue.returned(task)
+                yield from said
                 worker.give(queue.next_for(worker))
     finally:
         for worker in workers:
@@ -96,42 +97,45 @@ def measured_by_processes(bench: Bench, jobs: Iterable[Job], devices: list[str])
 
 
 class _Queue:
-    """Jobs in groups of one chip each; a worker stays with its group, and helps with the longest when none is left."""
+    """Tasks in groups of one chip each; a worker stays with its group, and helps with the longest when none is left."""
 
-    def __init__(self, jobs: Iterable[Job]) -> None:
-        groups: dict[Any, deque[Job]] = {}
-        for job in jobs:
-            groups.setdefault(job.machine, deque()).append(job)
+    def __init__(self, work: Iterable[Task]) -> None:
+        groups: dict[Any, deque[Task]] = {}
+        for task in work:
+            groups.setdefault(task[0].machine, deque()).append(task)
         self._groups = deque(groups.values())
-        self._of: dict[int, deque[Job]] = {}
+        self._of: dict[int, deque[Task]] = {}
         self._deaths: dict[str, int] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._groups))
 
-    def next_for(self, worker: _Worker) -> Job | None:
+    def next_for(self, worker: _Worker) -> Task:
         own = self._of.get(id(worker))
         if not own:
             own = self._groups.popleft() if self._groups else max(self._of.values(), key=len, default=deque())
             self._of[id(worker)] = own
-        return own.popleft() if own else None
+        return own.popleft() if own else ()
 
-    def returned(self, job: Job) -> Outcome | None:
-        """A job whose worker died: it is given out again, until it has cost too many."""
-        self._deaths[job.key] = self._deaths.get(job.key, 0) + 1
-        if self._deaths[job.key] < DEATHS:
-            self._groups.append(deque([job]))
-            return None
-        return Outcome(job, None, f"{DEATHS} processes that measured it died, of too little memory? use fewer workers")
+    def returned(self, task: Task) -> list[Outcome]:
+        """A task whose worker died: it is given out again, job by job, until one has cost too many."""
+        given_up = []
+        for job in task:
+            self._deaths[job.key] = self._deaths.get(job.key, 0) + 1
+            if self._deaths[job.key] < DEATHS:
+                self._groups.append(deque([(job,)]))
+            else:
+                given_up.append(Outcome(job, None, GIVEN_UP))
+        return given_up
 
 
 @dataclass
 class _Worker:
-    """A process and the job it has."""
+    """A process and the task it has, () if none."""
 
     bench: Bench
     device: str
-    job: Job | None = None
+    task: Task = ()
     line: Connection = field(init=False)
     process: subprocess.Popen[bytes] = field(init=False)
 
@@ -154,19 +158,19 @@ class _Worker:
         with suppress(OSError):  # if it is dead already, `take` will say so
             self.line.send((self.bench, self.device))
 
-    def give(self, job: Job | None) -> None:
-        self.job = job
-        if job is not None:
+    def give(self, task: Task) -> None:
+        self.task = task
+        if task:
             with suppress(OSError):
-                self.line.send(job)
+                self.line.send(task)
 
-    def take(self) -> Outcome | None:
-        """What it says, or None if it died."""
-        self.job = None
+    def take(self) -> list[Outcome]:
+        """What it says, nothing if it died."""
+        self.task = ()
         try:
-            said: Outcome = self.line.recv()
+            said: list[Outcome] = self.line.recv()
         except (EOFError, OSError):
-            return None
+            return []
         return said
 
     def restart(self) -> None:

@@ -155,6 +155,29 @@ def test_stopped_twice(tmp_path: Path) -> None:
     same(ds.transient(chain(), INPUTS, observers=[Stops(-1, None)], resume=second, **LONG), known)
 
 
+class Looks:
+    """Observer that has nothing to remember, and says so."""
+
+    keeps = ()
+
+    def begin(self, plan: Any, start: Any) -> None:
+        pass
+
+    def element(self, element: Any) -> None:
+        pass
+
+    def window(self, time: float) -> None:
+        pass
+
+
+def test_an_observer_that_keeps_nothing_may_watch(tmp_path: Path) -> None:
+    path = tmp_path / "run.h5"
+    with pytest.raises(Stopped):
+        ds.transient(chain(), INPUTS, observers=[Stops(60, KeyboardInterrupt()), Looks()], checkpoint=path, **LONG)
+    found = ds.transient(chain(), INPUTS, observers=[Stops(-1, None), Looks()], resume=path, **LONG)
+    same(found, ds.transient(chain(), INPUTS, **LONG))
+
+
 def test_out_of_memory(tmp_path: Path) -> None:
     path = tmp_path / "run.h5"
     with pytest.raises(ds.Error, match=r"memory ran out after .*: make room, then resume .*run\.h5"):

@@ -131,6 +131,27 @@ def test_chips_over_devices(chip: Given, count: int) -> None:
         assert logits == pytest.approx(alone, abs=1e-6 * float(abs(alone).max())), seed
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_sweep_over_gpus_is_that_of_the_processor(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process for each GPU, noise in it: values to rounding."""
+    devices = gpus(count)
+    monkeypatch.setattr("dsmachine.sweeps.workers._gpus", lambda: count)
+    model = str(write_small(tmp_path / "small"))
+    vary, settings = {"mismatch": [0.05, 0.1], "noise": [0, 0.01]}, {"positions": 4, "precision": "float64"}
+    found = {
+        device: ds.sweep(
+            model, vary, chips=2, metrics=["perplexity", "settling_time", "energy"], settings=settings, windows=2,
+            device=device, workers=None if device == "cupy" else 1, cache=tmp_path / device,
+        )
+        for device in ("cupy", "numpy")
+    }  # fmt: skip
+    assert devices and found["cupy"].computed == found["numpy"].computed
+    for name, values in found["numpy"].values.items():
+        np.testing.assert_allclose(found["cupy"].of(name), values, rtol=1e-6)
+
+
 def test_a_gpu_that_is_not_here() -> None:
     with pytest.raises(ds.Error, match="counted from cupy:0"):
         _ = Backend(f"cupy:{FOUND}").xp

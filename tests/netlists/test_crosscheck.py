@@ -34,7 +34,7 @@ def test_every_cell_does_in_ngspice_what_it_does_here(name: str) -> None:
     assert found.energy_ratio == pytest.approx(1, abs=1e-3)
     for part, joules in found.heat_spice.items():
         assert found.heat_emulator[part] == pytest.approx(joules, rel=1e-3, abs=1e-19), part
-    assert found.netlist is None and found.plot is None
+    assert found.netlist is None and found.picture is None
     assert found.options["reltol"] <= 1e-6  # type: ignore[operator]
 
 
@@ -95,7 +95,7 @@ def test_failure_keeps_netlist_log_and_plot(tmp_path: Path) -> None:
     circuit, inputs = dense()
     found = crosscheck(circuit, inputs=inputs, engine="batch", limit=1e-12, folder=tmp_path / "failed")
     assert not found.passed
-    for path in (found.netlist, found.log, found.plot):
+    for path in (found.netlist, found.log, found.picture):
         assert path is not None and path.parent == tmp_path / "failed" and path.stat().st_size > 100
 
 

@@ -55,10 +55,10 @@ def test_a_laboratory_travels_without_what_is_on_its_table(tmp_path: Path) -> No
     bench = Bench(model, text_tokens(model, None, 2), 2)
     job = bench.job(READ, {"positions": 4, "mismatch": 0.1}, 3, 0)
     laboratory = pool.Laboratory(bench)
-    found = laboratory.measure(job)
+    found = laboratory.measure((job,))
     there = pickle.loads(pickle.dumps(laboratory))
     assert not there._kept and len(pickle.dumps(laboratory)) < 2 * len(pickle.dumps(bench))
-    assert there.measure(pickle.loads(pickle.dumps(job))) == found
+    assert there.measure((pickle.loads(pickle.dumps(job)),)) == found
 
 
 @pytest.mark.parametrize(

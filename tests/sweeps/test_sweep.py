@@ -16,6 +16,8 @@ import dsmachine as ds
 from dsmachine.circuits.reference import loss
 from dsmachine.sweeps import sweep as module
 from dsmachine.sweeps import workers as pool
+from dsmachine.sweeps.bench import Bench, tasks, text_tokens
+from dsmachine.sweeps.parameters import READ
 from dsmachine.sweeps.result import Swept
 
 P, WINDOWS = 4, 2
@@ -176,10 +178,10 @@ def test_points_that_cannot_be_measured_are_nan(
 ) -> None:
     measure = pool.Laboratory.measure
 
-    def failing(self: pool.Laboratory, job: pool.Job) -> dict[str, float]:
-        if job.chip == 1:
+    def failing(self: pool.Laboratory, task: pool.Task) -> list[dict[str, float]]:
+        if task[0].chip == 1:
             raise ds.Error("chip 1 is broken: take another")
-        return measure(self, job)
+        return measure(self, task)
 
     monkeypatch.setattr(pool.Laboratory, "measure", failing)
     found = swept(small, {"mismatch": [0.1, 0.2]}, cache, chips=3, limits={"perplexity": 1e9})
@@ -231,8 +233,8 @@ def test_a_job_that_kills_its_workers_is_given_up(small: str, cache: Path, monke
         swept(small, {"mismatch": [0.1, 0.2]}, cache, chips=1, workers=2)
 
 
-def _give_and_kill(self: Any, job: Any) -> None:
-    self.job = job
+def _give_and_kill(self: Any, task: Any) -> None:
+    self.task = task
     self.process.kill()
 
 
@@ -244,6 +246,61 @@ def test_devices_are_cores_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch
     assert pool.devices_here(None) == ["cupy:0", "cupy:1"] == pool.devices_here("cupy")
     assert pool.devices_here("cupy:1") == ["cupy:1"]
     assert set(pool.devices_here("numpy")) == {"numpy"}
+
+
+@pytest.mark.parametrize("workers", [None, 5])
+def test_each_gpu_has_a_process_of_its_own(
+    workers: int | None, small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three GPUs, the processor standing in for each: a process for every one, or more of them in turn."""
+    given: list[str] = []
+
+    def greet(self: pool._Worker) -> None:
+        given.append(self.device)
+        self.line.send((self.bench, "numpy"))
+
+    monkeypatch.setattr(pool, "_gpus", lambda: 3)
+    monkeypatch.setattr(pool._Worker, "greet", greet)
+    found = swept(small, {"mismatch": [0.1, 0.2]}, tmp_path / "a", chips=3, workers=workers)
+    assert given == ["cupy:0", "cupy:1", "cupy:2", "cupy:0", "cupy:1"][: workers or 3]
+    monkeypatch.undo()
+    alone = swept(small, {"mismatch": [0.1, 0.2]}, tmp_path / "b", chips=3)
+    np.testing.assert_array_equal(found.of("perplexity"), alone.of("perplexity"))
+
+
+def test_levels_of_noise_are_measured_together(small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs that differ in their noise alone are one task while every worker has one; values are those of jobs alone,
+    and where one of them fails the others have theirs."""
+    seen: list[list[float]] = []
+    measure = pool.Laboratory.measure
+
+    def noted(self: pool.Laboratory, task: pool.Task) -> list[dict[str, float]]:
+        seen.append([job.point["noise"] for job in task])
+        if 0.3 in seen[-1]:
+            raise ds.Error("too noisy: take less")
+        return measure(self, task)
+
+    monkeypatch.setattr(pool.Laboratory, "measure", noted)
+    vary, settings = {"noise": [0.0, 0.02, 0.1, "thermal", 0.3]}, {"mismatch": 0.1, "read_window": 2e-8}
+    found = swept(small, vary, tmp_path / "a", chips=2, settings=settings)
+    levels = [0.02, 0.1, "thermal", 0.3]
+    assert seen == 2 * [[0.0], levels, *([level] for level in levels)]
+    assert found.failed == [("too noisy: take less", 2)] and found.missing == {"perplexity": 2}
+    for level in (0.02, "thermal"):
+        alone = swept(small, {"noise": [level]}, tmp_path / "b", chips=2, settings=settings)
+        k = vary["noise"].index(level)
+        np.testing.assert_array_equal(found.of("perplexity")[k], alone.of("perplexity")[0])
+
+
+def test_tasks_leave_something_for_every_worker(small: str) -> None:
+    model = ds.load_model(small)
+    bench = Bench(model, text_tokens(model, None, 1), 1)
+    points = [{"positions": P, "noise": level, "mismatch": 0.1} for level in np.linspace(0.01, 0.2, 20).tolist()]
+    jobs = [bench.job(READ, point, chip, 0) for chip in (0, 1) for point in points]
+    assert [len(task) for task in tasks(jobs, 1)] == [8, 8, 4, 8, 8, 4]
+    assert [len(task) for task in tasks(jobs, 16)] == [2] * 20
+    assert [len(task) for task in tasks(jobs, 100)] == [1] * 40
+    assert [job for task in tasks(jobs, 3) for job in task] == jobs
 
 
 def test_a_model_goes_to_processes_as_it_is(small: str, cache: Path) -> None:
