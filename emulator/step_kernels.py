@@ -138,8 +138,7 @@ extern "C" __global__ __launch_bounds__(THREADS, SINGLE ? 3 : 1) void steps(
     const REAL* __restrict__ start, const Drives drives, const Table table, const int shaken, const REAL power,
     const REAL* __restrict__ scale, const long long scale_step, const REAL* __restrict__ still,
     const long long still_step, const REAL* __restrict__ moving, REAL* __restrict__ seen,
-    const REAL* __restrict__ given, const unsigned long long seed, const unsigned long long name,
-    const long long begin, REAL* __restrict__ out, int* broken)
+    const REAL* __restrict__ given, const Keys keys, const long long begin, REAL* __restrict__ out, int* broken)
 {
     const unsigned j = blockIdx.x * blockDim.x + threadIdx.x;
     if (j >= (unsigned)size) return;
@@ -153,7 +152,7 @@ extern "C" __global__ __launch_bounds__(THREADS, SINGLE ? 3 : 1) void steps(
     const Instant at_start(node, from, from.reads(0));
     from.advance(1 - late);
     Walk walk = {
-        node, Normals(seed, name, j), size, shaken, seen != 0, each, strength,
+        node, Normals(keys, j), size, shaken, seen != 0, each, strength,
         shaken == 1 ? still[i * still_step] : node.standing, from, moving ? moving + j : moving,
         given ? given + back : given, out + back, start[j], seen && late ? seen[j] : (REAL)0, at_start,
 #if LAW < 2

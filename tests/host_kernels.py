@@ -23,6 +23,7 @@ using std::log; using std::log1p; using std::min; using std::sqrt;
 #define __device__
 #define __forceinline__ inline
 #define __shared__ static
+#define __constant__
 #define __launch_bounds__(...)
 struct Index { unsigned x, y; };
 static Index blockIdx, threadIdx, blockDim = {1, 1};
