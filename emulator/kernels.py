@@ -35,12 +35,12 @@ FIRST = len(SUMS)  # from here on sources are what cells read
 class Cells:
     """Cells that are evaluated in the kernel: expressions of their currents through the conveyor and past it, and of
     what moves of the conductances that make noise, in R(n), number n of what they read, and V(n), number n of their
-    values. How many numbers the currents read, the conductances read after those, and values there are; whether sums of
+    values; "" where there are none. How many numbers the currents read, the conductances read after those, and values there are; whether sums of
     other cells' currents are read too, through the conveyor and past it, and a control."""
 
-    conveyed: str = "0"
-    direct: str = "0"
-    moving: str = "0"
+    conveyed: str = ""
+    direct: str = ""
+    moving: str = ""
     reads: int = 0
     looked: int = 0
     values: int = 0
@@ -52,22 +52,28 @@ class Cells:
         """With one more; way: "conveyed", "direct" or, after all of those, "moving"."""
         law = renamed(inline.law, self.reads + self.looked, self.values)
         count, values = len(inline.reads), self.values + len(inline.values)
+        added = f"{getattr(self, way)} + {law}".removeprefix(" + ")
         if way == "moving":
-            return replace(self, moving=f"{self.moving} + {law}", looked=self.looked + count, values=values)
-        more = replace(self, reads=self.reads + count, values=values)
-        if way == "conveyed":
-            return replace(more, conveyed=f"{self.conveyed} + {law}")
-        return replace(more, direct=f"{self.direct} + {law}")
+            return replace(self, moving=added, looked=self.looked + count, values=values)
+        return replace(self, reads=self.reads + count, values=values, **{way: added})
 
     @property
     def defines(self) -> str:
         """Macros of a kernel."""
         there = (self.summed, self.passing, self.controlled)
-        return (
-            f"#define CONVEYED ({self.conveyed})\n#define PAST ({self.direct})\n#define MOVING ({self.moving})\n"
-            f"#define SOURCES {FIRST + self.reads}\n#define LOOKED {self.looked}\n#define VALUES {self.values}\n"
-            + "".join(f"#define {name} {int(is_there)}\n" for name, is_there in zip(SUMS, there, strict=True))
-        )
+        conveyed = _added("node.bias", "all.of[0]" * self.summed, self.conveyed)
+        past = _added("all.of[1]" * self.passing, self.direct)
+        counts = {"SOURCES": FIRST + self.reads, "LOOKED": self.looked, "VALUES": self.values}
+        macros = {"CONVEYED": conveyed, "PAST": past and f"node.exists * {past}", "MOVING": self.moving}
+        macros = {name: f"({law or '(REAL)0'})" for name, law in macros.items()}
+        all_of_them = macros | counts | {name: int(is_there) for name, is_there in zip(SUMS, there, strict=True)}
+        return "".join(f"#define {name} {value}\n" for name, value in all_of_them.items())
+
+
+def _added(*parts: str) -> str:
+    """The sum of the expressions that are there: adding 0 to a number is an instruction too."""
+    there = " + ".join(f"({part})" for part in parts if part)
+    return f"({there})" if there else ""
 
 
 def renamed(law: str, reads: int, values: int) -> str:
@@ -134,9 +140,9 @@ struct Currents {
 #define V(n) node.v[n]
 #define R(n) all.of[3 + n]
     __device__ __forceinline__ REAL pushed(const Reads& all) const {
-        return (node.bias + all.of[0] + CONVEYED) * node.share;
+        return CONVEYED * node.share;
     }
-    __device__ __forceinline__ REAL past(const Reads& all) const { return node.exists * (all.of[1] + PAST); }
+    __device__ __forceinline__ REAL past(const Reads& all) const { return PAST; }
     __device__ __forceinline__ REAL feedback(const Reads& all) const {
         return CONTROLLED ? node.ratio(all.of[2]) : node.own;
     }

@@ -19,22 +19,27 @@ __device__ __forceinline__ REAL second_phi(REAL a, REAL first) {
     if (!(a < (REAL)0.02)) return (1 - first) / a;
     return (REAL)(1 / 2.) - a * ((REAL)(1 / 6.) - a * ((REAL)(1 / 24.) - a * (REAL)(1 / 120.)));
 }
+// φ₁(2a) of φ₁(a): 1 − e⁻²ᵃ = (1 − e⁻ᵃ)(1 + e⁻ᵃ)
+__device__ __forceinline__ REAL of_twice(REAL a, REAL first) { return first * (1 - a * first / 2); }
 
 #if LAW == 3
 __device__ __forceinline__ void inner_step(REAL& x, REAL ratio, REAL before, REAL after, REAL offset) { STEP }
 #endif
 
-// What is delivered at an instant, and the feedback there
+// What is delivered at an instant, and the feedback there. asked: of the conveyor, as if it had no rail
 struct Instant {
-    REAL feedback, push;
+    REAL feedback, asked, past;
+    __device__ __forceinline__ Instant() {}
     __device__ __forceinline__ Instant(const Node& node, const Currents& from, const Reads& read) {
         feedback = LAW == 2 ? (REAL)0 : from.feedback(read);
-        push = from.pushed(read);
-        push = delivered(push, node.bound(push, feedback)) + from.past(read);
+        asked = from.pushed(read), past = from.past(read);
 #if LAW < 2
-        push += (feedback + node.standing) * node.offset;
+        past += (feedback + node.standing) * node.offset;
 #endif
     }
+    __device__ __forceinline__ REAL beyond(const Node& node) const { return past_knee(asked, node.bound(asked, feedback)); }
+    __device__ __forceinline__ void bend(const Node& node) { asked = delivered(asked, node.bound(asked, feedback)); }
+    __device__ __forceinline__ REAL push() const { return asked + past; }
 };
 
 #if LAW < 2
@@ -44,7 +49,7 @@ struct Way {
     __device__ __forceinline__ Way(REAL ratio, REAL gamma, REAL strength) {
         const REAL a = ratio * gamma, first = first_phi(a), second = second_phi(a, first);
         decay = 1 - a * first, early = ratio * (first - second), late = ratio * second;
-        heat = strength * first_phi(2 * a);
+        heat = strength * of_twice(a, first);
     }
 };
 #elif LAW == 2
@@ -77,54 +82,68 @@ struct Walk {
     const bool moves;
     const REAL each, strength, quiet;
     Currents from;
-    const REAL *moving, *given;
-    REAL *out, x, more;
+    const REAL *const moving, *const given;
+    REAL* const out;
+    REAL x, more;
     Instant before;
 #if LAW < 2
     Way way;
 #endif
     // Steps `skip` to `stop` of those that share a counter, which begins with a look. Their reads are on the way while
     // their normals are worked out, and nothing of both waits for x
-    __device__ __forceinline__ void take(long long octet, int done, int skip, int stop) {
+    __device__ __forceinline__ void take(long long octet, long long at, int done, int skip, int stop) {
         Reads ahead[TOGETHER];
 #pragma unroll
         for (int q = 0; q < TOGETHER; ++q, from.advance(1))
             if (q >= skip && q < stop) ahead[q] = from.reads(0);
         if (moves && !skip) {
             more = from.moving(done);
-            if (moving) more += *moving, moving += size;
+            if (moving) more += moving[(long long)(done / TOGETHER) * size];
         }
         REAL normal[TOGETHER] = {};
         if (given) {
 #pragma unroll
-            for (int q = 0; q < TOGETHER; ++q, given += size)
-                if (q >= skip && q < stop) normal[q] = *given;
+            for (int q = 0; q < TOGETHER; ++q)
+                if (q >= skip && q < stop) normal[q] = given[at + (long long)q * size];
         } else if (shaken) {
             drawn.draw((unsigned long long)octet, normal);
+        }
+        Instant after[TOGETHER];
+        REAL beyond = 0;
+#pragma unroll
+        for (int q = 0; q < TOGETHER; ++q) {
+            if (q < skip || q >= stop) continue;
+            after[q] = Instant(node, from, ahead[q]);
+            beyond = fmax(beyond, after[q].beyond(node));
+        }
+        if (beyond > 0) {  // seldom, hence asked once for all
+#pragma unroll
+            for (int q = 0; q < TOGETHER; ++q)
+                if (q >= skip && q < stop) after[q].bend(node);
         }
 #if LAW < 2
         REAL shake = sqrt(way.heat * (before.feedback + quiet + more));
 #endif
 #pragma unroll
-        for (int q = 0; q < TOGETHER; ++q, out += size) {
+        for (int q = 0; q < TOGETHER; ++q) {
             if (q < skip || q >= stop) continue;
-            const Instant after(node, from, ahead[q]);
+            const REAL early = before.push(), late = after[q].push();
 #if LAW == 3
-            inner_step(x, each, before.push, after.push, node.offset);
+            inner_step(x, each, early, late, node.offset);
 #elif LAW == 2
-            const Rooted next(node, x, each, before.push, after.push);
+            const Rooted next(node, x, each, early, late);
             const REAL own = (shaken == 2 ? next.rate : next.gamma) - node.standing;
             x = next.x + sqrt(strength * first_phi(2 * each * next.rate) * (own + quiet + more)) * normal[q];
 #else
 #if CONTROLLED
-            const REAL feedback = (before.feedback + after.feedback) / 2;
+            const REAL feedback = (before.feedback + after[q].feedback) / 2;
             way = Way(each, feedback + node.standing, strength);
             shake = sqrt(way.heat * (feedback + quiet + more));
 #endif
-            x = way.decay * x + (way.early * before.push + way.late * after.push + shake * normal[q]);
+            x = way.decay * x + (way.early * early + way.late * late + shake * normal[q]);
 #endif
-            *out = x;
-            before = after;
+            out[at + (long long)q * size] = x;
+            before = after[q];
         }
     }
 };
@@ -144,30 +163,30 @@ extern "C" __global__ __launch_bounds__(THREADS, SINGLE ? 3 : 1) void steps(
     if (j >= (unsigned)size) return;
     const unsigned sample = j / (unsigned)row, i = j - sample * row;
     const int late = (int)(begin % TOGETHER);
-    const long long back = j - (long long)late * size;  // to where the counter begins; nothing is read or written there
+    long long at = j - (long long)late * size;  // where the counter begins; nothing is read or written there
     const Node node(table, i, least);
     Currents from(drives, node, i, j, sample);
     if (held) from.stay();
     const REAL each = ratio * node.pace, strength = shaken ? power * each * scale[i * scale_step] : (REAL)0;
-    const Instant at_start(node, from, from.reads(0));
+    Instant at_start(node, from, from.reads(0));
+    at_start.bend(node);
     from.advance(1 - late);
     Walk walk = {
         node, Normals(keys, j), size, shaken, seen != 0, each, strength,
-        shaken == 1 ? still[i * still_step] : node.standing, from, moving ? moving + j : moving,
-        given ? given + back : given, out + back, start[j], seen && late ? seen[j] : (REAL)0, at_start,
+        shaken == 1 ? still[i * still_step] : node.standing, from, moving ? moving + j : moving, given, out, start[j], seen && late ? seen[j] : (REAL)0, at_start,
 #if LAW < 2
         Way(each, at_start.feedback + node.standing, strength),
 #endif
     };
     long long octet = begin / TOGETHER;
-    for (int done = -late; done < count; done += TOGETHER, ++octet) {
+    for (int done = -late; done < count; done += TOGETHER, ++octet, at += (long long)TOGETHER * size) {
 #if LAW < 2 && !CONTROLLED  // where it pays to have the common case without conditions
         if (done >= 0 && count - done >= TOGETHER) {
-            walk.take(octet, done, 0, TOGETHER);
+            walk.take(octet, at, done, 0, TOGETHER);
             continue;
         }
 #endif
-        walk.take(octet, done, done < 0 ? late : 0, count - done);
+        walk.take(octet, at, done, done < 0 ? late : 0, count - done);
     }
     if (seen) seen[j] = walk.more;
     if (!(fabs(walk.x) <= (REAL)1e30)) *broken = 1;
