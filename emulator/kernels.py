@@ -35,8 +35,8 @@ FIRST = len(SUMS)  # from here on sources are what cells read
 class Cells:
     """Cells that are evaluated in the kernel: expressions of their currents through the conveyor and past it, and of
     what moves of the conductances that make noise, in R(n), number n of what they read, and V(n), number n of their
-    values; "" where there are none. How many numbers the currents read, the conductances read after those, and values there are; whether sums of
-    other cells' currents are read too, through the conveyor and past it, and a control."""
+    values; "" where there are none. How many numbers the currents read, the conductances read after those, and values
+    there are; whether sums of other cells' currents are read too, through the conveyor and past it, and a control."""
 
     conveyed: str = ""
     direct: str = ""

@@ -201,7 +201,8 @@ struct Normals {{
         const long long sign = (long long)(word & 0x8000000000000000ull);
         const double r = __longlong_as_double(__double_as_longlong(root(twice_log((unsigned)word))) ^ sign);
         const double t = middle(upper & 0x3FFFFFFF) * {2.0**-30!r} - 0.5, y = t * t;
-        const REAL sine = (REAL)(r * (t * ({_horner("SINE", SINE)}))), cosine = (REAL)(r * ({_horner("COSINE", COSINE)}));
+        const REAL sine = (REAL)(r * (t * ({_horner("SINE", SINE)})));
+        const REAL cosine = (REAL)(r * ({_horner("COSINE", COSINE)}));
         const bool swap = upper >> 30 & 1;
         out[0] = swap ? sine : cosine, out[1] = swap ? cosine : sine;
     }}

@@ -37,8 +37,9 @@ struct Instant {
         past += (feedback + node.standing) * node.offset;
 #endif
     }
-    __device__ __forceinline__ REAL beyond(const Node& node) const { return past_knee(asked, node.bound(asked, feedback)); }
-    __device__ __forceinline__ void bend(const Node& node) { asked = delivered(asked, node.bound(asked, feedback)); }
+    __device__ __forceinline__ REAL bound(const Node& node) const { return node.bound(asked, feedback); }
+    __device__ __forceinline__ REAL beyond(const Node& node) const { return past_knee(asked, bound(node)); }
+    __device__ __forceinline__ void bend(const Node& node) { asked = delivered(asked, bound(node)); }
     __device__ __forceinline__ REAL push() const { return asked + past; }
 };
 
@@ -173,7 +174,8 @@ extern "C" __global__ __launch_bounds__(THREADS, SINGLE ? 3 : 1) void steps(
     from.advance(1 - late);
     Walk walk = {
         node, Normals(keys, j), size, shaken, seen != 0, each, strength,
-        shaken == 1 ? still[i * still_step] : node.standing, from, moving ? moving + j : moving, given, out, start[j], seen && late ? seen[j] : (REAL)0, at_start,
+        shaken == 1 ? still[i * still_step] : node.standing, from, moving ? moving + j : moving, given, out, start[j],
+        seen && late ? seen[j] : (REAL)0, at_start,
 #if LAW < 2
         Way(each, at_start.feedback + node.standing, strength),
 #endif
