@@ -2,7 +2,8 @@
 
 CuPy's own refuse to be recorded in a CUDA graph and choose TF32 for a whole process; these do neither, and cost the
 processor less. Its library and its handles are used. Matrices are read, and written, where they lie, as long as their
-rows or columns are neighbours in memory: heads side by side in a row of queries need no copy.
+rows or columns are neighbours in memory: heads side by side in a row of queries need no copy. Large products in float32
+are those of `threefold.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from . import threefold
 
 Array = Any
 TF32: ContextVar[bool] = ContextVar("TF32", default=False)
@@ -74,12 +77,23 @@ def product(a: Array, b: Array, out: Array | None = None, scale: float = 1.0) ->
         return into
     a, b = (x if matrix(x) else cupy.ascontiguousarray(x) for x in (a, b))
     axes = stacked(lead, a, b, into)
+    if not axes and matrix(into, 1) and in_parts(a.dtype, *a.shape[-2:], b.shape[-1], cupy.cuda.Device().id):
+        first, second = a.reshape(a.shape[-2:]), b.reshape(b.shape[-2:]).T
+        _multiply(threefold.parts(first), threefold.parts(second, True).T, into, axes, scale, rounded=True)
+        return into
     if matrix(into, 1) and (len(axes) < 2 or (len(axes) == 2 and all(map(_aligned, (a, b, into))))):
         _multiply(a, b, into, axes, scale)
         return into
     a, b = (cupy.ascontiguousarray(cupy.broadcast_to(x, (*lead, *x.shape[-2:]))) for x in (a, b))
     into[...] = product(a, b, scale=scale)
     return into
+
+
+def in_parts(dtype: Any, rows: int, length: int, columns: int, device: int | None = None) -> bool:
+    """Whether a product (rows, length) (length, columns) is one of parts, on a GPU by its number or one that is not
+    there."""
+    wanted = dtype.name == "float32" and not TF32.get() and threefold.pays(rows, length, columns)
+    return wanted and (device is None or threefold.quick(device))
 
 
 def matrix(x: Array, ways: int = 2) -> tuple[int, int] | None:
@@ -118,13 +132,16 @@ def _aligned(x: Array) -> bool:
     return all(step % ALIGNED == 0 for step in (x.data.ptr, found[0] * x.itemsize, *x.strides[:-2]))
 
 
-def _multiply(a: Array, b: Array, out: Array, axes: list[tuple[int, ...]], scale: float) -> None:
-    """By the call that counts through so many axes of matrices: none, one, or two."""
+def _multiply(
+    a: Array, b: Array, out: Array, axes: list[tuple[int, ...]], scale: float, *, rounded: bool = False
+) -> None:
+    """By the call that counts through so many axes of matrices: none, one, or two. rounded: factors may be, as in
+    TF32."""
     import cupy
 
     (lda, op_a), (ldb, op_b), (ldc, _) = (matrix(x) or (0, 0) for x in (a, b, out))
     data, compute, scalar = KINDS[a.dtype.name]
-    if compute == 68 and TF32.get():
+    if compute == 68 and (rounded or TF32.get()):
         compute = COMPUTE_TF32
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     one, zero = ctypes.byref(scalar(scale)), ctypes.byref(scalar(0.0))

@@ -158,6 +158,19 @@ def test_products(dtype: str) -> None:
             assert found == pytest.approx(known, rel=1e-5, abs=1e-5), k
 
 
+@pytest.mark.parametrize(("length", "columns"), [(768, 3072), (3072, 768), (768, 1001)])
+def test_products_of_many_rows(length: int, columns: int) -> None:
+    """As exact as float32's, though TF32's matrix units work them out: rms of the error as a share of the product's."""
+    rng = np.random.default_rng(0)
+    a, w = (cupy.asarray(rng.normal(size=shape), "float32") for shape in ((1 << 14, length), (columns, length)))
+    known = a[:500].astype(float) @ w.T.astype(float)
+    for left, out in ((a, None), (a.reshape(128, 128, length), None), (a, cupy.empty((1 << 14, columns), "float32"))):
+        found = product(left, w.T, out).reshape(1 << 14, columns)
+        assert float(((found[:500] - known) ** 2).mean() / (known**2).mean()) ** 0.5 < 5e-6
+    found = product(a, cupy.ascontiguousarray(w.T), scale=0.5)
+    assert float(((found[:500] - known / 2) ** 2).mean() / (known**2).mean()) ** 0.5 < 5e-6
+
+
 @pytest.mark.parametrize("precision", ["float32", "tf32", "float64"])
 def test_products_of_heads(precision: str) -> None:
     """Queries, keys and values side by side in a row, read where they lie; contexts written side by side."""
