@@ -12,13 +12,18 @@ STEPS = (
     f"#define THREADS {THREADS}\n"
     + r"""
 // φ₁ = (1 − e⁻ᵃ)/a and φ₂ = (1 − φ₁)/a for a ≥ 0; by their series where the difference would cancel
-__device__ __forceinline__ REAL first_phi(REAL a) {
-    return a < (REAL)0.02 ? 1 - a * ((REAL)(1 / 2.) - a * ((REAL)(1 / 6.) - a * (REAL)(1 / 24.))) : -expm1(-a) / a;
-}
-__device__ __forceinline__ REAL second_phi(REAL a, REAL first) {
-    if (!(a < (REAL)0.02)) return (1 - first) / a;
-    return (REAL)(1 / 2.) - a * ((REAL)(1 / 6.) - a * ((REAL)(1 / 24.) - a * (REAL)(1 / 120.)));
-}
+struct Phi {
+    REAL first, second;
+    __device__ __forceinline__ Phi(REAL a) {
+        if (a < (REAL)0.02) {
+            first = 1 - a * ((REAL)(1 / 2.) - a * ((REAL)(1 / 6.) - a * (REAL)(1 / 24.)));
+            second = (REAL)(1 / 2.) - a * ((REAL)(1 / 6.) - a * ((REAL)(1 / 24.) - a * (REAL)(1 / 120.)));
+        } else {
+            const REAL inverse = 1 / a;
+            first = -expm1(-a) * inverse, second = (1 - first) * inverse;
+        }
+    }
+};
 // φ₁(2a) of φ₁(a): 1 − e⁻²ᵃ = (1 − e⁻ᵃ)(1 + e⁻ᵃ)
 __device__ __forceinline__ REAL of_twice(REAL a, REAL first) { return first * (1 - a * first / 2); }
 
@@ -48,9 +53,10 @@ struct Instant {
 struct Way {
     REAL decay, early, late, heat;
     __device__ __forceinline__ Way(REAL ratio, REAL gamma, REAL strength) {
-        const REAL a = ratio * gamma, first = first_phi(a), second = second_phi(a, first);
-        decay = 1 - a * first, early = ratio * (first - second), late = ratio * second;
-        heat = strength * of_twice(a, first);
+        const REAL a = ratio * gamma;
+        const Phi phi(a);
+        decay = 1 - a * phi.first, early = ratio * (phi.first - phi.second), late = ratio * phi.second;
+        heat = strength * of_twice(a, phi.first);
     }
 };
 #elif LAW == 2
@@ -61,9 +67,9 @@ struct Rooted {
         const REAL at_start = node.ratio(start), offset = node.offset, away = start - offset;
         for (int turn = 0; turn < 30; ++turn) {
             gamma = (at_start + node.ratio(x)) / 2 + node.standing;
-            const REAL a = ratio * gamma, first = first_phi(a), second = second_phi(a, first);
-            const REAL miss = x - start - ratio * (first * (before - gamma * away) + second * (after - before));
-            const REAL pull = ratio * first * (start + x - 2 * offset) / 4 * feedback_slope(x, node.gain, node.least);
+            const Phi phi(ratio * gamma);
+            const REAL miss = x - start - ratio * (phi.first * (before - gamma * away) + phi.second * (after - before));
+            const REAL pull = ratio * phi.first * (start + x - 2 * offset) / 4 * feedback_slope(x, node.gain, node.least);
             const REAL moved = miss / (1 + fmax(pull, (REAL)0));
             x -= moved;
             if (fabs(moved) <= 4 * EPSILON * fabs(x)) break;
@@ -106,7 +112,7 @@ struct Walk {
 #pragma unroll
             for (int q = 0; q < TOGETHER; ++q)
                 if (q >= skip && q < stop) normal[q] = given[at + (long long)q * size];
-        } else if (shaken) {
+        } else if (strength != 0) {  // a row's masked end draws none
             drawn.draw((unsigned long long)octet, normal);
         }
         Instant after[TOGETHER];
@@ -134,7 +140,7 @@ struct Walk {
 #elif LAW == 2
             const Rooted next(node, x, each, early, late);
             const REAL own = (shaken == 2 ? next.rate : next.gamma) - node.standing;
-            x = next.x + sqrt(strength * first_phi(2 * each * next.rate) * (own + quiet + more)) * normal[q];
+            x = next.x + sqrt(strength * Phi(2 * each * next.rate).first * (own + quiet + more)) * normal[q];
 #else
 #if CONTROLLED
             const REAL feedback = (before.feedback + after[q].feedback) / 2;
