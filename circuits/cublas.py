@@ -72,7 +72,7 @@ def product(a: Array, b: Array, out: Array | None = None, scale: float = 1.0) ->
     if out is None and b.ndim == 2 and a.ndim > 2:
         return product(a.reshape(-1, a.shape[-1]), b, scale=scale).reshape(*a.shape[:-1], b.shape[-1])
     lead = a.shape[:-2] if a.shape[:-2] == b.shape[:-2] else cupy.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    into = cupy.empty((*lead, a.shape[-2], b.shape[-1]), a.dtype) if out is None else out
+    into = _made(lead, a, b) if out is None else out
     if not into.size:
         return into
     a, b = (x if matrix(x) else cupy.ascontiguousarray(x) for x in (a, b))
@@ -87,6 +87,17 @@ def product(a: Array, b: Array, out: Array | None = None, scale: float = 1.0) ->
     a, b = (cupy.ascontiguousarray(cupy.broadcast_to(x, (*lead, *x.shape[-2:]))) for x in (a, b))
     into[...] = product(a, b, scale=scale)
     return into
+
+
+def _made(lead: Sequence[int], a: Array, b: Array) -> Array:
+    """New memory for a product. Matrix units want rows that begin at multiples of 16 bytes: rows of many may lie
+    further apart than they are long."""
+    import cupy
+
+    rows, columns, step = a.shape[-2], b.shape[-1], ALIGNED // a.itemsize
+    few = rows < threefold.ROWS or columns < threefold.COLUMNS or columns % step == 0
+    apart = columns if few else -(-columns // step) * step
+    return cupy.empty((*lead, rows, apart), a.dtype)[..., :columns]
 
 
 def in_parts(dtype: Any, rows: int, length: int, columns: int, device: int | None = None) -> bool:

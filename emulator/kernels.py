@@ -224,6 +224,16 @@ def struct(rows: Any) -> Array:
     return values.view(np.dtype([("at", np.int64, len(values))]))
 
 
+def apart(x: Array) -> int | None:
+    """Numbers from row to row of an array whose rows, its last axis, lie evenly and further apart than they are long;
+    None of others."""
+    if x.flags.c_contiguous or x.ndim < 2 or x.strides[-1] != x.itemsize:
+        return None
+    if any(x.strides[k] != x.strides[k + 1] * x.shape[k + 1] for k in range(x.ndim - 2)):
+        return None
+    return int(x.strides[-2] // x.itemsize)
+
+
 def spread(backend: Any, value: Array, shape: tuple[int, ...]) -> Array:
     """One number, or one a node of an array of this shape."""
     array = backend.array(value)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import factorial
 from typing import Any
+
+import numpy as np
 
 from .kernels import THREADS, Cells, head
 from .normals import CUDA as NORMALS
@@ -11,13 +14,13 @@ from .normals import CUDA as NORMALS
 STEPS = (
     f"#define THREADS {THREADS}\n"
     + r"""
-// φ₁ = (1 − e⁻ᵃ)/a and φ₂ = (1 − φ₁)/a for a ≥ 0; by their series where the difference would cancel
+// φ₁ = (1 − e⁻ᵃ)/a and φ₂ = (1 − φ₁)/a for a ≥ 0; to 1 by the series of φ₂, which neither cancels nor divides
 struct Phi {
     REAL first, second;
     __device__ __forceinline__ Phi(REAL a) {
-        if (a < (REAL)0.02) {
-            first = 1 - a * ((REAL)(1 / 2.) - a * ((REAL)(1 / 6.) - a * (REAL)(1 / 24.)));
-            second = (REAL)(1 / 2.) - a * ((REAL)(1 / 6.) - a * ((REAL)(1 / 24.) - a * (REAL)(1 / 120.)));
+        if (a < 1) {
+            second = SERIES;
+            first = 1 - a * second;
         } else {
             const REAL inverse = 1 / a;
             first = -expm1(-a) * inverse, second = (1 - first) * inverse;
@@ -69,7 +72,8 @@ struct Rooted {
             gamma = (at_start + node.ratio(x)) / 2 + node.standing;
             const Phi phi(ratio * gamma);
             const REAL miss = x - start - ratio * (phi.first * (before - gamma * away) + phi.second * (after - before));
-            const REAL pull = ratio * phi.first * (start + x - 2 * offset) / 4 * feedback_slope(x, node.gain, node.least);
+            const REAL slope = feedback_slope(x, node.gain, node.least);
+            const REAL pull = ratio * phi.first * (start + x - 2 * offset) / 4 * slope;
             const REAL moved = miss / (1 + fmax(pull, (REAL)0));
             x -= moved;
             if (fabs(moved) <= 4 * EPSILON * fabs(x)) break;
@@ -96,9 +100,11 @@ struct Walk {
 #if LAW < 2
     Way way;
 #endif
-    // Steps `skip` to `stop` of those that share a counter, which begins with a look. Their reads are on the way while
+    // Steps `skip` to `stop` of those that share a counter, which begins with a look; draws: whether they do. Their reads are on the way while
     // their normals are worked out, and nothing of both waits for x
-    __device__ __forceinline__ void take(long long octet, long long at, int done, int skip, int stop) {
+    __device__ __forceinline__ void take(
+        long long octet, long long at, int done, int skip, int stop, bool draws)
+    {
         Reads ahead[TOGETHER];
 #pragma unroll
         for (int q = 0; q < TOGETHER; ++q, from.advance(1))
@@ -108,13 +114,11 @@ struct Walk {
             if (moving) more += moving[(long long)(done / TOGETHER) * size];
         }
         REAL normal[TOGETHER] = {};
-        if (given) {
+        if (draws) drawn.draw((unsigned long long)octet, normal);
+        else if (given)
 #pragma unroll
             for (int q = 0; q < TOGETHER; ++q)
                 if (q >= skip && q < stop) normal[q] = given[at + (long long)q * size];
-        } else if (strength != 0) {  // a row's masked end draws none
-            drawn.draw((unsigned long long)octet, normal);
-        }
         Instant after[TOGETHER];
         REAL beyond = 0;
 #pragma unroll
@@ -186,15 +190,16 @@ extern "C" __global__ __launch_bounds__(THREADS, SINGLE ? 3 : 1) void steps(
         Way(each, at_start.feedback + node.standing, strength),
 #endif
     };
+    const bool draws = !given && strength != 0;  // a row's masked end has none
     long long octet = begin / TOGETHER;
     for (int done = -late; done < count; done += TOGETHER, ++octet, at += (long long)TOGETHER * size) {
-#if LAW < 2 && !CONTROLLED  // where it pays to have the common case without conditions
-        if (done >= 0 && count - done >= TOGETHER) {
-            walk.take(octet, at, done, 0, TOGETHER);
+#if LAW < 2  // where it pays to have the common case without conditions
+        if (draws && done >= 0 && count - done >= TOGETHER) {
+            walk.take(octet, at, done, 0, TOGETHER, true);
             continue;
         }
 #endif
-        walk.take(octet, at, done, done < 0 ? late : 0, count - done);
+        walk.take(octet, at, done, done < 0 ? late : 0, count - done, draws);
     }
     if (seen) seen[j] = walk.more;
     if (!(fabs(walk.x) <= (REAL)1e30)) *broken = 1;
@@ -203,7 +208,17 @@ extern "C" __global__ __launch_bounds__(THREADS, SINGLE ? 3 : 1) void steps(
 )
 
 
+def _series(dtype: Any) -> str:
+    """φ₂ for 0 ≤ a < 1 in CUDA: Σ (−a)ⁿ/(n + 2)!, as far as the type sees it."""
+    last = next(n for n in range(30) if 1 / factorial(n + 3) < np.finfo(dtype).eps / 8)
+    text = f"(REAL){1 / factorial(last + 2)!r}"
+    for n in range(last - 1, -1, -1):
+        text = f"(REAL){1 / factorial(n + 2)!r} - a * ({text})"
+    return text
+
+
 @lru_cache(maxsize=8)
 def steps_source(dtype: Any, law: int, cells: Cells, step: str = "") -> str:
     """Source of `steps`. law: as in `element_source`; step: of 3, from the cell."""
-    return head(dtype, law, cells) + f"#define STEP {' '.join(step.split())}\n" + NORMALS + STEPS
+    series = f"#define SERIES ({_series(dtype)})\n"
+    return head(dtype, law, cells) + series + f"#define STEP {' '.join(step.split())}\n" + NORMALS + STEPS
