@@ -217,6 +217,23 @@ extern "C" __global__ void interpolate(
 }
 """
 
+RAISE = r"""
+// Raise *most to the largest of a warp's numbers, which are not negative: their bits ascend too. together: it is the
+// same place for all of them
+__device__ __forceinline__ void raise(REAL value, bool together, double* most) {
+    if (!(value <= (REAL)1e30)) value = (REAL)1e30;
+    if (together) {
+#if SINGLE && __CUDA_ARCH__ >= 800
+        value = __int_as_float(__reduce_max_sync(0xffffffffu, __float_as_int(value)));
+#else
+        for (int lane = 16; lane > 0; lane /= 2) value = fmax(value, __shfl_down_sync(0xffffffffu, value, lane));
+#endif
+        if ((threadIdx.x & 31) != 0) return;
+    }
+    if (value > 0 && value > *(volatile double*)most) atomicMax((long long*)most, __double_as_longlong((double)value));
+}
+"""
+
 
 def struct(rows: Any) -> Array:
     """Whole numbers in a row, to be handed over by value."""

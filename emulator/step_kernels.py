@@ -100,8 +100,8 @@ struct Walk {
 #if LAW < 2
     Way way;
 #endif
-    // Steps `skip` to `stop` of those that share a counter, which begins with a look; draws: whether they do. Their reads are on the way while
-    // their normals are worked out, and nothing of both waits for x
+    // Steps `skip` to `stop` of those that share a counter, which begins with a look; draws: whether they do. Their
+    // reads are on the way while their normals are worked out, and nothing of both waits for x
     __device__ __forceinline__ void take(
         long long octet, long long at, int done, int skip, int stop, bool draws)
     {
