@@ -4,7 +4,9 @@
     a b ≈ l_a h_b + h_a l_b + h_a h_b        left out: l_a l_b, and 2 bits of l: 2⁻²² of |a| |b|
 
 as one product of three times the length, the small parts first: [l h h]_a [h l h]_bᵀ (Ootomo & Yokota 2022). Sums are
-kept in float32, rounded towards 0 every 8 numbers, which over k numbers leaves some 2⁻²⁴ k/16 of them.
+kept in float32 but rounded towards 0 every few numbers. On an H200 the largest error is 1.1e-5 of the product's rms
+over 768 numbers and 3.5e-5 over 3,072; of float32's own products 6e-6 and 1.2e-5, at two fifths of the rate; of TF32's
+1.5e-3.
 """
 
 from __future__ import annotations

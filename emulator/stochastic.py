@@ -122,7 +122,8 @@ class Stepper:
                 arrays[stage.name] = self.plan.backend.xp.empty(shape, self.plan.backend.dtype)
                 arrays[stage.name][0] = self.x[stage.name]
             march = self._march_cycle if group.cyclic else self._march_group
-            march(group, h, count, arrays)
+            with self.plan.backend.noisy(self.steps.noise is not None):
+                march(group, h, count, arrays)
             for stage in group.stages:
                 self.x[stage.name] = arrays[stage.name][-1].copy()  # a view would keep all
             self._show(group, begin, h, count, arrays, ends)
