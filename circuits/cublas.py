@@ -74,7 +74,7 @@ def product(a: Array, b: Array, out: Array | None = None, scale: float = 1.0) ->
     if out is None and b.ndim == 2 and a.ndim > 2:
         return product(a.reshape(-1, a.shape[-1]), b, scale=scale).reshape(*a.shape[:-1], b.shape[-1])
     lead = a.shape[:-2] if a.shape[:-2] == b.shape[:-2] else cupy.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    taken = in_parts(a.dtype, *a.shape[-2:], b.shape[-1]) and threefold.quick(cupy.cuda.Device().id)
+    taken = in_parts(a, b) and threefold.quick(cupy.cuda.Device().id)
     into = _made(lead, a, b, taken or TF32.get()) if out is None else out
     if not into.size:
         return into
@@ -102,10 +102,10 @@ def _made(lead: Sequence[int], a: Array, b: Array, rounded: bool) -> Array:
     return cupy.empty((*lead, rows, wide), a.dtype)[..., :columns]
 
 
-def in_parts(dtype: Any, rows: int, length: int, columns: int) -> bool:
-    """Whether a product (rows, length) (length, columns) is that of parts, if a GPU's matrix units are quick."""
-    asked = dtype.name == "float32" and THREEFOLD.get() and not TF32.get()
-    return asked and threefold.pays(rows, length, columns)
+def in_parts(a: Array, b: Array) -> bool:
+    """Whether a product a @ b is that of parts, if the GPU's matrix units are quick."""
+    asked = a.dtype.name == b.dtype.name == "float32" and THREEFOLD.get() and not TF32.get()
+    return asked and threefold.pays(a.shape[-2], a.shape[-1], b.shape[-1])
 
 
 def matrix(x: Array, ways: int = 2) -> tuple[int, int] | None:

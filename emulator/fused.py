@@ -119,14 +119,15 @@ class FusedStage:
         self, signals: Mapping[str, Array], batch: int, looked: Sequence[Read] = ()
     ) -> tuple[Array, list[Array]]:
         """(`kernels.Drives`; arrays to be kept until the kernel is launched). looked: what is read besides."""
-        rows, held = [], []
+        rows: list[tuple[int, ...]] = []
+        held: list[Array] = []
         for terms in (self.conveyed, self.direct):
             if not terms:
                 rows.append((0, 0, 0, 1, 0))
                 continue
-            whole, row = self._found(summed(terms, signals), batch)
+            whole, places = self._found(summed(terms, signals), batch)
             held.append(whole)
-            rows.append(row)
+            rows.append(places)
         if self.control is None:
             rows.append((0, 0, 0, 1, 0))
         for name, (index, inner, row) in ([self.control] if self.control else []) + self.reads + list(looked):
@@ -144,7 +145,7 @@ class FusedStage:
         else:
             sample = row = self.nodes // shape[-1] * wide
             if wide not in self._wide:
-                places = np.arange(0, sample, wide, np.int32)[:, None] + np.arange(shape[-1], dtype=np.int32)
+                places = np.arange(0, sample, wide, dtype=np.int32)[:, None] + np.arange(shape[-1], dtype=np.int32)
                 self._wide[wide] = self.xp.asarray(places.reshape(-1))
             index = self.backend.address(self._wide[wide])
         return total, (self.backend.address(total), 0 if instants == 1 else batch * sample, index, 1, row)

@@ -55,7 +55,8 @@ class Cells:
         added = f"{getattr(self, way)} + {law}".removeprefix(" + ")
         if way == "moving":
             return replace(self, moving=added, looked=self.looked + count, values=values)
-        return replace(self, reads=self.reads + count, values=values, **{way: added})
+        more = replace(self, reads=self.reads + count, values=values)
+        return replace(more, conveyed=added) if way == "conveyed" else replace(more, direct=added)
 
     @property
     def defines(self) -> str:
@@ -244,11 +245,10 @@ def struct(rows: Any) -> Array:
 def apart(x: Array) -> int | None:
     """Numbers from row to row of an array whose rows, its last axis, lie evenly and further apart than they are long;
     None of others."""
-    if x.flags.c_contiguous or x.ndim < 2 or x.strides[-1] != x.itemsize:
+    if x.ndim < 2 or x.strides[-1] != x.itemsize or x.strides[-2] <= x.shape[-1] * x.itemsize:
         return None
-    if any(x.strides[k] != x.strides[k + 1] * x.shape[k + 1] for k in range(x.ndim - 2)):
-        return None
-    return int(x.strides[-2] // x.itemsize)
+    evenly = all(x.strides[k] == x.strides[k + 1] * x.shape[k + 1] for k in range(x.ndim - 2))
+    return int(x.strides[-2] // x.itemsize) if evenly else None
 
 
 def spread(backend: Any, value: Array, shape: tuple[int, ...]) -> Array:

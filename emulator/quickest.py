@@ -44,7 +44,7 @@ def shortest_time_constant(plan: Plan, x: Signals) -> float:
         plan.quickest["still"] = min(_shortest(plan, still, x), default=math.inf)
     moving = [stage for stage in stages if stage.node.feedback is not None]
     found = _shortest_by_kernel if plan.backend.fused else _shortest
-    return min([plan.quickest["still"], *found(plan, moving, x)])
+    return float(min([plan.quickest["still"], *found(plan, moving, x)]))
 
 
 def _shortest(plan: Plan, stages: Sequence[Stage], x: Signals) -> list[float]:

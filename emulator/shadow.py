@@ -187,7 +187,7 @@ class Shadow(np.lib.mixins.NDArrayOperatorsMixin):
         if not self.ledger.reuses:
             _copies = [self.new(x.shape, x.dtype) for x in (a, b) if not matrix(x)]
             axes = stacked(lead, a, b, into.meta)
-            if not axes and in_parts(kind, *a.shape[-2:], b.shape[-1]):
+            if not axes and in_parts(a, b):
                 _copies += [self.new((3, *x.shape[-2:]), kind) for x in (a, b)]
             if len(axes) > 2:
                 _copies += [self.new((*lead, *x.shape[-2:]), x.dtype) for x in (a, b)] + [self.new(shape, kind)]
