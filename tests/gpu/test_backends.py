@@ -159,7 +159,7 @@ def test_products(dtype: str) -> None:
 
 
 @pytest.mark.parametrize(("length", "columns"), [(768, 3072), (3072, 768), (768, 1001)])
-def test_noisy_products(length: int, columns: int) -> None:
+def test_products_under_noise(length: int, columns: int) -> None:
     """Of many rows, by matrix units: rms of the error as a share of the product's; rows begin at whole 16 bytes."""
     rng, rows = np.random.default_rng(0), 1 << 14
     a, w = (cupy.asarray(rng.normal(size=shape), "float32") for shape in ((rows, length), (columns, length)))
@@ -174,7 +174,7 @@ def test_noisy_products(length: int, columns: int) -> None:
         ]
     assert all(step % 16 == 0 for step in apart.strides[:-1])
     for each in found:
-        assert 1e-7 < float(((each[:500] - known) ** 2).mean() / (known**2).mean()) ** 0.5 < 1e-5
+        assert 1e-7 < float(((each[:500] - known) ** 2).mean() / (known**2).mean()) ** 0.5 < 2e-5
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "float64"])
