@@ -14,6 +14,12 @@ from .normals import CUDA as NORMALS
 STEPS = (
     f"#define THREADS {THREADS}\n"
     + r"""
+#if SINGLE
+#define ASM_REAL "+f"
+#else
+#define ASM_REAL "+d"
+#endif
+
 // φ₁ = (1 − e⁻ᵃ)/a and φ₂ = (1 − φ₁)/a for a ≥ 0; to 1 by the series of φ₂, which neither cancels nor divides
 struct Phi {
     REAL first, second;
@@ -84,6 +90,15 @@ struct Rooted {
 };
 #endif
 
+// Nothing is made of what was read before here: compilers would ask for it at once, or read it late
+__device__ __forceinline__ void wait(Reads& all) {
+#ifdef __CUDACC__
+#pragma unroll
+    for (int n = 0; n < SOURCES; ++n)
+        if (READ(n)) asm volatile("" : ASM_REAL(all.of[n]));
+#endif
+}
+
 // One node on its way. quiet: what stands of S beside the node's own γ, or λ; more: what moves of it; null where there
 // is none: moving (looks, nodes), given (count, nodes); moves: whether there is any look
 struct Walk {
@@ -119,6 +134,9 @@ struct Walk {
 #pragma unroll
             for (int q = 0; q < TOGETHER; ++q)
                 if (q >= skip && q < stop) normal[q] = given[at + (long long)q * size];
+#pragma unroll
+        for (int q = 0; q < TOGETHER; ++q)
+            if (q >= skip && q < stop) wait(ahead[q]);
         Instant after[TOGETHER];
         REAL beyond = 0;
 #pragma unroll
@@ -194,8 +212,8 @@ extern "C" __global__ __launch_bounds__(THREADS, SINGLE ? 3 : 1) void steps(
     long long octet = begin / TOGETHER;
     for (int done = -late; done < count; done += TOGETHER, ++octet, at += (long long)TOGETHER * size) {
 #if LAW < 2  // where it pays to have the common case without conditions
-        if (draws && done >= 0 && count - done >= TOGETHER) {
-            walk.take(octet, at, done, 0, TOGETHER, true);
+        if (done >= 0 && count - done >= TOGETHER) {
+            walk.take(octet, at, done, 0, TOGETHER, draws);
             continue;
         }
 #endif
