@@ -4,9 +4,8 @@
     a b ≈ l_a h_b + h_a l_b + h_a h_b        left out: l_a l_b, and 2 bits of l: 2⁻²² of |a| |b|
 
 as one product of three times the length, the small parts first: [l h h]_a [h l h]_bᵀ (Ootomo & Yokota 2022). Sums are
-kept in float32 but rounded towards 0 every few numbers. On an H200 the largest error is 1.1e-5 of the product's rms
-over 768 numbers and 3.5e-5 over 3,072; of float32's own products 6e-6 and 1.2e-5, at two fifths of the rate; of TF32's
-1.5e-3.
+kept in float32 but rounded towards 0 every few numbers, so the error grows with their length: some 1e-5 of a product's
+rms over a thousand numbers, a few times that of float32's own.
 """
 
 from __future__ import annotations

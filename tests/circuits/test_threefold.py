@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from host_kernels import HostKernel
+from host_kernels import HostKernel, eleven_bits
 
 from dsmachine.circuits.threefold import PARTS
 
@@ -46,9 +46,3 @@ def test_three_products_are_one() -> None:
         assert (np.abs(off) <= 2.0**-21 * (np.abs(a).astype(float) @ np.abs(w))).all()
         plain = eleven_bits(a) @ eleven_bits(w) - a.astype(float) @ w.astype(float)
         assert np.sqrt((off**2).mean()) < 1e-3 * np.sqrt((plain**2).mean())
-
-
-def eleven_bits(x: Array) -> Array:
-    """Rounded as TF32 has it, in float64."""
-    mantissa, exponent = np.frexp(x.astype(float))
-    return np.ldexp(np.round(mantissa * 2.0**11), exponent - 11)
