@@ -38,7 +38,7 @@ from dsmachine.emulator.inputs import checked_inputs
 from dsmachine.emulator.observers import Element
 from dsmachine.emulator.operating_point import solve_operating_point
 from dsmachine.emulator.plan import Plan
-from dsmachine.emulator.stochastic import shortest_time_constant
+from dsmachine.emulator.quickest import shortest_time_constant
 
 Array = Any
 TRIM = {"write-verify": 0.00109, "auto-zero": 0.000655}  # pretrained_mismatch.md: 41.2 on chip 0 without noise

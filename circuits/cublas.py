@@ -2,7 +2,8 @@
 
 CuPy's own refuse to be recorded in a CUDA graph and choose TF32 for a whole process; these do neither, and cost the
 processor less. Its library and its handles are used. Matrices are read, and written, where they lie, as long as their
-rows or columns are neighbours in memory: heads side by side in a row of queries need no copy.
+rows or columns are neighbours in memory: heads side by side in a row of queries need no copy. What the noise engine
+multiplies in float32 is taken apart where that pays (`threefold.py`).
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from . import threefold
+
 Array = Any
 TF32: ContextVar[bool] = ContextVar("TF32", default=False)
 """Whether float32 products may round their factors to 11 bits."""
+THREEFOLD: ContextVar[bool] = ContextVar("THREEFOLD", default=False)
+"""Whether float32 products of many rows are those of their factors' parts."""
 KINDS = {"float32": (0, 68, ctypes.c_float), "float64": (1, 70, ctypes.c_double)}  # data type, compute type, scalars
 COMPUTE_TF32, DEFAULT_ALGORITHM = 77, -1
 PLAIN, TRANSPOSED = 0, 1
@@ -69,17 +74,38 @@ def product(a: Array, b: Array, out: Array | None = None, scale: float = 1.0) ->
     if out is None and b.ndim == 2 and a.ndim > 2:
         return product(a.reshape(-1, a.shape[-1]), b, scale=scale).reshape(*a.shape[:-1], b.shape[-1])
     lead = a.shape[:-2] if a.shape[:-2] == b.shape[:-2] else cupy.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    into = cupy.empty((*lead, a.shape[-2], b.shape[-1]), a.dtype) if out is None else out
+    taken = in_parts(a, b) and threefold.quick(cupy.cuda.Device().id)
+    into = _made(lead, a, b, taken or TF32.get()) if out is None else out
     if not into.size:
         return into
     a, b = (x if matrix(x) else cupy.ascontiguousarray(x) for x in (a, b))
     axes = stacked(lead, a, b, into)
+    if taken and not axes and matrix(into, 1):
+        first, second = (x[(0,) * (x.ndim - 2)] for x in (a, b))
+        _multiply(threefold.parts(first), threefold.parts(second.T, True).T, into, axes, scale, rounded=True)
+        return into
     if matrix(into, 1) and (len(axes) < 2 or (len(axes) == 2 and all(map(_aligned, (a, b, into))))):
-        _multiply(a, b, into, axes, scale)
+        _multiply(a, b, into, axes, scale, rounded=TF32.get())
         return into
     a, b = (cupy.ascontiguousarray(cupy.broadcast_to(x, (*lead, *x.shape[-2:]))) for x in (a, b))
     into[...] = product(a, b, scale=scale)
     return into
+
+
+def _made(lead: Sequence[int], a: Array, b: Array, rounded: bool) -> Array:
+    """New memory for a product. Matrix units want rows that begin at multiples of 16 bytes: many rows may therefore lie
+    further apart than they are long."""
+    import cupy
+
+    rows, columns, step = a.shape[-2], b.shape[-1], ALIGNED // a.itemsize
+    wide = -(-columns // step) * step if rounded and rows >= threefold.ROWS else columns
+    return cupy.empty((*lead, rows, wide), a.dtype)[..., :columns]
+
+
+def in_parts(a: Array, b: Array) -> bool:
+    """Whether a product a @ b is that of parts, if the GPU's matrix units are quick."""
+    asked = a.dtype.name == b.dtype.name == "float32" and THREEFOLD.get() and not TF32.get()
+    return asked and threefold.pays(a.shape[-2], a.shape[-1], b.shape[-1])
 
 
 def matrix(x: Array, ways: int = 2) -> tuple[int, int] | None:
@@ -118,13 +144,13 @@ def _aligned(x: Array) -> bool:
     return all(step % ALIGNED == 0 for step in (x.data.ptr, found[0] * x.itemsize, *x.strides[:-2]))
 
 
-def _multiply(a: Array, b: Array, out: Array, axes: list[tuple[int, ...]], scale: float) -> None:
-    """By the call that counts through so many axes of matrices: none, one, or two."""
+def _multiply(a: Array, b: Array, out: Array, axes: list[tuple[int, ...]], scale: float, *, rounded: bool) -> None:
+    """By the call that counts through so many axes of matrices: none, one, or two; rounded: factors to 11 bits."""
     import cupy
 
     (lda, op_a), (ldb, op_b), (ldc, _) = (matrix(x) or (0, 0) for x in (a, b, out))
     data, compute, scalar = KINDS[a.dtype.name]
-    if compute == 68 and TF32.get():
+    if compute == 68 and rounded:
         compute = COMPUTE_TF32
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     one, zero = ctypes.byref(scalar(scale)), ctypes.byref(scalar(0.0))

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..circuits.arrays import on_host
-from ..circuits.cublas import TF32
+from ..circuits.cublas import TF32, THREEFOLD
 from ..circuits.errors import Error
 from . import kernels
 
@@ -96,6 +96,15 @@ class Backend:
                 yield
         finally:
             TF32.reset(before)
+
+    @contextmanager
+    def noisy(self, shaken: bool) -> Iterator[None]:
+        """Float32 products of many rows in here are those of parts (`threefold.py`), if noise shakes what they push."""
+        before = THREEFOLD.set(shaken)
+        try:
+            yield
+        finally:
+            THREEFOLD.reset(before)
 
     def brought(self, value: Array) -> Array:
         """An array of another device as one of this one's, inside `here`; what is no GPU's array stays what it is.

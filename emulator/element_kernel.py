@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .kernels import THREADS, Cells, head
+from .kernels import RAISE, THREADS, Cells, head
 
 MOST = 32  # elements in a row
 PLACES = 65  # from one point to the next, where the last time outside is looked for
@@ -16,21 +16,6 @@ struct Aim {
     const REAL *target, *per; long long per_sample, per_node; double bands; long long ends;
     const REAL *nodes, *dense; double *found;
 };
-
-// Raise *most to the largest of a warp's numbers, which are not negative: their bits ascend too. together: it is the
-// same place for all of them
-__device__ __forceinline__ void raise(REAL value, bool together, double* most) {
-    if (!(value <= (REAL)1e30)) value = (REAL)1e30;
-    if (together) {
-#if SINGLE && __CUDA_ARCH__ >= 800
-        value = __int_as_float(__reduce_max_sync(0xffffffffu, __float_as_int(value)));
-#else
-        for (int lane = 16; lane > 0; lane /= 2) value = fmax(value, __shfl_down_sync(0xffffffffu, value, lane));
-#endif
-        if ((threadIdx.x & 31) != 0) return;
-    }
-    if (value > 0 && value > *(volatile double*)most) atomicMax((long long*)most, __double_as_longlong((double)value));
-}
 
 // Last place in an element, 1 at its start to 2 at its end, at which |x - aim| share > 1; 0: nowhere. What is no number
 // is outside. x: start and points; dense: (P, PLACES, P + 1) from them to places from one of them to the next, between
@@ -268,4 +253,4 @@ def element_source(
     its own equation; pull, guess, grain: of the latter two, from the cell."""
     own = f"#define PULL {{ {' '.join(pull.split())} }}\n#define GUESS ({guess or '0'})\n#define GRAIN {grain!r}\n"
     sizes = f"#define P {points}\n#define MOST {MOST}\n#define WARPS {THREADS // 32}\n#define PLACES {PLACES}\n"
-    return head(dtype, law, cells) + sizes + own + WATCH + ELEMENT
+    return head(dtype, law, cells) + sizes + own + RAISE + WATCH + ELEMENT

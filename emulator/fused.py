@@ -47,6 +47,7 @@ class FusedStage:
         self.nodes = int(np.prod(node.shape))
         self.least = 0.0 if feedback is None else feedback.floor
         self._indices: list[Array] = []
+        self._wide: dict[int, Array] = {}  # where nodes are in rows that lie so far apart
         self.control: Read | None = None
         if feedback is not None and self.law == 1:
             shape = circuit.arrays[feedback.control].shape
@@ -118,16 +119,15 @@ class FusedStage:
         self, signals: Mapping[str, Array], batch: int, looked: Sequence[Read] = ()
     ) -> tuple[Array, list[Array]]:
         """(`kernels.Drives`; arrays to be kept until the kernel is launched). looked: what is read besides."""
-        shape = (batch, *self.stage.node.shape)
-        rows, held = [], []
+        rows: list[tuple[int, ...]] = []
+        held: list[Array] = []
         for terms in (self.conveyed, self.direct):
             if not terms:
                 rows.append((0, 0, 0, 1, 0))
                 continue
-            total = summed(terms, signals)
-            whole = self.backend.spread(total, (batch if len(total) == 1 else len(total), *shape[1:]))
+            whole, places = self._found(summed(terms, signals), batch)
             held.append(whole)
-            rows.append((self.backend.address(whole), 0 if len(total) == 1 else batch * self.nodes, 0, 1, 0))
+            rows.append(places)
         if self.control is None:
             rows.append((0, 0, 0, 1, 0))
         for name, (index, inner, row) in ([self.control] if self.control else []) + self.reads + list(looked):
@@ -135,6 +135,20 @@ class FusedStage:
             held.append(values)
             rows.append((self.backend.address(values), values[0].size * batch, index, inner, row))
         return struct(rows), held
+
+    def _found(self, total: Array, batch: int) -> tuple[Array, tuple[int, ...]]:
+        """(sums of currents, how a kernel finds them), where they lie if their rows do, evenly."""
+        instants, shape = len(total), (batch if len(total) == 1 else len(total), *self.stage.node.shape)
+        wide = kernels.apart(total) if total.shape == shape else None
+        if wide is None:
+            total, sample, index, row = self.backend.spread(total, shape), self.nodes, 0, 0
+        else:
+            sample = row = self.nodes // shape[-1] * wide
+            if wide not in self._wide:
+                places = np.arange(0, sample, wide, dtype=np.int32)[:, None] + np.arange(shape[-1], dtype=np.int32)
+                self._wide[wide] = self.xp.asarray(places.reshape(-1))
+            index = self.backend.address(self._wide[wide])
+        return total, (self.backend.address(total), 0 if instants == 1 else batch * sample, index, 1, row)
 
 
 def fused_stages(plan: Plan) -> dict[str, FusedStage]:

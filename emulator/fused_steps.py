@@ -12,7 +12,7 @@ from . import kernels
 from .agitation import Agitation, Laws
 from .fused import FusedStage, Read, fused_stages
 from .kernels import NOTHING, blocks, spread, tabled
-from .normals import array_key
+from .normals import array_key, schedule
 from .plan import Plan, Stage
 from .step_kernels import steps_source
 from .steps import Instants, Noise, Span, Steps
@@ -86,7 +86,7 @@ class FusedSteps(Steps):
             np.int32(start.size), np.int32(start.size // batch), np.int32(span.count), np.int32(signals.count == 1),
             real(span.h / fused.tau), real(fused.least), start, drives, shaken.table, shaken.how,
             self.power[stage.name], *shaken.strength, _or_nothing(span.moving), _or_nothing(span.seen),
-            _or_nothing(span.drawn), *self._key(stage), np.int64(span.first), out, self._broken,
+            _or_nothing(span.drawn), self._keys(stage), np.int64(span.first), out, self._broken,
         )  # fmt: skip
         shaken.kernel(blocks(start.size), (kernels.THREADS,), arguments)
         del held
@@ -94,9 +94,8 @@ class FusedSteps(Steps):
     def finite(self, x: Mapping[str, Array]) -> bool:
         return not int(self.backend.host(self._broken)[0])
 
-    def _key(self, stage: Stage) -> tuple[Any, Any]:
-        seed, name = array_key(0 if self.noise is None else self.noise.seed, stage.name)
-        return np.uint64(seed), np.uint64(name)
+    def _keys(self, stage: Stage) -> Array:
+        return schedule(array_key(0 if self.noise is None else self.noise.seed, stage.name))
 
 
 def _or_nothing(value: Array | None) -> Any:

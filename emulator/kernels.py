@@ -35,12 +35,12 @@ FIRST = len(SUMS)  # from here on sources are what cells read
 class Cells:
     """Cells that are evaluated in the kernel: expressions of their currents through the conveyor and past it, and of
     what moves of the conductances that make noise, in R(n), number n of what they read, and V(n), number n of their
-    values. How many numbers the currents read, the conductances read after those, and values there are; whether sums of
-    other cells' currents are read too, through the conveyor and past it, and a control."""
+    values; "" where there are none. How many numbers the currents read, the conductances read after those, and values
+    there are; whether sums of other cells' currents are read too, through the conveyor and past it, and a control."""
 
-    conveyed: str = "0"
-    direct: str = "0"
-    moving: str = "0"
+    conveyed: str = ""
+    direct: str = ""
+    moving: str = ""
     reads: int = 0
     looked: int = 0
     values: int = 0
@@ -52,22 +52,29 @@ class Cells:
         """With one more; way: "conveyed", "direct" or, after all of those, "moving"."""
         law = renamed(inline.law, self.reads + self.looked, self.values)
         count, values = len(inline.reads), self.values + len(inline.values)
+        added = f"{getattr(self, way)} + {law}".removeprefix(" + ")
         if way == "moving":
-            return replace(self, moving=f"{self.moving} + {law}", looked=self.looked + count, values=values)
+            return replace(self, moving=added, looked=self.looked + count, values=values)
         more = replace(self, reads=self.reads + count, values=values)
-        if way == "conveyed":
-            return replace(more, conveyed=f"{self.conveyed} + {law}")
-        return replace(more, direct=f"{self.direct} + {law}")
+        return replace(more, conveyed=added) if way == "conveyed" else replace(more, direct=added)
 
     @property
     def defines(self) -> str:
         """Macros of a kernel."""
         there = (self.summed, self.passing, self.controlled)
-        return (
-            f"#define CONVEYED ({self.conveyed})\n#define PAST ({self.direct})\n#define MOVING ({self.moving})\n"
-            f"#define SOURCES {FIRST + self.reads}\n#define LOOKED {self.looked}\n#define VALUES {self.values}\n"
-            + "".join(f"#define {name} {int(is_there)}\n" for name, is_there in zip(SUMS, there, strict=True))
-        )
+        conveyed = _added("node.bias", "all.of[0]" * self.summed, self.conveyed)
+        past = _added("all.of[1]" * self.passing, self.direct)
+        counts = {"SOURCES": FIRST + self.reads, "LOOKED": self.looked, "VALUES": self.values}
+        macros = {"CONVEYED": conveyed, "PAST": past and f"node.exists * {past}", "MOVING": self.moving}
+        macros = {name: f"({law or '(REAL)0'})" for name, law in macros.items()}
+        all_of_them = macros | counts | {name: int(is_there) for name, is_there in zip(SUMS, there, strict=True)}
+        return "".join(f"#define {name} {value}\n" for name, value in all_of_them.items())
+
+
+def _added(*parts: str) -> str:
+    """The sum of the expressions that are there: adding 0 to a number is an instruction too."""
+    there = " + ".join(f"({part})" for part in parts if part)
+    return f"({there})" if there else ""
 
 
 def renamed(law: str, reads: int, values: int) -> str:
@@ -134,9 +141,9 @@ struct Currents {
 #define V(n) node.v[n]
 #define R(n) all.of[3 + n]
     __device__ __forceinline__ REAL pushed(const Reads& all) const {
-        return (node.bias + all.of[0] + CONVEYED) * node.share;
+        return CONVEYED * node.share;
     }
-    __device__ __forceinline__ REAL past(const Reads& all) const { return node.exists * (all.of[1] + PAST); }
+    __device__ __forceinline__ REAL past(const Reads& all) const { return PAST; }
     __device__ __forceinline__ REAL feedback(const Reads& all) const {
         return CONTROLLED ? node.ratio(all.of[2]) : node.own;
     }
@@ -211,11 +218,37 @@ extern "C" __global__ void interpolate(
 }
 """
 
+RAISE = r"""
+// Raise *most to the largest of a warp's numbers, which are not negative: their bits ascend too. together: it is the
+// same place for all of them
+__device__ __forceinline__ void raise(REAL value, bool together, double* most) {
+    if (!(value <= (REAL)1e30)) value = (REAL)1e30;
+    if (together) {
+#if SINGLE && __CUDA_ARCH__ >= 800
+        value = __int_as_float(__reduce_max_sync(0xffffffffu, __float_as_int(value)));
+#else
+        for (int lane = 16; lane > 0; lane /= 2) value = fmax(value, __shfl_down_sync(0xffffffffu, value, lane));
+#endif
+        if ((threadIdx.x & 31) != 0) return;
+    }
+    if (value > 0 && value > *(volatile double*)most) atomicMax((long long*)most, __double_as_longlong((double)value));
+}
+"""
+
 
 def struct(rows: Any) -> Array:
     """Whole numbers in a row, to be handed over by value."""
     values = np.array(rows, np.int64).reshape(-1)
     return values.view(np.dtype([("at", np.int64, len(values))]))
+
+
+def apart(x: Array) -> int | None:
+    """Numbers from row to row of an array whose rows, its last axis, lie evenly and further apart than they are long;
+    None of others."""
+    if x.ndim < 2 or x.strides[-1] != x.itemsize or x.strides[-2] <= x.shape[-1] * x.itemsize:
+        return None
+    evenly = all(x.strides[k] == x.strides[k + 1] * x.shape[k + 1] for k in range(x.ndim - 2))
+    return int(x.strides[-2] // x.itemsize) if evenly else None
 
 
 def spread(backend: Any, value: Array, shape: tuple[int, ...]) -> Array:

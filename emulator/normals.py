@@ -33,6 +33,7 @@ from . import kernels
 
 Array = Any
 TOGETHER = 8  # steps that share a counter
+ROUNDS = 10
 CHUNK = 1 << 11  # nodes that are drawn together, to stay in a cache
 
 
@@ -50,6 +51,13 @@ LOGARITHM = _fitted(lambda y: -4 * np.arctanh(np.sqrt(y)) / np.sqrt(y), (math.sq
 def array_key(seed: int, name: str) -> tuple[int, int]:
     """Philox key of an array's own stream."""
     return seed, zlib.crc32(name.encode())
+
+
+def schedule(key: tuple[int, int]) -> Array:
+    """The kernel's `Keys`."""
+    weyl = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
+    numbers = [(k + n * w) % 2**64 for n in range(ROUNDS) for k, w in zip(key, weyl, strict=True)]
+    return kernels.struct(np.array(numbers, np.uint64).view(np.int64))
 
 
 def words(key: tuple[int, int], octet: int, count: int) -> Array:
@@ -115,29 +123,58 @@ def _sine(t: Array) -> Array:
     return total
 
 
-def _horner(coefficients: tuple[float, ...]) -> str:
-    """Σ c_k y^k in CUDA."""
-    text = repr(coefficients[-1])
-    for c in coefficients[-2::-1]:
-        text = f"{c!r} + y * ({text})"
+def _horner(name: str, coefficients: tuple[float, ...]) -> str:
+    """Σ c_k y^k in CUDA, of constants by that name."""
+    text = f"{name}[{len(coefficients) - 1}]"
+    for k in range(len(coefficients) - 2, -1, -1):
+        text = f"{name}[{k}] + y * ({text})"
     return text
+
+
+def _constants(name: str, coefficients: tuple[float, ...]) -> str:
+    """Them where an instruction reads them as it computes; a number of 64 bits within the code takes two more."""
+    return f"static __constant__ double {name}[] = {{{', '.join(map(repr, coefficients))}}};"
 
 
 CUDA = f"""
 #define TOGETHER {TOGETHER}
+#define ROUNDS {ROUNDS}
+// Philox's keys of each round, handed over by value: an instruction reads them where they lie
+struct Keys {{ unsigned long long at[2 * ROUNDS]; }};
+{_constants("LOGARITHM", LOGARITHM)}
+{_constants("SINE", SINE)}
+{_constants("COSINE", COSINE)}
+
+// About 20 bits of 1/x and of 1/√x of normal numbers
+#if SINGLE && defined(__CUDACC__)  // by one instruction, of the word with the exponent
+__device__ __forceinline__ double inverse_of(double x) {{
+    double found;
+    asm("rcp.approx.ftz.f64 %0, %1;" : "=d"(found) : "d"(x));
+    return found;
+}}
+__device__ __forceinline__ double inverse_root_of(double x) {{
+    double found;
+    asm("rsqrt.approx.ftz.f64 %0, %1;" : "=d"(found) : "d"(x));
+    return found;
+}}
+#else
+__device__ __forceinline__ double inverse_of(double x) {{ return 1 / (float)x; }}
+__device__ __forceinline__ double inverse_root_of(double x) {{ return rsqrtf((float)x); }}
+#endif
+
 // the words and normals of normals.py, of one node
 struct Normals {{
-    const unsigned long long seed, name, node;
-    __device__ __forceinline__ Normals(unsigned long long key, unsigned long long array, long long index)
-        : seed(key), name(array), node(1 + (unsigned long long)index) {{}}
+    const Keys& keys;
+    const unsigned long long node;
+    __device__ __forceinline__ Normals(const Keys& of_array, long long index)
+        : keys(of_array), node(1 + (unsigned long long)index) {{}}
     __device__ __forceinline__ void raw(unsigned long long octet, unsigned long long* out) const {{
-        unsigned long long a = node, b = octet, c = 0, d = 0, k = seed, l = name;
+        unsigned long long a = node, b = octet, c = 0, d = 0;
 #pragma unroll
-        for (int round = 0; round < 10; ++round) {{
+        for (int round = 0; round < ROUNDS; ++round) {{
             const unsigned long long p = 0xD2E7470EE14C6C93ull, q = 0xCA5A826395121157ull;
             const unsigned long long high = __umul64hi(p, a), low = p * a, far = __umul64hi(q, c), near = q * c;
-            a = far ^ b ^ k, b = near, c = high ^ d ^ l, d = low;
-            k += 0x9E3779B97F4A7C15ull, l += 0xBB67AE8584CAA73Bull;
+            a = far ^ b ^ keys.at[2 * round], b = near, c = high ^ d ^ keys.at[2 * round + 1], d = low;
         }}
         out[0] = a, out[1] = b, out[2] = c, out[3] = d;
     }}
@@ -145,17 +182,18 @@ struct Normals {{
     static __device__ __forceinline__ double middle(unsigned n) {{
         return __longlong_as_double(0x4330000000000000ll | n) - 4503599627370495.5;
     }}
-    // −2 ln of n + ½ over 2³²; the high words of 1/√2 and of 2³² take e and f apart
+    // −2 ln of n + ½ over 2³²; the high words of 1/√2 and of 2³² take e and f apart; e is a number by its mantissa too
     static __device__ __forceinline__ double twice_log(unsigned n) {{
         const long long bits = __double_as_longlong(middle(n));
         const int e = ((int)(bits >> 32) - 0x3FE6A09E - (32 << 20)) >> 20;
         const double f = __longlong_as_double(bits - ((long long)(e + 32) << 52)), below = f - 1, above = f + 1;
-        const double inverse = __fdividef(1.0f, (float)above), rough = below * inverse;
+        const double power = middle((unsigned)(e + 64)) - 64.5;
+        const double inverse = inverse_of(above), rough = below * inverse;
         const double z = rough + rough * (1 - above * inverse), y = z * z;
-        return e * {-2 * math.log(2)!r} + z * ({_horner(LOGARITHM)});
+        return power * {-2 * math.log(2)!r} + z * ({_horner("LOGARITHM", LOGARITHM)});
     }}
     static __device__ __forceinline__ double root(double square) {{
-        const double inverse = rsqrtf((float)square), rough = square * inverse;
+        const double inverse = inverse_root_of(square), rough = square * inverse;
         return rough + 0.5 * rough * (1 - rough * inverse);
     }}
     static __device__ __forceinline__ void pair(unsigned long long word, REAL* out) {{
@@ -163,7 +201,8 @@ struct Normals {{
         const long long sign = (long long)(word & 0x8000000000000000ull);
         const double r = __longlong_as_double(__double_as_longlong(root(twice_log((unsigned)word))) ^ sign);
         const double t = middle(upper & 0x3FFFFFFF) * {2.0**-30!r} - 0.5, y = t * t;
-        const REAL sine = (REAL)(r * (t * ({_horner(SINE)}))), cosine = (REAL)(r * ({_horner(COSINE)}));
+        const REAL sine = (REAL)(r * (t * ({_horner("SINE", SINE)})));
+        const REAL cosine = (REAL)(r * ({_horner("COSINE", COSINE)}));
         const bool swap = upper >> 30 & 1;
         out[0] = swap ? sine : cosine, out[1] = swap ? cosine : sine;
     }}
@@ -178,21 +217,19 @@ struct Normals {{
 """
 FILL = """
 extern "C" __global__ void words(
-    const long long size, const long long octet, const unsigned long long seed, const unsigned long long name,
-    unsigned long long* out)
+    const long long size, const long long octet, const Keys keys, unsigned long long* out)
 {
     const long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (i >= size) return;
-    Normals(seed, name, i).raw((unsigned long long)octet, out + 4 * i);
+    Normals(keys, i).raw((unsigned long long)octet, out + 4 * i);
 }
 
 extern "C" __global__ void normals(
-    const long long size, const long long first, const int count, const unsigned long long seed,
-    const unsigned long long name, REAL* out)
+    const long long size, const long long first, const int count, const Keys keys, REAL* out)
 {
     const long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (i >= size) return;
-    const Normals drawn(seed, name, i);
+    const Normals drawn(keys, i);
     for (long long octet = first / TOGETHER; octet * TOGETHER < first + count; ++octet) {
         REAL normal[TOGETHER];
         drawn.draw((unsigned long long)octet, normal);

@@ -144,8 +144,8 @@ class Plan:
     """A circuit on a backend, in order. fabrication: seed and spreads of a chip.
 
     What is made of it once, when it is first wanted: solvers, by points of an element; kernels, by array
-    (`fused.py`); noise, by array and kind (`agitation.py`); steps, by kind of noise (`fused_steps.py`); taken and
-    graphs, by case (`graphs.py`); needs: memory, by request (`memory.py`).
+    (`fused.py`); noise, by array and kind (`agitation.py`); steps, by kind of noise (`fused_steps.py`); quickest
+    (`quickest.py`); taken and graphs, by case (`graphs.py`); needs: memory, by request (`memory.py`).
 
     store: where weights are that come to the device group by group; None: they are there. split: on several devices,
     the plan of each one's share (`share.py`), whose groups these are, seen from this plan's own device. sends: arrays
@@ -161,6 +161,7 @@ class Plan:
     kernels: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     noise: dict[tuple[str, bool], Any] = field(default_factory=dict, compare=False, repr=False)
     steps: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    quickest: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     taken: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     graphs: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     needs: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)

@@ -26,12 +26,13 @@ from .operating_point import solve_operating_point
 from .pipeline import Pipeline, SharedWatch
 from .plan import Plan
 from .prepare import check_memory, planned
+from .quickest import shortest_time_constant
 from .request import TOLERANCE, Request, checked_bits
 from .result import Result
 from .runfile import save_run
 from .settling import SettlingWatch
 from .steps import Noise
-from .stochastic import Stepper, shortest_time_constant
+from .stochastic import Stepper
 from .transient import March
 from .volts import Volts
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ..circuits.cublas import matrix, stacked
+from ..circuits.cublas import in_parts, matrix, stacked
 from .ledger import Ledger, Owned
 
 Array = Any
@@ -180,13 +180,16 @@ class Shadow(np.lib.mixins.NDArrayOperatorsMixin):
         return made[0] if len(made) == 1 else tuple(made)
 
     def _multiplied(self, a: Array, b: Array, out: Shadow | None) -> Shadow:
-        """a @ b; on a GPU matrices are copied that `cublas.py` cannot read where they lie."""
+        """a @ b; on a GPU matrices are copied that `cublas.py` cannot read where they lie, or takes apart."""
         lead = _together(a.shape[:-2], b.shape[:-2])
         shape, kind = (*lead, a.shape[-2], b.shape[-1]), np.result_type(a.dtype, b.dtype)
         into = self.new(shape, kind) if out is None else out
         if not self.ledger.reuses:
             _copies = [self.new(x.shape, x.dtype) for x in (a, b) if not matrix(x)]
-            if len(stacked(lead, a, b, into.meta)) > 2:
+            axes = stacked(lead, a, b, into.meta)
+            if not axes and in_parts(a, b):
+                _copies += [self.new((3, *x.shape[-2:]), kind) for x in (a, b)]
+            if len(axes) > 2:
                 _copies += [self.new((*lead, *x.shape[-2:]), x.dtype) for x in (a, b)] + [self.new(shape, kind)]
         return into
 

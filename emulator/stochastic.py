@@ -128,7 +128,8 @@ class Stepper:
                 arrays[stage.name] = self.plan.backend.xp.empty(shape, self.plan.backend.dtype)
                 arrays[stage.name][0] = self.x[stage.name]
             march = self._march_cycle if group.cyclic else self._march_group
-            march(group, h, count, arrays)
+            with self.plan.backend.noisy(self.steps.noise is not None):
+                march(group, h, count, arrays)
             for stage in group.stages:
                 self.x[stage.name] = arrays[stage.name][-1].copy()  # a view would keep all
             self._show(group, begin, h, count, arrays, ends)
@@ -187,23 +188,3 @@ def _block(plan: Plan, batch: int) -> int:
     nodes = [sum(math.prod(stage.node.shape) for stage in group.stages) for group in plan.groups]
     steps = plan.backend.step_values // (batch * max(nodes, default=1))
     return max(TOGETHER, min(plan.backend.most_steps, steps // TOGETHER * TOGETHER))
-
-
-def shortest_time_constant(plan: Plan, x: Signals) -> float:
-    """min C/(γ g₀) [s] over all node units at x, for a root C/((γ + γ′x) g₀)."""
-    alike, each = [], []
-    for stage in plan.stages:
-        if stage.node.is_inner:
-            continue  # its own step is exact whatever its length
-        if stage.node.is_root:
-            own, feedback = x[stage.name], stage.node.feedback
-            assert feedback is not None
-            gamma = feedback.ratio(own) + feedback.slope(own) * own + stage.standing
-        else:
-            gamma = stage.gamma(x)
-        tau = stage.node.time_constants / gamma
-        if np.ndim(tau):
-            each.append(tau.min().reshape(1))
-        else:
-            alike.append(float(tau))
-    return min([*alike, *(float(least[0]) for least in plan.backend.fetched(each))], default=math.inf)

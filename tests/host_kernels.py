@@ -23,6 +23,7 @@ using std::log; using std::log1p; using std::min; using std::sqrt;
 #define __device__
 #define __forceinline__ inline
 #define __shared__ static
+#define __constant__
 #define __launch_bounds__(...)
 struct Index { unsigned x, y; };
 static Index blockIdx, threadIdx, blockDim = {1, 1};
@@ -103,3 +104,9 @@ def _library(source: str, name: str) -> tuple[ctypes.CDLL, list[str]]:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return ctypes.CDLL(str(folder / "kernel.so")), [part.strip() for part in parameters.split(",")]
+
+
+def eleven_bits(x: np.ndarray) -> np.ndarray:
+    """Rounded as the matrix units of TF32 read it, in float64."""
+    mantissa, exponent = np.frexp(x.astype(float))
+    return np.ldexp(np.round(mantissa * 2.0**11), exponent - 11)

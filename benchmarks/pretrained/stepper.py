@@ -25,8 +25,9 @@ from dsmachine.emulator.observers import Element
 from dsmachine.emulator.operating_point import solve_operating_point
 from dsmachine.emulator.plan import Plan
 from dsmachine.emulator.prepare import planned
+from dsmachine.emulator.quickest import shortest_time_constant
 from dsmachine.emulator.steps import Noise
-from dsmachine.emulator.stochastic import Stepper, shortest_time_constant
+from dsmachine.emulator.stochastic import Stepper
 from dsmachine.emulator.transient import windows
 
 from .bench import Bench, Rows

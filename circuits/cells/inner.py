@@ -53,8 +53,8 @@ class InnerNode(NodeArray):
 
     @property
     def cuda_step(self) -> str:
-        """`stepped` in CUDA: statements that set `x` from x, ratio, before, after and offset, with first_phi(a) and
-        second_phi(a, first_phi(a)) at hand."""
+        """`stepped` in CUDA: statements that set `x` from x, ratio, before, after and offset; Phi(a) has φ₁ and φ₂ as
+        `first` and `second`."""
         raise NotImplementedError
 
     def area(self, technology: Technology) -> float:

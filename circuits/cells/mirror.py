@@ -91,8 +91,9 @@ class MirrorNode(InnerNode):
         return f"""
             const REAL start = x, at_start = {quick % ("x", "x")};
             for (int turn = 0; turn < {TURNS}; ++turn) {{
-                const REAL a = ratio * (at_start + {quick % ("x", "x")}) / 2, first = first_phi(a);
-                x = start + a * (first * (before - (start - offset)) + second_phi(a, first) * (after - before));
+                const REAL a = ratio * (at_start + {quick % ("x", "x")}) / 2;
+                const Phi phi(a);
+                x = start + a * (phi.first * (before - (start - offset)) + phi.second * (after - before));
             }}"""
 
     def spice(self, sheet: Sheet, standing: Array) -> list[str]:

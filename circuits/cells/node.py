@@ -66,7 +66,9 @@ __device__ __forceinline__ REAL root_bound(REAL drive, REAL reach, REAL gain, RE
     return drive > 0 ? gain * reach * reach : least * reach;
 }}
 __device__ __forceinline__ REAL delivered(REAL drive, REAL bound) {{ return limit(drive, bound, (REAL){KNEE}); }}
-__device__ __forceinline__ bool saturated(REAL drive, REAL bound) {{ return fabs(drive) > (1 - (REAL){KNEE}) * bound; }}
+// how far a drive is beyond the linear part, where more than 0
+__device__ __forceinline__ REAL past_knee(REAL drive, REAL bound) {{ return fabs(drive) - (1 - (REAL){KNEE}) * bound; }}
+__device__ __forceinline__ bool saturated(REAL drive, REAL bound) {{ return past_knee(drive, bound) > 0; }}
 __device__ __forceinline__ REAL settled_root(REAL drive, REAL gain, REAL least, REAL standing, REAL offset) {{
     REAL x = offset + (drive > 0 ? sqrt(drive / gain) : drive / (least + standing));
     for (int turn = 0; turn < 8; ++turn) {{

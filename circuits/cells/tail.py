@@ -74,9 +74,9 @@ class TailNode(InnerNode):
     @property
     def cuda_step(self) -> str:
         return """
-            const REAL first = first_phi(ratio), second = second_phi(ratio, first);
+            const Phi phi(ratio);
             const REAL left = exp(x - after), pushed = exp(before - after);
-            x = after + log(left + ratio * (first * (pushed - left) + second * (1 - pushed)));"""
+            x = after + log(left + ratio * (phi.first * (pushed - left) + phi.second * (1 - pushed)));"""
 
     def spice(self, sheet: Sheet, standing: Array) -> list[str]:
         """A capacitor and the tail current a row."""

@@ -18,6 +18,7 @@ from dsmachine.circuits.chip import Chip
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.emulator.fused import FusedSolver
 from dsmachine.emulator.inputs import checked_inputs
+from dsmachine.emulator.kernels import apart
 from dsmachine.emulator.observers import Probe
 from dsmachine.emulator.plan import Plan
 from dsmachine.emulator.transient import March
@@ -110,3 +111,13 @@ def test_a_run_can_be_sent_to_another_process() -> None:
     run = ds.transient(circuit, SYSTEMS[0].inputs, duration=4 * TAU, settle_bits=0, initial=SYSTEMS[0].initial)
     again = pickle.loads(pickle.dumps(run))
     assert all(np.array_equal(again.outputs[name], volts) for name, volts in run.outputs.items())
+
+
+def test_rows_that_lie_apart() -> None:
+    """Which they are: not those one after another, nor of heads, nor of what is spread or turned."""
+    wide = np.zeros((3, 4, 7), np.float32)
+    assert apart(wide[..., :5]) == 7
+    assert apart(wide[:1, :, :5]) == 7
+    assert apart(wide[0, :, :5]) == 7
+    for other in (wide, wide[:, :2, :5], wide.swapaxes(1, 2), np.broadcast_to(wide[0, 0], (3, 4, 7)), wide[0, 0, :5]):
+        assert apart(other) is None

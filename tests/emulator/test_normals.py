@@ -11,7 +11,7 @@ from host_kernels import HostKernel
 from scipy import stats
 
 from dsmachine.emulator.kernels import defines
-from dsmachine.emulator.normals import CUDA, array_key, fill_source, normals, words
+from dsmachine.emulator.normals import CUDA, array_key, fill_source, normals, schedule, words
 
 Array = Any
 KEYS = [(0, "a"), (1, "h.0.mlp.act"), (2**63 - 1, "logits"), (123456789, "π")]
@@ -19,7 +19,7 @@ KEYS = [(0, "a"), (1, "h.0.mlp.act"), (2**63 - 1, "logits"), (123456789, "π")]
 
 def from_kernel(name: str, dtype: Any, out: Array, *sizes: Any, key: tuple[int, int]) -> Array:
     nodes = np.int64(out.shape[0] if name == "words" else out.shape[1])
-    HostKernel(fill_source(dtype), name)((int(nodes),), (1,), (nodes, *sizes, *map(np.uint64, key), out))
+    HostKernel(fill_source(dtype), name)((int(nodes),), (1,), (nodes, *sizes, schedule(key), out))
     return out
 
 

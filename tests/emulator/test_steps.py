@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from dsmachine.circuits.chip import Chip
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.emulator.errors_by_layer import ErrorByLayer
 from dsmachine.emulator.observers import Probe
+from dsmachine.emulator.operating_point import solve_operating_point
+from dsmachine.emulator.prepare import planned
+from dsmachine.emulator.quickest import shortest_time_constant
 from dsmachine.emulator.recorder import Recorder
 from dsmachine.emulator.stochastic import Stepper
 
@@ -84,6 +88,35 @@ def test_models(options: dict[str, Any], noise: Any, tmp_path: Path, fused: Any)
     same(many, stepped(machine, inputs, noise))
     with blocks_of(11):
         same(many, stepped(machine, inputs, noise))
+
+
+def test_rows_that_lie_apart(tmp_path: Path, fused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of currents whose rows a product has laid further apart than they are long are read where they lie."""
+    machine, inputs = small_chip(tmp_path, {})
+    fused()
+    known = stepped(machine, inputs, "thermal")
+
+    def apart(a: Array, b: Array) -> Array:
+        wide = np.full((len(a), b.shape[1] + 3), np.nan)
+        wide[:, : b.shape[1]] = np.matmul(a, b)
+        return wide[:, : b.shape[1]]
+
+    monkeypatch.setattr(import_module("dsmachine.circuits.cells.coupling"), "matmul", apart)
+    same(known, stepped(machine, inputs, "thermal"))
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=str)
+def test_quickest_node(system: System, fused: Any) -> None:
+    """The same time constant by the kernels, at the operating point and elsewhere."""
+    still = {name: value for name, value in system.inputs.items() if not hasattr(value, "at")}
+    if len(still) < len(system.inputs):
+        pytest.skip("its inputs move")
+    values = [solve_operating_point(planned(system.circuit, "float64", None), still)]
+    values.append({name: 0.7 * value for name, value in values[0].items()})
+    found = [shortest_time_constant(planned(system.circuit, "float64", None), x) for x in values]
+    fused()
+    plan = planned(system.circuit, "float64", None)
+    assert [shortest_time_constant(plan, x) for x in values] == pytest.approx(found, rel=1e-12)
 
 
 @pytest.mark.parametrize("noise", ["thermal", "off"])

@@ -158,6 +158,25 @@ def test_products(dtype: str) -> None:
             assert found == pytest.approx(known, rel=1e-5, abs=1e-5), k
 
 
+@pytest.mark.parametrize(("length", "columns"), [(768, 3072), (3072, 768), (768, 1001)])
+def test_products_under_noise(length: int, columns: int) -> None:
+    """Of many rows, by matrix units: rms of the error as a share of the product's; rows begin at whole 16 bytes."""
+    rng, rows = np.random.default_rng(0), 1 << 14
+    a, w = (cupy.asarray(rng.normal(size=shape), "float32") for shape in ((rows, length), (columns, length)))
+    known = a[:500].astype(float) @ w.T.astype(float)
+    out = cupy.empty((rows, columns), "float32")
+    with Backend("cupy").noisy(True):
+        apart = product(a.reshape(128, 128, length), w.T)
+        found = [
+            product(a, w.T, out),
+            apart.reshape(rows, columns),
+            2 * product(a, cupy.ascontiguousarray(w.T), scale=0.5),
+        ]
+    assert all(step % 16 == 0 for step in apart.strides[:-1])
+    for each in found:
+        assert 1e-7 < float(((each[:500] - known) ** 2).mean() / (known**2).mean()) ** 0.5 < 2e-5
+
+
 @pytest.mark.parametrize("precision", ["float32", "tf32", "float64"])
 def test_products_of_heads(precision: str) -> None:
     """Queries, keys and values side by side in a row, read where they lie; contexts written side by side."""

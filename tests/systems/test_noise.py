@@ -21,9 +21,10 @@ from dsmachine.emulator.linearized import joined, stationary_covariance
 from dsmachine.emulator.observers import Probe
 from dsmachine.emulator.operating_point import solve_operating_point
 from dsmachine.emulator.plan import Plan, make_plan
+from dsmachine.emulator.quickest import shortest_time_constant
 from dsmachine.emulator.run import Run, transient
 from dsmachine.emulator.steps import Noise
-from dsmachine.emulator.stochastic import Stepper, shortest_time_constant
+from dsmachine.emulator.stochastic import Stepper
 
 KTC = BOLTZMANN * 300 / 49e-15  # V²
 
