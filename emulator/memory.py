@@ -12,15 +12,17 @@ temporaries  what is pushed into an array, the factors of products, whatever a l
 Nothing of this is a formula of ours: the operating point and one window, or two blocks of steps, are walked through
 by the engine's own code on arrays without numbers (`shadow.py`).
 
-How many elements a window takes is not known before. By the law of `windows.py` their number is the same in windows
-that grow, so the first is as busy as any: it begins where nothing is at rest. `assumed` says it by a law that the
+How many elements a window takes is not known before. By the law of windows (`windows.py`) their number is the same in
+one that grows as in the first, which is as busy as any: in it nothing is at rest. `assumed` says it by a law that the
 bundled model and random ones of all families follow: in a first window of w = length/τ, τ the median time constant, the
-busiest group takes
+busiest group needs elements so short that there are
 
-    N = 0.166 lg(1/ε)^1.6 w^0.75        6 points an element, ε ≥ 1e-4
-    N = TODO
+    N₀ = w lg²(1/ε)/16             6 points an element, ε ≥ 1e-4
+    N₀ = w 2^lg(1/ε)/16            8 points
 
-What observers keep is not counted.
+of them. They are halves of halves, so it takes the next power of two; where so many are not solved at once, elements of
+6 points grow when half of the window is through, and those of 8 points come near N₀. Where the precision hardly
+resolves ε none grows, and the nearest power of two is taken in every window. What observers keep is not counted.
 """
 
 from __future__ import annotations
@@ -52,10 +54,8 @@ from .transient import March, solver
 from .weightless import Weightless, weightless
 
 Array = Any
-DECADE, TIGHT, TIGHTEST = 2.85, 1e-4, 2.8  # elements: a decade of tolerance; under TIGHT, times ε^(−1/6)
-USUAL, WIDE, SHARE = 30.0, 36.0, 0.6  # widths of windows; power that elements grow with, in proportion beyond WIDE
-ROWS = 4 / 3  # elements solved several at once / one at a time
-ROUNDING, SHORTEST = 512, 0.4  # a tolerance of so many roundings or less sees rounding, and elements are so short
+SCALE, TIGHT = 16.0, 1e-4  # elements: time constants of the first at one decade; below TIGHT twice as many a decade
+ROUNDING = 512  # a tolerance of so many roundings or less sees rounding
 PARTS = ("weights", "constants", "state", "polynomials", "temporaries")
 
 FEWER = "use fewer tokens, inputs or samples at once, "
@@ -203,14 +203,16 @@ def _stepper(plan: Plan, request: Request, inputs: Any, start: Any, observers: l
 
 
 def assumed(plan: Plan, tolerance: float, length: float, block: int) -> int:
-    """Elements of the busiest group in a window of `length` seconds, `stretch` times the usual, to the nearest. block:
-    how many are solved at once at most."""
+    """Elements of the busiest group in a first window of `length` seconds. block: how many are solved at once."""
     tau = float(np.median([node.time_constant for node in plan.circuit.arrays.values() if not node.clamped]))
-    width = length / tau
+    decades = -math.log10(tolerance)
+    least = length / tau / SCALE * (decades**2 if tolerance >= TIGHT else 2.0**decades)
     if tolerance < ROUNDING * float(np.finfo(plan.backend.dtype).eps):
-        return 1 << max(1, round(math.log2(width / SHORTEST)))
-    law = 0.166 * (-math.log10(tolerance)) ** 1.6 * width ** 0.75
-    return max(2, round(law))
+        return 1 << max(1, round(math.log2(least)))
+    equal = 1 << max(1, math.ceil(math.log2(least)))
+    if equal <= block:
+        return equal
+    return equal // 2 + 1 if tolerance >= TIGHT else round(least)
 
 
 def _shadowed(plan: Plan) -> Plan:

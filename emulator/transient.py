@@ -204,7 +204,7 @@ class March:
             good = next((k for k, error in enumerate(errors) if error > 1), count)
             if good < count:
                 self.counts.rejected += 1
-                most = 1  # what is hard here may be easy further on
+                most = 1 if count > 1 else min(2, self.block[number])  # what is hard here may be easy further on
                 if level == SMALLEST and errors[good] > 1e3:
                     raise _unstable(group, begin)
                 good = max(good, 1) if level == SMALLEST else good
@@ -217,6 +217,7 @@ class March:
                 if good == count:
                     most = min(2 * most, self.block[number])
                     level = max(0, level - _doublings(max(errors), self.p))
+            del solved  # what it has read would stay until the next are solved
         self.level[number] = level
 
     def follow(self, taken: Sequence[Sequence[Block]]) -> list[tuple[Block, Found]]:

@@ -31,7 +31,7 @@ WINDOW = 16.0  # longest window of a large circuit, in its longest time constant
 
 
 def windows(
-    stop: float, longest: float, breakpoints: Array, first: float, growth: float
+    stop: float, longest: float, breakpoints: Array, first: float = math.inf, growth: float = 0.0
 ) -> Iterator[tuple[float, float]]:
     """(begin, length) of windows up to `stop` [s], none longer than `longest`, none across a breakpoint; at the start
     and after each they are `first` long, then `growth` times as long as the time since."""

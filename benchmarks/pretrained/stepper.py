@@ -27,7 +27,7 @@ from dsmachine.emulator.plan import Plan
 from dsmachine.emulator.prepare import planned
 from dsmachine.emulator.steps import Noise
 from dsmachine.emulator.stochastic import Stepper, shortest_time_constant
-from dsmachine.emulator.transient import windows
+from dsmachine.emulator.windows import windows
 
 from .bench import Bench, Rows
 
