@@ -12,7 +12,8 @@ from .pipeline import Pipeline
 from .plan import Plan, Stage
 from .request import Request
 from .stochastic import Stepper
-from .transient import WINDOW, March, windows
+from .transient import March
+from .windows import WINDOW, windows
 
 Array = Any
 
@@ -49,8 +50,9 @@ def run_windows(
     several devices look ahead."""
     found: Iterator[tuple[float, float]]
     if request.elements is None:
-        longest, breaks = WINDOW * march.stretch * longest_time_constant(plan), np.concatenate([np.zeros(1), *marks])
-        found = windows(stop, longest, breaks, plan.first)
+        tau, breaks = longest_time_constant(plan), np.concatenate([np.zeros(1), *marks])
+        longest = WINDOW * march.stretch * tau
+        found = windows(stop, longest, breaks, march.first * tau, request.growth)
     else:
         ends = np.asarray(request.elements, float).tolist()
         found = ((begin, end - begin) for begin, end in zip([0.0, *ends[:-1]], ends, strict=True))

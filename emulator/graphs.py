@@ -227,4 +227,5 @@ def graph_of(
 def _case(request: Request, values: Mapping[str, Array]) -> tuple[Any, ...]:
     """What the elements depend on besides the machine."""
     shapes = tuple((name, value.shape) for name, value in values.items())
-    return (request.collocation_points, request.local_tolerance, checked_bits(request.settle_bits), *shapes)
+    asked = request.collocation_points, request.local_tolerance, request.first_element, request.growth
+    return (*asked, checked_bits(request.settle_bits), *shapes)

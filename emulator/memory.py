@@ -12,19 +12,17 @@ temporaries  what is pushed into an array, the factors of products, whatever a l
 Nothing of this is a formula of ours: the operating point and one window, or two blocks of steps, are walked through
 by the engine's own code on arrays without numbers (`shadow.py`).
 
-How many elements a window takes is not known before. `assumed` says it by a law that the bundled model and random ones
-of all families follow: in a window of w = length/τ, τ the median time constant, the busiest group takes
+How many elements a window takes is not known before. By the law of windows (`windows.py`) their number is the same in
+one that grows as in the first, which is as busy as any: in it nothing is at rest. `assumed` says it by a law that the
+bundled model and random ones of all families follow: in a first window of w = length/τ, τ the median time constant, the
+busiest group needs elements so short that there are
 
-    N = 2.85 lg(1/ε) s(w)               6 points an element, ε ≥ 1e-4
-    N = 2.8 ε^(−1/6) s(w)               8 points: from there on models differ, this is near the most they take
-    N = w/0.4, to a power of two        ε that the precision hardly resolves
+    N₀ = w lg²(1/ε)/16             6 points an element, ε ≥ 1e-4
+    N₀ = w 2^lg(1/ε)/16            8 points
 
-    s(w) = (w/30)^0.6 max(1, w/36n)^0.4        windows n times the usual
-
-Elements are short where a window begins and long where its arrays come to rest, hence less than in proportion to w. A
-wide window is one of a machine with some long time constants, in which the busiest layers do not come to rest. Where
-several elements are solved at once, as on a GPU, one grows only after a row of equal ones: a third more are taken.
-What observers keep is not counted.
+of them. They are halves of halves, so it takes the next power of two; where so many are not solved at once, elements of
+6 points grow when half of the window is through, and those of 8 points come near N₀. Where the precision hardly
+resolves ε none grows, and the nearest power of two is taken in every window. What observers keep is not counted.
 """
 
 from __future__ import annotations
@@ -59,10 +57,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = Any
-DECADE, TIGHT, TIGHTEST = 2.85, 1e-4, 2.8  # elements: a decade of tolerance; under TIGHT, times ε^(−1/6)
-USUAL, WIDE, SHARE = 30.0, 36.0, 0.6  # widths of windows; power that elements grow with, in proportion beyond WIDE
-ROWS = 4 / 3  # elements solved several at once / one at a time
-ROUNDING, SHORTEST = 512, 0.4  # a tolerance of so many roundings or less sees rounding, and elements are so short
+SCALE, TIGHT = 16.0, 1e-4  # elements: time constants of the first at one decade; below TIGHT twice as many a decade
+ROUNDING = 512  # a tolerance of so many roundings or less sees rounding
 PARTS = ("weights", "constants", "state", "polynomials", "temporaries")
 
 FEWER = "use fewer tokens, inputs or samples at once, "
@@ -115,7 +111,7 @@ class _Walk(March):
     def _march_group(self, number: int, group: Group, begin: float, length: float) -> None:
         block, wanted = self.block[number], 1
         if self.tolerance is not None:
-            wanted = max(1, assumed(self.plan, self.tolerance, length, self.stretch, block) - number % 2)
+            wanted = max(1, assumed(self.plan, self.tolerance, length, block) - number % 2)
         each, most = length / wanted, min(wanted, block)
         before = wanted - most
         for stage in group.stages:
@@ -151,8 +147,8 @@ class _Silent(Noise):
 
 
 def needed(plan: Plan, request: Request, batch: int, longest: float, stop: float) -> Memory:
-    """Bytes of a run of a plan, prepared or weightless. batch: of its inputs; longest: windows are no longer, unless
-    they are stretched; stop: when the run ends at the latest [s]."""
+    """Bytes of a run of a plan, prepared or weightless. batch: of its inputs; longest: of its time constants [s]; stop:
+    when the run ends at the latest [s]."""
     shadow = plan if isinstance(plan.backend, Weightless) else _shadowed(plan)
     backend = shadow.backend
     assert isinstance(backend, Weightless)
@@ -188,7 +184,7 @@ def _run(plan: Plan, request: Request, batch: int, longest: float, stop: float) 
             else _stepper(plan, request, inputs, start, [own for own in (watch, meter) if own])
         )
     if elements:
-        march.window(0.0, min(stop, longest * march.stretch))
+        march.window(0.0, min(stop, march.first * longest))
         return
     march.step = 1.0 / march.most
     for block in range(2):  # of the longest, after which all that it keeps is there
@@ -215,16 +211,17 @@ def _stepper(plan: Plan, request: Request, inputs: Any, start: Any, observers: l
     return Stepper(plan, inputs, start, step=math.inf, noise=noise, observers=observers)
 
 
-def assumed(plan: Plan, tolerance: float, length: float, stretch: int, block: int) -> int:
-    """Elements of the busiest group in a window of `length` seconds, `stretch` times the usual, to the nearest. block:
-    how many are solved at once at most."""
+def assumed(plan: Plan, tolerance: float, length: float, block: int) -> int:
+    """Elements of the busiest group in a first window of `length` seconds. block: how many are solved at once."""
     tau = float(np.median([node.time_constant for node in plan.circuit.arrays.values() if not node.clamped]))
-    width = length / tau
+    decades = -math.log10(tolerance)
+    least = length / tau / SCALE * (decades**2 if tolerance >= TIGHT else 2.0**decades)
     if tolerance < ROUNDING * float(np.finfo(plan.backend.dtype).eps):
-        return 1 << max(1, round(math.log2(width / SHORTEST)))
-    law = -DECADE * math.log10(tolerance) if tolerance >= TIGHT else TIGHTEST * float(tolerance ** (-1 / 6))
-    grown = (width / USUAL) ** SHARE * max(1.0, width / stretch / WIDE) ** (1 - SHARE)
-    return max(2, round(law * float(grown) * (ROWS if block > 1 else 1.0)))
+        return 1 << max(1, round(math.log2(least)))
+    equal = 1 << max(1, math.ceil(math.log2(least)))
+    if equal <= block:
+        return equal
+    return equal // 2 + 1 if tolerance >= TIGHT else round(least)
 
 
 def _shadowed(plan: Plan) -> Plan:

@@ -101,6 +101,7 @@ class Pipeline:
         self.stretch = min(march.stretch for march in self.marches)
         for march in self.marches:
             march.stretch_to(self.stretch)
+        self.first = self.marches[0].first
         for observer in observers:
             observer.begin(plan, self.x)
 

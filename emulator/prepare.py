@@ -17,7 +17,6 @@ from .plan import Plan, make_plan
 from .request import Request
 from .shadow import Unpredicted
 from .share import shared_plan
-from .transient import WINDOW
 from .weightless import weightless
 
 log = logging.getLogger(__name__)
@@ -114,11 +113,12 @@ def _needed(plan: Plan, request: Request, batch: int) -> Memory:
     longest = max((n.time_constant for n in plan.circuit.arrays.values() if not n.clamped), default=1.0)
     key = (
         batch, request.samples, request.engine, request.noise, request.settle_bits, request.local_tolerance,
-        request.collocation_points, request.elements is None, request.duration, request.read_window,
+        request.first_element, request.collocation_points, request.elements is None, request.duration,
+        request.read_window,
     )  # fmt: skip
     if key not in plan.needs:
         stop = float(request.read_window or request.duration or math.inf)
-        plan.needs[key] = needed(plan, request, batch, WINDOW * longest, stop)
+        plan.needs[key] = needed(plan, request, batch, longest, stop)
     found: Memory = plan.needs[key]
     return found
 

@@ -22,7 +22,8 @@ POSITIVE = {
 COUNTS = {"samples": (1, 10**6), "points": (2, 20)}
 LOOSER = 30.0  # accuracy="settling": tolerance on the way, as a multiple
 TOLERANCE = 1e-4
-SHORT = {"waveform": 2.0, "settling": 8.0}  # how long elements are at first, at most, in the longest time constant
+SHORT = {"waveform": 2.0, "settling": 8.0}  # how long elements are at first, in the longest time constant
+GROWTH = {"waveform": 1.0, "settling": 0.5}  # length of a window, in the time since the start
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,11 @@ class Request:
         next to nothing then, and what a longer element garbles is amplified by them.
         """
         return SHORT[self.accuracy or "waveform"]
+
+    @property
+    def growth(self) -> float:
+        """How long a window is, in the time since the start; see `windows.py`."""
+        return GROWTH[self.accuracy or "waveform"]
 
     @property
     def collocation_points(self) -> int:

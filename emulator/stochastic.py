@@ -54,6 +54,7 @@ class Stepper:
     """State of a stochastic transient: every array's value, and what its moving conductances were at the last look."""
 
     keeps = ("x", "seen", "counts")
+    first = math.inf  # windows are of one length
 
     def __init__(
         self,

@@ -28,10 +28,10 @@ from .inputs import input_at
 from .observers import Element, Observer
 from .plan import Group, Plan, Stage, let_go
 from .solver import Aim, Found, Solver
+from .windows import WINDOW
 
 Array = Any
 log = logging.getLogger(__name__)
-WINDOW = 16.0  # longest window of a large circuit, in its longest time constant
 SMALLEST = 14  # a group may halve its window this often
 MAX_SWEEPS = 60
 
@@ -158,13 +158,11 @@ class March:
             observer.begin(plan, self.x)
 
     def stretch_to(self, stretch: int) -> None:
-        """Windows are so many times as long as usual, or as many as the plan asks for: a power of two. Their
-        elements are at first a quarter of a usual window, half of it in longer ones, or as short as they have to be."""
+        """Windows grow to so many times the usual length, or as many as the plan asks for: a power of two. The first
+        is an element long, or longer and halved until its elements are so short."""
         self.stretch = max(stretch, self.plan.stretch)
-        level = 1 + self.stretch.bit_length() - (self.stretch > 1)
-        short = round(math.log2(WINDOW * self.stretch / self.first_element))
-        level = max(level, short) + round(math.log2(self.plan.first))
-        self.level = [max(0, level)] * len(self.plan.groups)
+        self.first = max(self.plan.first * WINDOW * self.stretch, self.first_element)
+        self.level = [round(math.log2(self.first / self.first_element))] * len(self.plan.groups)
 
     def input_at(self, name: str, times: Array) -> Array:
         """A clamped array at times, (len(times), batch, *shape)."""
@@ -206,7 +204,7 @@ class March:
             good = next((k for k, error in enumerate(errors) if error > 1), count)
             if good < count:
                 self.counts.rejected += 1
-                most = 1  # what is hard here may be easy further on
+                most = 1 if count > 1 else min(2, self.block[number])  # what is hard here may be easy further on
                 if level == SMALLEST and errors[good] > 1e3:
                     raise _unstable(group, begin)
                 good = max(good, 1) if level == SMALLEST else good
@@ -219,6 +217,7 @@ class March:
                 if good == count:
                     most = min(2 * most, self.block[number])
                     level = max(0, level - _doublings(max(errors), self.p))
+            del solved  # what it has read would stay until the next are solved
         self.level[number] = level
 
     def follow(self, taken: Sequence[Sequence[Block]]) -> list[tuple[Block, Found]]:
@@ -357,20 +356,3 @@ def _unstable(group: Group, begin: float) -> Error:
         f"the transient of layer {group.layer!r} does not converge at {begin:.3g} s: "
         "the circuit may be unstable; check its feedback, or raise tolerance"
     )
-
-
-def windows(stop: float, longest: float, breakpoints: Array, first: float = 1.0) -> Iterator[tuple[float, float]]:
-    """(begin, length) of windows up to `stop`, none longer than `longest`, none across a breakpoint; after each, and at
-    the start, the first are shorter by this factor, then half as long as the time since."""
-    marks = np.unique(np.concatenate([np.asarray(breakpoints, float), [stop]]))
-    begin = 0.0
-    for mark in marks[(marks > 0) & (marks <= stop)].tolist():  # a NumPy number would make float32 arrays float64
-        since = begin
-        while (length := max(first * longest, (begin - since) / 2)) < longest and begin + length < mark:
-            yield begin, length
-            begin += length
-        count = max(1, math.ceil((mark - begin) / longest - 1e-9))
-        length = (mark - begin) / count
-        for k in range(count):
-            yield begin + k * length, length
-        begin = mark

@@ -28,7 +28,7 @@ from dsmachine.emulator.prepare import planned
 from dsmachine.emulator.quickest import shortest_time_constant
 from dsmachine.emulator.steps import Noise
 from dsmachine.emulator.stochastic import Stepper
-from dsmachine.emulator.transient import windows
+from dsmachine.emulator.windows import windows
 
 from .bench import Bench, Rows
 
