@@ -116,13 +116,15 @@ class Trained:
 
     def read(self, lessons: Lessons) -> dict[str, float]:
         """{"loss", "accuracy"} of samples that are asked, not learnt; mean over them."""
-        vocabulary, sums = self.model.config.vocabulary, np.zeros(2)
+        sums, backend = np.zeros(2), self.learner.plan.backend
         for asked, begin in enumerate(range(0, len(lessons), self.course.batch)):
             rows = np.arange(begin, min(begin + self.course.batch, len(lessons)))
             inputs = {"embed": self.model.embed(lessons.tokens[rows])}
-            logits = self.learner.rest(inputs, "logits", asked).astype(float)
-            lost = LOSSES["cross-entropy"].value(logits, lessons.targets(rows, vocabulary)).sum()
-            sums += len(rows) * np.array([lost, lessons.right(rows, logits)])
+            with backend.here():
+                logits = self.learner.rest(inputs, "logits", asked).astype(float)
+                targets = lessons.targets(rows, self.model.config.vocabulary, backend.xp)
+                lost = float(LOSSES["cross-entropy"].value(logits, targets).sum())
+                sums += len(rows) * np.array([lost, lessons.right(rows, logits)])
         loss, accuracy = (sums / len(lessons)).tolist()
         return {"loss": loss, "accuracy": accuracy}
 
@@ -301,13 +303,16 @@ def _course(
 def _step(found: Trained, technology: Technology | None) -> None:
     """One batch is read and learnt. technology: to weigh the first of all by."""
     course, learner, rows = found.course, found.learner, found.course.rows(found.steps)
-    inputs = {"embed": found.model.embed(course.lessons.tokens[rows])}
-    told = learner.gradients(inputs, course.lessons.targets(rows, found.model.config.vocabulary))
+    inputs, backend = {"embed": found.model.embed(course.lessons.tokens[rows])}, learner.plan.backend
+    with backend.here():
+        targets = course.lessons.targets(rows, found.model.config.vocabulary, backend.xp)
+    told = learner.gradients(inputs, targets)
     if technology is not None and not found.loss:
         found.account = _weighed(found, told, inputs, technology)
-    learner.update(told.terms)
+    with backend.here():
+        found.accuracy.append(course.lessons.right(rows, told.seen["logits"]))
+    learner.update(told.terms.there)
     found.loss.append(float(told.loss.sum()))
-    found.accuracy.append(course.lessons.right(rows, told.forward.logical("logits")))
     found.saturated = sum(told.forward.saturated.values())
 
 
@@ -368,9 +373,10 @@ def _case(options: dict[str, Any], circuit: Circuit, course: Course) -> dict[str
 
 def _keep(found: Trained, case: dict[str, Any], command: Sequence[str], path: str | Path, overwrite: bool) -> None:
     """Write the file as of the last step."""
+    weights, memory = found.learner.kept()
     state = {
-        "loss": found.loss, "accuracy": found.accuracy, "weights": found.learner.values,
-        "optimizer": found.learner.optimizer.state, "validation": {k: v[:1] for k, v in found.validation.items()},
+        "loss": found.loss, "accuracy": found.accuracy, "weights": weights, "optimizer": memory,
+        "validation": {k: v[:1] for k, v in found.validation.items()},
         "account": found.account, "rails_before": found.rails_before, "saturated": found.saturated, "case": case,
     }  # fmt: skip
     save_training(path, state, {"command": list(command), "model": found.model.name}, overwrite=overwrite)

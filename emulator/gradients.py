@@ -25,6 +25,7 @@ from .plan import Plan
 from .prepare import planned
 from .run import Run, rested
 from .still_noise import StillNoise
+from .volts import Fetched
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -35,12 +36,12 @@ class Gradients:
     """What `gradients` found, in logical units.
 
     loss: L of each sample, (batch,). terms: dL/d(programmed values) by term, summed over samples and positions, in the
-    shape of the weights (out, in) or biases. forward, backward: the two runs. seen: values (batch, *shape) of all
-    arrays of the adjoint circuit, inputs included, where they were computed.
+    shape of the weights (out, in) or biases; brought from the device as they are asked for. forward, backward: the two
+    runs. seen: values (batch, *shape) of all arrays of the adjoint circuit, inputs included, where they were computed.
     """
 
     loss: Array
-    terms: dict[str, Array]
+    terms: Fetched
     forward: Run
     backward: Run
     seen: dict[str, Array] = field(repr=False)
@@ -108,7 +109,7 @@ def gradients(
         between = clock.perf_counter()
         seen = solve_operating_point(behind, {n: x[n] for n in made.holds()} | dict(targets), saturated=clipped)
         value = plan.backend.host(LOSSES[made.loss].value(x[str(plan.circuit.output)], seen))
-        terms = {name: plan.backend.host(each) for name, each in term_gradients(plan.circuit, made, x, seen).items()}
+        terms = Fetched(plan.backend.host, term_gradients(plan.circuit, made, x, seen))
     if clipped:
         log.warning("%d adjoint nodes are on their rails, first of %r: gradients are clipped", *_first(clipped))
     forward = rested(plan, x, held, begun)
@@ -142,11 +143,12 @@ def _first(clipped: Mapping[str, int]) -> tuple[int, str]:
     return sum(clipped.values()), next(iter(clipped))
 
 
-def next_token_targets(tokens: Any, vocabulary: int) -> dict[str, Array]:
+def next_token_targets(tokens: Any, vocabulary: int, *, xp: Any = np) -> dict[str, Array]:
     """Targets of "cross-entropy" for language models: a sample's loss is the mean over positions of the next token's
     surprise [nats].
 
     tokens: (P,) or (batch, P) ids, P at least 2; the last position has no next token and weight 0.
+    xp: the module whose arrays they are; made where they are used, a large vocabulary's need not travel.
     Raises Error for ids that are none of the vocabulary.
     """
     ids = np.atleast_2d(np.asarray(tokens))
@@ -155,7 +157,7 @@ def next_token_targets(tokens: Any, vocabulary: int) -> dict[str, Array]:
     if ids.min() < 0 or ids.max() >= vocabulary:
         worst = int(ids.max() if ids.min() >= 0 else ids.min())
         raise Error(f"token {worst} is outside the vocabulary of {vocabulary}: use the model's own tokenizer")
-    target = np.zeros((*ids.shape, vocabulary))
-    rows, columns = np.indices(ids[:, 1:].shape)
-    target[rows, columns, ids[:, 1:]] = 1 / (ids.shape[1] - 1)
+    target = xp.zeros((*ids.shape, vocabulary))
+    where = (*np.indices(ids[:, 1:].shape), ids[:, 1:])
+    target[tuple(xp.asarray(index) for index in where)] = 1 / (ids.shape[1] - 1)
     return {TARGET: target, WEIGHT: target.sum(axis=-1, keepdims=True)}
