@@ -16,7 +16,6 @@ from .circuits.checkpoints import Model, load_model
 from .circuits.chip import fabricate
 from .circuits.circuit import Circuit
 from .circuits.errors import Error, shown
-from .circuits.losses import LOSSES
 from .circuits.mapping.model import map_model
 from .circuits.technology import Technology, load_technology
 from .emulator.checkpoint import check_case, digest, same_file
@@ -116,17 +115,13 @@ class Trained:
 
     def read(self, lessons: Lessons) -> dict[str, float]:
         """{"loss", "accuracy"} of samples that are asked, not learnt; mean over them."""
-        sums, backend = np.zeros(2), self.learner.plan.backend
-        for asked, begin in enumerate(range(0, len(lessons), self.course.batch)):
-            rows = np.arange(begin, min(begin + self.course.batch, len(lessons)))
-            inputs = {"embed": self.model.embed(lessons.tokens[rows])}
-            with backend.here():
-                logits = self.learner.rest(inputs, "logits", asked).astype(float)
-                targets = lessons.targets(rows, self.model.config.vocabulary, backend.xp)
-                lost = float(LOSSES["cross-entropy"].value(logits, targets).sum())
-                sums += len(rows) * np.array([lost, lessons.right(rows, logits)])
-        loss, accuracy = (sums / len(lessons)).tolist()
-        return {"loss": loss, "accuracy": accuracy}
+        batch = self.course.batch
+
+        def logits(rows: Array) -> Array:
+            return self.learner.rest({"embed": self.model.embed(lessons.tokens[rows])}, "logits", int(rows[0]) // batch)
+
+        with self.learner.plan.backend.here():
+            return lessons.read(batch, logits)
 
     def plot(self) -> Figure:
         """Loss against steps; see `results_plots.plot_training`."""

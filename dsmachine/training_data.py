@@ -10,7 +10,7 @@ are cut to P tokens and filled up to P by their last one: attention is causal, s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import numpy as np
 from .circuits.arrays import module_of
 from .circuits.checkpoints import Model
 from .circuits.errors import Error, shown
-from .circuits.losses import TARGET, WEIGHT
+from .circuits.losses import LOSSES, TARGET, WEIGHT
 from .emulator.gradients import next_token_targets
 
 Array = Any
@@ -60,6 +60,18 @@ class Lessons:
         where = np.arange(len(rows)), self.last[rows], self.words[self.label[rows]]
         target[tuple(xp.asarray(index) for index in where)] = 1 / len(rows)
         return {TARGET: target, WEIGHT: target.sum(axis=-1, keepdims=True)}
+
+    def read(self, batch: int, logits: Callable[[Array], Array]) -> dict[str, float]:
+        """{"loss", "accuracy"}, means over all samples. logits: of those in rows, (K, P, V), wherever they are."""
+        sums = np.zeros(2)
+        for begin in range(0, len(self), batch):
+            rows = np.arange(begin, min(begin + batch, len(self)))
+            said = logits(rows).astype(float)
+            targets = self.targets(rows, said.shape[-1], module_of(said))
+            lost = float(LOSSES["cross-entropy"].value(said, targets).sum())
+            sums += len(rows) * np.array([lost, self.right(rows, said)])
+        loss, accuracy = (sums / len(self)).tolist()
+        return {"loss": loss, "accuracy": accuracy}
 
     def right(self, rows: Array, logits: Array) -> float:
         """Share of next tokens, or of labels, that logits (K, P, V) say, wherever they are."""

@@ -6,7 +6,9 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +38,13 @@ class Sizes:
 @dataclass(frozen=True)
 class Bench:
     """device: of the emulator; snippets: file of rated snippets, None: that in results/.cache; fresh: forget earlier
-    runs; given: sizes that are not an experiment's own."""
+    runs; given: sizes that are not an experiment's own; workers: processes side by side, where seeds have their own."""
 
     device: str = "numpy"
     snippets: Path | None = None
     fresh: bool = False
     given: Mapping[str, int] | None = None
+    workers: int = 1
 
     def sizes(self, own: Sizes) -> Sizes:
         return Sizes(**(vars(own) | dict(self.given or {})))
@@ -89,10 +92,9 @@ class Runs:
 
     def run(self, key: Found, sizes: Sizes, compute: Callable[[], Found]) -> Found:
         """The run of a key and sizes, kept or computed."""
-        key = key | {name: value for name, value in vars(sizes).items() if name != "seeds"}
-        for run in self.kept:
-            if run["key"] == key:
-                return run
+        key = _whole(key, sizes)
+        if (found := self.of(key)) is not None:
+            return found
         begun = time.perf_counter()
         run = {"key": key} | compute()
         run["seconds"] = round(time.perf_counter() - begun, 1)
@@ -102,6 +104,17 @@ class Runs:
         self.write()
         return run
 
+    def of(self, key: Found) -> Found | None:
+        """The run of a whole key that is kept."""
+        return next((run for run in self.kept if run["key"] == key), None)
+
+    def each(self, keys: Sequence[Found], sizes: Sizes, compute: Callable[[Found], Found], workers: int) -> list[Found]:
+        """The runs of some keys, those that are not kept computed by so many processes at once."""
+        missing = [key for key in keys if self.of(_whole(key, sizes)) is None]
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            found = {str(key): pool.submit(compute, key) for key in missing}
+            return [self.run(key, sizes, lambda key=key: found[str(key)].result()) for key in keys]  # type: ignore[misc]
+
     def write(self, rows: Sequence[Found] = ()) -> None:
         """The table, and all runs that it is made of. Without rows, the table stays as it is."""
         path = RESULTS / f"{self.name}.json"
@@ -110,6 +123,11 @@ class Runs:
         else:
             kept = json.loads(path.read_text()) if path.exists() else {"origin": origin(), "rows": []}
             path.write_text(json.dumps(kept | {"runs": self.kept}) + "\n")
+
+
+def _whole(key: Found, sizes: Sizes) -> Found:
+    """With the sizes that a run depends on."""
+    return key | {name: value for name, value in vars(sizes).items() if name != "seeds"}
 
 
 def told(values: Sequence[float], digits: int = 3) -> str:
