@@ -305,7 +305,7 @@ def _step(found: Trained, technology: Technology | None) -> None:
     if technology is not None and not found.loss:
         found.account = _weighed(found, told, inputs, technology)
     with backend.here():
-        found.accuracy.append(course.lessons.right(rows, told.seen["logits"]))
+        found.accuracy.append(course.lessons.right(rows, told.seen.there["logits"]))
     learner.update(told.terms.there)
     found.loss.append(float(told.loss.sum()))
     found.saturated = sum(told.forward.saturated.values())

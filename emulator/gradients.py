@@ -36,15 +36,15 @@ class Gradients:
     """What `gradients` found, in logical units.
 
     loss: L of each sample, (batch,). terms: dL/d(programmed values) by term, summed over samples and positions, in the
-    shape of the weights (out, in) or biases; brought from the device as they are asked for. forward, backward: the two
-    runs. seen: values (batch, *shape) of all arrays of the adjoint circuit, inputs included, where they were computed.
+    shape of the weights (out, in) or biases. forward, backward: the two runs. seen: values (batch, *shape) of all
+    arrays of the adjoint circuit, inputs included. terms and seen are brought from the device as they are asked for.
     """
 
     loss: Array
     terms: Fetched
     forward: Run
     backward: Run
-    seen: dict[str, Array] = field(repr=False)
+    seen: Fetched = field(repr=False)
 
     @property
     def inputs(self) -> dict[str, Array]:
@@ -63,9 +63,8 @@ class Gradients:
         """The adjoint circuit with volts that suit what it held in this run; see `adjoint_volts`."""
         made = _adjoint_of(self.backward.circuit)
         tech = load_technology(technology) if isinstance(technology, str) else technology
-        held = self.inputs
         free = {name: self.backward.logical(name) for name in self.backward.outputs}
-        return adjoint_volts(made, free | {name: np.asarray(held[name]) for name in LOSSES[made.loss].inputs}, tech)
+        return adjoint_volts(made, free | {name: self.seen[name] for name in LOSSES[made.loss].inputs}, tech)
 
     def __repr__(self) -> str:
         name = self.forward.circuit.name
@@ -112,8 +111,8 @@ def gradients(
         terms = Fetched(plan.backend.host, term_gradients(plan.circuit, made, x, seen))
     if clipped:
         log.warning("%d adjoint nodes are on their rails, first of %r: gradients are clipped", *_first(clipped))
-    forward = rested(plan, x, held, begun)
-    return Gradients(np.asarray(value), terms, forward, rested(behind, seen, clipped, between), seen)
+    forward, backward = rested(plan, x, held, begun), rested(behind, seen, clipped, between)
+    return Gradients(np.asarray(value), terms, forward, backward, Fetched(behind.backend.host, seen))
 
 
 def term_gradients(
