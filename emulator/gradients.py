@@ -105,14 +105,29 @@ def gradients(
     with plan.backend.arithmetic():
         shaken = None if noise is None else noise.at(plan, reading)
         x = solve_operating_point(plan, inputs, saturated=held, shaken=shaken)
-        between = clock.perf_counter()
         seen = solve_operating_point(behind, {n: x[n] for n in made.holds()} | dict(targets), saturated=clipped)
-        value = plan.backend.host(LOSSES[made.loss].value(x[str(plan.circuit.output)], seen))
-        terms = Fetched(plan.backend.host, term_gradients(plan.circuit, made, x, seen))
+        value = np.asarray(plan.backend.host(LOSSES[made.loss].value(x[str(plan.circuit.output)], seen)))
+        terms = term_gradients(plan.circuit, made, x, seen)
+    return told(plan, behind, x, seen, value, terms, (held, clipped), begun)
+
+
+def told(
+    plan: Plan,
+    behind: Plan,
+    x: Mapping[str, Array],
+    seen: Mapping[str, Array],
+    loss: Array,
+    terms: Mapping[str, Array],
+    saturated: tuple[dict[str, int], dict[str, int]],
+    begun: float,
+) -> Gradients:
+    """What both machines found, with a warning where gradients are clipped. saturated: nodes on rails, of either."""
+    held, clipped = saturated
     if clipped:
         log.warning("%d adjoint nodes are on their rails, first of %r: gradients are clipped", *_first(clipped))
-    forward, backward = rested(plan, x, held, begun), rested(behind, seen, clipped, between)
-    return Gradients(np.asarray(value), terms, forward, backward, Fetched(behind.backend.host, seen))
+    host = behind.backend.host
+    runs = rested(plan, x, held, begun), rested(behind, seen, clipped, begun)
+    return Gradients(loss, Fetched(host, terms), *runs, Fetched(host, seen))
 
 
 def term_gradients(
