@@ -7,9 +7,9 @@
 
 A run's first time is adaptive; later ones are replayed as one CUDA graph (`emulator/graphs.py`), and it is those that
 are timed, by their median, with the operating point, the error estimates and the settling time in it, but without
-mapping and without moving the weights. Where a recorded run has no room all are adaptive ("replayed" is false). S:
-accuracy="settling"; W: accuracy="waveform"; N: thermal noise by the stepper for as long as the machine takes to settle,
-in steps of a quarter of the shortest time constant, and of a bare node's.
+mapping and without moving the weights. Where a recorded run has no room, or with --adaptive, all are adaptive
+("replayed" is false). S: accuracy="settling"; W: accuracy="waveform"; N: thermal noise by the stepper for as long as
+the machine takes to settle, in steps of a quarter of the shortest time constant, and of a bare node's.
 
 Errors are against the same circuit in the finest precision asked for but TF32, at tolerance 1e-5, 8 points an element,
 on 121 common times, over up to 4096 nodes of each array (--reference-tolerance, --sampled). Weights are random, of the
@@ -197,7 +197,7 @@ def measured(
     plan: Plan, inputs: dict[str, Array], options: argparse.Namespace, **choices: Any
 ) -> tuple[dict[str, Any], Any]:
     """Median seconds of replayed runs, without and with the energy meter, and those of an adaptive one."""
-    seconds, run = repeated(plan, inputs, options.repeats, [], choices)
+    seconds, run = repeated(plan, inputs, options, [], choices)
     row = {
         **choices,
         "wall_s": statistics.median(seconds[2:]),
@@ -206,7 +206,7 @@ def measured(
         **{key: run.statistics[key] for key in ("elements", "points", "rejected")},
     }
     if not options.unmetered:
-        metered, weighed = repeated(plan, inputs, options.repeats, [ds.EnergyMeter()], choices)
+        metered, weighed = repeated(plan, inputs, options, [ds.EnergyMeter()], choices)
         row |= {
             "metered_s": statistics.median(metered[2:]),
             "metered replayed": bool(weighed.statistics.get("replayed")),
@@ -215,13 +215,17 @@ def measured(
 
 
 def repeated(
-    plan: Plan, inputs: dict[str, Array], repeats: int, observers: list[Any], choices: dict[str, Any]
+    plan: Plan, inputs: dict[str, Array], options: argparse.Namespace, observers: list[Any], choices: dict[str, Any]
 ) -> tuple[list[float], Any]:
-    """(seconds of each run: one that takes the elements, one that records them, `repeats` more; the last run)."""
-    ds.transient(plan, inputs, observers=observers, **choices)  # kernels are compiled, memory is taken
-    plan.taken.clear()
-    runs = [finished(lambda: ds.transient(plan, inputs, observers=observers, **choices)) for _ in range(repeats + 2)]
-    return [seconds for seconds, _ in runs], runs[-1][1]
+    """(seconds of each run: one that takes the elements, one that records them, `repeats` more; the last run).
+    --adaptive: every run takes its elements anew."""
+    runs = []
+    for number in range(options.repeats + 3):  # in the first kernels are compiled, memory is taken
+        if number < 2 or options.adaptive:
+            plan.taken.clear()
+        runs.append(finished(lambda: ds.transient(plan, inputs, observers=observers, **choices)))
+        print(f"{runs[-1][0]:.3f} s, {runs[-1][1].statistics['elements']} elements", flush=True)
+    return [seconds for seconds, _ in runs[1:]], runs[-1][1]
 
 
 def noisy(plan: Plan, inputs: dict[str, Array], window: float, step: float) -> dict[str, Any]:
@@ -265,6 +269,7 @@ def main() -> None:
     parser.add_argument("--reference-tolerance", type=float, default=1e-5)
     parser.add_argument("--sampled", type=int, default=4096, help="nodes of each array that errors are taken over")
     parser.add_argument("--unmetered", action="store_true", help="do not time the energy meter's runs")
+    parser.add_argument("--adaptive", action="store_true", help="record no run")
     parser.add_argument("--name", default="gpu", help="of the result files")
     options = parser.parse_args()
     rows = []

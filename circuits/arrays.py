@@ -17,6 +17,11 @@ def module_of(x: Array) -> Any:
     return sys.modules[type(x).__module__.partition(".")[0]]
 
 
+def on_host(x: Array) -> Array:
+    """The array as NumPy's, once the work queued on the current stream is done."""
+    return x.get() if hasattr(x, "get") else np.asarray(x)
+
+
 def matmul(a: Array, b: Array, out: Array | None = None, scale: float = 1.0) -> Array:
     """scale a @ b: (…, m, k) and (…, k, n) or (k, n); out (…, m, n): where to, else new memory."""
     if module_of(a) is np:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..circuits.arrays import on_host
 from ..circuits.cublas import TF32
 from ..circuits.errors import Error
 from . import kernels
@@ -214,10 +215,8 @@ class Backend:
 
     def host(self, value: Array) -> Array:
         """The value as a NumPy array."""
-        if not hasattr(value, "get"):
-            return np.asarray(value)
         with self.here():  # whose queue is waited for
-            return value.get()
+            return on_host(value)
 
     def place(self, cell: Cell) -> Cell:
         """A copy of a cell (dataclass) whose floating-point arrays are on this device, in this precision; in `here`."""

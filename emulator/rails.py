@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..circuits.arrays import module_of
+from ..circuits.arrays import module_of, on_host
 from .observers import Element
 from .plan import Plan, Stage
 from .radau import radau
@@ -45,7 +45,7 @@ class RailWatch:
         for name in element.initial:
             if name in self._stages:
                 beyond = self._mask(self._stages[name], element)
-                self._beyond[name] |= np.asarray(beyond.get() if hasattr(beyond, "get") else beyond)
+                self._beyond[name] |= on_host(beyond)
 
     def _mask(self, stage: Stage, element: Element) -> Array:
         """Nodes beyond at some point of the element, in the array's shape."""
