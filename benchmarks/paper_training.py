@@ -28,7 +28,6 @@ def main() -> None:
     parser.add_argument("--fetch", action="store_true", help="fetch the snippets and stop")
     parser.add_argument("--snippets", type=Path, help="movieReviewSnippets_GroundTruth.txt, if kept elsewhere")
     parser.add_argument("--device", default="numpy")
-    parser.add_argument("--workers", type=int, default=1, help="seeds of smollm2 computed side by side")
     parser.add_argument("--fresh", action="store_true", help="forget runs of an earlier time")
     for size in SIZES:
         parser.add_argument(f"--{size.replace('_', '-')}", type=int)
@@ -39,7 +38,7 @@ def main() -> None:
         print(fetch())
         return
     given = {size: value for size in SIZES if (value := getattr(options, size)) is not None}
-    bench = Bench(options.device, options.snippets, options.fresh, given, options.workers)
+    bench = Bench(options.device, options.snippets, options.fresh, given)
     for part in options.only.split(","):
         if part not in PARTS:
             parser.error(f"part {part!r} is unknown: use {', '.join(PARTS)}")

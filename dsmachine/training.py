@@ -123,6 +123,21 @@ class Trained:
         with self.learner.plan.backend.here():
             return lessons.read(batch, logits)
 
+    def step(self, technology: Technology | None = None) -> None:
+        """One batch is read and learnt. technology: to weigh the first of all by."""
+        course, learner, rows = self.course, self.learner, self.course.rows(self.steps)
+        inputs, backend = {"embed": self.model.embed(course.lessons.tokens[rows])}, learner.plan.backend
+        with backend.here():
+            targets = course.lessons.targets(rows, self.model.config.vocabulary, backend.xp)
+        told = learner.gradients(inputs, targets)
+        if technology is not None and not self.loss:
+            self.account = _weighed(self, told, inputs, technology)
+        with backend.here():
+            self.accuracy.append(course.lessons.right(rows, told.seen.there["logits"]))
+        learner.update(told.terms.there)
+        self.loss.append(float(told.loss.sum()))
+        self.saturated = sum(told.forward.saturated.values())
+
     def plot(self) -> Figure:
         """Loss against steps; see `results_plots.plot_training`."""
         from .results_plots import plot_training
@@ -247,7 +262,7 @@ def train(
     elif course.held_out is not None:
         found.validation = {name: [value] for name, value in found.read(course.held_out).items()}
     while found.steps < course.total:
-        _step(found, technology=tech if energy else None)
+        found.step(tech if energy else None)
         if output is not None:
             _keep(found, case, command, output, overwrite or found.steps > 1)
         told(found)
@@ -292,23 +307,7 @@ def _course(
     return Course(lessons, held_out, size, total, checks.seed("data_seed", seed))
 
 
-# --- steps ----------------------------------------------------------------------------------------
-
-
-def _step(found: Trained, technology: Technology | None) -> None:
-    """One batch is read and learnt. technology: to weigh the first of all by."""
-    course, learner, rows = found.course, found.learner, found.course.rows(found.steps)
-    inputs, backend = {"embed": found.model.embed(course.lessons.tokens[rows])}, learner.plan.backend
-    with backend.here():
-        targets = course.lessons.targets(rows, found.model.config.vocabulary, backend.xp)
-    told = learner.gradients(inputs, targets)
-    if technology is not None and not found.loss:
-        found.account = _weighed(found, told, inputs, technology)
-    with backend.here():
-        found.accuracy.append(course.lessons.right(rows, told.seen.there["logits"]))
-    learner.update(told.terms.there)
-    found.loss.append(float(told.loss.sum()))
-    found.saturated = sum(told.forward.saturated.values())
+# --- joules ---------------------------------------------------------------------------------------
 
 
 def _weighed(

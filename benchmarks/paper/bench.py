@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,12 @@ class Sizes:
 @dataclass(frozen=True)
 class Bench:
     """device: of the emulator; snippets: file of rated snippets, None: that in results/.cache; fresh: forget earlier
-    runs; given: sizes that are not an experiment's own; workers: processes side by side, where seeds have their own."""
+    runs; given: sizes that are not an experiment's own."""
 
     device: str = "numpy"
     snippets: Path | None = None
     fresh: bool = False
     given: Mapping[str, int] | None = None
-    workers: int = 1
 
     def sizes(self, own: Sizes) -> Sizes:
         return Sizes(**(vars(own) | dict(self.given or {})))
@@ -92,28 +91,42 @@ class Runs:
 
     def run(self, key: Found, sizes: Sizes, compute: Callable[[], Found]) -> Found:
         """The run of a key and sizes, kept or computed."""
-        key = _whole(key, sizes)
-        if (found := self.of(key)) is not None:
-            return found
+        if (kept := self.of(key, sizes)) is not None:
+            return kept
         begun = time.perf_counter()
-        run = {"key": key} | compute()
-        run["seconds"] = round(time.perf_counter() - begun, 1)
+        found = compute()
+        return self.keep(_whole(key, sizes), found | {"seconds": round(time.perf_counter() - begun, 1)})
+
+    def of(self, key: Found, sizes: Sizes) -> Found | None:
+        """The run of a key and sizes that is kept."""
+        return next((run for run in self.kept if run["key"] == _whole(key, sizes)), None)
+
+    def beside(self, sizes: Sizes, seeds: Sequence[int], work: Callable[[int], Iterator[tuple[Found, Found]]]) -> None:
+        """A process a seed, forked from here, which yields runs and their keys; each is kept as it comes."""
+        waiting, fork = [], get_context("fork")
+        for seed in seeds:
+            receiver, sender = fork.Pipe(duplex=False)
+            fork.Process(target=_sent, args=(work, seed, sender)).start()
+            sender.close()  # so that its end is seen here
+            waiting.append(receiver)
+        while waiting:
+            for receiver in wait(waiting):
+                assert isinstance(receiver, Connection)
+                try:
+                    key, found = receiver.recv()
+                except EOFError:
+                    waiting.remove(receiver)
+                else:
+                    self.keep(_whole(key, sizes), found)
+
+    def keep(self, key: Found, found: Found) -> Found:
+        """A run of a whole key, written at once."""
+        run = {"key": key} | found
         self.kept.append(run)
         sys.stdout.write(f"{self.name} {key}: {run['seconds']} s\n")
         sys.stdout.flush()
         self.write()
         return run
-
-    def of(self, key: Found) -> Found | None:
-        """The run of a whole key that is kept."""
-        return next((run for run in self.kept if run["key"] == key), None)
-
-    def each(self, keys: Sequence[Found], sizes: Sizes, compute: Callable[[Found], Found], workers: int) -> list[Found]:
-        """The runs of some keys, those that are not kept computed by so many processes at once."""
-        missing = [key for key in keys if self.of(_whole(key, sizes)) is None]
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            found = {str(key): pool.submit(compute, key) for key in missing}
-            return [self.run(key, sizes, lambda key=key: found[str(key)].result()) for key in keys]  # type: ignore[misc]
 
     def write(self, rows: Sequence[Found] = ()) -> None:
         """The table, and all runs that it is made of. Without rows, the table stays as it is."""
@@ -123,6 +136,11 @@ class Runs:
         else:
             kept = json.loads(path.read_text()) if path.exists() else {"origin": origin(), "rows": []}
             path.write_text(json.dumps(kept | {"runs": self.kept}) + "\n")
+
+
+def _sent(work: Callable[[int], Iterator[tuple[Found, Found]]], seed: int, sender: Connection) -> None:
+    for told in work(seed):
+        sender.send(told)
 
 
 def _whole(key: Found, sizes: Sizes) -> Found:
