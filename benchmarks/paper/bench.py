@@ -101,15 +101,18 @@ class Runs:
         """The run of a key and sizes that is kept."""
         return next((run for run in self.kept if run["key"] == _whole(key, sizes)), None)
 
-    def beside(self, sizes: Sizes, seeds: Sequence[int], work: Callable[[int], Iterator[tuple[Found, Found]]]) -> None:
-        """A process a seed, forked from here, which yields runs and their keys; each is kept as it comes."""
-        waiting, fork = [], get_context("fork")
-        for seed in seeds:
-            receiver, sender = fork.Pipe(duplex=False)
-            fork.Process(target=_sent, args=(work, seed, sender)).start()
-            sender.close()  # so that its end is seen here
-            waiting.append(receiver)
-        while waiting:
+    def beside(
+        self, sizes: Sizes, seeds: Sequence[int], together: int, work: Callable[[int], Iterator[tuple[Found, Found]]]
+    ) -> None:
+        """A process a seed, forked from here, so many at once, which yields runs and their keys; each is kept as it
+        comes."""
+        waiting, left, fork = [], list(seeds), get_context("fork")
+        while waiting or left:
+            while left and len(waiting) < together:
+                receiver, sender = fork.Pipe(duplex=False)
+                fork.Process(target=_sent, args=(work, left.pop(0), sender)).start()
+                sender.close()  # so that its end is seen here
+                waiting.append(receiver)
             for receiver in wait(waiting):
                 assert isinstance(receiver, Connection)
                 try:

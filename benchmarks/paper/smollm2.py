@@ -7,7 +7,7 @@
 
 A snippet is cut so that a prompt fits behind it; the class is the likelier of two words after that, and what is learnt
 is the surprise of the right one among all. Seeds are orders of the data and chips. The model is mapped once, then each
-seed is a process of its own.
+seed is a process of its own; on a processor one after another.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from .data import Files, prompted
 from .offline import Tensors, begun_llama
 from .table1 import CHIPS
 
-SIZES = Sizes(positions=32, batch=16, steps=40, held_out=100)
-RATE = 2e-5
+SIZES = Sizes(positions=16, batch=4, steps=12, held_out=32)
+RATE = 5e-5
 PROMPT, WORDS = " This film is", {"0": " bad", "1": " good"}
 SYSTEMS = {"original": ["–"], "DS": list(CHIPS), "DS-ECL": list(CHIPS)}
 
@@ -57,7 +57,8 @@ def run(bench: Bench) -> None:
     wanted = {seed: [key(system, chip, seed) for system, chips in SYSTEMS.items() for chip in chips] for seed in seeds}
     missing = [seed for seed, keys in wanted.items() if any(runs.of(each, sizes) is None for each in keys)]
     if missing:
-        runs.beside(sizes, missing, partial(one, bench, sizes, ready(bench, sizes)))
+        together = 1 if bench.device == "numpy" else len(missing)  # 7 GB of memory each
+        runs.beside(sizes, missing, together, partial(one, bench, sizes, ready(bench, sizes)))
     rows = [_row(runs, sizes, seeds, system, chip) for system, chips in SYSTEMS.items() for chip in chips]
     runs.write([row for row in rows if row["seeds"]])
 
