@@ -5,9 +5,10 @@
     python benchmarks/gradients.py --cases gpt2 --device cupy --precision float32 --positions 128 --batch 8 \
         --vocabulary 50257 --torch cuda --name gradients_gpu
 
-rest_s: forward and adjoint operating point and all gradients, `ds.gradients`, with the gradients on the host at the
-end; torch_s: forward and backward of transformers' GPT-2 of that size on --torch ("cpu", "cuda"; left out without
-one). Anneals are of one sample, from zero until settled to 8 bits; joules until then. Weights of shapes are random.
+rest_s: forward and adjoint operating point and all gradients; step_s: that and every weight moved along its own, what
+a chip that learns does; torch_s: forward and backward of transformers' GPT-2 of that size on --torch ("cpu", "cuda";
+left out without one). All stays on the device. Anneals are of one sample, from zero until settled to 8 bits; joules
+until then; --no-anneal leaves them out. Weights of shapes are random.
 """
 
 from __future__ import annotations
@@ -18,13 +19,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from common import save, timed, waiting
+from common import save, seconds_of, timed, waiting
 from settling_by_layer import SHAPES, random_machine
 
 import dsmachine as ds
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.technology import load_technology
+from dsmachine.emulator.gradients import Gradients
+from dsmachine.emulator.learning import Learner
+from dsmachine.emulator.optimizers import Sgd
 
 Array = Any
+RATE = 1e-6  # so small that the machine stays the same
 
 
 def machine(case: str, options: Any) -> tuple[Circuit, Array, Array]:
@@ -57,7 +63,6 @@ def torchs(case: str, tokens: Array, vocabulary: int, layers: int | None, device
         if device != "cpu":
             torch.cuda.synchronize()
 
-    step()
     return step
 
 
@@ -66,24 +71,41 @@ def row(case: str, options: Any) -> dict[str, Any]:
     vocabulary = circuit.arrays["logits"].shape[-1]
     targets = ds.next_token_targets(tokens, vocabulary)
     place = {"precision": options.precision, "device": options.device}
-    forward = ds.prepare(circuit, **place)
-    ideal = ds.gradients(forward, {"embed": inputs}, targets, back=ds.prepare(ds.adjoint(circuit), **place))
-    back = ideal.calibrated()
-    backward = ds.prepare(back, **place)
-    seconds, found = timed(
-        lambda: ds.gradients(forward, {"embed": inputs}, targets, back=backward), repeats=options.repeats
-    )
-    waiting(options.device)()
-    held = {name: np.asarray(backward.backend.host(value))[:1] for name, value in found.inputs.items()}
-    result: dict[str, Any] = {
-        "case": case, "device": options.device, "precision": options.precision,
-        "positions": tokens.shape[1], "batch": tokens.shape[0],
-        "nodes": circuit.node_count(), "adjoint nodes": back.node_count() - sum(n.count for n in back.inputs()),
-        "rest_s": seconds, "clipped": sum(found.backward.saturated.values()),
+    found: dict[str, Any] = {
+        "case": case, **place, "positions": tokens.shape[1], "batch": tokens.shape[0], "nodes": circuit.node_count(),
     }  # fmt: skip
+    found |= seconds_at_rest(circuit, {"embed": inputs, **targets}, place, options.repeats)
     if options.torch and case == "gpt2":
-        step = torchs(case, tokens, options.vocabulary, options.layers, options.torch)
-        result["torch_s"] = timed(step, repeats=options.repeats)[0]
+        task = torchs(case, tokens, options.vocabulary, options.layers, options.torch)
+        found["torch_s"] = seconds_of(task, waiting(options.device), options.repeats, warm=2)[0].wall
+    return found if options.no_anneal else found | anneals(circuit, inputs, targets, place)
+
+
+def seconds_at_rest(circuit: Circuit, values: dict[str, Array], place: dict[str, Any], repeats: int) -> dict[str, Any]:
+    """Of gradients, and of a whole step."""
+    learner = Learner(circuit, ds.fabricate(circuit), load_technology("cmos45"), Sgd(RATE), **place)
+    with learner.plan.backend.here():
+        targets = {name: learner.plan.backend.xp.asarray(value) for name, value in values.items()}
+    inputs = {"embed": targets.pop("embed")}
+
+    def rest() -> Gradients:
+        return learner.gradients(inputs, targets)
+
+    def step() -> None:
+        learner.update(rest().terms.there)
+
+    tasks, wait = {"rest_s": rest, "step_s": step}, waiting(place["device"])
+    return {name: seconds_of(task, wait, repeats, warm=2)[0].wall for name, task in tasks.items()}
+
+
+def anneals(circuit: Circuit, inputs: Array, targets: Any, place: dict[str, Any]) -> dict[str, Any]:
+    """Of the first sample, forward and backward; the adjoint has volts of its own."""
+    forward = ds.prepare(circuit, **place)
+    found = ds.gradients(forward, {"embed": inputs}, targets, back=ds.prepare(ds.adjoint(circuit), **place))
+    back = found.calibrated()
+    backward = ds.prepare(back, **place)
+    held = {name: value[:1] for name, value in found.inputs.items()}
+    result: dict[str, Any] = {"adjoint nodes": back.node_count() - sum(n.count for n in back.inputs())}
     for what, plan, given in (("forward", forward, {"embed": inputs[:1]}), ("backward", backward, held)):
         meter = ds.EnergyMeter()
         task = partial(ds.transient, plan, given, accuracy="settling", observers=[meter])
@@ -105,6 +127,7 @@ def main() -> None:
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--torch", default="", help="device of torch's own forward and backward")
+    parser.add_argument("--no-anneal", action="store_true", help="only seconds at rest")
     parser.add_argument("--name", default="gradients", help="of the files in results/")
     options = parser.parse_args()
     save(options.name, [row(case, options) for case in options.cases])

@@ -79,7 +79,12 @@ class AdjointCircuit(Circuit):
     def of(self, name: str, signals: Any, shape: tuple[int, ...]) -> Array:
         """The adjoint of forward array `name` of `shape`, (K, *shape), out of signals (K, …) of this circuit."""
         each = [signals[part.name].reshape(-1, *shape[:-1], part.stop - part.start) for part in self.parts[name]]
-        return each[0] if len(each) == 1 else module_of(each[0]).concatenate(each, axis=-1)
+        if len(each) == 1:
+            return each[0]
+        whole = module_of(each[0]).empty((len(each[0]), *shape), each[0].dtype)  # CuPy's concatenate cannot be recorded
+        for part, value in zip(self.parts[name], each, strict=True):
+            whole[..., part.start : part.stop] = value
+        return whole
 
 
 def adjoint(circuit: Circuit, *, loss: str = "cross-entropy", devices: str = "shared") -> AdjointCircuit:

@@ -155,12 +155,14 @@ class Backward:
     # --- products -------------------------------------------------------------------------------------
 
     def multiply(
-        self, name: str, control: View, spec: str, adjoint: Part, into: View, sizes: dict[str, int], gain: Array = 1.0
-    ) -> None:
+        self, name: str, control: View, spec: str, adjoint: Part, into: View, sizes: dict[str, int],
+        gain: Array = 1.0, errors: tuple[Array, Array] | None = None,
+    ) -> None:  # fmt: skip
         """into' += gain Σ control ∘ adjoint: products whose control port a held or free array of this circuit drives.
 
         spec: "control,adjoint->into", each with the letters of its view (of the adjoint: of its forward array's
-        nodes); sizes: length of each letter; gain: a number, or in the shape of the letters of `into`, in their order.
+        nodes); sizes: length of each letter; gain: a number, or in the shape of the letters of `into`, in their order;
+        errors: of each device, the product of a factor of the control's node and one of the node of `into`.
         """
         part = self.one(into)
         if part is None:
@@ -170,17 +172,21 @@ class Backward:
         view, letters = reading(adjoint, given, sizes)
         order = _unturned(wanted, into)
         extra = "".join(i for i in letters if i not in given)
-        if np.ndim(gain):
-            full = np.broadcast_to(gain, tuple(sizes[i] for i in wanted))
-            gain = full.transpose([wanted.index(i) for i in order]).reshape(part.shape)
+
+        def placed(value: Array) -> Array:
+            full = np.broadcast_to(value, tuple(sizes[i] for i in wanted))
+            return full.transpose([wanted.index(i) for i in order]).reshape(part.shape)
+
+        whole = f"{of_control},{letters}->{order}{extra}"
         self.circuit.multiply(
-            name,
-            control,
-            view,
-            part.name,
-            f"{of_control},{letters}->{order}{extra}",
-            gain if np.ndim(gain) else float(gain),
-        )
+            name, control, view, part.name, whole, placed(gain) if np.ndim(gain) else float(gain)
+        )  # fmt: skip
+        if errors is not None:
+            own: Any = self.circuit.terms[name]
+            erring = replace(
+                own, signs=errors[0], errors=np.ones([sizes.get(i, 1) for i in letters]), results=placed(errors[1])
+            )
+            self.circuit.terms[name] = erring
 
     def times(self, cell: Transfer, control: View, gain: float = 1.0, *, of: str = "") -> None:
         """Adjoint of what a transfer cell reads += gain · control ∘ (adjoint of what it drives, or the array `of`, one

@@ -16,7 +16,6 @@ from .circuits.checkpoints import Model, load_model
 from .circuits.chip import fabricate
 from .circuits.circuit import Circuit
 from .circuits.errors import Error, shown
-from .circuits.losses import LOSSES
 from .circuits.mapping.model import map_model
 from .circuits.technology import Technology, load_technology
 from .emulator.checkpoint import check_case, digest, same_file
@@ -116,15 +115,28 @@ class Trained:
 
     def read(self, lessons: Lessons) -> dict[str, float]:
         """{"loss", "accuracy"} of samples that are asked, not learnt; mean over them."""
-        vocabulary, sums = self.model.config.vocabulary, np.zeros(2)
-        for asked, begin in enumerate(range(0, len(lessons), self.course.batch)):
-            rows = np.arange(begin, min(begin + self.course.batch, len(lessons)))
-            inputs = {"embed": self.model.embed(lessons.tokens[rows])}
-            logits = self.learner.rest(inputs, "logits", asked).astype(float)
-            lost = LOSSES["cross-entropy"].value(logits, lessons.targets(rows, vocabulary)).sum()
-            sums += len(rows) * np.array([lost, lessons.right(rows, logits)])
-        loss, accuracy = (sums / len(lessons)).tolist()
-        return {"loss": loss, "accuracy": accuracy}
+        batch = self.course.batch
+
+        def logits(rows: Array) -> Array:
+            return self.learner.rest({"embed": self.model.embed(lessons.tokens[rows])}, "logits", int(rows[0]) // batch)
+
+        with self.learner.plan.backend.here():
+            return lessons.read(batch, logits)
+
+    def step(self, technology: Technology | None = None) -> None:
+        """One batch is read and learnt. technology: to weigh the first of all by."""
+        course, learner, rows = self.course, self.learner, self.course.rows(self.steps)
+        inputs, backend = {"embed": self.model.embed(course.lessons.tokens[rows])}, learner.plan.backend
+        with backend.here():
+            targets = course.lessons.targets(rows, self.model.config.vocabulary, backend.xp)
+        told = learner.gradients(inputs, targets)
+        if technology is not None and not self.loss:
+            self.account = _weighed(self, told, inputs, technology)
+        with backend.here():
+            self.accuracy.append(course.lessons.right(rows, told.seen.there["logits"]))
+        learner.update(told.terms.there)
+        self.loss.append(float(told.loss.sum()))
+        self.saturated = sum(told.forward.saturated.values())
 
     def plot(self) -> Figure:
         """Loss against steps; see `results_plots.plot_training`."""
@@ -250,7 +262,7 @@ def train(
     elif course.held_out is not None:
         found.validation = {name: [value] for name, value in found.read(course.held_out).items()}
     while found.steps < course.total:
-        _step(found, technology=tech if energy else None)
+        found.step(tech if energy else None)
         if output is not None:
             _keep(found, case, command, output, overwrite or found.steps > 1)
         told(found)
@@ -295,20 +307,7 @@ def _course(
     return Course(lessons, held_out, size, total, checks.seed("data_seed", seed))
 
 
-# --- steps ----------------------------------------------------------------------------------------
-
-
-def _step(found: Trained, technology: Technology | None) -> None:
-    """One batch is read and learnt. technology: to weigh the first of all by."""
-    course, learner, rows = found.course, found.learner, found.course.rows(found.steps)
-    inputs = {"embed": found.model.embed(course.lessons.tokens[rows])}
-    told = learner.gradients(inputs, course.lessons.targets(rows, found.model.config.vocabulary))
-    if technology is not None and not found.loss:
-        found.account = _weighed(found, told, inputs, technology)
-    learner.update(told.terms)
-    found.loss.append(float(told.loss.sum()))
-    found.accuracy.append(course.lessons.right(rows, told.forward.logical("logits")))
-    found.saturated = sum(told.forward.saturated.values())
+# --- joules ---------------------------------------------------------------------------------------
 
 
 def _weighed(
@@ -368,9 +367,10 @@ def _case(options: dict[str, Any], circuit: Circuit, course: Course) -> dict[str
 
 def _keep(found: Trained, case: dict[str, Any], command: Sequence[str], path: str | Path, overwrite: bool) -> None:
     """Write the file as of the last step."""
+    weights, memory = found.learner.kept()
     state = {
-        "loss": found.loss, "accuracy": found.accuracy, "weights": found.learner.values,
-        "optimizer": found.learner.optimizer.state, "validation": {k: v[:1] for k, v in found.validation.items()},
+        "loss": found.loss, "accuracy": found.accuracy, "weights": weights, "optimizer": memory,
+        "validation": {k: v[:1] for k, v in found.validation.items()},
         "account": found.account, "rails_before": found.rails_before, "saturated": found.saturated, "case": case,
     }  # fmt: skip
     save_training(path, state, {"command": list(command), "model": found.model.name}, overwrite=overwrite)

@@ -10,16 +10,17 @@ are cut to P tokens and filled up to P by their last one: attention is causal, s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .circuits.arrays import module_of
 from .circuits.checkpoints import Model
 from .circuits.errors import Error, shown
-from .circuits.losses import TARGET, WEIGHT
+from .circuits.losses import LOSSES, TARGET, WEIGHT
 from .emulator.gradients import next_token_targets
 
 Array = Any
@@ -50,21 +51,35 @@ class Lessons:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def targets(self, rows: Array, vocabulary: int) -> dict[str, Array]:
-        """Of "cross-entropy": the loss is the mean over the chosen samples."""
+    def targets(self, rows: Array, vocabulary: int, xp: Any = np) -> dict[str, Array]:
+        """Of "cross-entropy", as arrays of module xp: the loss is the mean over the chosen samples."""
         if not len(self.words):
-            found = next_token_targets(self.tokens[rows], vocabulary)
+            found = next_token_targets(self.tokens[rows], vocabulary, xp=xp)
             return {name: value / len(rows) for name, value in found.items()}
-        target = np.zeros((len(rows), self.tokens.shape[1], vocabulary))
-        target[np.arange(len(rows)), self.last[rows], self.words[self.label[rows]]] = 1 / len(rows)
+        target = xp.zeros((len(rows), self.tokens.shape[1], vocabulary))
+        where = np.arange(len(rows)), self.last[rows], self.words[self.label[rows]]
+        target[tuple(xp.asarray(index) for index in where)] = 1 / len(rows)
         return {TARGET: target, WEIGHT: target.sum(axis=-1, keepdims=True)}
 
+    def read(self, batch: int, logits: Callable[[Array], Array]) -> dict[str, float]:
+        """{"loss", "accuracy"}, means over all samples. logits: of those in rows, (K, P, V), wherever they are."""
+        sums = np.zeros(2)
+        for begin in range(0, len(self), batch):
+            rows = np.arange(begin, min(begin + batch, len(self)))
+            said = logits(rows).astype(float)
+            targets = self.targets(rows, said.shape[-1], module_of(said))
+            lost = float(LOSSES["cross-entropy"].value(said, targets).sum())
+            sums += len(rows) * np.array([lost, self.right(rows, said)])
+        loss, accuracy = (sums / len(self)).tolist()
+        return {"loss": loss, "accuracy": accuracy}
+
     def right(self, rows: Array, logits: Array) -> float:
-        """Share of next tokens, or of labels, that logits (K, P, V) say."""
+        """Share of next tokens, or of labels, that logits (K, P, V) say, wherever they are."""
+        here = module_of(logits).asarray
         if not len(self.words):
-            return float((logits[:, :-1].argmax(axis=-1) == self.tokens[rows, 1:]).mean())
-        said = logits[np.arange(len(rows)), self.last[rows]][:, self.words].argmax(axis=-1)
-        return float((said == self.label[rows]).mean())
+            return float((logits[:, :-1].argmax(axis=-1) == here(self.tokens[rows, 1:])).mean())
+        odds = logits[here(np.arange(len(rows))), here(self.last[rows])][:, here(self.words)]
+        return float((odds.argmax(axis=-1) == here(self.label[rows])).mean())
 
 
 def read_lessons(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -56,9 +56,8 @@ class FusedStage:
                 feedback.control,
                 self._place(feedback.control, np.arange(int(np.prod(shape))).reshape(lined_up)),
             )
-        constant = tuple(term for term in stage.conveyed if not term.sources)
         given = {
-            "bias": summed(constant, {}) if constant else None,
+            "bias": self._bias(),
             "attenuation": stage.attenuation,
             "exists": node.exists,
             "reach": None if node.rail is None else node.rail / node.unit,
@@ -72,6 +71,7 @@ class FusedStage:
         values = [absent if given[name] is None else given[name] for name, absent in kernels.ABSENT.items()]
         self.cells = kernels.Cells()
         self.reads: list[Read] = []
+        self._taken: list[tuple[int, Term]] = []
         self.conveyed = self._inlined(stage.conveyed, "conveyed", values)
         self.direct = self._inlined(stage.direct, "direct", values)
         through, past, controlled = bool(self.conveyed), bool(self.direct), self.control is not None
@@ -93,8 +93,25 @@ class FusedStage:
                 continue
             self.cells = self.cells.and_also(way, inline)
             self.reads += [self.source(view) for view in inline.reads]
+            self._taken.append((len(values), term))
             values += inline.values
         return tuple(others)
+
+    def _bias(self) -> Array | None:
+        """Of the cells that never change, None without any."""
+        constant = tuple(term for term in self.stage.conveyed if not term.sources)
+        return summed(constant, {}) if constant else None
+
+    def rewrite(self) -> None:
+        """Take in again what stands here one a node: what its cells are programmed with has moved."""
+        moved: dict[int, Array] = {}
+        for begin, term in self._taken:
+            assert term.inline is not None
+            moved |= dict(enumerate(term.inline.values, start=begin))
+        if (bias := self._bias()) is not None:
+            moved[list(kernels.ABSENT).index("bias")] = bias
+        for place, value in moved.items():
+            self.values[place][...] = spread(self.backend, value, self.stage.node.shape)
 
     def source(self, view: View) -> Read:
         """Which array a view is of, and where in it."""
@@ -156,6 +173,13 @@ def fused_stages(plan: Plan) -> dict[str, FusedStage]:
     if not plan.kernels:
         plan.kernels.update({stage.name: FusedStage(stage, plan.circuit, plan.backend) for stage in plan.stages})
     return plan.kernels
+
+
+def rewrite(plan: Plan, names: Iterable[str]) -> None:
+    """Let the kernels of these arrays know that their cells' programmed values have moved."""
+    for name in names:
+        if name in plan.kernels:
+            plan.kernels[name].rewrite()
 
 
 class FusedFound(Found):

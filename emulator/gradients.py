@@ -15,7 +15,6 @@ import numpy as np
 
 from ..circuits.adjoint import AdjointCircuit, adjoint
 from ..circuits.adjoint_volts import adjoint_volts
-from ..circuits.arrays import on_host
 from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
@@ -26,6 +25,7 @@ from .plan import Plan
 from .prepare import planned
 from .run import Run, rested
 from .still_noise import StillNoise
+from .volts import Fetched
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,14 +40,14 @@ class Gradients:
 
     loss: L of each sample, (batch,). terms: dL/d(programmed values) by term, summed over samples and positions, in the
     shape of the weights (out, in) or biases. forward, backward: the two runs. seen: values (batch, *shape) of all
-    arrays of the adjoint circuit, inputs included, where they were computed.
+    arrays of the adjoint circuit, inputs included. terms and seen are brought from the device as they are asked for.
     """
 
     loss: Array
-    terms: dict[str, Array]
+    terms: Fetched
     forward: Run
     backward: Run
-    seen: dict[str, Array] = field(repr=False)
+    seen: Fetched = field(repr=False)
 
     @property
     def inputs(self) -> dict[str, Array]:
@@ -66,9 +66,8 @@ class Gradients:
         """The adjoint circuit with volts that suit what it held in this run; see `adjoint_volts`."""
         made = _adjoint_of(self.backward.circuit)
         tech = load_technology(technology) if isinstance(technology, str) else technology
-        held = self.inputs
         free = {name: self.backward.logical(name) for name in self.backward.outputs}
-        return adjoint_volts(made, free | {name: on_host(held[name]) for name in LOSSES[made.loss].inputs}, tech)
+        return adjoint_volts(made, free | {name: self.seen[name] for name in LOSSES[made.loss].inputs}, tech)
 
     def plot(self) -> Figure:
         """Gradients by term; see `pictures.plot_gradients`."""
@@ -115,14 +114,29 @@ def gradients(
     with plan.backend.arithmetic():
         shaken = None if noise is None else noise.at(plan, reading)
         x = solve_operating_point(plan, inputs, saturated=held, shaken=shaken)
-        between = clock.perf_counter()
         seen = solve_operating_point(behind, {n: x[n] for n in made.holds()} | dict(targets), saturated=clipped)
-        value = plan.backend.host(LOSSES[made.loss].value(x[str(plan.circuit.output)], seen))
-        terms = {name: plan.backend.host(each) for name, each in term_gradients(plan.circuit, made, x, seen).items()}
+        value = np.asarray(plan.backend.host(LOSSES[made.loss].value(x[str(plan.circuit.output)], seen)))
+        terms = term_gradients(plan.circuit, made, x, seen)
+    return told(plan, behind, x, seen, value, terms, (held, clipped), begun)
+
+
+def told(
+    plan: Plan,
+    behind: Plan,
+    x: Mapping[str, Array],
+    seen: Mapping[str, Array],
+    loss: Array,
+    terms: Mapping[str, Array],
+    saturated: tuple[dict[str, int], dict[str, int]],
+    begun: float,
+) -> Gradients:
+    """What both machines found, with a warning where gradients are clipped. saturated: nodes on rails, of either."""
+    held, clipped = saturated
     if clipped:
         log.warning("%d adjoint nodes are on their rails, first of %r: gradients are clipped", *_first(clipped))
-    forward = rested(plan, x, held, begun)
-    return Gradients(np.asarray(value), terms, forward, rested(behind, seen, clipped, between), seen)
+    host = behind.backend.host
+    runs = rested(plan, x, held, begun), rested(behind, seen, clipped, begun)
+    return Gradients(loss, Fetched(host, terms), *runs, Fetched(host, seen))
 
 
 def term_gradients(
@@ -152,11 +166,12 @@ def _first(clipped: Mapping[str, int]) -> tuple[int, str]:
     return sum(clipped.values()), next(iter(clipped))
 
 
-def next_token_targets(tokens: Any, vocabulary: int) -> dict[str, Array]:
+def next_token_targets(tokens: Any, vocabulary: int, *, xp: Any = np) -> dict[str, Array]:
     """Targets of "cross-entropy" for language models: a sample's loss is the mean over positions of the next token's
     surprise [nats].
 
     tokens: (P,) or (batch, P) ids, P at least 2; the last position has no next token and weight 0.
+    xp: the module whose arrays they are; made where they are used, a large vocabulary's need not travel.
     Raises Error for ids that are none of the vocabulary.
     """
     ids = np.atleast_2d(np.asarray(tokens))
@@ -165,7 +180,7 @@ def next_token_targets(tokens: Any, vocabulary: int) -> dict[str, Array]:
     if ids.min() < 0 or ids.max() >= vocabulary:
         worst = int(ids.max() if ids.min() >= 0 else ids.min())
         raise Error(f"token {worst} is outside the vocabulary of {vocabulary}: use the model's own tokenizer")
-    target = np.zeros((*ids.shape, vocabulary))
-    rows, columns = np.indices(ids[:, 1:].shape)
-    target[rows, columns, ids[:, 1:]] = 1 / (ids.shape[1] - 1)
+    target = xp.zeros((*ids.shape, vocabulary))
+    where = (*np.indices(ids[:, 1:].shape), ids[:, 1:])
+    target[tuple(xp.asarray(index) for index in where)] = 1 / (ids.shape[1] - 1)
     return {TARGET: target, WEIGHT: target.sum(axis=-1, keepdims=True)}

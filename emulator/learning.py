@@ -12,7 +12,7 @@ devices a coupling of the backward machine is, is found once, by numbering them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,11 +26,13 @@ from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from ..circuits.technology import Technology
+from .fused import rewrite
 from .gradients import Gradients, gradients
 from .operating_point import solve_operating_point
 from .optimizers import AdamW, Sgd
 from .plan import Plan
 from .prepare import prepare
+from .recorded import Recorded, recordable
 from .still_noise import StillNoise
 
 Array = Any
@@ -40,8 +42,9 @@ ASKED = 1 << 32  # steps at most: where readings that are not learnt from are co
 
 @dataclass(frozen=True)
 class Shown:
-    """Weights of a coupling of the backward machine: `term`'s forward ones [rows, columns], transposed."""
+    """Weights of a coupling onto `target` of the backward machine: the forward term's [rows, columns], transposed."""
 
+    target: str
     weights: Array
     rows: slice
     columns: slice
@@ -50,8 +53,8 @@ class Shown:
 class Learner:
     """A chip and its backward machine, ready, and the values that are programmed into it.
 
-    programs: what is programmed, by term; values: where it stands, in logical units; plan, behind: both machines;
-    steps: taken so far.
+    programs: what is programmed, by term; values: where it stands, in logical units, on the device; plan, behind: both
+    machines; steps: taken so far.
     """
 
     def __init__(
@@ -69,65 +72,91 @@ class Learner:
         """circuit: as designed; chip: made of it; noise: at every reading. Raises Error for cells that do not learn."""
         self.optimizer, self.steps, self.noise = optimizer, 0, noise
         self.programs = programs(circuit, chip, technology)
-        self.values: dict[str, Array] = {name: np.array(each.value) for name, each in self.programs.items()}
         designed = chip.circuit.terms
-        own = chip.circuit.with_terms(each.written(designed[n], each.value) for n, each in self.programs.items())
+        own = chip.circuit.with_terms(
+            each.written(designed[n], each.seen(each.value)) for n, each in self.programs.items()
+        )
         made = adjoint(own, loss=loss)
         self.plan = prepare(replace(chip, circuit=own), precision=precision, device=device)
         self.behind = prepare(made, precision=precision, device=device)
+        self._latest: Any = None
+        self._recorded: dict[Any, Recorded] = {}
         self._forward = placed_terms(self.plan)
         self._backward = shown_by(made.loss, own, self.behind, self.programs)
+        with self.plan.backend.here():
+            xp = self.plan.backend.xp
+            self.programs = {name: each.placed(xp) for name, each in self.programs.items()}
+            self.values: dict[str, Array] = {name: xp.array(each.value) for name, each in self.programs.items()}
 
-    def gradients(self, inputs: Mapping[str, Any], targets: Mapping[str, Any]) -> Gradients:
-        """Both machines at rest, and dL/d(what each device does), summed over the batch."""
+    def gradients(self, inputs: dict[str, Any], targets: dict[str, Any]) -> Gradients:
+        """Both machines at rest, and dL/d(what each device does), summed over the batch. On a GPU launches are recorded
+        once the same shapes come again, and what is found stands until the next call."""
+        shapes = tuple((name, np.shape(value)) for name, value in (inputs | targets).items())
+        if shapes in self._recorded:
+            return self._recorded[shapes].run(inputs, targets)
+        if shapes == self._latest and self.noise is None and recordable(self.plan):
+            self._recorded = {shapes: Recorded(self.plan, self.behind, inputs, targets)}
+            return self._recorded[shapes].run(inputs, targets)
+        self._latest = shapes
         return gradients(self.plan, inputs, targets, back=self.behind, noise=self.noise, reading=self.steps)
 
     def update(self, terms: Mapping[str, Array]) -> None:
-        """One step along gradients by term."""
+        """One step along gradients by term, on the device."""
         self.steps += 1
-        for name, program in self.programs.items():
-            if name in terms:
-                moved = self.optimizer.moved(name, self.values[name], terms[name], self.steps)
-                self.values[name] = program.held(moved)
+        with self.plan.backend.here():
+            for name, program in self.programs.items():
+                if name in terms:
+                    moved = self.optimizer.moved(name, self.values[name], terms[name], self.steps)
+                    self.values[name] = program.held(moved)
         self.write()
 
-    def restore(self, values: Mapping[str, Array], memory: dict[str, Any], steps: int) -> None:
+    def restore(self, values: Mapping[str, Array], memory: Mapping[str, Sequence[Array]], steps: int) -> None:
         """Stand where another learner of the same chip stood: its values, its optimizer's state and its steps."""
-        self.values = {name: values[name].reshape(each.value.shape) for name, each in self.programs.items()}
-        self.optimizer.state, self.steps = memory, steps
+        with self.plan.backend.here():
+            place = self.plan.backend.xp.asarray
+            self.values = {n: place(values[n].reshape(each.value.shape)) for n, each in self.programs.items()}
+            self.optimizer.state = {name: [place(each) for each in parts] for name, parts in memory.items()}
+        self.steps = steps
         self.write()
 
     def write(self) -> None:
         """Program the chip with `values`."""
-        for name, program in self.programs.items():
-            seen = self.plan.backend.array(program.seen(self.values[name]))
-            getattr(self._forward[name], program.field)[...] = seen.reshape(np.shape(program.value))
-            for each in self._backward.get(name, ()):
-                each.weights[...] = seen[each.rows, each.columns].T
-        for plan in (self.plan, self.behind):
-            plan.kernels.clear()  # a GPU's hold copies of biases
+        with self.plan.backend.here():
+            for name, program in self.programs.items():
+                seen = self.plan.backend.array(program.seen(self.values[name]))
+                getattr(self._forward[name], program.field)[...] = seen.reshape(np.shape(program.value))
+                for each in self._backward.get(name, ()):
+                    each.weights[...] = seen[each.rows, each.columns].T
+            rewrite(self.plan, {self._forward[name].target for name in self.programs})
+            rewrite(self.behind, {each.target for shown in self._backward.values() for each in shown})
+
+    def kept(self) -> tuple[dict[str, Array], dict[str, list[Array]]]:
+        """What `restore` takes, on the host: values, and the optimizer's state."""
+        host = self.plan.backend.host
+        memory = {name: [host(each) for each in parts] for name, parts in self.optimizer.state.items()}
+        return {name: host(value) for name, value in self.values.items()}, memory
 
     def rest(self, inputs: Mapping[str, Any], name: str, asked: int = 0) -> Array:
-        """Logical values (batch, *shape) at which an array of the chip rests. asked: number of the question, which has
-        noise of its own at each of the steps."""
-        backend = self.plan.backend
+        """Logical values (batch, *shape), on the device, at which an array of the chip rests. asked: number of the
+        question, which has noise of its own at each of the steps."""
         reading = ASKED * (1 + asked) + self.steps
         shaken = None if self.noise is None else self.noise.at(self.plan, reading)
-        with backend.arithmetic():
-            return backend.host(solve_operating_point(self.plan, inputs, shaken=shaken)[name])
+        with self.plan.backend.arithmetic():
+            return solve_operating_point(self.plan, inputs, shaken=shaken)[name]
 
     @property
     def circuit(self) -> Circuit:
         """The chip's circuit with what it has learnt."""
-        terms = self.plan.circuit.terms
+        terms, host = self.plan.circuit.terms, self.plan.backend.host
         return self.plan.circuit.with_terms(
-            each.written(terms[name], self.values[name]) for name, each in self.programs.items()
+            each.written(terms[name], host(each.seen(self.values[name]))) for name, each in self.programs.items()
         )
 
     @property
     def at_rails(self) -> int:
         """Programmed values at an end of their range."""
-        return sum(each.at_rails(self.values[name]) for name, each in self.programs.items())
+        with self.plan.backend.here():
+            return sum(each.at_rails(self.values[name]) for name, each in self.programs.items())
 
     @property
     def count(self) -> int:
@@ -174,5 +203,5 @@ def shown_by(
             width = programmed[name].value.shape[1]
             (top, left), (bottom, right) = divmod(corner - first[name], width), divmod(end - first[name], width)
             weights = on_device[back.name].weight  # type: ignore[attr-defined]
-            found[name].append(Shown(weights, slice(top, bottom + 1), slice(left, right + 1)))
+            found[name].append(Shown(back.target, weights, slice(top, bottom + 1), slice(left, right + 1)))
     return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import numpy as np
+from ..circuits.arrays import module_of
 
 Array = Any
 
@@ -44,11 +44,12 @@ class AdamW:
     def moved(self, name: str, value: Array, gradient: Array, step: int) -> Array:
         """The value after step number `step` (1, 2, …)."""
         g = gradient.astype(value.dtype, copy=False)
-        m, v = self.state.setdefault(name, [np.zeros_like(value), np.zeros_like(value)])
+        xp = module_of(value)
+        m, v = self.state.setdefault(name, [xp.zeros_like(value), xp.zeros_like(value)])
         m = self.first * m + (1 - self.first) * g
         v = self.second * v + (1 - self.second) * g * g
         self.state[name] = [m, v]
-        root = np.sqrt(v / (1 - self.second**step)) + self.tiny
+        root = xp.sqrt(v / (1 - self.second**step)) + self.tiny
         found = value * (1 - self.rate * self.decay) - self.rate / (1 - self.first**step) * m / root
         return found.astype(value.dtype, copy=False)
 

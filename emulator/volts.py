@@ -1,8 +1,8 @@
-"""What a run ends with, in volts."""
+"""What a run ends with, in volts, and whatever else is on a device until it is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .plan import Plan
@@ -38,3 +38,22 @@ class Volts(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+class Fetched(Mapping[str, Array]):
+    """Arrays of a device by name, on the host when they are asked for; there: where they were computed."""
+
+    def __init__(self, host: Callable[[Array], Array], there: Mapping[str, Array]) -> None:
+        self._host, self.there = host, there
+
+    def __getitem__(self, name: str) -> Array:
+        return self._host(self.there[name])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.there)
+
+    def __len__(self) -> int:
+        return len(self.there)

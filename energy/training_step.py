@@ -81,7 +81,7 @@ def anneal_both(plan: Plan, inputs: Mapping[str, Any], told: Gradients, technolo
     are of.
     """
     back = prepare(told.calibrated(technology), precision=plan.backend.precision, device=plan.backend.device)
-    held = {name: back.backend.host(value)[:1] for name, value in told.inputs.items()}
+    held = {name: value[:1] for name, value in told.inputs.items()}
     first = {name: value[:1] for name, value in inputs.items()}
     ahead, behind = (EnergyMeter(technology, read="none") for _ in range(2))
     forward, backward = (

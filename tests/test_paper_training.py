@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import hf_models
 import numpy as np
 import pytest
 
@@ -31,8 +32,7 @@ def paper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
     for module in (common, bench):
         monkeypatch.setattr(module, "RESULTS", tmp_path)
-    for module in (data, offline):
-        monkeypatch.setattr(module, "CACHE", tmp_path)
+    monkeypatch.setattr(data, "CACHE", tmp_path)
     paper.bench, paper.data, paper.offline, paper.table1 = bench, data, offline, table1
     return paper
 
@@ -53,14 +53,31 @@ def test_the_original_is_the_digital_reference(paper: Any, name: str, order: int
     np.testing.assert_allclose(logits, forward(model, tokens, **options)["logits"], atol=2e-4)
 
 
+def test_the_original_of_a_llama_model_is_the_digital_reference(paper: Any, tmp_path: Path) -> None:
+    import torch
+
+    model = ds.load_model(hf_models.write(tmp_path, hf_models.make("llama")))
+    tokens = hf_models.some_tokens(12)[None]
+    logits = paper.offline.begun_llama(model, "cpu").logits(torch.tensor(tokens), confined=False)[0]
+    np.testing.assert_allclose(logits.numpy(force=True), forward(model, tokens)["logits"], atol=2e-5)
+
+
+def test_snippets_leave_room_for_the_prompt(paper: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, model = tmp_path / "snippets.txt", ds.load_model("tiny-shakespeare")
+    path.write_text("1\t2.3\tA joy from the first to the last.\r\n2\t-1.5\tDull.\r\n")
+    monkeypatch.setattr(paper.data, "MOST_HELD_OUT", 1)
+    files = paper.data.prompted(paper.bench.Bench(snippets=path), model, " It is", 16, 1)
+    found = {tuple(f.read_text().split("\n")[1].split("\t")) for f in (files.learnt, files.held_out)}
+    assert found == {("A joy from It is", "1"), ("Dull. It is", "0")}
+
+
 def test_the_original_learns_and_is_kept(paper: Any, tmp_path: Path) -> None:
     model, text = ds.load_model("tiny-shakespeare"), tmp_path / "text.txt"
     text.write_text("A film is a film is a film. " * 12)
     lessons = read_lessons(model, "text", text, 16)
     tuned, curve = paper.offline.begun(model).tuned(Course(lessons, lessons, 4, 20, 0), 2e-3)
     assert curve["loss"][-1] < 0.5 * paper.offline.begun(model).read(lessons)["loss"]
-    kept = tuned.kept("film")
-    found = paper.table1.at_rest(paper.bench.Bench(), kept, lessons, 0, {})
+    found = paper.table1.at_rest(paper.bench.Bench(), tuned.kept, lessons, 0, {})
     assert found["loss"] == pytest.approx(tuned.read(lessons)["loss"], abs=1e-3)
 
 

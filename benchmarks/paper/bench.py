@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +91,40 @@ class Runs:
 
     def run(self, key: Found, sizes: Sizes, compute: Callable[[], Found]) -> Found:
         """The run of a key and sizes, kept or computed."""
-        key = key | {name: value for name, value in vars(sizes).items() if name != "seeds"}
-        for run in self.kept:
-            if run["key"] == key:
-                return run
+        if (kept := self.of(key, sizes)) is not None:
+            return kept
         begun = time.perf_counter()
-        run = {"key": key} | compute()
-        run["seconds"] = round(time.perf_counter() - begun, 1)
+        found = compute()
+        return self.keep(_whole(key, sizes), found | {"seconds": round(time.perf_counter() - begun, 1)})
+
+    def of(self, key: Found, sizes: Sizes) -> Found | None:
+        """The run of a key and sizes that is kept."""
+        return next((run for run in self.kept if run["key"] == _whole(key, sizes)), None)
+
+    def beside(
+        self, sizes: Sizes, seeds: Sequence[int], together: int, work: Callable[[int], Iterator[tuple[Found, Found]]]
+    ) -> None:
+        """A process a seed, forked from here, so many at once, which yields runs and their keys; each is kept as it
+        comes."""
+        waiting, left, fork = [], list(seeds), get_context("fork")
+        while waiting or left:
+            while left and len(waiting) < together:
+                receiver, sender = fork.Pipe(duplex=False)
+                fork.Process(target=_sent, args=(work, left.pop(0), sender)).start()
+                sender.close()  # so that its end is seen here
+                waiting.append(receiver)
+            for receiver in wait(waiting):
+                assert isinstance(receiver, Connection)
+                try:
+                    key, found = receiver.recv()
+                except EOFError:
+                    waiting.remove(receiver)
+                else:
+                    self.keep(_whole(key, sizes), found)
+
+    def keep(self, key: Found, found: Found) -> Found:
+        """A run of a whole key, written at once."""
+        run = {"key": key} | found
         self.kept.append(run)
         sys.stdout.write(f"{self.name} {key}: {run['seconds']} s\n")
         sys.stdout.flush()
@@ -110,6 +139,16 @@ class Runs:
         else:
             kept = json.loads(path.read_text()) if path.exists() else {"origin": origin(), "rows": []}
             path.write_text(json.dumps(kept | {"runs": self.kept}) + "\n")
+
+
+def _sent(work: Callable[[int], Iterator[tuple[Found, Found]]], seed: int, sender: Connection) -> None:
+    for told in work(seed):
+        sender.send(told)
+
+
+def _whole(key: Found, sizes: Sizes) -> Found:
+    """With the sizes that a run depends on."""
+    return key | {name: value for name, value in vars(sizes).items() if name != "seeds"}
 
 
 def told(values: Sequence[float], digits: int = 3) -> str:

@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -76,6 +77,27 @@ def sentences(bench: Bench, positions: int, held_out: int) -> Files:
     head = "sentence\tlabel\n"
     files.learnt.write_text(head + "\n".join(lines[MOST_HELD_OUT:]) + "\n")
     files.held_out.write_text(head + "\n".join(lines[:held_out]) + "\n")
+    return files
+
+
+def prompted(bench: Bench, model: Any, prompt: str, positions: int, held_out: int) -> Files:
+    """In SST-2's layout, each cut to the tokens of a model that leave room for a prompt, which follows."""
+    room = positions - len(model.tokenize(prompt))
+
+    def cut(text: str) -> str:
+        """As long as its tokens, taken apart and read again, fit with the prompt."""
+        ids = model.tokenize(text)
+        for length in range(min(len(ids), room), 0, -1):
+            whole = model.decode(ids[:length]) + prompt
+            if len(model.tokenize(whole)) <= positions:
+                return str(whole)
+        raise SystemExit(f"{text!r} leaves no room for {prompt!r} in {positions} tokens: give more --positions")
+
+    lines = [f"{cut(' '.join(text.split()))}\t{label}" for text, label in rated(bench)]
+    files = _files(f"prompted_{model.name}_{positions}_{held_out}.tsv")
+    head = "sentence\tlabel\n"
+    files.learnt.write_text(head + "\n".join(lines[MOST_HELD_OUT:]) + "\n", encoding="utf-8")
+    files.held_out.write_text(head + "\n".join(lines[:held_out]) + "\n", encoding="utf-8")
     return files
 
 

@@ -1,4 +1,4 @@
-"""The original: a GPT-2 model fine-tuned by PyTorch on a processor, its attention exact or a truncated series.
+"""The original: a model fine-tuned by PyTorch; of GPT-2 with attention exact or a truncated series.
 
 The loop is the paper's: AdamW with PyTorch's defaults, the same samples in the same order as the chip's. A series may
 sum to nothing where scores leave its positive part. While training, scores act as if at the ends of
@@ -8,23 +8,20 @@ asked afterwards has the series as it stands.
 
 from __future__ import annotations
 
+import importlib
 import math
-import shutil
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch.nn import functional
 
-import dsmachine as ds
 from dsmachine.circuits.losses import TARGET
 from dsmachine.training import Course
 from dsmachine.training_data import Lessons
 
-from .bench import CACHE, POINTS, Found, rounded
+from .bench import POINTS, Found, rounded
 
 Array = Any
 Weights = dict[str, torch.Tensor]
@@ -33,13 +30,22 @@ SCORES = {1: (-0.85, 3.0), 3: (-1.4, 2.8), 5: (-2.0, 3.5), 7: (-2.5, 4.5)}
 """Where the series of exp of each order is positive, and grows as it should, with some room; in nats."""
 
 
+class Tensors(dict[str, Array]):
+    """A model's tensors, in memory."""
+
+    def rows(self, name: str, index: Array) -> Array:
+        """tensor[index] of a matrix."""
+        return self[name][index]
+
+
 @dataclass(frozen=True)
 class Offline:
-    """model: a bundled one, to begin with; order: of the series, None: exact softmax; weights: where it stands."""
+    """model: to begin with; order: of the series, None: exact softmax; weights: where it stands, on `place`."""
 
     model: Any
     order: int | None
     weights: Weights
+    place: str = "cpu"
 
     def logits(self, tokens: torch.Tensor, confined: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """(logits (K, P, V), penalty on scores outside) of tokens (K, P)."""
@@ -75,20 +81,23 @@ class Offline:
             shares = e / e.sum(-1, keepdim=True)
         return _linear((shares @ v).transpose(1, 2).flatten(-2), one, "attn.c_proj"), penalty
 
-    def tuned(self, course: Course, rate: float, *, warm: int = 0) -> tuple[Offline, dict[str, list[float]]]:
+    def tuned(
+        self, course: Course, rate: float, *, warm: int = 0, points: int = POINTS
+    ) -> tuple[Offline, dict[str, list[float]]]:
         """After the steps of a course, and its curve of losses and accuracies. warm: steps in which the rate rises."""
         weights = {n: w.clone().requires_grad_() for n, w in self.weights.items()}
         adamw = torch.optim.AdamW(list(weights.values()), lr=rate)
         found = replace(self, weights=weights)
-        every, lost = max(1, course.total // POINTS), []
+        every, lost = max(1, course.total // points), []
         curve: dict[str, list[float]] = {"step": [], "loss": [], "accuracy": [], "learnt": []}
         for step in range(course.total):
             for group in adamw.param_groups:
                 group["lr"] = rate * min(1.0, (step + 1) / max(1, warm))
             rows = course.rows(step)
-            logits, penalty = found.logits(torch.tensor(course.lessons.tokens[rows]), confined=True)
-            targets = course.lessons.targets(rows, self.model.config.vocabulary)
-            loss = _surprise(logits, torch.tensor(targets[TARGET], dtype=torch.float32))
+            tokens = torch.tensor(course.lessons.tokens[rows], device=self.place)
+            logits, penalty = found.logits(tokens, confined=True)
+            targets = course.lessons.targets(rows, self.model.config.vocabulary, self.xp)
+            loss = _surprise(logits, torch.from_dlpack(targets[TARGET]).float())
             adamw.zero_grad()
             (loss + PENALTY * penalty).backward()
             torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
@@ -103,27 +112,60 @@ class Offline:
     @torch.no_grad()
     def read(self, lessons: Lessons) -> Found:
         """{"loss", "accuracy"} in float32, mean over samples."""
-        sums, vocabulary = np.zeros(2), self.model.config.vocabulary
-        for begin in range(0, len(lessons), TOGETHER):
-            rows = np.arange(begin, min(begin + TOGETHER, len(lessons)))
-            logits = self.logits(torch.tensor(lessons.tokens[rows]), confined=False)[0].double()
-            lost = float(_surprise(logits, torch.tensor(lessons.targets(rows, vocabulary)[TARGET])))
-            sums += len(rows) * np.array([lost, lessons.right(rows, logits.numpy())])
-        loss, accuracy = (sums / len(lessons)).tolist()
-        return {"loss": loss, "accuracy": accuracy}
 
-    def kept(self, name: str) -> Any:
-        """The model as a folder in results/.cache, read again."""
-        folder = CACHE / "models" / name
-        shutil.copytree(Path(ds.__file__).parent / "circuits" / "models" / self.model.name, folder, dirs_exist_ok=True)
-        found = {f"transformer.{n}": w.contiguous() for n, w in self.weights.items()}
-        save_file(found, str(folder / "model.safetensors"), metadata={"format": "pt"})
-        return replace(ds.load_model(folder), calibration_text=self.model.calibration_text)
+        def logits(rows: Array) -> Array:
+            tokens = torch.tensor(lessons.tokens[rows], device=self.place)
+            return self.xp.from_dlpack(self.logits(tokens, confined=False)[0])
+
+        return lessons.read(TOGETHER, logits)
+
+    @property
+    def xp(self) -> Any:
+        """The module whose arrays stand where the weights do."""
+        return np if self.place == "cpu" else importlib.import_module("cupy")
+
+    @property
+    def kept(self) -> Any:
+        """The model with these weights."""
+        return replace(self.model, tensors=Tensors({n: w.numpy(force=True) for n, w in self.weights.items()}))
+
+
+@dataclass(frozen=True)
+class OfflineLlama(Offline):
+    """net: transformers' model of these sizes, whose own weights are not used."""
+
+    net: Any = None
+
+    def logits(self, tokens: torch.Tensor, confined: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """As of `Offline`: its attention is exact, so nothing is outside."""
+        weights = {f"model.{name}": weight for name, weight in self.weights.items()}
+        found = torch.func.functional_call(self.net, weights, (tokens,)).logits
+        return found, found.new_zeros(())
 
 
 def begun(model: Any, order: int | None = None) -> Offline:
-    """With a model's own weights."""
-    return Offline(model, order, {n: torch.tensor(np.array(w)) for n, w in model.tensors.items()})
+    """A GPT-2 model with its own weights."""
+    return Offline(model, order, _weights(model, "cpu"))
+
+
+def begun_llama(model: Any, place: str) -> OfflineLlama:
+    """A Llama model, its head tied to its embedding, with its own weights, on a device of PyTorch's."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = model.config
+    shape = LlamaConfig(
+        vocab_size=sizes.vocabulary, hidden_size=sizes.width, intermediate_size=sizes.inner,
+        num_hidden_layers=sizes.layers, num_attention_heads=sizes.heads, num_key_value_heads=sizes.kv_heads,
+        head_dim=sizes.head_width, max_position_embeddings=sizes.context, rms_norm_eps=sizes.epsilon,
+        rope_parameters={"rope_type": "default", "rope_theta": sizes.rope.base}, tie_word_embeddings=True,
+    )  # fmt: skip
+    with torch.device(place):
+        net = LlamaForCausalLM(shape).eval()
+    return OfflineLlama(model, None, _weights(model, place), place, net)
+
+
+def _weights(model: Any, place: str) -> Weights:
+    return {name: torch.tensor(np.array(weight), device=place) for name, weight in model.tensors.items()}
 
 
 def _linear(x: torch.Tensor, weights: Weights, name: str) -> torch.Tensor:

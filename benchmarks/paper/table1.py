@@ -11,6 +11,7 @@ model of plays has to learn and of which each sample tells more.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import dsmachine as ds
+from dsmachine.emulator.operating_point import solve_operating_point
 from dsmachine.emulator.prepare import prepare
 from dsmachine.training import Course
 from dsmachine.training_data import Lessons, read_lessons
@@ -94,8 +96,7 @@ def offline(bench: Bench, sizes: Sizes, runs: Runs, task: str, attention: str, s
         learnt, held_out = read(path=files.learnt), read(path=files.held_out)
         start = begun(model, order)
         tuned, curve = start.tuned(Course(learnt, held_out, sizes.batch, sizes.steps, seed), rate)
-        kept = tuned.kept(f"table1-{what.name}-{order}-{seed}")
-        chips = {chip: at_rest(bench, kept, held_out, seed, spread) for chip, spread in CHIPS.items()}
+        chips = {chip: at_rest(bench, tuned.kept, held_out, seed, spread) for chip, spread in CHIPS.items()}
         return {"before": start.read(held_out), "digital": tuned.read(held_out), "chips": chips, "curve": curve}
 
     key = {"task": task, "softmax": attention, "system": "original", "seed": seed, "rate": rate}
@@ -130,22 +131,21 @@ def calibrated(name: str, files: data.Files) -> Any:
 def at_rest(bench: Bench, model: Any, lessons: Lessons, seed: int, spread: dict[str, float]) -> Found:
     """{"loss", "accuracy", "rails"} of a model's circuit at its operating point."""
     circuit = ds.map_model(model, lessons.tokens.shape[1], precision="float32", allow_unstable=True)
-    chip = ds.fabricate(circuit, seed=seed, **spread)
-    plan = prepare(chip, precision="float32", device=bench.device)
-    sums, rails = np.zeros(2), 0
-    for begin in range(0, len(lessons), 16):
-        rows = np.arange(begin, min(begin + 16, len(lessons)))
-        found = ds.operating_point(plan, {"embed": model.embed(lessons.tokens[rows])})
-        logits = found.logical("logits").astype(float)
-        rails += sum(found.saturated.values())
-        sums += len(rows) * np.array([surprise(lessons, rows, logits), lessons.right(rows, logits)])
-    loss, accuracy = (sums / len(lessons)).tolist()
-    return {"loss": rounded(loss), "accuracy": rounded(accuracy), "rails": rails}
+    return read_at_rest(bench, ds.fabricate(circuit, seed=seed, **spread), model, lessons)
 
 
-def surprise(lessons: Lessons, rows: Any, logits: Any) -> float:
-    """Mean over samples of the target's surprise [nat]."""
-    target = lessons.targets(rows, logits.shape[-1])["loss.target"]
-    top = logits.max(axis=-1, keepdims=True)
-    total = np.log(np.exp(logits - top).sum(axis=-1, keepdims=True)) + top
-    return float((target * (total - logits)).sum())
+def read_at_rest(bench: Bench, machine: Any, model: Any, lessons: Lessons) -> Found:
+    """The same of a machine that is built already; least: the least sum of a series, None without one."""
+    plan, saturated, sums = prepare(machine, precision="float32", device=bench.device), Counter[str](), [np.inf]
+    series = [name for name in plan.circuit.arrays if name.endswith(".expsum")]
+
+    def logits(rows: Any) -> Any:
+        held: dict[str, int] = {}
+        found = solve_operating_point(plan, {"embed": model.embed(lessons.tokens[rows])}, saturated=held)
+        saturated.update(held)
+        sums.extend(float(found[name].min()) for name in series)
+        return found["logits"]
+
+    with plan.backend.arithmetic():
+        read = {name: rounded(value) for name, value in lessons.read(16, logits).items()}
+    return read | {"rails": saturated.total(), "least": rounded(min(sums)) if series else None}

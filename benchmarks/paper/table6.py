@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 import dsmachine as ds
-from dsmachine.emulator.prepare import prepare
 from dsmachine.training import Course
-from dsmachine.training_data import Lessons, read_lessons
+from dsmachine.training_data import read_lessons
 
 from .bench import Bench, Found, Runs, Sizes, rounded, told
 from .data import plays
 from .offline import Offline, begun
+from .table1 import read_at_rest
 
 MODEL = "tiny-shakespeare"
 SIZES = Sizes(positions=32, batch=16, steps=150, held_out=48)
@@ -60,38 +58,17 @@ def one(bench: Bench, sizes: Sizes, runs: Runs, order: int | None, seed: int) ->
         start = begun(model, order)
         tuned, curve = start.tuned(Course(learnt, held_out, sizes.batch, sizes.steps, seed), RATE, warm=50)
         digital = [rounded(start.read(held_out)["loss"]), rounded(tuned.read(held_out)["loss"])]
-        return {"digital": digital, "curve": curve} | at_rest(bench, tuned, held_out, f"taylor{order}-{seed}")
+        circuit = mapped(tuned, held_out.tokens.shape[1])
+        read = read_at_rest(bench, circuit, tuned.kept, held_out)
+        about = {"circuit": read["loss"], "rails": read["rails"], "least": read["least"]}
+        return {"digital": digital, "curve": curve} | about
 
     return runs.run({"order": order, "seed": seed, "rate": RATE}, sizes, compute)
 
 
-def at_rest(bench: Bench, tuned: Offline, held_out: Lessons, name: str) -> Found:
-    """Validation loss at the operating point of the tuned model's circuit."""
-    model, positions = tuned.kept(name), held_out.tokens.shape[1]
+def mapped(tuned: Offline, positions: int) -> Any:
+    """The tuned model's circuit, its series as it was tuned with."""
     options: dict[str, Any] = {"softmax": "translinear"}
     if tuned.order is not None:
         options = {"softmax": "taylor", "order": tuned.order, "allow_unstable": True}
-    plan = prepare(
-        ds.map_model(model, positions, precision="float32", **options), precision="float32", device=bench.device
-    )
-    logits, rails, least = [], 0, np.inf
-    for begin in range(0, len(held_out), 8):
-        run = ds.operating_point(plan, {"embed": model.embed(held_out.tokens[begin : begin + 8])})
-        logits.append(run.logical("logits"))
-        rails += sum(run.saturated.values())
-        sums = [run.logical(name).min() for name in plan.circuit.arrays if name.endswith(".expsum")]
-        least = min([least, *map(float, sums)])
-    return {
-        "circuit": rounded(_loss(held_out, np.concatenate(logits))),
-        "rails": rails,
-        "least": rounded(least) if tuned.order else None,
-    }
-
-
-def _loss(lessons: Lessons, logits: Any) -> float:
-    """Mean surprise of the next tokens [nat]."""
-    logits = logits[:, :-1].astype(float)
-    top = logits.max(axis=-1, keepdims=True)
-    total = np.log(np.exp(logits - top).sum(axis=-1)) + top[..., 0]
-    told_right = np.take_along_axis(logits, lessons.tokens[:, 1:, None], axis=-1)[..., 0]
-    return float((total - told_right).mean())
+    return ds.map_model(tuned.kept, positions, precision="float32", **options)

@@ -56,7 +56,8 @@ class Product(Term):
     """Contraction `spec` ("ihd,jhd->hij", positions included) of views `a` (control) and `b`, times `gain` κ.
 
     gain: scalar, or broadcastable to the target's shape (logical units of the target per unit of a·b).
-    signs, errors: of a fabricated chip, ±1 for each node of `a` and σξ for each of `b`; None: devices alike.
+    signs, errors: of a fabricated chip, ±1 for each node of `a` and σξ for each of `b`; None: devices alike. results:
+        in an adjoint, where it is the third factor of a device's error, of each node of the target; None: 1.
     channels: of quads, as measured. buffer_gain: of those that b stands behind (heat is stated as without).
     """
 
@@ -69,6 +70,7 @@ class Product(Term):
     gain: Array = 1.0
     signs: Array | None = None
     errors: Array | None = None
+    results: Array | None = None
     channels: Channels | None = None
     buffer_gain: float = 1.0
     kind: ClassVar[str] = "product"
@@ -82,9 +84,10 @@ class Product(Term):
         alike = isinstance(self.gain, float)
         scale = self.gain * self.buffer_gain if alike else self.buffer_gain
         total = contract(self.spec, a, b, scale)
-        if self.errors is not None:
-            total = total + contract(self.spec, a * self.signs, b * self.errors, scale)
         total = total.reshape(-1, *self.shape)
+        if self.errors is not None:
+            spoiled = contract(self.spec, a * self.signs, b * self.errors, scale).reshape(-1, *self.shape)
+            total = total + (spoiled if self.results is None else self.results * spoiled)
         return total if alike else self.gain * total
 
     def drive(self, x: Signals) -> Array:
@@ -96,7 +99,7 @@ class Product(Term):
         if not by_element(self.spec):
             return None
         gain = self.gain * self.buffer_gain
-        gain = gain if self.errors is None else gain * (1 + self.signs * self.errors)
+        gain = gain if self.errors is None else gain * (1 + self._turned * self.errors)
         return Inline("v0 * r0 * r1", (self.a, self.b), (gain,))
 
     @property
@@ -108,8 +111,17 @@ class Product(Term):
             return None
         if self.errors is None:
             return Rows("r0 * r1", (self.a, self.b), share=self.gain * self.buffer_gain)
-        values = (1 + self.signs * self.errors,)
+        values = (1 + self._turned * self.errors,)
         return Rows("v0 * r0 * r1", (self.a, self.b), values, share=self.gain * self.buffer_gain)
+
+    @property
+    def _turned(self) -> Array:
+        """signs · results, of products whose nodes of `a` have a node of the target each."""
+        assert self.signs is not None
+        if self.results is None:
+            return self.signs
+        lead = len(self.spec.split("->")[1])
+        return self.signs * self.results.reshape(*self.signs.shape[:lead], *(1,) * (self.signs.ndim - lead))
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         total: Array = 0.0
@@ -133,7 +145,8 @@ class Product(Term):
         scale = np.asarray(node.conductance * node.unit * np.abs(self.gain))
         inverse = 1 / self._unit(circuit, self.b)
         spoiled = None if self.errors is None else inverse * self.errors
-        return Siemens(moving=ProductSiemens(self.a, self.spec, self.shape, scale, inverse, self.signs, spoiled))
+        error = (self.signs, spoiled, self.results)
+        return Siemens(moving=ProductSiemens(self.a, self.spec, self.shape, scale, inverse, *error))
 
     def _standing(self, circuit: Circuit, channels: Channels) -> Array:
         """ΣG [S] of quads: so many fingers that the strongest one's pairs differ enough."""
@@ -175,7 +188,8 @@ class Product(Term):
             scale = scale * node.exists
         scale = np.broadcast_to(scale, node.shape).reshape(self._sizes_of(circuit, self.spec.split("->")[1]))
         unit = self._unit(circuit, self.b)[0]
-        return Meter(rest=product_law(self.a, self.b, self.spec, scale, unit, self.signs, self.errors))
+        error = (self.signs, self.errors, None if self.results is None else self.results.reshape(scale.shape))
+        return Meter(rest=product_law(self.a, self.b, self.spec, scale, unit, *error))
 
     def drivers(self) -> tuple[View, ...]:
         return (self.b,)
@@ -213,7 +227,8 @@ class Product(Term):
         units = spread(sheet.units(self.a), of_a) * spread(sheet.units(self.b), of_b)
         k = spread(current.reshape(each), out) / units
         if self.signs is not None and self.errors is not None:
-            k = k * (1 + self.each(sheet.circuit, self.signs, self.errors))
+            error = self.each(sheet.circuit, self.signs, self.errors)
+            k = k * (1 + (error if self.results is None else error * spread(self.results.reshape(each), out)))
         keep = spread(sheet.present(self.target).reshape(each), out) & (k != 0)
         keep = keep & spread(sheet.shown(self.a), of_a) & spread(sheet.shown(self.b), of_b)
         names = np.stack([spread(sheet.nodes(self.a), of_a), spread(sheet.nodes(self.b), of_b)])
@@ -256,7 +271,7 @@ class Product(Term):
             return self
         of_a, of_b = (self._unit(circuit, view).shape[1:] for view in self.sources)
         signs = np.where(draw(self.name, "beta sign", of_a) < 0, -1.0, 1.0)
-        return replace(self, signs=signs, errors=spread.mismatch * draw(self.name, "beta", of_b))
+        return replace(self, signs=signs, errors=spread.mismatch * draw(self.name, "beta", of_b), results=None)
 
     def count(self, circuit: Circuit) -> int:
         """Devices: one for each pair of nodes that exist and are multiplied into one that exists."""
@@ -283,7 +298,8 @@ class Product(Term):
 
 @dataclass(frozen=True)
 class ProductSiemens:
-    """ΣG of a product's devices: scale Σ |x_a| (1 + s n) / U_b, scale = g U_t |κ|; inverse 1/U_b, spoiled n/U_b."""
+    """ΣG of a product's devices: scale Σ |x_a| (1 + s n r) / U_b, scale = g U_t |κ|; inverse 1/U_b, spoiled n/U_b,
+    results r."""
 
     a: View
     spec: str
@@ -292,6 +308,7 @@ class ProductSiemens:
     inverse: Array
     signs: Array | None = None
     spoiled: Array | None = None
+    results: Array | None = None
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -302,15 +319,18 @@ class ProductSiemens:
         """Of products element by element."""
         if not by_element(self.spec):
             return None
-        inverse = self.inverse if self.signs is None else self.inverse + self.signs * self.spoiled
+        inverse = self.inverse
+        if self.signs is not None:
+            inverse = inverse + self.signs * self.spoiled * (1.0 if self.results is None else self.results)
         return Inline("v0 * fabs(r0)", (self.a,), (self.scale * inverse[0],))
 
     def __call__(self, x: Signals) -> Array:
         a = abs(self.a.of(x[self.a.array]))
-        total = contract(self.spec, a, self.inverse)
+        total = contract(self.spec, a, self.inverse).reshape(-1, *self.shape)
         if self.signs is not None:
-            total = total + contract(self.spec, a * self.signs, self.spoiled)
-        return self.scale * total.reshape(-1, *self.shape)
+            spoiled = contract(self.spec, a * self.signs, self.spoiled).reshape(-1, *self.shape)
+            total = total + (spoiled if self.results is None else self.results * spoiled)
+        return self.scale * total
 
 
 def by_element(spec: str) -> bool:

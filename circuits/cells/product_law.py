@@ -31,10 +31,17 @@ LONGEST = 8  # targets that are added up by one: more of them would keep fewer t
 
 
 def product_law(
-    a: View, b: View, spec: str, scale: Array, unit: Array, signs: Array | None, errors: Array | None
+    a: View,
+    b: View,
+    spec: str,
+    scale: Array,
+    unit: Array,
+    signs: Array | None,
+    errors: Array | None,
+    results: Array | None = None,
 ) -> Driven:
     """Law of a product with contraction `spec`. scale: s, in the shape of the result's indices; unit: U of b; signs,
-    errors: of a chip, in the shapes of a and b."""
+    errors, results: of a chip, in the shapes of a, of b and of the result."""
     inputs, out = spec.split("->")
     of_a, of_b = inputs.split(",")
     shared = "".join(i for i in of_a if i in out and i in of_b)
@@ -46,15 +53,19 @@ def product_law(
         missing = tuple(k for k, i in enumerate(of_b) if i not in of_a)
         weight = np.broadcast_to(_arranged(scale, out, of_b), unit.shape)
         if signs is not None and errors is not None:
-            weight = weight * (1 + _arranged(signs, of_a, of_b) * errors)
+            turned = 1.0 if results is None else _arranged(results, out, of_b)
+            weight = weight * (1 + _arranged(signs, of_a, of_b) * errors * turned)
         return Paired(a, b, axes, missing, weight * unit, np.ascontiguousarray(weight))
     sizes = dict(zip(out, scale.shape, strict=True)) | dict(zip(of_b, unit.shape, strict=True))
     laid = shared + summed + "." + free  # . for points and batch
     across = of_b[-1:] in rest  # neighbours in b are neighbours in the product
     found = shared + "." + free + rest if across else shared + rest + "." + free
     lengths = (math.prod(sizes[i] for i in part) for part in (shared, rest, summed))
-    factor = _arranged(scale, out, shared + rest + summed).reshape(tuple(lengths))
+    whole = tuple(lengths)
+    factor = _arranged(scale, out, shared + rest + summed).reshape(whole)
     edges = _runs(factor)
+    spoiled = factor if results is None else _arranged(scale * results, out, shared + rest + summed).reshape(whole)
+    apart = edges if results is None else _runs(spoiled)
     return Contracted(
         a,
         b,
@@ -68,6 +79,8 @@ def product_law(
         unit=unit,
         signs=None if signs is None else _arranged(signs[None], "." + of_a, laid),
         errors=errors,
+        apart=apart,
+        spoiled=np.ascontiguousarray(spoiled[..., apart[:-1]]),
     )
 
 
@@ -127,8 +140,8 @@ class Contracted(Driven):
     runs) of |x_a| summed over runs of targets.
 
     axes: a's into (shared, summed, points and batch, free); counts: how many are shared, summed and free; edges: of
-    runs; found: lengths of the product's axes (shared, rest, points and batch, free), or where `across` (shared, points
-    and batch, free, rest); back: of those into b's.
+    runs; apart, spoiled: edges and factor of the part that errs; found: lengths of the product's axes (shared, rest,
+    points and batch, free), or where `across` (shared, points and batch, free, rest); back: of those into b's.
     """
 
     a: View
@@ -143,6 +156,8 @@ class Contracted(Driven):
     unit: Array
     signs: Array | None
     errors: Array | None
+    apart: Array
+    spoiled: Array
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -154,18 +169,18 @@ class Contracted(Driven):
 
     def pull(self, x: Signals) -> Array:
         a = self.a.of(x[self.a.array]).transpose(self.axes)
-        current = self._summed(a, None)
+        current = self._summed(a, None, self.edges, self.factor)
         if self.errors is not None:
-            current += self._summed(a, self.signs) * self.errors
+            current += self._summed(a, self.signs, self.apart, self.spoiled) * self.errors
         return current
 
-    def _summed(self, a: Array, signs: Array | None) -> Array:
-        size = magnitudes(a, self.counts, self.edges, signs)
+    def _summed(self, a: Array, signs: Array | None, edges: Array, factor: Array) -> Array:
+        size = magnitudes(a, self.counts, edges, signs)
         size = size.reshape(*size.shape[:2], -1)
         if self.across:
-            out = matmul(size.swapaxes(1, 2), self.factor.swapaxes(1, 2))
+            out = matmul(size.swapaxes(1, 2), factor.swapaxes(1, 2))
         else:
-            out = matmul(self.factor, size)
+            out = matmul(factor, size)
         return out.reshape(self.found).transpose(self.back)
 
     @property

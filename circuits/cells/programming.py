@@ -36,19 +36,24 @@ class Programming:
 
     def seen(self, value: Array) -> Array:
         """What this chip's devices make of it, a new array."""
-        return np.asarray(value * self.gain + self.shift, value.dtype)
+        return (value * self.gain + self.shift).astype(value.dtype, copy=False)
 
-    def written(self, term: Any, value: Array) -> Any:
-        """The cell (dataclass) as this chip has it with another value."""
-        return replace(term, **{self.field: self.seen(value)})
+    def placed(self, xp: Any) -> Programming:
+        """With its arrays where values of module xp are; `value` stays."""
+        moved = {name: xp.asarray(each) for name, each in vars(self).items() if isinstance(each, np.ndarray)}
+        return replace(self, **moved | {"value": self.value})
+
+    def written(self, term: Any, seen: Array) -> Any:
+        """The cell (dataclass) as this chip has it with another value, of which `seen` is what its devices make."""
+        return replace(term, **{self.field: seen})
 
     def held(self, value: Array) -> Array:
         """The value within its range."""
-        return np.clip(value, -self.reach, self.reach).astype(value.dtype, copy=False)
+        return value.clip(-self.reach, self.reach).astype(value.dtype, copy=False)
 
     def at_rails(self, value: Array) -> int:
         """How many stand at an end of their range."""
-        return int(np.count_nonzero(np.abs(value) >= np.asarray(self.reach, value.dtype)))
+        return int((abs(value) >= self.reach).sum())
 
 
 def least(each: Array, shape: tuple[int, ...]) -> Array:

@@ -95,6 +95,15 @@ def test_adjoint_nodes_rest_where_the_transposed_jacobian_says(case: str) -> Non
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_the_adjoint_of_a_chip_is_exact_for_that_chip(case: str) -> None:
+    """Products, couplings, feedback and transfers of unequal devices."""
+    made, output = CASES[case]
+    circuit, inputs = made()
+    chip = ds.fabricate(without_rails(circuit), seed=3, mismatch=0.1, vt_mismatch=0.02)
+    check_adjoint(chip.circuit, inputs, output)
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_gradients_of_weights_are_the_slopes_of_the_loss(case: str) -> None:
     """Against central differences of the forward machine's own loss, one weight of each programmed term."""
     made, output = CASES[case]

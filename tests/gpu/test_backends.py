@@ -191,3 +191,17 @@ def test_products_of_heads(precision: str) -> None:
     within = 0.02 if precision == "tf32" else 1e-5
     assert scores.get() == pytest.approx(known, abs=within)
     assert context.get() == pytest.approx(np.einsum("zhij,zjhd->zihd", known, v.get()), abs=10 * within)
+
+
+def test_a_chip_learns_alike(tmp_path: Path) -> None:
+    """Its weights after three steps, the gradients of which stay on the device."""
+    data = tmp_path / "text.txt"
+    data.write_text("But soft, what light through yonder window breaks? It is the east. " * 4)
+    options: dict[str, Any] = {"positions": 16, "batch": 4, "steps": 3, "optimizer": "adamw", "precision": "float64"}
+    options |= {"mismatch": 0.05, "vt_mismatch": 0.01, "energy": False, "validation": data}
+    known, found = (ds.train("tiny-shakespeare", data, device=device, **options) for device in ("numpy", "cupy"))
+    assert found.loss == pytest.approx(known.loss, rel=1e-9) and found.accuracy == known.accuracy
+    assert found.validation["loss"] == pytest.approx(known.validation["loss"], rel=1e-9)
+    theirs, _ = found.learner.kept()
+    for name, value in known.learner.values.items():
+        assert np.abs(theirs[name] - value).max() <= 1e-7 * np.abs(value).max(), name

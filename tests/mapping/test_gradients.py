@@ -81,6 +81,37 @@ def test_opts_and_llamas_gradients_are_autograds(case: str, tmp_path: Path) -> N
     compare(theirs, ours, tokens)
 
 
+@pytest.mark.parametrize("family", ["opt", "llama"])
+def test_a_mismatched_chips_gradients_are_the_slopes_of_its_loss(family: str, tmp_path: Path) -> None:
+    """Products err as their backward twins do; along one direction through all programmed values, against central
+    differences. What is fabricated of its own is other devices, so off by as much as they are."""
+    ours = ds.load_model(write(tmp_path / "model", make(family)))
+    tokens = np.random.default_rng(1).integers(2, ours.config.vocabulary, 12)
+    inputs, targets = {"embed": ours.embed(tokens)}, ds.next_token_targets(tokens, ours.config.vocabulary)
+    circuit = without_rails(mapped(ours, tokens))
+    chip = ds.fabricate(circuit, seed=1, mismatch=0.02, vt_mismatch=0.01).circuit
+    found, rng = ds.gradients(chip, inputs, targets), np.random.default_rng(2)
+    field = {name: "weight" if hasattr(chip.terms[name], "weight") else "value" for name in found.terms}
+    along = {n: rng.normal(size=np.shape(v)) * np.abs(v).max() for n, v in found.terms.items()}
+    slope = sum(float((along[n] * v).sum()) for n, v in found.terms.items())
+    norm = np.sqrt(sum(float((each**2).sum()) for each in along.values()))
+
+    def loss(step: float) -> float:
+        moved: list[Any] = [
+            replace(chip.terms[n], **{field[n]: getattr(chip.terms[n], field[n]) + step / norm * along[n]})
+            for n in along
+        ]
+        return float(ds.gradients(chip.with_terms(moved), inputs, targets).loss[0])
+
+    step = 2e-5
+    known = (8 * (loss(step) - loss(-step)) - (loss(2 * step) - loss(-2 * step))) / (12 * step)
+    assert slope / norm == pytest.approx(known, rel=1e-6)
+    own = ds.fabricate(ds.adjoint(chip), seed=2, mismatch=0.02).circuit
+    other = ds.gradients(chip, inputs, targets, back=own)
+    off = sum(float(((other.terms[n] - v) ** 2).sum()) for n, v in found.terms.items())
+    assert 1e-4 < off / sum(float((v**2).sum()) for v in found.terms.values()) < 0.1
+
+
 @pytest.mark.parametrize("options", [{"softmax": "taylor", "order": 2}, {"activation": "paper"}], ids=str)
 def test_the_papers_series_have_their_own_gradients(options: dict[str, Any], tmp_path: Path) -> None:
     """Σe divides by feedback, powers are products: against the transposed Jacobian of all cells."""
