@@ -73,6 +73,7 @@ def measure_channels(transistors: Transistors, *, engine: Engine = "batch") -> C
         doubled=float(np.mean(copies.gain)),
         overdrive=_overdrive(pair),
         conveyor=0.0 if transistors.support is None else transistors.support.copy_noise,
+        loop=None if transistors.support is None else transistors.support.loop,
     )
 
 

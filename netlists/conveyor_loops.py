@@ -52,9 +52,8 @@ def fit_loop(found: Measured, *, driven: bool) -> ConveyorLoop:
     most = [0.5 / s if name in ("own", "push") else np.inf for name, s in zip(names, start, strict=True)]
     best = loop(least_squares(away, np.ones(len(start)), bounds=(0.0, most)).x)
     (white, late, amplifier, sinks), off = _shares(best, found, driven)
-    return replace(
-        best, mirrored=float(late / (white + late)), pushed=float(sinks / (amplifier + sinks)), error=float(np.sqrt((off**2).mean()))
-    )
+    mirrored, pushed = float(late / (white + late)), float(sinks / (amplifier + sinks))
+    return replace(best, mirrored=mirrored, pushed=pushed, error=float(np.sqrt((off**2).mean())))
 
 
 def _weight(frequency: Array) -> Array:
@@ -74,7 +73,7 @@ def _transfers(loop: ConveyorLoop, found: Measured) -> Array:
 
 
 def _shares(loop: ConveyorLoop, found: Measured, driven: bool) -> tuple[Array, Array]:
-    """(densities by path: white, behind the mirrors, of the amplifier, of the sinks'; what spectra are off with them)."""
+    """(densities by path: white, behind the mirrors, of the amplifier, of the sinks'; what the spectra are off)."""
     from scipy.optimize import nnls
 
     below = found.noise_frequency < HIGHEST[1]

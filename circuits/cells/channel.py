@@ -14,7 +14,7 @@ is left in a node of τ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from ..arrays import module_of
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
+    from .conveyor_loop import ConveyorLoop
 
 Array = Any
 LEAST = 1e-15  # A: a current that is none, so that its pole is a number
@@ -65,7 +66,7 @@ class Channels:
     Output mirrors at ratio 1 (`mos/mirror.py`), p- and n-channel; turned: gain of the n-channel one.
     A rectifier's mirrors together, by the current of its diode (`mos/rectifier.py`): doubled: gain of their copies,
     turner: pole of the one that turns round; overdrive [V] of the device in front of them; conveyor [S]: noise of the
-    copy that its conveyor makes.
+    copy that its conveyor makes; loop: poles of a node's conveyors, None where they are ideal.
     Of a finger of a product's quad (`mos/product.py`), difference [S] of its pairs' conductances at the largest control
     and standing [S], their sum.
     """
@@ -84,6 +85,7 @@ class Channels:
     turner: Channel = Channel(1.0, 1.0)
     overdrive: float = np.inf
     conveyor: float = 0.0
+    loop: ConveyorLoop | None = None
 
 
 @dataclass(frozen=True)
@@ -155,9 +157,13 @@ def left(first: Array, second: Array = 0.0) -> Array:
 
 
 def with_channels(circuit: Circuit, channels: Channels | None) -> Circuit:
-    """A copy of a circuit whose products and transfer cells have the noise of measured transistors; None: of ideal
-    cells."""
-    return circuit.with_terms([term.measured(channels) for term in circuit.terms.values()])
+    """A copy of a circuit whose products, transfer cells and conveyors have the noise of measured transistors; None: of
+    ideal cells, and conveyors without poles."""
+    loop = None if channels is None else channels.loop
+    nodes = [
+        replace(node, loop=loop) for node in circuit.arrays.values() if node.loop is not loop and not node.is_inner
+    ]
+    return circuit.with_terms([term.measured(channels) for term in circuit.terms.values()], nodes)
 
 
 def time_constant(node: Any) -> Array:

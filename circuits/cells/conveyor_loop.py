@@ -1,4 +1,4 @@
-"""What the insides of a conveyor of transistors make of its noise: it peaks, and class AB has more than its low end says.
+"""Poles of a conveyor of transistors, and what its noise is behind them.
 
 Its input x is held by two paths (`mos/follower.py`): the regulated gate of M1, whose current the mirrors bring to the
 output late, and in class AB the driven sinks, whose current their copies bring there at once. With y = r_x (L + sC) of
@@ -16,9 +16,9 @@ Current noise of the copies, G_n, has its share m behind the mirrors; voltage no
 
     G(ω) = G_n (1 − m + m |M|²) + R (c/r_x)² ((1 − p) |E|² + p |P|²)
 
-Class A has π = p = 0: D is a pole pair at √((ρ + κ + r_x L)/(r_x C τ_g)), and |y|² a zero: the amplifier's voltage noise
-across C. In class AB what the sinks' amplifier makes leaves twice, through the copies at once and through M1 late:
-at low frequency it cancels, N = M, above it does not.
+Class A has π = p = 0: D is a pole pair, ω₀² = (1 + r_x L)/(r_x C τ_g), ω₀/Q = 1/τ_g + (κ + r_x L)/(r_x C), and y a
+zero, the amplifier's voltage across C: it peaks. In class AB what the sinks' amplifier makes leaves twice, through the
+copies at once and through M1 late: at low frequency that cancels, N = M, above it does not.
 
 A cell states its noise as the white one of equal variance in its node: of a transfer X, in a node of τ,
 
@@ -30,6 +30,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .channel import time_constant
 from .rational import Polynomial, lag, power, product, scaled, total, trimmed
 
 Array = Any
@@ -82,13 +83,13 @@ class ConveyorLoop:
             "impedance": (product(gate, pushed), d),
         }  # fmt: skip
 
-    def siemens(self, conductance: float, ohms: float, per_ohm: float, load: Array, seconds: Array) -> Array:
-        """G [S] in a node of τ = `seconds`: conductance G_n [S], ohms R [Ω], per_ohm c/r_x [S], load r_x L."""
+    def siemens(self, conductance: float, ohms: float, slope: float, load: Array, seconds: Array) -> Array:
+        """G [S] in a node of τ = `seconds`: conductance G_n [S], ohms R [Ω], slope c/r_x [S], load r_x L."""
         paths = self.transfers(load)
         amplifiers = (1 - self.pushed) * left(paths["amplifier"], seconds)
         amplifiers = amplifiers + self.pushed * left(paths["sinks"], seconds)
         copies = 1 - self.mirrored + self.mirrored * left(self.mirrors, seconds)
-        return conductance * copies + ohms * per_ohm**2 * amplifiers
+        return conductance * copies + ohms * slope**2 * amplifiers
 
     def passed(self, load: Array, seconds: Array) -> Array:
         """Share of white noise that arrives at x which a node of τ is left with, beside α²."""
@@ -99,3 +100,20 @@ def left(transfer: Transfer, seconds: Array) -> Array:
     """Variance of white noise behind a transfer, in a node of τ, over that of the node alone."""
     above, below = (scaled(each, seconds) for each in transfer)
     return 2 * power(above, product(below, [1.0, 1.0]))
+
+
+def noise_of(node: Any, load: Array) -> Array:
+    """G [S] of a node's conveyor as the capacitor sees it; load [S]: L at its input. τ is that of γ = `ratio`."""
+    resistance, ohms = node.input_resistance, node.input_resistance + node.noise_ohms
+    if not node.loop or not resistance:
+        return node.noise_siemens + ohms * (load * node.attenuation(load)) ** 2
+    slope = node.current_gain / resistance
+    return node.loop.siemens(node.noise_siemens, ohms, slope, resistance * load, time_constant(node))
+
+
+def share_of(node: Any, load: Array) -> Array:
+    """Share of a noise density at the input of a node's conveyor that its capacitor sees."""
+    share = node.attenuation(load) ** 2
+    if not node.loop or not node.input_resistance:
+        return share
+    return share * node.loop.passed(node.input_resistance * load, time_constant(node))

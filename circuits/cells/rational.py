@@ -5,7 +5,7 @@
 by Åström's recursion (Introduction to Stochastic Control Theory, 1970, ch. 5.2), which takes one order off at a time:
 with the highest coefficients first, α = a₀/a₁, β = b₁/a₁,
 
-    I_n = β²/2α + I_{n−1},      a_i ← a_{i+1} − α a_{i+2},  b_i ← b_{i+1} − β a_{i+1}   of every other i, else as they are
+    I_n = β²/2α + I_{n−1},      a_i ← a_{i+1} − α a_{i+2},  b_i ← b_{i+1} − β a_{i+2}  for odd i, without α, β for even
 
 A pole pair ω₀²/(s² + sω₀/Q + ω₀²) has I = ω₀Q/2, so that white noise of density S has variance S ω₀Q/4 behind it.
 Polynomials are lists of coefficients, that of s⁰ first, numbers or arrays that broadcast.
