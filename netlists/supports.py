@@ -12,6 +12,7 @@ Each number follows from one analysis of the circuit alone, at the common mode:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -185,11 +186,12 @@ class _Bench:
         return float(np.interp(frequency, *self.spectrum(load, ends, (frequency / 10, frequency * 10), 2)))
 
     def spectrum(
-        self, load: float = 0.0, ends: str = "wz", band: tuple[float, float] = (1e6, 1e10), each: int = 20
-    ) -> tuple[Array, Array]:
-        """(frequencies, `each` a decade of a band [Hz]; G [S] there)."""
+        self, load: float = 0.0, ends: str = "wz", band: tuple[float, float] = (1e6, 1e10), each: int = 20,
+        more: Sequence[str] = (),
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """(frequencies, `each` a decade of a band [Hz]; G [S] there); more: elements beside the conveyor."""
         found = self.run(
-            *self.conveyor, f"Vmid mid 0 {self.middle}", "Vz z mid 0", "Vw w mid 0", "Ix 0 x 0 ac 1",
+            *self.conveyor, *more, f"Vmid mid 0 {self.middle}", "Vz z mid 0", "Vw w mid 0", "Ix 0 x 0 ac 1",
             f"Gx x mid x mid {load:g}", *(f"F{end} {'0 out' if end == 'w' else 'out 0'} V{end} 1" for end in ends),
             "Rout out 0 1 noisy=0",
             f".noise v(out) Ix dec {each} {band[0]:g} {band[1]:g}", ".print noise onoise_spectrum",

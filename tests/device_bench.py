@@ -36,16 +36,19 @@ def settled(circuit: Circuit, inputs: dict[str, Any], devices: Transistors) -> d
     }
 
 
-def noise(circuit: Circuit, inputs: dict[str, Any], devices: Transistors, array: str) -> tuple[float, float]:
-    """(ΣG [S] of the density far under the poles, variance [V²]) of the first node of an array.
+def noise(
+    circuit: Circuit, inputs: dict[str, Any], devices: Transistors, array: str, *more: str
+) -> tuple[float, float]:
+    """(ΣG [S] of the density far under the poles, variance [V²]) of the first node of an array; more: elements.
 
     ΣG: of the current noise that makes it with the node's g, S = 4kT ΣG / g².
     """
     netlist = write_netlist(circuit, inputs=inputs, level="device", transistors=devices, duration=1e-9)
     node = str(netlist.nodes[array].reshape(-1)[0])
     found = analysed(
-        netlist, f"Iprobe 0 {node}:p 0 ac 1", f".noise v({node}) Iprobe dec 40 1e3 1e12", ".print noise onoise_spectrum"
-    )
+        netlist, *more, f"Iprobe 0 {node}:p 0 ac 1", f".noise v({node}) Iprobe dec 40 1e3 1e12",
+        ".print noise onoise_spectrum",
+    )  # fmt: skip
     density = found["onoise_spectrum"].real ** 2
     siemens = density[0] * circuit.arrays[array].conductance ** 2 / (4 * BOLTZMANN * circuit.temperature)
     return float(siemens), float(np.trapezoid(density, found.axis))
@@ -66,7 +69,7 @@ def law(circuit: Circuit, inputs: dict[str, Any], array: str, load: float | None
 
 
 def hung(circuit: Circuit, inputs: dict[str, Any], devices: Transistors, array: str) -> tuple[float, float]:
-    """(L [S] of the first node's couplings, C [F] that they hang on an input of its conveyors), the mean of both inputs:
+    """(L [S] of the first node's couplings, C [F] that they hang on an input of its conveyors), the mean of both:
     half of Re Y, and Im Y/ω, where both are held at the voltage at which these conveyors hold them."""
     netlist = write_netlist(circuit, inputs=inputs, level="device", transistors=devices, duration=1e-9)
     parts = netlist.text.split("* ---- ")

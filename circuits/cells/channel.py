@@ -24,6 +24,7 @@ from ..arrays import module_of
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from .conveyor_loop import ConveyorLoop
+    from .node import NodeArray
 
 Array = Any
 LEAST = 1e-15  # A: a current that is none, so that its pole is a number
@@ -58,6 +59,17 @@ class Channel:
 
 
 @dataclass(frozen=True)
+class Ends:
+    """Capacitance of the end of a coupling's finger that a conveyor holds: farads [F] over gates [V]."""
+
+    gates: Array
+    farads: Array
+
+    def of(self, gates: Array) -> Array:
+        return np.interp(gates, self.gates, self.farads)
+
+
+@dataclass(frozen=True)
 class Channels:
     """What ngspice measured of the cells' transistors (`measure_channels`).
 
@@ -66,7 +78,8 @@ class Channels:
     Output mirrors at ratio 1 (`mos/mirror.py`), p- and n-channel; turned: gain of the n-channel one.
     A rectifier's mirrors together, by the current of its diode (`mos/rectifier.py`): doubled: gain of their copies,
     turner: pole of the one that turns round; overdrive [V] of the device in front of them; conveyor [S]: noise of the
-    copy that its conveyor makes; loop: poles of a node's conveyors, None where they are ideal.
+    copy that its conveyor makes.
+    Of a node's conveyors: loop, their poles, None of ideal ones; ends: what couplings hang on their inputs.
     Of a finger of a product's quad (`mos/product.py`), difference [S] of its pairs' conductances at the largest control
     and standing [S], their sum.
     """
@@ -86,6 +99,7 @@ class Channels:
     overdrive: float = np.inf
     conveyor: float = 0.0
     loop: ConveyorLoop | None = None
+    ends: Ends | None = None
 
 
 @dataclass(frozen=True)
@@ -158,12 +172,21 @@ def left(first: Array, second: Array = 0.0) -> Array:
 
 def with_channels(circuit: Circuit, channels: Channels | None) -> Circuit:
     """A copy of a circuit whose products, transfer cells and conveyors have the noise of measured transistors; None: of
-    ideal cells, and conveyors without poles."""
-    loop = None if channels is None else channels.loop
+    ideal cells, and conveyors without poles. These have the capacitance that couplings of transistors hang on their
+    inputs, the mean over an array."""
     nodes = [
-        replace(node, loop=loop) for node in circuit.arrays.values() if node.loop is not loop and not node.is_inner
+        replace(node, loop=_loop(circuit, node, channels))
+        for node in circuit.arrays.values()
+        if not (node.is_inner or node.clamped)
     ]
     return circuit.with_terms([term.measured(channels) for term in circuit.terms.values()], nodes)
+
+
+def _loop(circuit: Circuit, node: NodeArray, channels: Channels | None) -> ConveyorLoop | None:
+    if channels is None or channels.loop is None or channels.ends is None:
+        return None if channels is None else channels.loop
+    each = sum((term.hung(circuit, channels.ends) for term in circuit.into(node.name)), start=np.zeros(node.shape))
+    return channels.loop.wired(node.input_resistance / 2, float(each.sum()) / max(node.count, 1))
 
 
 def time_constant(node: Any) -> Array:
