@@ -65,7 +65,7 @@ def measure_ends(transistors: Transistors, engine: Engine) -> Ends:
     may go, as a source has more of its channel's charge than a drain."""
     gates = np.arange(0.0, transistors.card.vdd + STEP / 2, STEP)
     found = [_fingers(transistors, transistors.card, gates, (0.0, 1.0), engine, apart)[1] for apart in (APART, -APART)]
-    return Ends(gates, -np.mean(found, axis=0).imag / (2 * np.pi * FREQUENCY))
+    return Ends(gates, -np.mean(found, axis=0).imag / (2 * np.pi * FREQUENCY), transistors.quad_bias)
 
 
 def measure_hung(transistors: Transistors, gates: Array, engine: Engine) -> Array:

@@ -60,10 +60,12 @@ class Channel:
 
 @dataclass(frozen=True)
 class Ends:
-    """Capacitance of the end of a coupling's finger that a conveyor holds: farads [F] over gates [V]."""
+    """Capacitance of the end of a coupling's finger that a conveyor holds: farads [F] over gates [V]; bias [V]: of the
+    gates of products' quads."""
 
     gates: Array
     farads: Array
+    bias: float = 0.0
 
     def of(self, gates: Array) -> Array:
         return np.interp(gates, self.gates, self.farads)
@@ -174,18 +176,16 @@ def with_channels(circuit: Circuit, channels: Channels | None) -> Circuit:
     """A copy of a circuit whose products, transfer cells and conveyors have the noise of measured transistors; None: of
     ideal cells, and conveyors without poles. These have the capacitance that couplings of transistors hang on their
     inputs, the mean over an array."""
-    nodes = [
-        replace(node, loop=_loop(circuit, node, channels))
-        for node in circuit.arrays.values()
-        if not (node.is_inner or node.clamped)
-    ]
-    return circuit.with_terms([term.measured(channels) for term in circuit.terms.values()], nodes)
+    circuit = circuit.with_terms([term.measured(channels) for term in circuit.terms.values()])
+    nodes = [node for node in circuit.arrays.values() if not (node.is_inner or node.clamped)]
+    return circuit.with_terms((), [replace(node, loop=_loop(circuit, node, channels)) for node in nodes])
 
 
 def _loop(circuit: Circuit, node: NodeArray, channels: Channels | None) -> ConveyorLoop | None:
     if channels is None or channels.loop is None or channels.ends is None:
         return None if channels is None else channels.loop
-    each = sum((term.hung(circuit, channels.ends) for term in circuit.into(node.name)), start=np.zeros(node.shape))
+    terms = [term for term in circuit.into(node.name) if term.conveyed]
+    each = node.present * sum((term.hung(circuit, channels.ends) for term in terms), start=np.zeros(node.shape))
     return channels.loop.wired(node.input_resistance / 2, float(each.sum()) / max(node.count, 1))
 
 

@@ -17,6 +17,7 @@ from dsmachine.circuits.cells.mos.hold import hold
 from dsmachine.circuits.cells.mos.sheet import DeviceSheet
 from dsmachine.circuits.cells.mos.softmax import WIDTH
 from dsmachine.circuits.cells.rational import at
+from dsmachine.circuits.cells.transistor_line import line_of_transistors
 from dsmachine.circuits.circuit import BOLTZMANN, Circuit
 from dsmachine.emulator.run import operating_point
 from dsmachine.netlists.channels import measure_channels
@@ -223,6 +224,24 @@ def test_what_couplings_hang_on_conveyors(unit: Any, share: float) -> None:
     assert 5e-15 < float(expected[0]) < 1e-13
 
 
+def test_what_other_cells_hang_on_conveyors() -> None:
+    """Couplings one to one, of these transistors, and a product's quads."""
+    devices = transistors()
+    circuit = circuit_of("line")
+    for array in "ab":
+        circuit.clamp(array, (2,), **NODE)
+    circuit.nodes("v", (2,), **NODE)
+    circuit.couple("w", "a", "v", 0.8)
+    circuit.multiply("k", "a", "b", "v", "i,i->i", gain=3.0)
+    line = line_of_transistors(circuit.terms["w"], circuit, card())
+    circuit = with_channels(circuit.with_terms([line]), channels())
+    ends = measure_ends(devices, "batch")
+    expected = [float(circuit.terms[name].hung(circuit, ends)[0]) for name in "wk"]
+    found = hung(circuit, {"a": np.array([0.05, 0.1]), "b": np.array([0.1, 0.1])}, devices, "v")[1]
+    assert found == pytest.approx(sum(expected), rel=0.08)
+    assert min(expected) > 2e-15
+
+
 @pytest.mark.parametrize("kind", ["A", "AB"])
 def test_spectra_of_a_bare_conveyor(kind: str) -> None:
     """4kT·G of i(w) − i(z) up to 1 GHz, with what stands at x, wires too, by the law's own formula; class AB has twice
@@ -281,6 +300,30 @@ def test_noise_of_a_cell(name: str, gain: float, points: list[tuple[float, float
         there = x if name != "rectifier" else x | {"a": settled(circuit, x, transistors(feedback="ideal"))["v"]}
         assert found == pytest.approx(law(circuit, there, "v")[1], rel=0.03)
         assert found > 1.1 * law(ideal, x, "v")[1] or (name, a) == ("product", 0.2)
+
+
+@pytest.mark.parametrize("kind", ["A", "AB"])
+@pytest.mark.parametrize(
+    ("name", "gain", "points"),
+    [("product", 3.0, [(0.0, 0.1), (0.1, 0.1), (0.2, 0.1)]), ("tanh", 1.0, [(0.0, 0), (1.0, 0), (2.0, 0)])],
+)
+def test_noise_of_a_cell_behind_real_conveyors(
+    kind: str, name: str, gain: float, points: list[tuple[float, float]]
+) -> None:
+    """Mirrors, quads and the conveyors' loop in one law, 20 fF of wire at x."""
+    numbers, devices = support(kind).overrides(), transistors(conveyor=kind, feedback="ideal")
+    circuit = noisy(name, gain)
+    node = replace(
+        circuit.arrays["v"], input_resistance=numbers["conveyor.input_resistance"],
+        current_gain=numbers["conveyor.current_gain"], noise_siemens=numbers["conveyor.noise_conductance"],
+        noise_ohms=numbers["conveyor.noise_resistance"],
+    )  # fmt: skip
+    circuit = with_channels(circuit.with_terms((), [node]), measure_channels(devices))
+    wires = [f"C{end} v.0:{end} 0 {WIRE:g}" for end in ("xp", "xn")]
+    for a, b in points:
+        x = {"a": np.array([a]), "b": np.array([b])}
+        _, found = noise(circuit, x, devices, "v", *wires)
+        assert found == pytest.approx(law(circuit, x, "v")[1], rel=0.035)
 
 
 @pytest.mark.parametrize(("branches", "leads"), [(8, (0.0, 1.0, 2.0, 3.0, 4.0, 6.0)), (64, (0.0, 2.0, 4.0, 6.0))])
