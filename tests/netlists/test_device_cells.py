@@ -176,19 +176,18 @@ def with_loop(circuit: Circuit, loop: ConveyorLoop) -> Circuit:
 
 
 @pytest.mark.parametrize("kind", ["A", "AB"])
-@pytest.mark.parametrize(("weight", "farads"), [
-    (1e-3, 49e-15), (0.3, 49e-15), (1.0, 49e-15), (2.0, 49e-15), (3.4, 49e-15), (1e-3, 300e-15), (3.4, 300e-15),
-])  # fmt: skip
+@pytest.mark.parametrize("farads", [49e-15, 300e-15])
+@pytest.mark.parametrize("weight", [1e-3, 0.3, 1.0, 2.0, 3.4, 5.0])
 def test_noise_of_a_node_with_real_conveyors(kind: str, weight: float, farads: float) -> None:
     """Far under all poles G_n + R_n (αL)² beside feedback and couplings, and the whole variance by the law of the
-    conveyors' loop, each at the L and C that couplings of these transistors have at x; L of 0 to 0.2 mS."""
+    conveyors' loop, each at the L and C that couplings of these transistors have at x; L of 0 to 0.3 mS, v to 0.2 V."""
     circuit, devices = conveyed(kind, weight, farads), transistors(conveyor=kind, feedback="ideal")
     for bias in (0.0, 0.05, 0.1):
         x = {"u": bias * np.array([1, 0.5, -1, 0.3])}
         siemens, variance = noise(circuit, x, devices, "v")
         load, hanging = hung(circuit, x, devices, "v")
         loop = support(kind).loop.wired(support(kind).input_resistance, hanging - WIRE)
-        assert siemens == pytest.approx(law(circuit, x, "v", load)[0], rel=0.02)
+        assert siemens == pytest.approx(law(circuit, x, "v", load)[0], rel=0.02 if weight < 5 else 0.045)
         assert variance == pytest.approx(law(with_loop(circuit, loop), x, "v", load)[1], rel=0.025)
 
 
