@@ -61,11 +61,16 @@ def measure_transit(transistors: Transistors, engine: Engine) -> TransitCard:
 
 
 def measure_ends(transistors: Transistors, engine: Engine) -> Ends:
-    """What the held end of a coupling's finger hangs on a conveyor, over its gate: the mean of both ways that a current
-    may go, as a source has more of its channel's charge than a drain."""
+    """What a coupling's finger hangs on a conveyor that holds its end, with its offset, over its gate: the mean of both
+    ways that a current may go, as a source has more of its channel's charge than a drain."""
     gates = np.arange(0.0, transistors.card.vdd + STEP / 2, STEP)
-    found = [_fingers(transistors, transistors.card, gates, (0.0, 1.0), engine, apart)[1] for apart in (APART, -APART)]
-    return Ends(gates, -np.mean(found, axis=0).imag / (2 * np.pi * FREQUENCY), transistors.quad_bias)
+    offset = 0.0 if transistors.support is None else transistors.support.offset
+    found = [
+        _fingers(transistors, transistors.card, gates, (0.0, 1.0), engine, (apart, offset))[1]
+        for apart in (APART, -APART)
+    ]
+    mean = -np.mean(found, axis=0)
+    return Ends(gates, mean.real + 1j * mean.imag / (2 * np.pi * FREQUENCY), transistors.quad_bias)
 
 
 def measure_hung(transistors: Transistors, gates: Array, engine: Engine) -> Array:
@@ -76,16 +81,18 @@ def measure_hung(transistors: Transistors, gates: Array, engine: Engine) -> Arra
 
 def _fingers(
     transistors: Transistors, card: DeviceCard, gates: Array, ends: tuple[float, float], engine: Engine,
-    apart: float = 0.0,
+    apart: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Array, Array]:  # fmt: skip
-    """(what goes into one end of a finger, what comes out of the other) [A] where they stand at V_CM, the first one
-    `apart` [V], and move by `ends` [V], a finger for each gate (K,)."""
+    """(what goes into one end of a finger, what comes out of the other) [A] where they stand at V_CM, `apart` from it
+    [V], and move by `ends` [V], a finger for each gate (K,)."""
     devices, size = transistors.models, ("n", card.width * 1e6, card.length * 1e6)
     lines = ["dsmachine characterize: fingers", devices.text, ".global vdd", f"Vvdd vdd 0 {card.vdd:.12g}"]
     for k, gate in enumerate(gates):
         lines += [transistors.transistor(str(k), f"a{k} g{k} b{k}", *size), f"Vg{k} g{k} 0 {gate:.12g}"]
-        stand = zip("ab", (card.common_mode + apart, card.common_mode), ends, strict=True)
-        lines += [f"V{end}{k} {end}{k} 0 {volts:.12g} ac {v:g}" for end, volts, v in stand]
+        lines += [
+            f"V{end}{k} {end}{k} 0 {card.common_mode + away:.12g} ac {v:g}"
+            for end, away, v in zip("ab", apart, ends, strict=True)
+        ]
     names = [[f"i(v{end}{k})" for k in range(len(gates))] for end in "ab"]
     lines += [
         f".options temp={card.temperature - KELVIN:.9g} reltol=1e-6", f".ac lin 1 {FREQUENCY:g} {FREQUENCY:g}",

@@ -54,13 +54,11 @@ def noise(
     return float(siemens), float(np.trapezoid(density, found.axis))
 
 
-def law(circuit: Circuit, inputs: dict[str, Any], array: str, load: float | None = None) -> tuple[float, float]:
-    """The same as cells and node state it: ΣG of the white noise that they have the variance of, and kT/C ΣG/g. load
-    [S]: that of the conveyors, in place of what the cells state."""
+def law(circuit: Circuit, inputs: dict[str, Any], array: str) -> tuple[float, float]:
+    """The same as cells and node state it: ΣG of the white noise that they have the variance of, and kT/C ΣG/g."""
     node, x = circuit.arrays[array], {name: np.asarray(value, float)[None] for name, value in inputs.items()}
     terms = circuit.into(array)
-    if load is None:
-        load = sum(np.broadcast_to(term.loading(circuit)[0], node.shape).reshape(-1)[0] for term in terms)
+    load = sum(np.broadcast_to(term.loading(circuit)[0], node.shape).reshape(-1)[0] for term in terms)
     share = share_of(node, load)
     each = (np.broadcast_to(term.noise(circuit)(x), (1, *node.shape)).reshape(-1)[0] for term in terms)
     siemens = float(np.max(node.noise_conductance(1.0, load) + share * sum(each)))

@@ -60,15 +60,15 @@ class Channel:
 
 @dataclass(frozen=True)
 class Ends:
-    """Capacitance of the end of a coupling's finger that a conveyor holds: farads [F] over gates [V]; bias [V]: of the
+    """The end of a coupling's finger that a conveyor holds, over gates [V]: admittance G + iC [S, F]; bias [V]: of the
     gates of products' quads."""
 
     gates: Array
-    farads: Array
+    admittance: Array
     bias: float = 0.0
 
     def of(self, gates: Array) -> Array:
-        return np.interp(gates, self.gates, self.farads)
+        return np.interp(gates, self.gates, self.admittance)
 
 
 @dataclass(frozen=True)
@@ -174,8 +174,8 @@ def left(first: Array, second: Array = 0.0) -> Array:
 
 def with_channels(circuit: Circuit, channels: Channels | None) -> Circuit:
     """A copy of a circuit whose products, transfer cells and conveyors have the noise of measured transistors; None: of
-    ideal cells, and conveyors without poles. These have the capacitance that couplings of transistors hang on their
-    inputs, the mean over an array."""
+    ideal cells, and conveyors without poles. These have what couplings of transistors hang on their inputs, the mean
+    over an array."""
     circuit = circuit.with_terms([term.measured(channels) for term in circuit.terms.values()])
     nodes = [node for node in circuit.arrays.values() if not (node.is_inner or node.clamped)]
     return circuit.with_terms((), [replace(node, loop=_loop(circuit, node, channels)) for node in nodes])
@@ -184,9 +184,13 @@ def with_channels(circuit: Circuit, channels: Channels | None) -> Circuit:
 def _loop(circuit: Circuit, node: NodeArray, channels: Channels | None) -> ConveyorLoop | None:
     if channels is None or channels.loop is None or channels.ends is None:
         return None if channels is None else channels.loop
-    terms = [term for term in circuit.into(node.name) if term.conveyed]
-    each = node.present * sum((term.hung(circuit, channels.ends) for term in terms), start=np.zeros(node.shape))
-    return channels.loop.wired(node.input_resistance / 2, float(each.sum()) / max(node.count, 1))
+    each = np.zeros(node.shape, complex)
+    for term in circuit.into(node.name):
+        hung = term.hung(circuit, channels.ends) if term.conveyed else 0.0
+        if np.any(hung):
+            each += hung - 2 * np.broadcast_to(term.loading(circuit)[0], node.shape)
+    mean = complex((each * node.present).sum()) / max(node.count, 1)
+    return channels.loop.wired(node.input_resistance / 2, mean.imag, mean.real)
 
 
 def time_constant(node: Any) -> Array:

@@ -43,7 +43,8 @@ class ConveyorLoop:
     (`netlists/conveyor_loops.py`); all 0: no poles.
 
     regulation τ_g, own κ; push π and pushing τ_p of the driven sinks, pushed p; mirror μ, cascode k; input r_x C;
-    mirrored m; error: rms of what the law is off the spectra that were measured, relative.
+    mirrored m; more: r_x times what couplings conduct at x beside the L that their node knows; error: rms of what the
+    law is off the spectra that were measured, relative.
     """
 
     regulation: float = 0.0
@@ -55,11 +56,12 @@ class ConveyorLoop:
     cascode: float = 0.0
     input: float = 0.0
     mirrored: float = 0.0
+    more: float = 0.0
     error: float = 0.0
 
-    def wired(self, ohms: float, farads: float) -> ConveyorLoop:
-        """With so much more capacitance at x, behind r_x of so many ohms."""
-        return replace(self, input=self.input + ohms * farads)
+    def wired(self, ohms: float, farads: float, siemens: float = 0.0) -> ConveyorLoop:
+        """With so much more capacitance, and conductance, at x, behind r_x of so many ohms."""
+        return replace(self, input=self.input + ohms * farads, more=self.more + ohms * siemens)
 
     @property
     def mirrors(self) -> Transfer:
@@ -71,7 +73,7 @@ class ConveyorLoop:
         gate, pushed, (mirrors, late) = lag(self.regulation), lag(self.pushing), self.mirrors
         copies = product(mirrors, lag(self.mirror), lag(self.cascode))
         apart = total(copies, product([-1.0], mirrors))
-        loaded = [load, self.input]
+        loaded = [load + self.more, self.input]
         regulated = total([1 - self.own - self.push], product([self.own], gate))
         d = total(product(regulated, pushed), product([self.push], gate), product(loaded, gate, pushed))
         below = product(d, late)
@@ -92,7 +94,7 @@ class ConveyorLoop:
         return conductance * copies + ohms * slope**2 * amplifiers
 
     def passed(self, load: Array, seconds: Array) -> Array:
-        """Share of white noise that arrives at x which a node of τ is left with, beside α²."""
+        """Share of white noise that arrives at x which a node of τ is left with, beside α² of that load."""
         return left(self.transfers(load)["signal"], seconds) * (1 + load) ** 2
 
 

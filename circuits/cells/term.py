@@ -193,7 +193,8 @@ class Term:
         return self
 
     def hung(self, circuit: Circuit, ends: Ends) -> Array:
-        """Capacitance [F] on an input of each target node's conveyors, the mean of both."""
+        """What the cell's transistors hang on an input of each target node's conveyors, the mean of both: conductance
+        and capacitance G + iC [S, F]; 0 of ideal devices."""
         return 0.0
 
     def buffered(self, circuit: Circuit, gain: float) -> Term:

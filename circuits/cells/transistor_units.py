@@ -64,7 +64,7 @@ def control_of(card: DeviceCard, siemens: Array) -> Array:
 
 
 def at_inputs(card: DeviceCard, control: Array, ends: Ends) -> Array:
-    """C [F] that a finger hangs on either input of a node's conveyors, half of its transistors each."""
+    """G + iC [S, F] that a finger hangs on either input of a node's conveyors, half of its transistors each."""
     return sum(ends.of(card.bias + transistor.gate * control) for transistor in UNITS[card.unit]) / 2
 
 

@@ -143,7 +143,7 @@ def test_channels_bring_the_loop() -> None:
     circuit = with_channels(node(None), replace(IDEAL, loop=AB))
     assert circuit.arrays["v"].loop == AB
     assert circuit.arrays["u"].loop is None
-    ends = Ends(np.array([0.0, 1.0]), np.array([1e-16, 1e-15]))
+    ends = Ends(np.array([0.0, 1.0]), np.array([1e-8 + 1e-16j, 1e-5 + 1e-15j]))
     same = with_channels(node(None), replace(IDEAL, loop=AB, ends=ends)).arrays["v"].loop
     assert same == AB  # linear couplings have no fingers
     assert with_channels(circuit, None).arrays["v"].loop is None
