@@ -13,6 +13,7 @@ import numpy as np
 
 from ..circuits.cells.conveyor_loop import ConveyorLoop
 from ..circuits.cells.rational import at
+from ..circuits.errors import Error
 
 Array = Any
 HIGHEST = 3e9, 6e9  # Hz, of transfers and of noise
@@ -36,9 +37,16 @@ class Measured:
 
 
 def fit_loop(found: Measured, *, driven: bool) -> ConveyorLoop:
-    """Its loop; driven: whether its sinks are."""
+    """Its loop; driven: whether its sinks are.
+
+    Raises Error for a response that is not finite, or without noise.
+    """
     from scipy.optimize import least_squares
 
+    response = np.concatenate([found.delivered, found.voltage])
+    densities = np.stack(list(found.densities.values()))
+    if not (np.isfinite(response).all() and np.isfinite(densities).all() and found.ohms > 0 and (densities > 0).all()):
+        raise Error(f"a conveyor of these transistors does not work (r_x = {found.ohms:.3g} Ω): check the model cards")
     start = np.array(list((TYPICAL | (DRIVEN if driven else {})).values()))
     names = list(TYPICAL) + (list(DRIVEN) if driven else [])
 
