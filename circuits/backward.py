@@ -119,7 +119,7 @@ class Backward:
         self.circuit.nodes(
             name, shape, rail=None, full_scale=1.0, capacitance=capacitance, conductance=node.conductance,
             exists=exists, input_resistance=node.input_resistance, noise_siemens=node.noise_siemens,
-            noise_ohms=node.noise_ohms, layer=node.layer,
+            noise_ohms=node.noise_ohms, loop=node.loop, layer=node.layer,
         )  # fmt: skip
         return name
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..circuits.cells import Signals
+from ..circuits.cells.conveyor_loop import share_of
 from ..circuits.cells.siemens import MovingSiemens
 from ..circuits.circuit import BOLTZMANN
 from .plan import Plan, Stage
@@ -60,10 +61,11 @@ def _thermal(plan: Plan, stage: Stage) -> Agitation:
     circuit, backend = plan.circuit, plan.backend
     node = circuit.arrays[stage.name]
     scale = 2 * BOLTZMANN * circuit.temperature / (node.capacitance * circuit.units(stage.name) ** 2) * node.present
-    still = node.noise_conductance(0.0, np.asarray(backend.host(stage.load), float))
+    load = np.asarray(backend.host(stage.load), float)
+    still, arrives = node.noise_conductance(0.0, load), share_of(node, load)
     laws = []
     for term in circuit.into(stage.name):
-        share, siemens = np.asarray(backend.host(stage.noise_share(term)), float), term.noise(circuit)
+        share, siemens = arrives if term.conveyed else 1.0, term.noise(circuit)
         still = still + share * siemens.still
         if siemens.moving is not None:
             laws.append((backend.array(share / node.conductance), backend.place(siemens.moving)))

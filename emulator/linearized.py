@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..circuits.cells import feedback_of
+from ..circuits.cells.conveyor_loop import share_of
 from ..circuits.circuit import BOLTZMANN
 from .operating_point import jacobian
 from .plan import Plan, Stage
@@ -47,8 +48,10 @@ def intensities(plan: Plan, stage: Stage, x: Mapping[str, Array]) -> dict[str, A
     circuit, host = plan.circuit, plan.backend.host
     node, terms = circuit.arrays[stage.name], circuit.into(stage.name)
     seen = {view.array: host(x[view.array]) for term in terms for view in term.sources}
-    found = {term.name: host(stage.noise_share(term)) * term.noise(circuit)(seen) for term in terms}
-    found[feedback_of(stage.name)] = node.noise_conductance(host(stage.own(stage.gamma(x))), host(stage.load))
+    load = np.asarray(host(stage.load), float)
+    share = share_of(node, load)
+    found = {term.name: (share if term.conveyed else 1.0) * term.noise(circuit)(seen) for term in terms}
+    found[feedback_of(stage.name)] = node.noise_conductance(host(stage.own(stage.gamma(x))), load)
     scale = 2 * BOLTZMANN * circuit.temperature / (node.capacitance * circuit.units(stage.name)) ** 2
     return {name: scale * siemens * node.present for name, siemens in found.items()}
 

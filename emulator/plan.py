@@ -105,10 +105,6 @@ class Stage:
             return np.zeros((1,) * (1 + len(self.node.shape)), bool)
         return self.node.saturated(self.drive(x), self.own(gamma))
 
-    def noise_share(self, term: Term) -> Array:
-        """Share of a cell's noise density that reaches the capacitor."""
-        return self.attenuation**2 if term.conveyed else 1.0
-
 
 class Drives(Protocol):
     """What pushes current into nodes: a cell, or what stands for it on a device."""

@@ -32,6 +32,7 @@ from ..circuits.cells.mos.softmax import CENTRE, DESIGN_CURRENT, LENGTH, WIDTH
 from ..circuits.cells.transistor_units import square_of
 from ..circuits.circuit import BOLTZMANN, Circuit
 from ..circuits.devices.card import DeviceCard
+from .lags import measure_ends
 from .ngspice import Engine, run_netlist
 
 Array = Any
@@ -73,6 +74,8 @@ def measure_channels(transistors: Transistors, *, engine: Engine = "batch") -> C
         doubled=float(np.mean(copies.gain)),
         overdrive=_overdrive(pair),
         conveyor=0.0 if transistors.support is None else transistors.support.copy_noise,
+        loop=None if transistors.support is None else transistors.support.loop,
+        ends=measure_ends(transistors, engine),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits.cells.channel import Ends
 from ..circuits.cells.mos.design import Transistors
 from ..circuits.cells.mos.rails import KELVIN
 from ..circuits.cells.mos.sheet import DeviceSheet
@@ -28,6 +29,7 @@ SHARES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 ROWS = (3, 128)  # branches of the rows whose tails are measured
 FREQUENCY = 1e6  # Hz
 STEP = 0.025  # V, of a coupling's gate
+APART = 0.02  # V, of both ends of a coupling that conducts
 TAILS = (0.0, 0.6, 0.005)  # V, first, last, step
 
 
@@ -58,6 +60,19 @@ def measure_transit(transistors: Transistors, engine: Engine) -> TransitCard:
     return TransitCard(gates, passed.real, -passed.imag / (2 * np.pi * FREQUENCY))
 
 
+def measure_ends(transistors: Transistors, engine: Engine) -> Ends:
+    """What a coupling's finger hangs on a conveyor that holds its end, with its offset, over its gate: the mean of both
+    ways that a current may go, as a source has more of its channel's charge than a drain."""
+    gates = np.arange(0.0, transistors.card.vdd + STEP / 2, STEP)
+    offset = 0.0 if transistors.support is None else transistors.support.offset
+    found = [
+        _fingers(transistors, transistors.card, gates, (0.0, 1.0), engine, (apart, offset))[1]
+        for apart in (APART, -APART)
+    ]
+    mean = -np.mean(found, axis=0)
+    return Ends(gates, mean.real + 1j * mean.imag / (2 * np.pi * FREQUENCY), transistors.quad_bias)
+
+
 def measure_hung(transistors: Transistors, gates: Array, engine: Engine) -> Array:
     """Capacitance [F] between the ends of a feedback device's finger, over its gate."""
     taken, passed = _fingers(transistors, transistors.pair_card, gates, (0.5, -0.5), engine)
@@ -65,15 +80,19 @@ def measure_hung(transistors: Transistors, gates: Array, engine: Engine) -> Arra
 
 
 def _fingers(
-    transistors: Transistors, card: DeviceCard, gates: Array, ends: tuple[float, float], engine: Engine
-) -> tuple[Array, Array]:
-    """(what goes into one end of a finger, what comes out of the other) [A] where both stand at V_CM and move by `ends`
-    [V], a finger for each gate (K,)."""
+    transistors: Transistors, card: DeviceCard, gates: Array, ends: tuple[float, float], engine: Engine,
+    apart: tuple[float, float] = (0.0, 0.0),
+) -> tuple[Array, Array]:  # fmt: skip
+    """(what goes into one end of a finger, what comes out of the other) [A] where they stand at V_CM, `apart` from it
+    [V], and move by `ends` [V], a finger for each gate (K,)."""
     devices, size = transistors.models, ("n", card.width * 1e6, card.length * 1e6)
     lines = ["dsmachine characterize: fingers", devices.text, ".global vdd", f"Vvdd vdd 0 {card.vdd:.12g}"]
     for k, gate in enumerate(gates):
         lines += [transistors.transistor(str(k), f"a{k} g{k} b{k}", *size), f"Vg{k} g{k} 0 {gate:.12g}"]
-        lines += [f"V{end}{k} {end}{k} 0 {card.common_mode:.12g} ac {v:g}" for end, v in zip("ab", ends, strict=True)]
+        lines += [
+            f"V{end}{k} {end}{k} 0 {card.common_mode + away:.12g} ac {v:g}"
+            for end, away, v in zip("ab", apart, ends, strict=True)
+        ]
     names = [[f"i(v{end}{k})" for k in range(len(gates))] for end in "ab"]
     lines += [
         f".options temp={card.temperature - KELVIN:.9g} reltol=1e-6", f".ac lin 1 {FREQUENCY:g} {FREQUENCY:g}",

@@ -7,10 +7,12 @@ Each number follows from one analysis of the circuit alone, at the common mode:
     bandwidth: where the copy has fallen by 3 dB; delay −φ/ω at 100 MHz                            .ac of a current
     inductance: what a conductance L at x adds to the delay, times 1/L + r_x                       .ac of both
     noise: i(w) − i(z) as 4kT (G + R (αL)²) at 10 MHz, with nothing and with L at x; i(w) alone    .noise
+    poles of these, and which noise is behind which (`conveyor_loops.py`)                          .ac and .noise
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +27,7 @@ from ..circuits.circuit import BOLTZMANN, Circuit
 from ..circuits.devices.card import DeviceCard
 from ..circuits.devices.models import ModelCard, load_models
 from .characterize import corner_of
+from .conveyor_loops import Measured, fit_loop
 from .ngspice import Engine, Waveforms, run_netlist
 
 Array = Any
@@ -41,14 +44,17 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
     lines, conveyor = bench.drawn(), bench.drawn(conveyor=True)
     slope = np.polyfit([-SMALL, 0, SMALL], np.stack([x, copied], axis=1), 1)[0]
     frequency, found = bench.response(1, 0, 0)
-    passed = found["i(vw)"] - found["i(vz)"]
+    passed, volts = found["i(vw)"] - found["i(vz)"], found["x"]
     found = bench.response(0, 1, 0)[1]
     admittance = -(found["i(vw)"] + found["i(vz)"])
     found = bench.response(0, 0, 1)[1]
     followed, taken = found["x2"], -found["i(vy2)"]
     found = bench.response(1, 0, 0, LOADED)[1]
     loaded = found["i(vw)"] - found["i(vz)"], bench.response(0, 0, 1, LOADED)[1]["x2"]
-    alone = bench.noise()
+    hertz, alone = bench.spectrum()
+    loaded_noise = bench.spectrum(LOADED)[1]
+    measured = Measured(float(slope[0]), frequency, passed, volts, hertz, {0.0: alone, LOADED: loaded_noise})
+    quiet, loud = (float(np.interp(NOISE_FREQUENCY, hertz, each)) for each in (alone, loaded_noise))
     low = int(np.searchsorted(frequency, 1e8))
     omega = 2 * np.pi * frequency[low]
     delay, behind = (-np.angle(each[low]) / omega for each in (passed, followed))
@@ -65,9 +71,10 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
         bandwidth=_corner(frequency, np.abs(passed)),
         delay=float(delay),
         input_inductance=float(more[0] * per_siemens),
-        noise_conductance=alone,
-        noise_resistance=(bench.noise(LOADED) - alone) * (per_siemens / float(slope[1])) ** 2,
+        noise_conductance=quiet,
+        noise_resistance=(loud - quiet) * (per_siemens / float(slope[1])) ** 2,
         copy_noise=bench.noise(ends="w"),
+        loop=fit_loop(measured, driven=follower.drives_sinks(kind)),
         buffer_gain=float(np.abs(followed[0])),
         buffer_bandwidth=_corner(frequency, np.abs(followed)),
         buffer_delay=float(behind),
@@ -170,20 +177,26 @@ class _Bench:
             *self.conveyor, *self.buffer, f"Vz z 0 {self.middle} ac {out}", f"Vw w 0 {self.middle} ac {out}",
             f"Vy2 y2 0 {self.middle} ac {follow}", f"Ix 0 x 0 ac {into}", f"Vmid mid 0 {self.middle}",
             f"Gx x mid x mid {load:g}", f"Gx2 x2 mid x2 mid {load:g}", ".ac dec 20 1e6 1e11",
-            ".save v(x2) i(vz) i(vw) i(vy2)", ".print ac v(x2)",
+            ".save v(x) v(x2) i(vz) i(vw) i(vy2)", ".print ac v(x2)",
         )  # fmt: skip
         return found.axis, found
 
     def noise(self, load: float = 0.0, ends: str = "wz", frequency: float = NOISE_FREQUENCY) -> float:
         """G [S] whose 4kT·G is the density of i(w) − i(z), or of i(w) alone, with a conductance at x."""
+        return float(np.interp(frequency, *self.spectrum(load, ends, (frequency / 10, frequency * 10), 2)))
+
+    def spectrum(
+        self, load: float = 0.0, ends: str = "wz", band: tuple[float, float] = (1e6, 1e10), each: int = 20,
+        more: Sequence[str] = (),
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """(frequencies, `each` a decade of a band [Hz]; G [S] there); more: elements beside the conveyor."""
         found = self.run(
-            *self.conveyor, f"Vmid mid 0 {self.middle}", "Vz z mid 0", "Vw w mid 0", "Ix 0 x 0 ac 1",
+            *self.conveyor, *more, f"Vmid mid 0 {self.middle}", "Vz z mid 0", "Vw w mid 0", "Ix 0 x 0 ac 1",
             f"Gx x mid x mid {load:g}", *(f"F{end} {'0 out' if end == 'w' else 'out 0'} V{end} 1" for end in ends),
             "Rout out 0 1 noisy=0",
-            f".noise v(out) Ix dec 2 {frequency / 10:g} {frequency * 10:g}", ".print noise onoise_spectrum",
+            f".noise v(out) Ix dec {each} {band[0]:g} {band[1]:g}", ".print noise onoise_spectrum",
         )  # fmt: skip
-        density = float(np.interp(frequency, found.axis, found["onoise_spectrum"].real))
-        return density**2 / (4 * BOLTZMANN * self.temperature)
+        return np.asarray(found.axis), found["onoise_spectrum"].real ** 2 / (4 * BOLTZMANN * self.temperature)
 
 
 def _corner(frequency: Array, response: Array) -> float:

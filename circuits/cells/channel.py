@@ -14,7 +14,7 @@ is left in a node of τ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,8 @@ from ..arrays import module_of
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
+    from .conveyor_loop import ConveyorLoop
+    from .node import NodeArray
 
 Array = Any
 LEAST = 1e-15  # A: a current that is none, so that its pole is a number
@@ -57,6 +59,19 @@ class Channel:
 
 
 @dataclass(frozen=True)
+class Ends:
+    """The end of a coupling's finger that a conveyor holds, over gates [V]: admittance G + iC [S, F]; bias [V]: of the
+    gates of products' quads."""
+
+    gates: Array
+    admittance: Array
+    bias: float = 0.0
+
+    def of(self, gates: Array) -> Array:
+        return np.interp(gates, self.gates, self.admittance)
+
+
+@dataclass(frozen=True)
 class Channels:
     """What ngspice measured of the cells' transistors (`measure_channels`).
 
@@ -66,6 +81,7 @@ class Channels:
     A rectifier's mirrors together, by the current of its diode (`mos/rectifier.py`): doubled: gain of their copies,
     turner: pole of the one that turns round; overdrive [V] of the device in front of them; conveyor [S]: noise of the
     copy that its conveyor makes.
+    Of a node's conveyors: loop, their poles, None of ideal ones; ends: what couplings hang on their inputs.
     Of a finger of a product's quad (`mos/product.py`), difference [S] of its pairs' conductances at the largest control
     and standing [S], their sum.
     """
@@ -84,6 +100,8 @@ class Channels:
     turner: Channel = Channel(1.0, 1.0)
     overdrive: float = np.inf
     conveyor: float = 0.0
+    loop: ConveyorLoop | None = None
+    ends: Ends | None = None
 
 
 @dataclass(frozen=True)
@@ -155,9 +173,24 @@ def left(first: Array, second: Array = 0.0) -> Array:
 
 
 def with_channels(circuit: Circuit, channels: Channels | None) -> Circuit:
-    """A copy of a circuit whose products and transfer cells have the noise of measured transistors; None: of ideal
-    cells."""
-    return circuit.with_terms([term.measured(channels) for term in circuit.terms.values()])
+    """A copy of a circuit whose products, transfer cells and conveyors have the noise of measured transistors; None: of
+    ideal cells, and conveyors without poles. These have what couplings of transistors hang on their inputs, the mean
+    over an array."""
+    circuit = circuit.with_terms([term.measured(channels) for term in circuit.terms.values()])
+    nodes = [node for node in circuit.arrays.values() if not (node.is_inner or node.clamped)]
+    return circuit.with_terms((), [replace(node, loop=_loop(circuit, node, channels)) for node in nodes])
+
+
+def _loop(circuit: Circuit, node: NodeArray, channels: Channels | None) -> ConveyorLoop | None:
+    if channels is None or channels.loop is None or channels.ends is None:
+        return None if channels is None else channels.loop
+    each = np.zeros(node.shape, complex)
+    for term in circuit.into(node.name):
+        hung = term.hung(circuit, channels.ends) if term.conveyed else 0.0
+        if np.any(hung):
+            each += hung - 2 * np.broadcast_to(term.loading(circuit)[0], node.shape)
+    mean = complex((each * node.present).sum()) / max(node.count, 1)
+    return channels.loop.wired(node.input_resistance / 2, mean.imag, mean.real)
 
 
 def time_constant(node: Any) -> Array:

@@ -22,7 +22,8 @@ pushed in there, r_x its input resistance, c the gain of its copies.
 Noise: 4kT·g(v) of the feedback, one-sided [A²/Hz]; r_x is a noisy resistor too, 4kT·r_x (αL)²; of a cell's density α²
 arrives. Couplings and r_x together make 4kT·L/(1 + r_x L), that of the resistors in series. A passive RC gives kT/C.
 A conveyor of transistors adds 4kT·(G_n + R_n (αL)²): its output's current noise, and its amplifier's voltage noise,
-which pushes current through whatever hangs on its input (Rothe & Dahlke, Proc. IRE 44(6), 1956).
+which pushes current through whatever hangs on its input (Rothe & Dahlke, Proc. IRE 44(6), 1956); with a `loop`, the
+white noise of equal variance (`conveyor_loop.py`).
 Mismatch: `offset`, a static voltage the node settles off by. Dissipation g(v)·v²; supply: the conveyor's bias.
 """
 
@@ -35,6 +36,7 @@ import numpy as np
 
 from .. import checks
 from ..errors import Error
+from .conveyor_loop import ConveyorLoop, noise_of
 from .feedback import Controlled, Feedback
 from .mos.node import node_units
 from .mos.unequal import differs
@@ -90,7 +92,7 @@ class NodeArray:
     rail [V]: None for the ideal node; held: a node that rests on it is meant to, and no error.
     full_scale [V]: the settled range calibration gave; errors are shares of it.
     input_resistance r_x [Ω] of the conveyor: its couplings see Σ|G| r_x of loading; current_gain c: what it delivers of
-        the current at its input. noise_siemens G_n [S], noise_ohms R_n [Ω]: its noise beside that of r_x.
+        the current at its input. noise_siemens G_n [S], noise_ohms R_n [Ω]: its noise beside that of r_x; loop: poles.
     offset [V]: static, broadcastable. exists: bool mask of nodes that are there (None: all).
     layer: label under which energy and error are reported and elements are chosen together.
     clamped: an input, its voltage prescribed by the run; stored: it holds that itself (a hold capacitor, a digital
@@ -112,6 +114,7 @@ class NodeArray:
     current_gain: float = 1.0
     noise_siemens: float = 0.0
     noise_ohms: float = 0.0
+    loop: ConveyorLoop | None = field(default=None, metadata={"host": True})
     offset: Array = 0.0
     exists: Array | None = None
     layer: str = ""
@@ -258,10 +261,8 @@ class NodeArray:
         return np.minimum(conveyor.input_resistance, np.broadcast_to(most, self.shape))
 
     def noise_conductance(self, gamma: Array, load: Array) -> Array:
-        """G [S] whose 4kT·G is the noise of the node's own devices: feedback g₀γ, and the conveyor as the capacitor
-        sees it, G_n + (r_x + R_n)(load·attenuation)²."""
-        seen = (load * self.attenuation(load)) ** 2
-        return self.conductance * gamma + self.noise_siemens + (self.input_resistance + self.noise_ohms) * seen
+        """G [S] whose 4kT·G is the noise of the node's own devices: feedback g₀γ, and conveyor."""
+        return self.conductance * gamma + noise_of(self, load)
 
     def meter(self, circuit: Circuit) -> Meter:
         """Heat g(v)·v² of the feedback; supply: its current g(v)·|v|, which the conveyor delivers at rest."""

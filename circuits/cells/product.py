@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .channel import Channels
+from .channel import Channels, Ends
 from .contract import contract
 from .mos.product import products
 from .power import Meter
@@ -140,7 +140,7 @@ class Product(Term):
     def noise(self, circuit: Circuit) -> Siemens:
         """Σ |K v_a| at each target node: g U_t |κ| Σ |x_a| / U_b; of quads that of all their pairs."""
         if self.channels is not None:
-            return Siemens(self._standing(circuit, self.channels))
+            return Siemens(self.channels.standing * self._fingers(circuit, self.channels))
         node = circuit.arrays[self.target]
         scale = np.asarray(node.conductance * node.unit * np.abs(self.gain))
         inverse = 1 / self._unit(circuit, self.b)
@@ -148,12 +148,16 @@ class Product(Term):
         error = (self.signs, spoiled, self.results)
         return Siemens(moving=ProductSiemens(self.a, self.spec, self.shape, scale, inverse, *error))
 
-    def _standing(self, circuit: Circuit, channels: Channels) -> Array:
-        """ΣG [S] of quads: so many fingers that the strongest one's pairs differ enough."""
+    def hung(self, circuit: Circuit, ends: Ends) -> Array:
+        """Of quads: two transistors of a finger at either input, gates about their bias."""
+        return 0.0 if self.channels is None else 2 * ends.of(ends.bias) * self._fingers(circuit, self.channels)
+
+    def _fingers(self, circuit: Circuit, channels: Channels) -> Array:
+        """Of all quads of a node: so many that the strongest one's pairs differ enough."""
         strongest = self.strongest(circuit)
         fingers = max(1, math.ceil(strongest / channels.difference * (1 - 1e-9)))
         here = [view.of(_present(circuit, view.array)[None]) for view in self.sources]
-        return fingers * channels.standing * contract(self.spec, *here).reshape(self.shape)
+        return fingers * contract(self.spec, *here).reshape(self.shape)
 
     def strongest(self, circuit: Circuit) -> float:
         """max |K v_a| over the devices, v_a at full scale: g U_t |κ| x_a / U_b."""

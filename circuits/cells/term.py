@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..backward import Backward
     from ..circuit import Circuit
     from ..technology import Technology
-    from .channel import Channels
+    from .channel import Channels, Ends
     from .converter import Converter
     from .mismatch import Draw, Spread
     from .mos.sheet import DeviceSheet
@@ -191,6 +191,11 @@ class Term:
     def measured(self, channels: Channels | None) -> Term:
         """This cell with the noise that its transistors were measured to have; None: that of the ideal cell."""
         return self
+
+    def hung(self, circuit: Circuit, ends: Ends) -> Array:
+        """What the cell's transistors hang on an input of each target node's conveyors, the mean of both: conductance
+        and capacitance G + iC [S, F]; 0 of ideal devices."""
+        return 0.0
 
     def buffered(self, circuit: Circuit, gain: float) -> Term:
         """This cell behind buffers of a gain: what it asks current of (`drivers`) stands at `gain` times its volts."""

@@ -41,6 +41,7 @@ from .transistor_law import ColumnLaw, MovingConductance
 from .transistor_units import (
     BLOCK,
     UNITS,
+    at_inputs,
     basis_of,
     both_pairs,
     control_of,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
     from ..technology import Technology
+    from .channel import Ends
     from .converter import Converter
     from .mismatch import Draw
     from .mos.sheet import DeviceSheet
@@ -150,6 +152,11 @@ class TransistorCoupling(Crossbar, Term):
 
     def loading(self, circuit: Circuit) -> tuple[Array, Array]:
         return self._row_sums(circuit, self._conducting(circuit)), 0.0
+
+    def hung(self, circuit: Circuit, ends: Ends) -> Array:
+        each = at_inputs(self.card, self.control(circuit), ends) * (self.fingers * (self.weight != 0))
+        found = self._each_position(each.sum(axis=-1)) * self._present(circuit)
+        return found.reshape(circuit.arrays[self.target].shape)
 
     def _conducting(self, circuit: Circuit) -> Conducting:
         """(matrices (sets, out, r, in) [A] of what every unit conducts, whatever its sign; their shapes; their κ)."""

@@ -21,11 +21,12 @@ from .mos.rails import INPUTS, SIDES
 from .spice import elements, load_lines
 from .term import HOST, Array, Inline, Signals
 from .transistor_errors import Devices, Drawn, Errors
-from .transistor_units import control_of, powers_of, verified_control
+from .transistor_units import UNITS, at_inputs, control_of, powers_of, verified_control
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
+    from .channel import Ends
     from .converter import Converter
     from .mismatch import Draw
     from .mos.sheet import DeviceSheet
@@ -72,6 +73,11 @@ class TransistorLine(Coupling):
     def buffered(self, circuit: Circuit, gain: float) -> TransistorLine:
         power = np.array([gain ** (1 + self.step * k) for k in range(len(self.powers))])
         return replace(self, powers=self.powers * power.reshape(-1, *(1,) * (np.ndim(self.powers) - 1)), seen=gain)
+
+    def hung(self, circuit: Circuit, ends: Ends) -> Array:
+        siemens = np.broadcast_to(np.abs(self.siemens(circuit)), circuit.arrays[self.target].shape)
+        gates = control_of(self.card, siemens / self.fingers) if self.gates is None else self.gates
+        return at_inputs(self.card, gates, ends) * (self.fingers * (siemens != 0))
 
     @property
     def rows(self) -> None:

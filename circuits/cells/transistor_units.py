@@ -24,6 +24,7 @@ from .polynomials import lowest_powers
 
 if TYPE_CHECKING:
     from ..devices.card import DeviceCard
+    from .channel import Ends
     from .converter import Converter
     from .polynomials import Polynomial
     from .transistor_errors import Devices
@@ -60,6 +61,11 @@ def fingers_for(card: DeviceCard, siemens: float) -> int:
 def control_of(card: DeviceCard, siemens: Array) -> Array:
     """Control voltage at which a finger conducts so much [S], >= 0; the highest for what rounding puts beyond it."""
     return np.asarray(card.control(np.minimum(siemens, float(card.conductance(card.reach)))))
+
+
+def at_inputs(card: DeviceCard, control: Array, ends: Ends) -> Array:
+    """G + iC [S, F] that a finger hangs on either input of a node's conveyors, half of its transistors each."""
+    return sum(ends.of(card.bias + transistor.gate * control) for transistor in UNITS[card.unit]) / 2
 
 
 def basis_of(card: DeviceCard, *, erring: bool) -> tuple[tuple[Polynomial, ...], Array, Array]:

@@ -101,6 +101,11 @@ def conveyor_areas(kind: str) -> dict[str, float]:
     return {k: float(square_metres(*size[2:4])) for k, size in sizes.items() if k not in CASCODES}
 
 
+def drives_sinks(kind: str) -> bool:
+    """Whether the sinks of a class follow x too."""
+    return SINK[kind][0] in {ends.split()[0] for ends, *_ in PUSH_PULL.values()}
+
+
 def follower_devices(kind: str, *, copied: bool) -> dict[str, Size]:
     """name -> (ends, kind, width, length) of the transistors of a conveyor, or of a buffer."""
     if kind not in SINK:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..conveyor_loop import ConveyorLoop
+
 
 @dataclass(frozen=True)
 class Support:
@@ -14,10 +16,10 @@ class Support:
     output_capacitance [F] of z and w together, which a node's side has; bandwidth [Hz] and delay [s] of the copies,
     at low frequency; input_inductance ℓ [H]: with L at x the copies are late by ℓL/(1 + r_x L) more;
     noise_conductance G [S] and noise_resistance R [Ω]: 4kT·(G + R (αL)²) is the density of i(w) − i(z) with a
-    conductance L at x, α = c/(1 + r_x L); copy_noise [S] that of i(w) alone; buffer_gain, buffer_bandwidth [Hz],
-    buffer_delay [s], buffer_inductance [H] of its output, buffer_capacitance [F] of its input; conveyor_current,
-    buffer_current [A] that one of each draws from the supply at rest; conveyor_slope, buffer_slope: what it draws
-    more for each ampere out of x.
+    conductance L at x, α = c/(1 + r_x L), far under the poles of its `loop`; copy_noise [S] that of i(w) alone;
+    buffer_gain, buffer_bandwidth [Hz], buffer_delay [s], buffer_inductance [H] of its output, buffer_capacitance [F]
+    of its input; conveyor_current, buffer_current [A] that one of each draws from the supply at rest; conveyor_slope,
+    buffer_slope: what it draws more for each ampere out of x.
     """
 
     kind: str
@@ -33,6 +35,7 @@ class Support:
     noise_conductance: float
     noise_resistance: float
     copy_noise: float
+    loop: ConveyorLoop
     buffer_gain: float
     buffer_bandwidth: float
     buffer_delay: float
