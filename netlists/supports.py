@@ -25,6 +25,7 @@ from ..circuits.circuit import BOLTZMANN, Circuit
 from ..circuits.devices.card import DeviceCard
 from ..circuits.devices.models import ModelCard, load_models
 from .characterize import corner_of
+from .lags import measure_finger
 from .ngspice import Engine, Waveforms, run_netlist
 
 Array = Any
@@ -80,20 +81,6 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
     )
 
 
-def measure_finger(transistors: Transistors, *, engine: Engine = "batch") -> float:
-    """C [F] of a conducting finger of a feedback device between a node's sides, Im Y/ω."""
-    card = transistors.pair_card
-    size = (card.width * 1e6, card.length * 1e6)
-    text = "\n".join([
-        "finger of a feedback device", transistors.models.text, f"Vg g 0 {card.reach}",
-        f"Vp p 0 {card.common_mode} ac 0.5", f"Vn n 0 {card.common_mode} ac 0.5 180",
-        transistors.transistor("1", "p g n", "n", *size), f".options temp={card.temperature - KELVIN:.9g}",
-        ".ac dec 1 1e7 1e8", ".save i(vp)", ".print ac i(vp)", ".end", "",
-    ])  # fmt: skip
-    found = run_netlist(text, engine=engine)
-    return float(-found["i(vp)"][-1].imag / (2 * np.pi * found.axis[-1]))
-
-
 def transistors_of(
     card: DeviceCard, models: ModelCard | None = None, *, pair: DeviceCard | None = None, conveyor: str = "ideal"
 ) -> Transistors:
@@ -109,7 +96,7 @@ def transistors_of(
     found = Transistors(
         models or load_models(), card, pair, conveyor=conveyor, buffer=conveyor, threshold=shift, mobility=mobility
     )
-    found = replace(found, finger_capacitance=measure_finger(found))
+    found = replace(found, finger_capacitance=measure_finger(found, "batch"))
     return found if conveyor == "ideal" else replace(found, support=measure_support(found, conveyor))
 
 

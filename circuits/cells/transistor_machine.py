@@ -70,8 +70,9 @@ def machine_of_transistors(
         elif isinstance(term, Softmax) and "softmax" in card.cells:
             add(softmax_of_transistors(term, circuit, card.cells["softmax"]))
     feeding = replace(pair, cells={**card.cells, **pair.cells})
-    bends = [feedback_of_transistors(node, circuit, feeding) for node in free] if feedback else []
-    return circuit.with_terms([*terms, *bends], inner)
+    for node in free if feedback else ():
+        add(feedback_of_transistors(node, circuit, feeding))
+    return circuit.with_terms(terms, inner)
 
 
 def _gates(term: Coupling, circuit: Circuit, card: DeviceCard) -> tuple[Any, ...]:

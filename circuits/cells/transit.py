@@ -19,6 +19,7 @@ from .term import Array, Inline, Signals, Term, View
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
+    from .node import NodeArray
     from .spice import Sheet
 
 SIEMENS = 1e-5  # of a node that has only a time constant
@@ -70,9 +71,14 @@ def behind(term: Any, end: str, circuit: Circuit, seconds: float) -> tuple[list[
         return [term], []
     if isinstance(node, TransitNode):
         return [term], [node.later(seconds)]
+    drive, late = lag_of(node, name, seconds, circuit.arrays[term.target].layer)
+    return [drive, replace(term, **{end: replace(view, array=name)})], [late]
+
+
+def lag_of(node: NodeArray, name: str, seconds: float, layer: str) -> tuple[TransitDrive, TransitNode]:
+    """What drives an array of this name that is behind `node`, and that array."""
     late = TransitNode(
         name, node.shape, unit=node.unit, full_scale=node.full_scale, conductance=SIEMENS,
-        capacitance=seconds * SIEMENS, exists=node.exists, stands_for=node.name,
-        layer=circuit.arrays[term.target].layer,
+        capacitance=seconds * SIEMENS, exists=node.exists, stands_for=node.name, layer=layer,
     )  # fmt: skip
-    return [TransitDrive(name, name, View(node.name)), replace(term, **{end: replace(view, array=name)})], [late]
+    return TransitDrive(name, name, View(node.name)), late
