@@ -62,6 +62,7 @@ def with_cells(card: Any) -> Any:
     cells["rectifier"] = cell_card("rectifier", (T + 1) / 2, (T + 1) / 2 - 0.02 * (T + 1) ** 2, 20e-6)
     branch = (np.array([0.0, 34.0, 0.0]), np.array([0.0, 0.7, 0.0, 0.0]), np.array([1.0, 0.02, 0.0]), np.eye(3)[0])
     cells["softmax"] = BranchCard(*branch, 0.01, LAG, np.array([3e-11, 2e-11]))
+    cells["feedback"] = device_cards.square_feedback()
     cells["transit"] = TransitCard(np.linspace(0, 1, 5), np.linspace(0, 1e-5, 5), np.linspace(0, 8e-16, 5))
     return replace(card, cells=cells)
 
@@ -94,17 +95,22 @@ def test_a_feedback_card_is_taken_for_its_device() -> None:
     """Of a surface G(V)(v − v³): between the points, and in a straight line beyond them."""
     gates, volts = np.linspace(0.5, 1.1, 13), np.linspace(0, 0.3, 16)
     siemens = 1e-5 * (gates - 0.4)
-    card = FeedbackCard(gates, volts, siemens[:, None] * (volts - volts**3), 1e-15 * gates)
+    charge = 1e-15 * gates[:, None] * (volts - volts**2)
+    card = FeedbackCard(gates, volts, siemens[:, None] * (volts - volts**3), charge, 1e-15 * gates, 1 + gates)
     cards = replace(device_cards.resistor(), cells={"feedback": card})
     v = np.array([0.0, 0.11, 0.29, 0.4])
     inside = np.minimum(v, 0.3)
     known = inside - inside**3 + (1 - 3 * 0.3**2) * (v - inside)
     assert between_sides(cards, np.array(0.83), 2, v) == pytest.approx(2 * 4.3e-6 * known, rel=1e-6, abs=1e-15)
-    assert card.hung(0.83) == pytest.approx(0.83e-15)
+    assert card.hung(np.array([0.83, 9.0]), 0.2) == pytest.approx(np.array([0.83, 1.1]) * 0.8e-15)
+    assert card.hung(0.83, 0.5) == pytest.approx(0.83 * 0.7e-15)  # of the volts that are known
+    assert card.lifting(0.8) == pytest.approx(0.8e-15 * 1.8)
     with pytest.raises(Error, match="surface of shape"):
         replace(card, surface=card.surface.T)
-    with pytest.raises(Error, match="no capacitance"):
-        replace(card, farads=np.zeros(3))
+    with pytest.raises(Error, match="charge of shape"):
+        replace(card, charge=np.full(card.charge.shape, np.nan))
+    with pytest.raises(Error, match="what some gates push"):
+        replace(card, pushed=np.zeros(3))
 
 
 def test_a_quad_in_the_square_law_is_a_product() -> None:
@@ -122,7 +128,7 @@ def test_a_surface_of_powers_is_found() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["v", "w", "square", "root", "norm", "t", "t.up", "t.down", "r", "v.feedback", "root.feedback", "w.transit", "p"]
+    ["v", "w", "square", "root", "norm", "t", "t.up", "t.down", "r", "v.feedback", "root.feedback", "norm.feedback", "w.transit", "p"]
     + ["p.mirrors", "p.tail"],
 )
 @pytest.mark.parametrize("unequal", [False, True])
