@@ -5,6 +5,7 @@ Each number follows from one analysis of the circuit alone, at the common mode:
     r_x = dV(x)/di(x), current gain d(i(w) − i(z))/di(x), offset V(x) − V_CM and what is left       .dc of a current
     output conductance and capacitance of z and w                                                  .ac of their voltage
     bandwidth: where the copy has fallen by 3 dB; delay −φ/ω at 100 MHz                            .ac of a current
+    output resistance of a buffer: what a conductance L takes of its gain                          .ac of its input
     inductance: what a conductance L at x adds to the delay, times 1/L + r_x                       .ac of both
     noise: i(w) − i(z) as 4kT (G + R (αL)²) at 10 MHz, with nothing and with L at x; i(w) alone    .noise
 """
@@ -70,6 +71,7 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
         noise_resistance=(bench.noise(LOADED) - alone) * (per_siemens / float(slope[1])) ** 2,
         copy_noise=bench.noise(ends="w"),
         buffer_gain=float(np.abs(followed[0])),
+        buffer_resistance=float(np.abs(followed[0]) / np.abs(loaded[1][0]) - 1) / LOADED,
         buffer_bandwidth=_corner(frequency, np.abs(followed)),
         buffer_delay=float(behind),
         buffer_inductance=float(more[1] * per_siemens),
