@@ -9,7 +9,8 @@ arrives later by
     conveyor   τ_c + ℓ L/(1 + r_x L)        buffer   τ_b + ℓ_b L
 
 which is a lag of what a cell reads, in one with its channels' (`cells/transit.py`), or of its mirrors. One number a
-term for buffers and delays, L the mean over its nodes. Inputs stand still and are not late. Ideal softmax units have nothing that could be.
+term for buffers and delays, L the mean over its nodes. Inputs stand still and are not late. Ideal softmax units have
+nothing that could be.
 """
 
 from __future__ import annotations

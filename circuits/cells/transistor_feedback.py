@@ -247,9 +247,8 @@ class FeedbackBend(Term):
         return Meter() if self.feedback is None else Meter(standing=common_mode.SUPPLY * self.count(circuit))
 
     def area(self, circuit: Circuit, technology: Technology) -> float:
-        """Gates of the devices, W L, and of the amplifiers."""
-        amplifier = 0.0 if self.feedback is None else common_mode.AREA
-        return self.count(circuit) * (self.gate_area + amplifier)
+        """Gates of the amplifiers; a node's own area has the feedback devices."""
+        return 0.0 if self.feedback is None else self.count(circuit) * common_mode.AREA
 
     def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
         return []

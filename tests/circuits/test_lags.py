@@ -160,7 +160,8 @@ def test_roots_and_norms_find_their_gates_late(method: str, fused: Callable[[], 
     def rate(_: float, x: Any) -> Any:
         r, n, y, z = x.reshape(4, 2)
         gamma = [node.feedback.ratio(r - lost * (r - late)) for late in (y, z)]
-        return np.concatenate([(u - gamma[0] * r) / bare, (u[::-1] - gamma[1] * n) / bare, (r - y) / tau, (r - z) / tau])
+        driven = [(u - gamma[0] * r) / bare, (u[::-1] - gamma[1] * n) / bare]
+        return np.concatenate([*driven, (r - y) / tau, (r - z) / tau])
 
     known = solve_ivp(rate, (0, end), np.zeros(8), "Radau", rtol=1e-9, atol=1e-12).y[:4, -1]
     if method == "kernels":

@@ -14,11 +14,10 @@ class Support:
     output_capacitance [F] of z and w together, which a node's side has; bandwidth [Hz] and delay [s] of the copies,
     at low frequency; input_inductance ℓ [H]: with L at x the copies are late by ℓL/(1 + r_x L) more;
     noise_conductance G [S] and noise_resistance R [Ω]: 4kT·(G + R (αL)²) is the density of i(w) − i(z) with a
-    conductance L at x, α = c/(1 + r_x L); copy_noise [S] that of i(w) alone; buffer_gain b and buffer_resistance r_b [Ω]:
-    x follows by b/(1 + r_b L); buffer_bandwidth [Hz],
-    buffer_delay [s], buffer_inductance [H] of its output, buffer_capacitance [F] of its input; conveyor_current,
-    buffer_current [A] that one of each draws from the supply at rest; conveyor_slope, buffer_slope: what it draws
-    more for each ampere out of x.
+    conductance L at x, α = c/(1 + r_x L); copy_noise [S] that of i(w) alone; buffer_gain b and buffer_resistance r_b
+    [Ω]: x follows by b/(1 + r_b L); buffer_bandwidth [Hz], buffer_delay [s], buffer_inductance [H] of its output,
+    buffer_capacitance [F] of its input; conveyor_current, buffer_current [A] that one of each draws from the supply at
+    rest; conveyor_slope, buffer_slope: what it draws more for each ampere out of x.
     """
 
     kind: str
