@@ -22,6 +22,9 @@ import numpy as np
 
 from .cells import InnerNode, NodeArray, Term, TransitNode, behind
 from .cells.conveyor_errors import ConveyorErrors, Conveyors
+from .cells.mos.node import HOLD
+from .cells.mos.support import Support
+from .cells.transistor_feedback import FeedbackBend
 from .circuit import Circuit
 from .technology import Technology
 from .technology_parts import Buffer, Conveyor
@@ -45,6 +48,29 @@ def with_followers(circuit: Circuit, technology: Technology, *, input_resistance
     ]
     terms = _buffered(circuit, technology.buffer)
     return _late(circuit.with_terms(terms, nodes), conveyor, technology.buffer)
+
+
+def with_common_mode(circuit: Circuit, support: Support) -> Circuit:
+    """A copy of a circuit behind a class's conveyors and buffers whose cells know where these leave the sides.
+
+    What both conveyors deliver alike goes into the resistors that hold a node, i/2h, and its buffers add their offset.
+    Feedback devices and couplings of transistors then have so much less of overdrive, χ times (`cells/lift.py`). Nodes
+    of driven feedback are taken as at V_CM, where their amplifier holds them.
+    """
+    stands = {}
+    bends = {term.target: term for term in circuit.terms.values() if isinstance(term, FeedbackBend)}
+    for node in circuit.arrays.values():
+        if node.feedback is None and not node.clamped and not node.is_inner:
+            held = 2 * node.conductance * float(np.mean(node.ratio)) * (HOLD if node.name in bends else 1.0)
+            stands[node.name] = support.common_current / held
+    terms = []
+    for term in circuit.terms.values():
+        if isinstance(term, FeedbackBend):
+            terms.append(term.raised(circuit, stands.get(term.target, 0.0)))
+        elif _behind(circuit, term):
+            above = [stands.get(_driver(circuit, view.array), 0.0) for view in term.drivers()]
+            terms.append(term.raised(circuit, float(np.mean(above)) + support.buffer_offset))
+    return circuit.with_terms(terms, [])
 
 
 def with_unequal_conveyors(circuit: Circuit, errors: ConveyorErrors) -> Circuit:

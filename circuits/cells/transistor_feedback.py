@@ -9,14 +9,11 @@ save the sweeps, but be a second law in solver, stepper and kernels; the bracket
 sweeps are few. Where a driven device saturates its resistors alone hold a side; there the emulator keeps a differential
 conductance of `LEAST` γ.
 
-The gate of a driven device pushes its channel's charge into both sides alike, which the common-mode amplifier
-(`mos/common_mode.py`) drains by its g_c. While both stand c higher the gate drives the device by χc less:
+While the gate of a driven device moves, it lifts both sides (`lift.py`), and drives the device by less:
 
-    2C dc/dt = m C_p dV_g/dt − g_c c        so with y behind the control, τ dy/dt = x_c − y, τ = 2C/g_c,
-    F(V₀ + s (x_c − ρ (x_c − y)), v),        ρ = χ m C_p/2C, some 0.09
+    F(V₀ + s (x_c − ρ (x_c − y)), v),        y behind x_c, ρ = χκ, some 0.09
 
-C_p, χ: `FeedbackCard.pushed`, `body`, at the gate that most stand at. A control that rises in a nanosecond finds the
-device late: roots come up faster than their γ says. Cards that have not measured it have no y.
+So roots come up faster than their γ says. Cards that have not measured it have no y.
 
 Of unequal transistors (Pelgrom) the device F, of m fingers, has a threshold δ and a current β of its own,
 
@@ -44,14 +41,13 @@ from .power import Meter
 from .siemens import Siemens
 from .spice import elements
 from .term import HOST, Array, Inline, Signals, Term, View
-from .transit import lag_of
 
 if TYPE_CHECKING:
     from ..backward import Backward
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
     from ..technology import Technology
-    from .inner import InnerNode
+    from .lift import Lift
     from .mismatch import Draw, Spread
     from .mos.sheet import DeviceSheet
     from .mos.unequal import Unequal
@@ -72,9 +68,9 @@ class FeedbackBend(Term):
     laws: P_n [V], what the node's conductance would carry less what its devices do, over g; unit: U.
     volts, most: |v| [V] and r up to which that is known; beyond, it stays as it is there. late: array of y, or "";
     lost: ρ.
-    gate_area [m²] of the device; at a constant gate straight, what it would carry over g v, and steeper, ∂F/∂V over g;
-    at a driven one per_volt, what its r moves by with its gate. Of a chip: unequal, the devices' errors, and what
-    follows: times 1 + β, moved: (1 + β) δ, or r's own error.
+    gate_area [m²] of the device; at a constant gate straight, what it would carry over g v, steeper, ∂F/∂V over g, and
+    body, χ or 0 where it is unknown; at a driven one per_volt, what its r moves by with its gate. Of a chip: unequal,
+    the devices' errors, and what follows: times 1 + β, moved: (1 + β) δ, or r's own error.
     """
 
     name: str
@@ -89,6 +85,7 @@ class FeedbackBend(Term):
     gate_area: float = field(default=0.0, metadata=HOST)
     straight: float = 0.0
     steeper: Polynomial = (0.0,)
+    body: float = field(default=0.0, metadata=HOST)
     per_volt: float = field(default=0.0, metadata=HOST)
     unequal: Unequal | None = field(default=None, metadata=HOST)
     times: Array = 1.0
@@ -225,6 +222,13 @@ class FeedbackBend(Term):
             return self
         return self._of(self._gates(circuit).of_chip(spread, draw, self.name))
 
+    def raised(self, circuit: Circuit, volts: float) -> FeedbackBend:
+        """A constant gate drives the device by χ times so much less."""
+        if self.feedback is not None:
+            return self
+        less = np.polynomial.polynomial.polyadd(self.laws[0], self.body * volts * np.asarray(self.steeper))
+        return replace(self, laws=(tuple(less.tolist()),))
+
     def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> FeedbackBend:
         return self._of(self._gates(circuit).of_run(flicker, draw, self.name, self.unequal))
 
@@ -295,9 +299,10 @@ class FeedbackBend(Term):
         return []
 
 
-def feedback_of_transistors(node: NodeArray, circuit: Circuit, card: DeviceCard) -> tuple[list[Term], list[InnerNode]]:
-    """What a node unit's feedback devices, as `mos/node.py` writes them, carry beside its conductance; and what their
-    control is behind while it moves.
+def feedback_of_transistors(
+    node: NodeArray, circuit: Circuit, card: DeviceCard, lift: Lift | None = None
+) -> FeedbackBend:
+    """What a node unit's feedback devices, as `mos/node.py` writes them, carry beside its conductance.
 
     Raises Error for nodes of an array whose constant conductances differ.
     """
@@ -305,20 +310,14 @@ def feedback_of_transistors(node: NodeArray, circuit: Circuit, card: DeviceCard)
     volts = _reach(node)
     at = np.linspace(0, volts, STEPS)
     if node.feedback is None:
-        return [_constant(name, node, circuit, card, at)], []
+        return _constant(name, node, circuit, card, at)
     found, most = _driven_law(node, node.feedback, circuit, card, at)
     line = driven_line(card.pair or card, node, circuit)
     bend = FeedbackBend(
         name, node.name, circuit.units(node.name), found.rows, volts, node.feedback, most,
         gate_area=card.width * card.length * line.fingers, per_volt=1 / (line.per_siemens * g),
     )  # fmt: skip
-    control = circuit.arrays[node.feedback.control]
-    if "feedback" not in card.cells or control.clamped:
-        return [bend], []
-    farads = 2 * float(np.mean(node.capacitance))
-    lost = line.fingers * card.cells["feedback"].lifting(line.usual) / farads
-    drive, late = lag_of(control, f"{node.name}.lift", farads / common_mode.HOLDS, node.layer)
-    return [drive, replace(bend, late=late.name, lost=lost)], [late]
+    return bend if lift is None else replace(bend, late=lift.late, lost=lift.share)
 
 
 def _constant(name: str, node: NodeArray, circuit: Circuit, card: DeviceCard, at: Array) -> FeedbackBend:
@@ -338,6 +337,7 @@ def _constant(name: str, node: NodeArray, circuit: Circuit, card: DeviceCard, at
     return FeedbackBend(
         name, node.name, circuit.units(node.name), bend.rows, float(at[-1]),
         gate_area=card.width * card.length * m, straight=(1 - HOLD) * siemens / g, steeper=steeper.rows[0],
+        body=card.cells["feedback"].weighs(gate) if "feedback" in card.cells else 0.0,
     )  # fmt: skip
 
 

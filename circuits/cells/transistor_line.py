@@ -20,7 +20,7 @@ from .mos.rails import INPUTS, SIDES
 from .spice import elements, load_lines
 from .term import HOST, Array, Inline, Signals
 from .transistor_errors import Devices, Errors
-from .transistor_units import UNITS, control_of, powers_of, verified_control
+from .transistor_units import UNITS, control_of, lowered, powers_of, verified_control
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TransistorLine(Coupling):
     """powers: c_k (n, *target shape or broadcastable) of x^k, k = 1, 1 + step, …; card: of a finger; fingers: m; seen:
-    gain of the buffers in front. Of a chip: devices, errors (transistors, *target) of each unit's; gates of theirs [V].
+    gain of the buffers in front; lowered [V]: as of a crossbar. Of a chip: devices, errors (transistors, *target) of
+    each unit's; gates of theirs [V].
     """
 
     powers: Array = 0.0
@@ -42,6 +43,7 @@ class TransistorLine(Coupling):
     card: DeviceCard = field(kw_only=True, metadata=HOST)
     fingers: int = 1
     seen: float = 1.0
+    lowered: float = field(default=0.0, metadata=HOST)
     devices: Devices | None = field(default=None, metadata=HOST)
     gates: Array | None = field(default=None, metadata=HOST)
 
@@ -71,6 +73,13 @@ class TransistorLine(Coupling):
     def buffered(self, circuit: Circuit, gain: float) -> TransistorLine:
         power = np.array([gain ** (1 + self.step * k) for k in range(len(self.powers))])
         return replace(self, powers=self.powers * power.reshape(-1, *(1,) * (np.ndim(self.powers) - 1)), seen=gain)
+
+    def raised(self, circuit: Circuit, volts: float) -> TransistorLine:
+        siemens = np.broadcast_to(np.abs(self.siemens(circuit)), circuit.arrays[self.target].shape)
+        made = replace(self, lowered=lowered(self.card, volts))
+        gates = control_of(self.card, siemens / self.fingers) if self.gates is None else self.gates
+        powers, step = made.shaped(circuit, gates)
+        return replace(made, powers=powers, step=step)
 
     @property
     def rows(self) -> None:
@@ -131,7 +140,7 @@ class TransistorLine(Coupling):
         unit = self.seen * np.broadcast_to(self._source_units(circuit), node.shape)
         drive = np.sign(np.broadcast_to(np.asarray(self.weight, float), node.shape)) * self.fingers
         amperes = drive / (node.conductance * np.broadcast_to(circuit.units(self.target), node.shape))
-        volts = powers_of(self.card, gates, self.devices)
+        volts = powers_of(self.card, gates - self.lowered, self.devices)
         step = 1 if volts[..., 2::2].any() else 2
         return np.stack([amperes * volts[..., k] * unit**k for k in range(1, volts.shape[-1], step)]), step
 

@@ -61,10 +61,13 @@ class FeedbackCard:
         held = np.clip(gate, self.gates[0], self.gates[-1])
         return self._charge(held, min(v, float(self.volts[-1])), grid=False) / min(v, float(self.volts[-1]))
 
-    def lifting(self, gate: float) -> float:
-        """Charge [C] in each side by which a volt of gate takes a volt from itself, were it alone in the sides: over
-        their capacitance it is the share of a step of the gate that is lost."""
-        return float(np.interp(gate, self.gates, np.asarray(self.pushed) * np.asarray(self.body)))
+    def pushes(self, gate: float) -> float:
+        """Charge [C] that a volt of gate puts into each side."""
+        return float(np.interp(gate, self.gates, self.pushed))
+
+    def weighs(self, gate: Array) -> float:
+        """Volts of gate that make up for both sides a volt higher, the mean over gates."""
+        return float(np.mean(np.interp(gate, self.gates, self.body)))
 
     def current(self, gate: float, v: Array) -> Array:
         """F(V, v) [A] at v (V,) >= 0, rising; beyond the volts known in a straight line."""

@@ -104,7 +104,8 @@ def test_a_feedback_card_is_taken_for_its_device() -> None:
     assert between_sides(cards, np.array(0.83), 2, v) == pytest.approx(2 * 4.3e-6 * known, rel=1e-6, abs=1e-15)
     assert card.hung(np.array([0.83, 9.0]), 0.2) == pytest.approx(np.array([0.83, 1.1]) * 0.8e-15)
     assert card.hung(0.83, 0.5) == pytest.approx(0.83 * 0.7e-15)  # of the volts that are known
-    assert card.lifting(0.8) == pytest.approx(0.8e-15 * 1.8)
+    assert card.pushes(0.8) == pytest.approx(0.8e-15)
+    assert card.weighs(np.array([0.8, 1.0])) == pytest.approx(1.9)
     with pytest.raises(Error, match="surface of shape"):
         replace(card, surface=card.surface.T)
     with pytest.raises(Error, match="charge of shape"):

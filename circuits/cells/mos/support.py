@@ -10,14 +10,15 @@ class Support:
     """State of a conveyor and a buffer of one class, as measured (`netlists/supports.py`), at the common mode.
 
     input_resistance r_x [Ω]; current_gain c of the copies, i(w) − i(z) to i(x); offset of x [V], left_current [A] in
-    that difference at rest (a node's two conveyors have both alike: common mode); output_conductance [S],
+    that difference at rest, common_current [A] in i(w) + i(z) (a node's two conveyors have all three alike: common
+    mode); output_conductance [S],
     output_capacitance [F] of z and w together, which a node's side has; bandwidth [Hz] and delay [s] of the copies,
     at low frequency; input_inductance ℓ [H]: with L at x the copies are late by ℓL/(1 + r_x L) more;
     noise_conductance G [S] and noise_resistance R [Ω]: 4kT·(G + R (αL)²) is the density of i(w) − i(z) with a
     conductance L at x, α = c/(1 + r_x L); copy_noise [S] that of i(w) alone; buffer_gain b and buffer_resistance r_b
     [Ω]: x follows by b/(1 + r_b L); buffer_bandwidth [Hz], buffer_delay [s], buffer_inductance [H] of its output,
     buffer_capacitance [F] of its input; conveyor_current, buffer_current [A] that one of each draws from the supply at
-    rest; conveyor_slope, buffer_slope: what it draws more for each ampere out of x.
+    rest; buffer_offset [V] of what it holds; conveyor_slope, buffer_slope: what it draws more for each ampere out of x.
     """
 
     kind: str
@@ -25,6 +26,7 @@ class Support:
     current_gain: float
     offset: float
     left_current: float
+    common_current: float
     output_conductance: float
     output_capacitance: float
     bandwidth: float
@@ -39,6 +41,7 @@ class Support:
     buffer_delay: float
     buffer_inductance: float
     buffer_capacitance: float
+    buffer_offset: float
     conveyor_current: float
     buffer_current: float
     conveyor_slope: float
