@@ -63,7 +63,7 @@ def with_common_mode(circuit: Circuit, support: Support) -> Circuit:
         if node.feedback is None and not node.clamped and not node.is_inner:
             held = 2 * node.conductance * float(np.mean(node.ratio)) * (HOLD if node.name in bends else 1.0)
             stands[node.name] = support.common_current / held
-    terms = []
+    terms: list[Term] = []
     for term in circuit.terms.values():
         if isinstance(term, FeedbackBend):
             terms.append(term.raised(circuit, stands.get(term.target, 0.0)))
@@ -91,7 +91,7 @@ def _buffered(circuit: Circuit, buffer: Buffer) -> list[Term]:
     if buffer.gain == 1 and not buffer.output_resistance:
         return []
     asked = _loads(circuit)[1]
-    terms = []
+    terms: list[Term] = []
     for term in circuit.terms.values():
         if _behind(circuit, term):
             load = float(np.mean([asked[_driver(circuit, view.array)] for view in term.drivers()]))
