@@ -47,7 +47,7 @@ def test_copies_of_every_node_have_a_gain_of_their_own() -> None:
     circuit.couple("w", "u", "v", np.eye(2))
     rest = ds.operating_point(circuit, {"u": [0.1, 0.1]}).outputs["v"][0]
     assert rest == pytest.approx([0.08, 0.11], rel=1e-6)
-    with pytest.raises(ds.Error, match="current_gain of array 'w' is 0.0 somewhere"):
+    with pytest.raises(ds.Error, match=r"current_gain of array 'w' is .* somewhere"):
         circuit.nodes("w", (2,), current_gain=np.array([0.0, 1.0]))
 
 

@@ -32,7 +32,7 @@ def all_cells(unit: float = 0.5) -> tuple[Circuit, dict[str, Array]]:
     """One of each, two of them roots and divisions."""
     circuit = Circuit("cells", temperature=300.15)
     circuit.clamp("u", (2, 3), unit=0.1, **NODE)
-    for name in ("v", "w", "square", "t", "r"):
+    for name in ("v", "w", "square", "t", "r", "x"):
         circuit.nodes(name, (2, 3), unit=unit, **NODE)
     circuit.nodes("root", (2, 1), feedback=Feedback("root", 10.0, 0.02), **NODE)
     circuit.nodes("norm", (2, 3), feedback=Feedback("root", 10.0, 0.02), **NODE)
@@ -42,6 +42,7 @@ def all_cells(unit: float = 0.5) -> tuple[Circuit, dict[str, Array]]:
     circuit.multiply("root", "v", "v", "root", "pd,pd->p", gain=3.0)
     circuit.bias("one", "root", 0.05, programmable=False)
     circuit.couple("norm", "w", "norm", 0.2)
+    circuit.couple("x", "norm", "x", np.array([[0.5, -0.2, 0.1], [0.3, 0.2, -0.4], [-0.3, 0.6, 0.2]]))
     circuit.tanh("t", "u", "t", 0.2)
     circuit.rectify("r", "v", "r")
     circuit.nodes("p", (2, 3), unit=0.2, **NODE)
@@ -130,7 +131,7 @@ def test_a_surface_of_powers_is_found() -> None:
 @pytest.mark.parametrize(
     "name",
     ["v", "w", "square", "root", "norm", "t", "t.up", "t.down", "r", "v.feedback", "root.feedback", "norm.feedback"]
-    + ["w.transit", "p", "p.mirrors", "p.tail"],
+    + ["w.transit", "x.transit", "x", "p", "p.mirrors", "p.tail"],
 )
 @pytest.mark.parametrize("unequal", [False, True])
 def test_derivatives(name: str, unequal: bool) -> None:
