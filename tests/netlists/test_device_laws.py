@@ -19,6 +19,7 @@ from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.waveforms import PiecewiseLinear
 from dsmachine.netlists.cells import measure_cell
 from dsmachine.netlists.crosscheck import crosscheck
+from dsmachine.netlists.ngspice import run_netlist
 
 NGSPICE = pytest.mark.skipif(shutil.which("ngspice") is None, reason="NGSPICE IS MISSING: apt-get install ngspice")
 pytestmark = [pytest.mark.spice, NGSPICE]
@@ -194,6 +195,36 @@ def test_what_moving_gates_lift() -> None:
     bare = crosscheck(machine.with_terms((), still), transistors=devices, limit=1.0, **checks)
     for name, times in (("root", 3), ("norm", 2), ("v", 1.3)):
         assert bare.by_array[name] > times * found.by_array[name], name
+
+
+def taken(gate: float, v: float, order: str, nanoseconds: float) -> tuple[float, float]:
+    """Charges [C] that go into a feedback device's ends, (half of their difference, half of their sum), on a way from
+    gate 0.3 V and v = 0, each in so many nanoseconds; conduction included."""
+    devices, size = transistors(), (card().width * 1e6, card().length * 1e6)
+    ramp = {name: f"pwl(0 0 {1 + k * nanoseconds}n 0 {1 + (k + 1) * nanoseconds}n 1)" for k, name in enumerate(order)}
+    end = 1 + 2 * nanoseconds
+    text = "\n".join([
+        "charge", devices.models.text, *(f"Vx{name} x{name} 0 {wave}" for name, wave in ramp.items()),
+        f"Ba a 0 V=0.25+{v / 2}*V(xv)", f"Bb b 0 V=0.25-{v / 2}*V(xv)", f"Bg g 0 V=0.3+{gate - 0.3}*V(xg)",
+        devices.transistor("1", "a g b", "n", *size), ".options temp=27 reltol=1e-5 abstol=1e-16 chgtol=1e-20",
+        f".tran {end / 1000}n {end}n 0 {end / 2000}n", ".save i(ba) i(bb)", ".print tran i(ba)", ".end", "",
+    ])  # fmt: skip
+    waves = run_netlist(text, engine="batch")
+    a, b = (-np.trapezoid(waves[f"i(b{name})"].real, waves.time) for name in "ab")
+    return (a - b) / 2, (a + b) / 2
+
+
+@pytest.mark.parametrize("order", ["vg", "gv"])
+@pytest.mark.parametrize("gate", [0.8, 1.0])
+def test_charge_of_a_feedback_device_is_a_function_of_state(gate: float, order: str) -> None:
+    """∫i dt of its ends on two ways, conduction, which twice the time doubles, taken off: q(V_g, v) of the card, and
+    what the gate pushes into both."""
+    fed = cards().cells["feedback"]
+    once, twice = (np.array(taken(gate, 0.2, order, n)) for n in (1.0, 2.0))
+    between, alike = 2 * once - twice
+    assert between == pytest.approx(0.2 * float(fed.hung(np.array(gate), 0.2)), rel=0.03)
+    pushed = np.trapezoid(np.interp(np.linspace(0.3, gate, 99), fed.gates, fed.pushed), np.linspace(0.3, gate, 99))
+    assert -alike == pytest.approx(pushed, rel=0.25)  # at v = 0.2 V less than at 0, where the card has it
 
 
 def test_cells_are_kept_with_their_card(tmp_path: Path) -> None:
