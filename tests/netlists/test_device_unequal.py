@@ -160,8 +160,8 @@ def test_nodes_are_off_by_what_their_conveyors_are(kind: str, small: float, whol
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["A", "AB"])
 def test_copies_of_unequal_conveyors_have_gains_of_their_own(kind: str) -> None:
-    """What inputs of ±0.1 V move nodes by, feedback a conductance, a tenth of the bundled rule: the law is off by a third
-    less with gains of 1 % than without. Of what is left of class AB, most is bend."""
+    """What inputs of ±0.1 V move nodes by, feedback a conductance, a tenth of the bundled rule: with gains of 1 % the
+    law is off by a third less than without. Of what is left of class AB, most is bend."""
     circuit = Circuit("tile", temperature=300.15)
     circuit.clamp("u", (8,), **cells.NODE)
     circuit.nodes("v", (8,), **cells.NODE)
