@@ -55,9 +55,13 @@ def measure_tail(transistors: Transistors, engine: Engine) -> Array:
 
 
 def measure_transit(transistors: Transistors, engine: Engine) -> TransitCard:
-    """Charge and conductance of a coupling's finger, over its gate."""
+    """Charge and conductance of a coupling's finger, over its gate: from either end to the other, the mean. Models of
+    transistors part the channel's charge by which end is the drain, also at 0 V; of a pair one transistor is either
+    way round."""
     gates = np.arange(0.0, transistors.card.vdd + STEP / 2, STEP)
-    passed = -_fingers(transistors, transistors.card, gates, np.zeros(1), {"a": 1.0}, engine)[1][:, 0]
+    there = _fingers(transistors, transistors.card, gates, np.zeros(1), {"a": 1.0}, engine)[1]
+    back = _fingers(transistors, transistors.card, gates, np.zeros(1), {"b": 1.0}, engine)[0]
+    passed = -(there + back)[:, 0] / 2
     return TransitCard(gates, passed.real, -passed.imag / (2 * np.pi * FREQUENCY))
 
 
