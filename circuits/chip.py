@@ -85,7 +85,7 @@ def fabricate(
     draw = Draw(seed)
     dac = converter("weight_bits", weight_bits)
     written = [term if dac is None else term.quantized(circuit, dac) for term in circuit.terms.values()]
-    terms = [term.fabricate(circuit, spread, draw) for term in written]
+    terms = [draw.once(term, lambda cell: cell.fabricate(circuit, spread, draw)) for term in written]
     nodes = [node.fabricate(spread, draw) for node in circuit.arrays.values()]
     return Chip(circuit.with_terms(terms, nodes), seed, spread, dict(trim or {}), weight_bits)
 
@@ -110,7 +110,7 @@ def flickered(machine: Circuit | Chip, flicker: float, *, conveyor_area: float =
     if not flicker:
         return chip
     draw = Draw(seed)
-    terms = [term.flickering(circuit, flicker, draw) for term in circuit.terms.values()]
+    terms = [draw.once(term, lambda cell: cell.flickering(circuit, flicker, draw)) for term in circuit.terms.values()]
     volts = flicker / conveyor_area**0.5 if conveyor_area else 0.0
     nodes = [node.flickering(volts, draw) for node in circuit.arrays.values()] if volts else []
     return replace(chip, circuit=circuit.with_terms(terms, nodes), flicker=flicker, noise_seed=seed)

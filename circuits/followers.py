@@ -1,7 +1,7 @@
 """Conveyors and buffers of a technology, in a circuit: what they let through, how late, and what noise they add.
 
     conveyor   a node gets α = c/(1 + r_x L) of what is pushed into it, and noise of its own (`cells/node.py`)
-    buffer     a cell that asks a node for current sees b times its volts; inputs stand on ideal drivers
+    buffer     a cell that asks a node for current sees b/(1 + r_b L) of its volts; inputs stand on ideal drivers
 
 Their gains are the same at all times. With couplings of L = ΣG, all of a node's, at a terminal of r + jωℓ a slow signal
 arrives later by
@@ -9,7 +9,8 @@ arrives later by
     conveyor   τ_c + ℓ L/(1 + r_x L)        buffer   τ_b + ℓ_b L
 
 which is a lag of what a cell reads, in one with its channels' (`cells/transit.py`), or of its mirrors. One number a
-term, L the mean over its nodes. Inputs stand still and are not late. Ideal softmax units have nothing that could be.
+term for buffers and delays, L the mean over its nodes. Inputs stand still and are not late. Ideal softmax units have
+nothing that could be.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ import numpy as np
 
 from .cells import InnerNode, NodeArray, Term, TransitNode, behind
 from .cells.conveyor_errors import ConveyorErrors, Conveyors
+from .cells.mos.node import HOLD
+from .cells.mos.support import Support
+from .cells.transistor_feedback import FeedbackBend
 from .circuit import Circuit
 from .technology import Technology
 from .technology_parts import Buffer, Conveyor
@@ -28,7 +32,7 @@ from .technology_parts import Buffer, Conveyor
 
 def with_followers(circuit: Circuit, technology: Technology, *, input_resistance: float | None = None) -> Circuit:
     """A copy of a circuit with a technology's conveyors and buffers. input_resistance: r_x [Ω] instead of its own."""
-    conveyor, gain = technology.conveyor, technology.buffer.gain
+    conveyor = technology.conveyor
     ohms = conveyor.input_resistance if input_resistance is None else input_resistance
     used = {term.target for term in circuit.terms.values() if term.conveyed}
     nodes = [
@@ -42,8 +46,31 @@ def with_followers(circuit: Circuit, technology: Technology, *, input_resistance
         for node in circuit.arrays.values()
         if node.name in used and not node.clamped and not node.is_inner
     ]
-    terms = [] if gain == 1 else [t.buffered(circuit, gain) for t in circuit.terms.values() if _behind(circuit, t)]
+    terms = _buffered(circuit, technology.buffer)
     return _late(circuit.with_terms(terms, nodes), conveyor, technology.buffer)
+
+
+def with_common_mode(circuit: Circuit, support: Support) -> Circuit:
+    """A copy of a circuit behind a class's conveyors and buffers whose cells know where these leave the sides.
+
+    What both conveyors deliver alike goes into the resistors that hold a node, i/2h, and its buffers add their offset.
+    Feedback devices and couplings of transistors then have so much less of overdrive, χ times (`cells/lift.py`). Nodes
+    of driven feedback are taken as at V_CM, where their amplifier holds them.
+    """
+    stands = {}
+    bends = {term.target: term for term in circuit.terms.values() if isinstance(term, FeedbackBend)}
+    for node in circuit.arrays.values():
+        if node.feedback is None and not node.clamped and not node.is_inner:
+            held = 2 * node.conductance * float(np.mean(node.ratio)) * (HOLD if node.name in bends else 1.0)
+            stands[node.name] = support.common_current / held
+    terms: list[Term] = []
+    for term in circuit.terms.values():
+        if isinstance(term, FeedbackBend):
+            terms.append(term.raised(circuit, stands.get(term.target, 0.0)))
+        elif _behind(circuit, term):
+            above = [stands.get(_driver(circuit, view.array), 0.0) for view in term.drivers()]
+            terms.append(term.raised(circuit, float(np.mean(above)) + support.buffer_offset))
+    return circuit.with_terms(terms, [])
 
 
 def with_unequal_conveyors(circuit: Circuit, errors: ConveyorErrors) -> Circuit:
@@ -56,6 +83,19 @@ def with_unequal_conveyors(circuit: Circuit, errors: ConveyorErrors) -> Circuit:
         load = np.broadcast_to(circuit.conveyed_load(node.name), node.shape)
         nodes.append(replace(node, conveyors=Conveyors(errors, load * node.attenuation(load))))
     return circuit.with_terms((), nodes)
+
+
+def _buffered(circuit: Circuit, buffer: Buffer) -> list[Term]:
+    """Cells behind a technology's buffers, but for ideal ones."""
+    if buffer.gain == 1 and not buffer.output_resistance:
+        return []
+    asked = _loads(circuit)[1]
+    terms: list[Term] = []
+    for term in circuit.terms.values():
+        if _behind(circuit, term):
+            load = float(np.mean([asked[_driver(circuit, view.array)] for view in term.drivers()]))
+            terms.append(term.buffered(circuit, buffer.gain / (1 + buffer.output_resistance * load)))
+    return terms
 
 
 def _behind(circuit: Circuit, term: Term) -> bool:

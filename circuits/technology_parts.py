@@ -122,13 +122,15 @@ class RectifierUnit:
 
 @dataclass(frozen=True)
 class Buffer:
-    """One for each tile of a row that a node drives. bias_current [A] class A; gain; conductance [S] that charges the
-    tile's wire; class_b_factor: amperes drawn from the supply per ampere delivered to couplings; common_mode: amperes
-    saved per ampere of common mode that comes back from them; delay [s] without couplings; inductance [H] of its
-    output, which couplings make more delay of; area [m²]."""
+    """One for each tile of a row that a node drives. bias_current [A] class A; gain, without couplings;
+    output_resistance [Ω], which they take a share of it by; conductance [S] that charges the tile's wire;
+    class_b_factor: amperes drawn from the supply per ampere delivered to couplings; common_mode: amperes saved per
+    ampere of common mode that comes back from them; delay [s] without couplings; inductance [H] of its output, which
+    couplings make more delay of; area [m²]."""
 
     bias_current: float = _q("A", zero=True)
     gain: float = _q("1")
+    output_resistance: float = _q("Ω", zero=True)
     conductance: float = _q("S")
     class_b_factor: float = _q("1", zero=True)
     common_mode: float = _q("1", zero=True)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .circuits.circuit import Circuit
     from .circuits.devices.models import load_models
     from .circuits.ecl import ecl_layer
-    from .circuits.followers import with_followers, with_unequal_conveyors
+    from .circuits.followers import with_common_mode, with_followers, with_unequal_conveyors
     from .circuits.mapping.gradients import tensor_gradients
     from .circuits.mapping.model import map_model
     from .circuits.technology import load_technology
@@ -114,6 +114,7 @@ __all__ = [
     "measure_conveyor_errors",
     "measure_flicker",
     "with_channels",
+    "with_common_mode",
     "with_followers",
     "with_unequal_conveyors",
     "load_models",
@@ -170,6 +171,7 @@ _HOME = {
     "measure_flicker": ".netlists.flicker",
     "with_channels": ".circuits.cells.channel",
     "with_followers": ".circuits.followers",
+    "with_common_mode": ".circuits.followers",
     "with_unequal_conveyors": ".circuits.followers",
     "load_models": ".circuits.devices.models",
     "save_device": ".netlists.device_file",

@@ -15,9 +15,10 @@ from .inputs import batch_size, checked_inputs
 from .operating_point import solve_operating_point
 from .plan import Plan
 from .prepare import check_memory
+from .quickest import shortest_time_constant
 from .request import Request
 from .steps import Noise
-from .stochastic import Stepper, shortest_time_constant
+from .stochastic import Stepper
 from .volts import Volts
 
 Array = Any

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..circuits.arrays import module_of
 from ..circuits.cells.inner import InnerNode
+from ..circuits.cells.transit import TransitNode
 from ..circuits.errors import Error
 from .fused import FusedRest
 from .inputs import batch_size, checked_inputs
@@ -61,8 +62,9 @@ def settle(plan: Plan, x: dict[str, Array], shaken: Callable[[Stage, Mapping[str
     for name, value in x.items():
         x[name] = backend.xp.broadcast_to(value, (batch, *value.shape[1:]))
     for _, group in plan.visited():
-        if _by_node(group):
-            x[group.stages[0].name] = _settle_by_node(plan, group.stages[0], x, batch)
+        alone = _by_node(group)
+        if alone is not None:
+            x |= _settle_by_node(plan, group, alone, x, batch)
         elif group.cyclic:
             _settle_cycle(plan, group, x, batch)
         else:
@@ -144,30 +146,34 @@ def _quickened(stage: Stage, x: Mapping[str, Array], rate: Array) -> Array:
     return node.quick(x[stage.name], stage.offset) * rate if isinstance(node, InnerNode) else rate
 
 
-def _by_node(group: Group) -> bool:
-    """Whether a cycle is one array of which each node sees only itself."""
-    stage = group.stages[0]
-    return (
-        group.cyclic
-        and len(group.stages) == 1
-        and all(term.by_node for term in stage.terms if any(view.array == stage.name for view in term.sources))
-    )
+def _by_node(group: Group) -> Stage | None:
+    """The array of a cycle of which each node sees only itself, and lags of itself, which rest where it does."""
+    own = [stage for stage in group.stages if not isinstance(stage.node, TransitNode)]
+    if not group.cyclic or len(own) != 1:
+        return None
+    names = {stage.name for stage in group.stages}
+    alike = all(term.by_node for term in own[0].terms if any(view.array in names for view in term.sources))
+    return own[0] if alike else None
 
 
-def _settle_by_node(plan: Plan, stage: Stage, x: Mapping[str, Array], batch: int) -> Array:
-    """Values at which such an array rests, by Newton's method for all nodes together from where it would rest if no
-    cell read it."""
+def _settle_by_node(plan: Plan, group: Group, stage: Stage, x: Mapping[str, Array], batch: int) -> dict[str, Array]:
+    """Values at which such arrays rest, by Newton's method for all nodes together from where they would rest if no
+    cell read them."""
     xp = plan.backend.xp
+
+    def alike(value: Array) -> dict[str, Array]:
+        return {each.name: value for each in group.stages}
+
     own = xp.zeros((batch, *stage.node.shape), plan.backend.dtype)
-    own = settled_stage(stage, {**x, stage.name: own}, batch)
+    own = settled_stage(stage, {**x, **alike(own)}, batch)
     tolerance = 100 * float(np.finfo(plan.backend.dtype).eps)
     for _ in range(MOST_NEWTON):
-        here = {**x, stage.name: own}
-        steep = residual_jvp(stage, here, {stage.name: xp.ones_like(own)})
+        here = {**x, **alike(own)}
+        steep = residual_jvp(stage, here, alike(xp.ones_like(own)))
         step = residual(stage, here) / steep
         own = own - step
         if float(abs(step).max()) <= tolerance * max(float(abs(own).max()), 1e-6):
-            return own
+            return alike(own)
     raise Error(f"no operating point found for {stage.name!r}: its own cells may not be stable; lower their gain")
 
 

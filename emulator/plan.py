@@ -257,7 +257,7 @@ def _stage(
         conveyed=tuple(place(t) for t in ordered if t.conveyed),
         direct=tuple(place(t) for t in ordered if not t.conveyed),
         load=backend.array(load) if loaded else 0.0,
-        attenuation=backend.array(node.attenuation(load)) if loaded or node.current_gain != 1 else 1.0,
+        attenuation=backend.array(node.attenuation(load)) if loaded or np.any(node.current_gain != 1) else 1.0,
         standing=backend.array(standing) if _any(standing) else 0.0,
         offset=backend.array(_masked(node, node.offset) / np.asarray(node.unit, float)) if _any(node.offset) else 0.0,
         per_full_scale=backend.array(np.divide(node.unit, node.full_scale)),

@@ -23,7 +23,7 @@ from ..circuits.devices.cell_card import CellCard, cell_card
 from ..circuits.devices.feedback_card import FeedbackCard
 from ..circuits.devices.transit_card import TransitCard
 from ..circuits.errors import Error
-from .lags import measure_hung, measure_lag, measure_tail, measure_transit
+from .lags import measure_charge, measure_lag, measure_tail, measure_transit
 from .ngspice import Engine, run_netlist
 
 Array = Any
@@ -97,9 +97,8 @@ def _feedback(transistors: Transistors, engine: Engine) -> FeedbackCard:
     gates = np.arange(LOWEST, card.vdd + OVER + STEP / 2, STEP)
     volts = np.linspace(0, float(card.volts[-1]), 25)
     found = _swept(sheet, lines, ["Vv", "Vg"], [volts, gates], engine, ["Bb"])
-    return FeedbackCard(
-        gates, volts, found[0].reshape(len(gates), len(volts)), measure_hung(transistors, gates, engine)
-    )
+    surface = found[0].reshape(len(gates), len(volts))
+    return FeedbackCard(gates, volts, surface, *measure_charge(transistors, gates, volts, engine))
 
 
 MEASURES: dict[str, Callable[[Transistors, Engine], Card]] = {

@@ -19,14 +19,14 @@ from ..circuits.errors import Error, place
 from ..emulator import hdf5
 from ..emulator.files import check_target, written_whole
 
-KIND, VERSION = "dsmachine device card", 3
+KIND, VERSION = "dsmachine device card", 4
 NUMBERS = {
     "width": "m", "length": "m", "common_mode": "V", "vdd": "V", "temperature": "K", "full_scale": "V",
     "reach": "V", "error": "1", "bias": "V",
 }  # fmt: skip
 ARRAYS = {"gates": "V", "volts": "V", "surface": "A", "table": "A", "coefficients": "1/V^n"}
 BRANCH_ARRAYS = {"gate": "1/V^n", "bend": "1", "mirror": "1", "sink": "1", "error": "1", "tail": "s"}
-FEEDBACK_ARRAYS = {"gates": "V", "volts": "V", "surface": "A", "farads": "F"}
+FEEDBACK_ARRAYS = {"gates": "V", "volts": "V", "surface": "A", "charge": "C", "pushed": "F", "body": "1"}
 TRANSIT_ARRAYS = {"gates": "V", "siemens": "S", "farads": "F"}
 PARTS = ("even", "pair")
 CELL = "cell "  # before the name of a cell's group
@@ -99,8 +99,8 @@ def _check_kind(file: h5py.File, where: str) -> None:
     if version > VERSION:
         raise Error(f"{where} has format {version}, newer than {VERSION}: upgrade dsmachine")
     if version < VERSION:
-        old = "which counts a pair's current twice" if version < 2 else "whose cells know no lags"
-        raise Error(f"{where} has format {version}, {old}: {FIX}")
+        old = ("which counts a pair's current twice", "whose cells know no lags", "whose feedback knows no charge")
+        raise Error(f"{where} has format {version}, {old[max(version, 1) - 1]}: {FIX}")
 
 
 def _card(group: h5py.Group, parts: tuple[str, ...]) -> DeviceCard:

@@ -3,15 +3,18 @@
     lag      dφ/dω of half of what both mirrors deliver, gate to output, at several shares of the tail current
     tail     ΣC/Σg_s of rows that share their current evenly, few branches and many: g_s is V_T's share of a weak one
     transit  from the driven end of a coupling's transistor to the one that is held
+    charge   of a feedback device's finger, over its gate and v: between a node's sides, and from its gate into both
 
 far under all poles, so that they are the first moments of the responses: what a slow signal sees.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
+from scipy.integrate import cumulative_trapezoid
 
 from ..circuits.cells.channel import Ends
 from ..circuits.cells.mos.design import Transistors
@@ -54,9 +57,13 @@ def measure_tail(transistors: Transistors, engine: Engine) -> Array:
 
 
 def measure_transit(transistors: Transistors, engine: Engine) -> TransitCard:
-    """Charge and conductance of a coupling's finger, over its gate."""
+    """Charge and conductance of a coupling's finger, over its gate: from either end to the other, the mean. Models of
+    transistors part the channel's charge by which end is the drain, also at 0 V; of a pair one transistor is either
+    way round."""
     gates = np.arange(0.0, transistors.card.vdd + STEP / 2, STEP)
-    passed = _fingers(transistors, transistors.card, gates, (1.0, 0.0), engine)[1]
+    there = _fingers(transistors, transistors.card, gates, np.zeros((1, 2)), {"a": 1.0}, engine)[1]
+    back = _fingers(transistors, transistors.card, gates, np.zeros((1, 2)), {"b": 1.0}, engine)[0]
+    passed = -(there + back)[:, 0] / 2
     return TransitCard(gates, passed.real, -passed.imag / (2 * np.pi * FREQUENCY))
 
 
@@ -65,42 +72,63 @@ def measure_ends(transistors: Transistors, engine: Engine) -> Ends:
     ways that a current may go, as a source has more of its channel's charge than a drain."""
     gates = np.arange(0.0, transistors.card.vdd + STEP / 2, STEP)
     offset = 0.0 if transistors.support is None else transistors.support.offset
-    found = [
-        _fingers(transistors, transistors.card, gates, (0.0, 1.0), engine, (apart, offset))[1]
-        for apart in (APART, -APART)
-    ]
-    mean = -np.mean(found, axis=0)
+    ends = np.array([[APART, offset], [-APART, offset]])
+    mean = _fingers(transistors, transistors.card, gates, ends, {"b": 1.0}, engine)[1].mean(axis=1)
     return Ends(gates, mean.real + 1j * mean.imag / (2 * np.pi * FREQUENCY), transistors.quad_bias)
 
 
-def measure_hung(transistors: Transistors, gates: Array, engine: Engine) -> Array:
-    """Capacitance [F] between the ends of a feedback device's finger, over its gate."""
-    taken, passed = _fingers(transistors, transistors.pair_card, gates, (0.5, -0.5), engine)
-    return (taken - passed).imag / 2 / (2 * np.pi * FREQUENCY)
+def measure_charge(transistors: Transistors, gates: Array, volts: Array, engine: Engine) -> tuple[Array, Array, Array]:
+    """(q (K, V) [C], pushed (K,) [F], body (K,)) of a feedback device's finger at gates (K,), volts (V,) from 0 up.
+
+    A finger takes currents i_a, i_b out of a node's sides at V_CM ± v/2. The node unit's equation is of half of their
+    difference, C dv/dt = (i(p) − i(n))/2, so what the finger adds to C is, with Q_a, Q_b the charges of its ends,
+
+        dq/dv,    q = (Q_a − Q_b)/2        sides moved by ±½ V: Im (i_a − i_b)/2ω, both counted into the finger
+
+    (their sum would be what it adds to the common mode). Charge is conserved and has a value for each state, so dq/dv_g
+    is what a gate that moves puts between the sides, and q(V_g, v)/v the mean capacitance on any way from rest to
+    there. What a gate puts into both sides alike is −(Q_a + Q_b)/2: `pushed`, per volt of gate at v = 0. body: ∂i/∂c
+    over −∂i/∂V_g, of i = (i_a − i_b)/2, where c lifts both sides, at the largest v.
+    """
+    asked = {"v": {"a": 0.5, "b": -0.5}, "gate": {"g": 1.0}, "both": {"a": 1.0, "b": 1.0}}
+    ends, card = np.stack([volts, -volts], axis=1) / 2, transistors.pair_card
+    taken = {name: _fingers(transistors, card, gates, ends, ac, engine) for name, ac in asked.items()}
+    between = {name: (into - out) / 2 for name, (into, out) in taken.items()}
+    into, out = taken["gate"]
+    omega = 2 * np.pi * FREQUENCY
+    charge = cumulative_trapezoid(between["v"].imag / omega, volts, initial=0, axis=1)
+    body = -between["both"][:, -1].real / between["gate"][:, -1].real
+    return charge, -(into + out)[:, 0].imag / (2 * omega), body
+
+
+def measure_finger(transistors: Transistors, engine: Engine) -> float:
+    """C [F] of a feedback device's finger whose gate is as high as couplings' go: the mean up to half of the volts that
+    their card knows."""
+    card = transistors.pair_card
+    volts = np.linspace(0, float(card.volts[-1]) / 2, 9)
+    return float(measure_charge(transistors, np.array([card.reach]), volts, engine)[0][0, -1] / volts[-1])
 
 
 def _fingers(
-    transistors: Transistors, card: DeviceCard, gates: Array, ends: tuple[float, float], engine: Engine,
-    apart: tuple[float, float] = (0.0, 0.0),
-) -> tuple[Array, Array]:  # fmt: skip
-    """(what goes into one end of a finger, what comes out of the other) [A] where they stand at V_CM, `apart` from it
-    [V], and move by `ends` [V], a finger for each gate (K,)."""
+    transistors: Transistors, card: DeviceCard, gates: Array, ends: Array, ac: dict[str, float], engine: Engine
+) -> tuple[Array, Array]:
+    """What goes into both ends of a finger [A], (K, V) each, at gates (K,), ends (V, 2) [V] from V_CM; ac [V]: what
+    each of its terminals a, g, b moves by."""
     devices, size = transistors.models, ("n", card.width * 1e6, card.length * 1e6)
     lines = ["dsmachine characterize: fingers", devices.text, ".global vdd", f"Vvdd vdd 0 {card.vdd:.12g}"]
-    for k, gate in enumerate(gates):
-        lines += [transistors.transistor(str(k), f"a{k} g{k} b{k}", *size), f"Vg{k} g{k} 0 {gate:.12g}"]
-        lines += [
-            f"V{end}{k} {end}{k} 0 {card.common_mode + away:.12g} ac {v:g}"
-            for end, away, v in zip("ab", apart, ends, strict=True)
-        ]
-    names = [[f"i(v{end}{k})" for k in range(len(gates))] for end in "ab"]
+    numbers = [f"{k}_{n}" for k in range(len(gates)) for n in range(len(ends))]
+    for k, (gate, (a, b)) in zip(numbers, itertools.product(gates, ends), strict=True):
+        lines.append(transistors.transistor(k, f"a{k} g{k} b{k}", *size))
+        at = {"a": card.common_mode + a, "g": gate, "b": card.common_mode + b}
+        lines += [f"V{end}{k} {end}{k} 0 {there:.12g} ac {ac.get(end, 0.0):g}" for end, there in at.items()]
+    names = [[f"i(v{end}{k})" for k in numbers] for end in "ab"]
     lines += [
         f".options temp={card.temperature - KELVIN:.9g} reltol=1e-6", f".ac lin 1 {FREQUENCY:g} {FREQUENCY:g}",
         f".save {' '.join(name for each in names for name in each)}", f".print ac {names[0][0]}", ".end", "",
     ]  # fmt: skip
     found = run_netlist("\n".join(lines), engine=engine)
-    into, out = (np.array([found[name][0] for name in each]) for each in names)
-    return -into, out
+    into, out = (-np.array([found[name][0] for name in each]).reshape(len(gates), len(ends)) for each in names)
+    return into, out
 
 
 class _Bench:

@@ -2,9 +2,10 @@
 
 Each number follows from one analysis of the circuit alone, at the common mode:
 
-    r_x = dV(x)/di(x), current gain d(i(w) − i(z))/di(x), offset V(x) − V_CM and what is left       .dc of a current
+    r_x = dV(x)/di(x), current gain d(i(w) − i(z))/di(x), offsets V(x) − V_CM and what is left      .dc of a current
     output conductance and capacitance of z and w                                                  .ac of their voltage
     bandwidth: where the copy has fallen by 3 dB; delay −φ/ω at 100 MHz                            .ac of a current
+    output resistance of a buffer: what a conductance L takes of its gain                          .ac of its input
     inductance: what a conductance L at x adds to the delay, times 1/L + r_x                       .ac of both
     noise: i(w) − i(z) as 4kT (G + R (αL)²) at 10 MHz, with nothing and with L at x; i(w) alone    .noise
     poles of these, and which noise is behind which (`conveyor_loops.py`)                          .ac and .noise
@@ -28,6 +29,7 @@ from ..circuits.devices.card import DeviceCard
 from ..circuits.devices.models import ModelCard, load_models
 from .characterize import corner_of
 from .conveyor_loops import Measured, fit_loop
+from .lags import measure_finger
 from .ngspice import Engine, Waveforms, run_netlist
 
 Array = Any
@@ -40,7 +42,8 @@ LOADED = 0.5e-3  # S at x, noiseless, while the input's noise and what couplings
 def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "batch") -> Support:
     """Measure the conveyor and buffer of a class, "A" or "AB", of these transistors."""
     bench = _Bench(transistors, kind, engine)
-    x, copied, both = bench.sweep()
+    swept, both = bench.sweep()
+    x, copied = swept["x"].real, (swept["i(vw)"] - swept["i(vz)"]).real
     lines, conveyor = bench.drawn(), bench.drawn(conveyor=True)
     slope = np.polyfit([-SMALL, 0, SMALL], np.stack([x, copied], axis=1), 1)[0]
     frequency, found = bench.response(1, 0, 0)
@@ -66,6 +69,7 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
         current_gain=float(slope[1]),
         offset=float(x[1] - transistors.card.common_mode),
         left_current=float(copied[1]),
+        common_current=float((swept["i(vw)"] + swept["i(vz)"]).real[1]),
         output_conductance=float(admittance[0].real),
         output_capacitance=float(admittance[low].imag / omega),
         bandwidth=_corner(frequency, np.abs(passed)),
@@ -76,29 +80,17 @@ def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "ba
         copy_noise=bench.noise(ends="w"),
         loop=fit_loop(measured, driven=follower.drives_sinks(kind)),
         buffer_gain=float(np.abs(followed[0])),
+        buffer_resistance=float(np.abs(followed[0]) / np.abs(loaded[1][0]) - 1) / LOADED,
         buffer_bandwidth=_corner(frequency, np.abs(followed)),
         buffer_delay=float(behind),
         buffer_inductance=float(more[1] * per_siemens),
         buffer_capacitance=float(taken[low].imag / omega),
+        buffer_offset=float(swept["x2"].real[1] - transistors.card.common_mode),
         conveyor_current=conveyor - lines,
         buffer_current=both - conveyor,
         conveyor_slope=bench.slope(bench.conveyor, "Ix x 0"),
         buffer_slope=bench.slope(bench.buffer, "Ix x2 0"),
     )
-
-
-def measure_finger(transistors: Transistors, *, engine: Engine = "batch") -> float:
-    """C [F] of a conducting finger of a feedback device between a node's sides, Im Y/ω."""
-    card = transistors.pair_card
-    size = (card.width * 1e6, card.length * 1e6)
-    text = "\n".join([
-        "finger of a feedback device", transistors.models.text, f"Vg g 0 {card.reach}",
-        f"Vp p 0 {card.common_mode} ac 0.5", f"Vn n 0 {card.common_mode} ac 0.5 180",
-        transistors.transistor("1", "p g n", "n", *size), f".options temp={card.temperature - KELVIN:.9g}",
-        ".ac dec 1 1e7 1e8", ".save i(vp)", ".print ac i(vp)", ".end", "",
-    ])  # fmt: skip
-    found = run_netlist(text, engine=engine)
-    return float(-found["i(vp)"][-1].imag / (2 * np.pi * found.axis[-1]))
 
 
 def transistors_of(
@@ -116,7 +108,7 @@ def transistors_of(
     found = Transistors(
         models or load_models(), card, pair, conveyor=conveyor, buffer=conveyor, threshold=shift, mobility=mobility
     )
-    found = replace(found, finger_capacitance=measure_finger(found))
+    found = replace(found, finger_capacitance=measure_finger(found, "batch"))
     return found if conveyor == "ideal" else replace(found, support=measure_support(found, conveyor))
 
 
@@ -152,14 +144,14 @@ class _Bench:
         found = self.run(*more, ".op", ".save i(vvdd)", ".print op i(vvdd)")
         return float(-found["i(vvdd)"].real[0])
 
-    def sweep(self) -> tuple[Array, Array, float]:
-        """V(x), i(w) − i(z) for −SMALL, 0, SMALL into x, and what all draws."""
+    def sweep(self) -> tuple[Waveforms, float]:
+        """What there is for −SMALL, 0, SMALL into x, and what all draws."""
         found = self.run(
             *self.conveyor, *self.buffer, f"Vz z 0 {self.middle}", f"Vw w 0 {self.middle}",
             f"Vy2 y2 0 {self.middle}", "Ix 0 x 0",
-            f".dc Ix {-SMALL:g} {SMALL:g} {SMALL:g}", ".save v(x) i(vz) i(vw) i(vvdd)", ".print dc v(x)",
+            f".dc Ix {-SMALL:g} {SMALL:g} {SMALL:g}", ".save v(x) v(x2) i(vz) i(vw) i(vvdd)", ".print dc v(x)",
         )  # fmt: skip
-        return found["x"].real, (found["i(vw)"] - found["i(vz)"]).real, float(-found["i(vvdd)"].real[1])
+        return found, float(-found["i(vvdd)"].real[1])
 
     def slope(self, cell: list[str], pull: str) -> float:
         """What the supply delivers more for each ampere drawn from x."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dsmachine.circuits.devices.card import DeviceCard, Origin
+from dsmachine.circuits.devices.feedback_card import FeedbackCard
 
 Array = Any
 THRESHOLD, BETA = 0.35, 60e-6  # V, A/V²
@@ -43,6 +44,15 @@ def square_pair() -> DeviceCard:
     """Two transistors of 2β, at ±v/2: β (V − V_t) v; what is even, −β v²/4, cancels in equal devices."""
     even = card("pair", [0.0], [-BETA / 4], [[0.0, 0.0, 1.0]])
     return replace(resistor(), even=even)
+
+
+def square_feedback() -> FeedbackCard:
+    """A device of 2β from side to side, 2β(V − V_t) v; q = 0.3 fF v; its gate pushes 7 fF per volt into each side, of
+    which a volt makes up for 1.2 V of gate."""
+    gates, volts = np.linspace(THRESHOLD, 1.25, 10), np.linspace(0, 0.3, 7)
+    each = np.ones(gates.size)
+    surface = 2 * BETA * np.outer(gates - THRESHOLD, volts)
+    return FeedbackCard(gates, volts, surface, 3e-16 * np.outer(each, volts), 7e-15 * each, 1.2 * each)
 
 
 def square_quad() -> DeviceCard:

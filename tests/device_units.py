@@ -14,7 +14,8 @@ from dsmachine.circuits.devices.models import load_models
 from dsmachine.netlists.cells import measure_cell
 from dsmachine.netlists.channels import measure_channels
 from dsmachine.netlists.characterize import characterize
-from dsmachine.netlists.supports import measure_finger, measure_support
+from dsmachine.netlists.lags import measure_finger
+from dsmachine.netlists.supports import measure_support
 
 
 @cache
@@ -38,7 +39,7 @@ def support(kind: str) -> Support:
 @cache
 def finger() -> float:
     """What a finger of a feedback device hangs between the sides."""
-    return measure_finger(Transistors(load_models(), card()))
+    return measure_finger(Transistors(load_models(), card()), "batch")
 
 
 @cache

@@ -62,7 +62,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         np.array([3e-11, 2e-11]),
     )  # fmt: skip
     cells = {"tanh": cell_card("tanh", t, t, 5e-6, LAG), "softmax": branch, "transit": TransitCard(t + 1, t + 2, t)}
-    cells["feedback"] = FeedbackCard(t + 1, t + 1, np.outer(t + 1, t + 1), t)
+    cells["feedback"] = FeedbackCard(t + 1, t + 1, np.outer(t + 1, t + 1), np.outer(t + 1, t + 1), t, t)
     save_device(replace(square_law_pair(cubic=0.3), cells=cells), path)
     return path.read_bytes()
 

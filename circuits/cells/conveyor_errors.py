@@ -1,13 +1,14 @@
 """Conveyors whose transistors differ: what a node is off by, as a two-port of static errors.
 
-    i(w) − i(z) = c i(x) + i₀,    V(x) = V_CM + e,        i₀ = Σ_k (∂i₀/∂δ_k δ_k + ∂i₀/∂β_k β_k),  e alike
+    i(w) − i(z) = c i(x) + i₀,    V(x) = V_CM + e,        i₀ = Σ_k (∂i₀/∂δ_k δ_k + ∂i₀/∂β_k β_k),  e, ln c alike
 
 e drives a current through whatever hangs on x, 2L a conveyor where the node has L. A node has two, p and n, and
 
     I = ½ (i₀p − i₀n) − αL (e_p − e_n),        an offset of I/g at γ = 1
+    c = ½ (c_p + c_n)                          of what its cells push
 
-What a simulator measured of each transistor is `netlists/conveyor_errors.py`. Gains of the copies err too, which is in
-no law: by the bundled rule σ of c is 10 % (class A) and 12 % (AB), some 8 % of a node's two together.
+What a simulator measured of each transistor is `netlists/conveyor_errors.py`. What cells push into both conveyors
+alike, even orders, comes out as ½ (c_p − c_n) of it: left out.
 """
 
 from __future__ import annotations
@@ -30,19 +31,23 @@ Slopes = Mapping[str, tuple[float, float]]
 @dataclass(frozen=True)
 class ConveyorErrors:
     """Of one conveyor of a class, by transistor: areas W·L [m²]; volts (∂e/∂δ, ∂e/∂β [V]); amperes (∂i₀/∂δ [S],
-    ∂i₀/∂β [A])."""
+    ∂i₀/∂β [A]); gains (∂ln c/∂δ [1/V], ∂ln c/∂β)."""
 
     kind: str
     areas: Mapping[str, float]
     volts: Slopes
     amperes: Slopes
+    gains: Slopes
 
-    def sigmas(self, threshold_area: float, beta_area: float) -> tuple[float, float]:
-        """(σ of e [V], σ of i₀ [A]) by Pelgrom's coefficients A_Vt [V·m], A_β [m]."""
+    def sigmas(self, threshold_area: float, beta_area: float) -> tuple[float, float, float]:
+        """(σ of e [V], σ of i₀ [A], σ of ln c) by Pelgrom's coefficients A_Vt [V·m], A_β [m]."""
         inverse = np.array([area**-0.5 for area in self.areas.values()])[:, None]
         each = inverse * np.array([threshold_area, beta_area])
-        volts, amperes = (np.array(list(slopes.values())) * each for slopes in (self.volts, self.amperes))
-        return float(np.sqrt((volts**2).sum())), float(np.sqrt((amperes**2).sum()))
+        volts, amperes, gains = (
+            float(np.sqrt(((np.array(list(slopes.values())) * each) ** 2).sum()))
+            for slopes in (self.volts, self.amperes, self.gains)
+        )
+        return volts, amperes, gains
 
 
 @dataclass(frozen=True)
@@ -64,13 +69,18 @@ class Conveyors:
         """I of each node."""
         if self.drawn is None:
             return np.zeros(np.shape(self.load))
-        p, n = (self._conveyor(errors) for errors in self.drawn)
+        p, n = ([_moved(slopes, own) for slopes in (self.errors.volts, self.errors.amperes)] for own in self.drawn)
         return (p[1] - n[1]) / 2 - self.load * (p[0] - n[0])
 
-    def _conveyor(self, errors: Unequal) -> tuple[Array, Array]:
-        """(e, i₀)."""
-        volts, amperes = (
-            sum(by_shift * errors.shift[k] + by_gain * errors.gain[k] for k, (by_shift, by_gain) in slopes.items())
-            for slopes in (self.errors.volts, self.errors.amperes)
-        )
-        return volts, amperes
+    @property
+    def gains(self) -> Array:
+        """c of each node over that of the design."""
+        if self.drawn is None:
+            return np.ones(np.shape(self.load))
+        p, n = (np.exp(_moved(self.errors.gains, own)) for own in self.drawn)
+        return (p + n) / 2
+
+
+def _moved(slopes: Slopes, errors: Unequal) -> Array:
+    """What a conveyor's transistors move by their errors together."""
+    return sum(by_shift * errors.shift[k] + by_gain * errors.gain[k] for k, (by_shift, by_gain) in slopes.items())

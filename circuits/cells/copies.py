@@ -23,9 +23,18 @@ Array = Any
 LEAST = 1e-6  # √(I/I_s) where the slope of a copy is taken as at 0
 CUDA = """
 // the law of copies.py
-__device__ __forceinline__ REAL copied(REAL y, REAL gain, REAL ratio, REAL knee) {
-    const REAL found = log1p(ratio * expm1(sqrt(fmax(y, (REAL)0) / knee)));
+__device__ __forceinline__ REAL diode(REAL y, REAL knee) {
+    return expm1(sqrt(fmax(y, (REAL)0) / knee));
+}
+__device__ __forceinline__ REAL copied(REAL grown, REAL gain, REAL ratio, REAL knee) {
+    const REAL found = log1p(ratio * grown);
     return gain * knee * found * found;
+}
+__device__ __forceinline__ REAL copies(REAL y, REAL share, REAL gain, REAL ratio, REAL knee,
+                                       REAL first, REAL first_ratio,
+                                       REAL second, REAL second_ratio, REAL second_knee) {
+    const REAL grown = diode(y, knee), turned = diode(copied(grown, first, first_ratio, knee), second_knee);
+    return share * copied(grown, gain, ratio, knee) + (1 - share) * copied(turned, second, second_ratio, second_knee);
 }
 """
 
@@ -38,11 +47,19 @@ class Mirror:
     ratio: Array
     knee: Array
 
+    def diode(self, y: Array) -> Array:
+        """e^√(y/I_s) − 1, y >= 0: what stands at the diode."""
+        xp = module_of(y)
+        return xp.expm1(xp.sqrt(xp.maximum(y, 0) / self.knee))
+
+    def copied(self, grown: Array) -> Array:
+        """The copy's current, of `diode`."""
+        found = module_of(grown).log1p(self.ratio * grown)
+        return self.gain * self.knee * found * found
+
     def of(self, y: Array) -> Array:
         """M(y), y >= 0."""
-        xp = module_of(y)
-        found = xp.log1p(self.ratio * xp.expm1(xp.sqrt(xp.maximum(y, 0) / self.knee)))
-        return self.gain * self.knee * found * found
+        return self.copied(self.diode(y))
 
     def slope(self, y: Array) -> Array:
         """dM/dy; 0 under 0."""
@@ -61,7 +78,8 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Copies:
-    """Both ways out: straight, and by `first` and `second`. share: of the first way, where both are as designed."""
+    """Both ways out: straight, and by `first` and `second`; straight and first are copies of one diode. share: of the
+    first way, where both are as designed."""
 
     straight: Mirror
     first: Mirror
@@ -70,7 +88,9 @@ class Copies:
 
     def of(self, y: Array) -> Array:
         """C(y)."""
-        return self.share * self.straight.of(y) + (1 - self.share) * self.second.of(self.first.of(y))
+        grown = self.straight.diode(y)
+        turned = self.second.of(self.first.copied(grown))
+        return self.share * self.straight.copied(grown) + (1 - self.share) * turned
 
     def slope(self, y: Array) -> Array:
         """dC/dy."""
@@ -80,15 +100,12 @@ class Copies:
     @property
     def values(self) -> tuple[Array, ...]:
         """What `law` takes, in order."""
-        return tuple(
-            value for mirror in (self.straight, self.first, self.second) for value in vars(mirror).values()
-        )  # fmt: skip
+        return (*vars(self.straight).values(), self.first.gain, self.first.ratio, *vars(self.second).values())
 
     def law(self, y: str, first: int) -> str:
         """CUDA of C for an expression y; its values are v{first}, …"""
-        a, b, c = (", ".join(f"v{first + 3 * k + n}" for n in range(3)) for k in range(3))
-        share = f"(REAL){self.share!r}"
-        return f"({share} * copied({y}, {a}) + (1 - {share}) * copied(copied({y}, {b}), {c}))"
+        values = ", ".join(f"v{first + n}" for n in range(len(self.values)))
+        return f"copies({y}, (REAL){self.share!r}, {values})"
 
     def spice(self, y: str, i: tuple[int, ...]) -> str:
         """Text of C at node i for an expression y."""

@@ -124,15 +124,10 @@ class BranchDrive(InnerDrive):
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Term:
         """With the offsets of the very pair."""
-        return replace(self, pair=_transfer(self.pair.fabricate(circuit, spread, draw)))
+        return replace(self, pair=draw.once(self.pair, lambda pair: pair.fabricate(circuit, spread, draw)))
 
     def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> Term:
-        return replace(self, pair=_transfer(self.pair.flickering(circuit, flicker, draw)))
-
-
-def _transfer(term: Term) -> Transfer:
-    assert isinstance(term, Transfer)
-    return term
+        return replace(self, pair=draw.once(self.pair, lambda pair: pair.flickering(circuit, flicker, draw)))
 
 
 def mirrors(

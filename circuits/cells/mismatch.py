@@ -7,7 +7,8 @@ the element's index. An element's number therefore does not depend on tile, batc
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -98,9 +99,16 @@ def _multiply(a: Array, b: int) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Draw:
-    """Standard normal numbers of one chip. Seed 0 is an ordinary seed."""
+    """Standard normal numbers of one chip. Seed 0 is an ordinary seed. made: cells of it that others ask for too."""
 
     seed: int
+    made: dict[int, tuple[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, cell: Any, make: Callable[[Any], Any]) -> Any:
+        """What `make` makes of a cell, the same to all that ask: the cell itself, and what drives its inside."""
+        if id(cell) not in self.made:
+            self.made[id(cell)] = cell, make(cell)
+        return self.made[id(cell)][1]
 
     def __call__(self, array: str, kind: str, shape: tuple[int, ...]) -> Array:
         """Normals (shape) of one array's devices; kind tells several draws of an array apart. Box-Muller."""

@@ -91,8 +91,9 @@ class NodeArray:
     capacitance [F] and ratio (constant feedback as a share of g₀), broadcastable to shape; conductance g₀ [S].
     rail [V]: None for the ideal node; held: a node that rests on it is meant to, and no error.
     full_scale [V]: the settled range calibration gave; errors are shares of it.
-    input_resistance r_x [Ω] of the conveyor: its couplings see Σ|G| r_x of loading; current_gain c: what it delivers of
-        the current at its input. noise_siemens G_n [S], noise_ohms R_n [Ω]: its noise beside that of r_x; loop: poles.
+    input_resistance r_x [Ω] of the conveyor: its couplings see Σ|G| r_x of loading; current_gain c, one or by node:
+        what it delivers of the current at its input. noise_siemens G_n [S], noise_ohms R_n [Ω]: beside r_x's noise;
+        loop: its poles.
     offset [V]: static, broadcastable. exists: bool mask of nodes that are there (None: all).
     layer: label under which energy and error are reported and elements are chosen together.
     clamped: an input, its voltage prescribed by the run; stored: it holds that itself (a hold capacitor, a digital
@@ -111,7 +112,7 @@ class NodeArray:
     held: bool = False
     full_scale: Array = 1 / 3
     input_resistance: float = 0.0
-    current_gain: float = 1.0
+    current_gain: Array = 1.0
     noise_siemens: float = 0.0
     noise_ohms: float = 0.0
     loop: ConveyorLoop | None = field(default=None, metadata={"host": True})
@@ -129,11 +130,10 @@ class NodeArray:
         sizes: tuple[Any, ...] = shape if isinstance(cast(Any, shape), tuple) else (None,)
         if not all(isinstance(n, int | np.integer) and n > 0 for n in sizes):
             raise Error(f"shape {what} is {shape!r}: give a tuple of whole numbers above 0, such as (3,)")
-        for name in ("unit", "capacitance", "full_scale"):
+        for name in ("unit", "capacitance", "full_scale", "current_gain"):
             checks.positive(f"{name} {what}", getattr(self, name), shape)
         checks.number(f"conductance {what}", self.conductance, "give siemens, above 0", above=0)
         checks.number(f"input_resistance {what}", self.input_resistance, "give ohms, 0 (ideal) or more", least=0)
-        checks.number(f"current_gain {what}", self.current_gain, "give a number above 0, 1 for an ideal one", above=0)
         checks.number(f"noise_siemens {what}", self.noise_siemens, "give siemens, 0 (none) or more", least=0)
         checks.number(f"noise_ohms {what}", self.noise_ohms, "give ohms, 0 (none) or more", least=0)
         if self.rail is not None:
@@ -288,7 +288,8 @@ class NodeArray:
             return replace(self, offset=offset) if share else self
         made = self.conveyors.of_chip(spread, draw, self.name)
         own = self.present * made.amperes / self.conductance
-        return replace(self, offset=offset + (own if spread.auto_zero is None else 0.0), own=own, conveyors=made)
+        offset = offset + (own if spread.auto_zero is None else 0.0)
+        return replace(self, offset=offset, own=own, conveyors=made, current_gain=self.current_gain * made.gains)
 
     def flickering(self, volts: float, draw: Draw) -> NodeArray:
         """These nodes in one run: each off by what its conveyors' 1/f noise is at g, σ in volts."""
@@ -305,26 +306,24 @@ class NodeArray:
         """
         here, share = sheet.present(self.name), np.asarray(standing) / self.conductance
         ends = (sheet.ports(self.name), sheet.names[self.name])
+        values = (share, self.offset, self.capacitance, self.current_gain)
         feedback = self.feedback
         if feedback is None:
-            values = (np.asarray(self.ratio), share, self.offset, self.capacitance)
-            unit = sheet.variants("node", "x y", here, self._spice_fixed, *values)
+            unit = sheet.variants("node", "x y", here, self._spice_fixed, self.ratio, *values)
             return elements(sheet.prefix("X"), "%s %s %s", here, *ends, unit)
         if self.is_root:
-            values = (feedback.gain / sheet.circuit.units(self.name), share, self.offset, self.capacitance)
-            unit = sheet.variants("root", "x y", here, self._spice_root, *values)
+            k = feedback.gain / sheet.circuit.units(self.name)
+            unit = sheet.variants("root", "x y", here, self._spice_root, k, *values)
             return elements(sheet.prefix("X"), "%s %s %s", here, *ends, unit)
         lines, ratio = self._spice_ratio(sheet)
-        unit = sheet.variants(
-            "controlled", "x y ratio", here, self._spice_controlled, share, self.offset, self.capacitance
-        )
+        unit = sheet.variants("controlled", "x y ratio", here, self._spice_controlled, *values)
         return lines + elements(sheet.prefix("X"), "%s %s %s %s", here, *ends, ratio, unit)
 
     def spice_device(self, sheet: DeviceSheet) -> list[str]:
         """The same in transistors; passive couplings load the node themselves."""
         return node_units(sheet, self)
 
-    def _spice_unit(self, excess: str, feedback: str, farads: float) -> list[str]:
+    def _spice_unit(self, excess: str, feedback: str, farads: float, gain: float) -> list[str]:
         """Elements of a node unit: conveyor from x to y, what its limiter keeps back, capacitor, feedback.
 
         V(x) is the current times r: r_x, or where that is 0 1/g₀, which makes V(x) the voltage aimed at.
@@ -334,7 +333,7 @@ class NodeArray:
         conveyor = [
             "* node unit: conveyor from x to y, what its limiter keeps back, capacitor, feedback",
             f"R1 x 0 {r:.12g}",
-            f"G1 0 y x 0 {self.current_gain / r:.12g}",
+            f"G1 0 y x 0 {gain / r:.12g}",
         ]
         return [*conveyor, *limiter, f"C1 y 0 {farads:.12g}", feedback]
 
@@ -342,33 +341,35 @@ class NodeArray:
     def _spice_resistance(self) -> float:
         return self.input_resistance or 1 / self.conductance
 
-    def _spice_excess(self, ratio: float, by: str = "") -> str:
+    def _spice_excess(self, ratio: float, gain: float, by: str = "") -> str:
         """Current that the limiter keeps back (0 where linear), its bound ratio·g₀·V_rail; `by`: times that node."""
         if self.rail is None:
             return ""
         bound = ratio * self.conductance * self.rail
-        reach = bound * self._spice_resistance / self.current_gain
+        reach = bound * self._spice_resistance / gain
         times, per = (f"*V({by})", f"/V({by})") if by else ("", "")
         bend = knee(f"abs(V(x))*{0.5 / KNEE / reach:.11g}{per}-{(1 - KNEE) * 0.5 / KNEE:.11g}")
         over = f"abs(V(x))*{bound / reach:.11g}-{bound:.11g}{times}"
         inner = f"abs(V(x))>{(1 + KNEE) * reach:.11g}{times} ? {over} : {2 * KNEE * bound:.11g}{times}*{bend}"
         return f"abs(V(x))<{(1 - KNEE) * reach:.11g}{times} ? 0 : sgn(V(x))*({inner})"
 
-    def _spice_fixed(self, ratio: float, share: float, offset: float, farads: float) -> list[str]:
-        lines = self._spice_unit(self._spice_excess(ratio), f"G2 y 0 y 0 {ratio * self.conductance:.12g}", farads)
+    def _spice_fixed(self, ratio: float, share: float, offset: float, farads: float, gain: float) -> list[str]:
+        own = f"G2 y 0 y 0 {ratio * self.conductance:.12g}"
+        lines = self._spice_unit(self._spice_excess(ratio, gain), own, farads, gain)
         return lines + ([f"I1 0 y {(ratio + share) * self.conductance * offset:.12g}"] if offset else [])
 
-    def _spice_root(self, k: float, share: float, offset: float, farads: float) -> list[str]:
+    def _spice_root(self, k: float, share: float, offset: float, farads: float, gain: float) -> list[str]:
         assert self.feedback is not None
-        up, down = self._spice_excess(k * (self.rail or 0.0)), self._spice_excess(self.feedback.floor)
+        up, down = (self._spice_excess(most, gain) for most in (k * (self.rail or 0.0), self.feedback.floor))
         gamma = self.feedback.spice("y", k)
         away = f"{gamma}*V(y)" + (f"-({share:.11g}+{gamma})*({offset:.11g})" if offset else "")
-        return self._spice_unit(f"V(x)>0 ? ({up}) : ({down})", f"B2 y 0 I={self.conductance:.11g}*({away})", farads)
+        drawn = f"B2 y 0 I={self.conductance:.11g}*({away})"
+        return self._spice_unit(f"V(x)>0 ? ({up}) : ({down})", drawn, farads, gain)
 
-    def _spice_controlled(self, share: float, offset: float, farads: float) -> list[str]:
+    def _spice_controlled(self, share: float, offset: float, farads: float, gain: float) -> list[str]:
         g = f"{self.conductance:.11g}"
         feedback = f"B2 y 0 I={g}*(V(ratio)*V(y)-(V(ratio)+{share:.11g})*({offset:.11g}))"
-        return self._spice_unit(self._spice_excess(1.0, "ratio"), feedback, farads)
+        return self._spice_unit(self._spice_excess(1.0, gain, "ratio"), feedback, farads, gain)
 
     def _spice_ratio(self, sheet: Sheet) -> tuple[list[str], Array]:
         """Lines that make γ, and the name of each node's γ (nodes of equal control and gain share it)."""

@@ -123,10 +123,12 @@ class TailDrive(InnerDrive):
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> TailDrive:
         """With the offsets of the very branches that the softmax unit draws."""
-        return TailDrive(self.name, self.target, self.pair.fabricate(circuit, spread, draw))
+        pair = draw.once(self.pair, lambda pair: pair.fabricate(circuit, spread, draw))
+        return TailDrive(self.name, self.target, pair)
 
     def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> TailDrive:
-        return TailDrive(self.name, self.target, self.pair.flickering(circuit, flicker, draw))
+        pair = draw.once(self.pair, lambda pair: pair.flickering(circuit, flicker, draw))
+        return TailDrive(self.name, self.target, pair)
 
     def spice(self, sheet: Sheet) -> list[str]:
         tail = sheet.names[self.target]

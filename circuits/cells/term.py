@@ -201,6 +201,11 @@ class Term:
         """This cell behind buffers of a gain: what it asks current of (`drivers`) stands at `gain` times its volts."""
         return self
 
+    def raised(self, circuit: Circuit, volts: float) -> Term:
+        """This cell where the sides of the nodes that it asks current of, or whose feedback it is, stand so far above
+        the common mode."""
+        return self
+
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Term:
         """This cell as one chip happens to have it."""
         return self

@@ -46,6 +46,7 @@ from .transistor_units import (
     both_pairs,
     control_of,
     factors_of,
+    lowered,
     square_of,
     verified_control,
 )
@@ -72,7 +73,8 @@ class TransistorCoupling(Crossbar, Term):
     Its matrices, of the weights' type, hold φ as drive, m s φ/(g U_i). It belongs to the units its circuit had when it
     was built.
     card: of one finger; fingers: m; slopes κ_r [1/V]: G = Σ φ_r κ_r; written: control volts (sets, out, in) where a
-    DAC has written them, with that DAC; errors: of a chip's units; buffer_gain: as of a linear one.
+    DAC has written them, with that DAC; errors: of a chip's units; buffer_gain: as of a linear one; lowered [V]:
+    what all gates drive by less, the drivers' sides being as much higher.
     """
 
     name: str
@@ -86,6 +88,7 @@ class TransistorCoupling(Crossbar, Term):
     errors: Errors | None = field(default=None, metadata=HOST)
     programmable: bool = True
     buffer_gain: float = 1.0
+    lowered: float = field(default=0.0, metadata=HOST)
     kind: ClassVar[str] = "coupling"
     ends: ClassVar[tuple[str, ...]] = ("source",)
 
@@ -221,6 +224,10 @@ class TransistorCoupling(Crossbar, Term):
         """Gates and so matrices stay; ψ_r(gain · v)."""
         return replace(self, buffer_gain=gain, shapes=tuple(stretched(shape, gain) for shape in self.shapes))
 
+    def raised(self, circuit: Circuit, volts: float) -> TransistorCoupling:
+        """Gates drive by less."""
+        return replace(self, lowered=lowered(self.card, volts)).programmed(circuit)
+
     @property
     def label(self) -> str:
         return f"{self.kind} of transistors, {self.card.unit}"
@@ -284,7 +291,8 @@ class TransistorCoupling(Crossbar, Term):
                 w = np.asarray(self.weight[rows], float)
                 here = None if drawn.run is None else drawn.run.rows(rows)
                 drive = np.sign(w) * self.fingers / amperes[rows, None]
-                factors = (factors_of(self.card, self._gates(circuit, s, rows, drawn), here) @ mix) * drive[:, :, None]
+                gates = self._gates(circuit, s, rows, drawn) - self.lowered
+                factors = (factors_of(self.card, gates, here) @ mix) * drive[:, :, None]
                 matrices[s, rows] = factors.transpose(0, 2, 1).reshape(len(w), -1)
         made = replace(self, matrices=matrices, shapes=shapes, slopes=slopes)
         share = None if self.errors is None else self.errors.share(self.weight, self.volts[-1])

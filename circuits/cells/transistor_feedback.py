@@ -9,12 +9,18 @@ save the sweeps, but be a second law in solver, stepper and kernels; the bracket
 sweeps are few. Where a driven device saturates its resistors alone hold a side; there the emulator keeps a differential
 conductance of `LEAST` γ.
 
+While the gate of a driven device moves, it lifts both sides (`lift.py`), and drives the device by less:
+
+    F(V₀ + s (x_c − ρ (x_c − y)), v),        y behind x_c, ρ = χκ, some 0.09
+
+So roots come up faster than their γ says. Cards that have not measured it have no y.
+
 Of unequal transistors (Pelgrom) the device F, of m fingers, has a threshold δ and a current β of its own,
 
     (1 + β) F(V − δ, v),        F₀ + β F₀ − (1 + β) δ ∂F/∂V at a constant gate V
 
-and at a driven one a control that is −δ over the gate's slope off. Resistors are as designed. Nodes of driven feedback
-have a common-mode amplifier (`mos/common_mode.py`), whose noise, supply and gates are stated here.
+and at a driven one a control that is −δ over the gate's slope off. Resistors are as designed. Noise, supply and gates
+of common-mode amplifiers are stated here.
 """
 
 from __future__ import annotations
@@ -41,6 +47,7 @@ if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
     from ..technology import Technology
+    from .lift import Lift
     from .mismatch import Draw, Spread
     from .mos.sheet import DeviceSheet
     from .mos.unequal import Unequal
@@ -59,10 +66,11 @@ class FeedbackBend(Term):
     """Σ_n r^n P_n(U x)/U into each node of `target`, with r of `feedback`, or 1 where its feedback is constant.
 
     laws: P_n [V], what the node's conductance would carry less what its devices do, over g; unit: U.
-    volts, most: |v| [V] and r up to which that is known; beyond, it stays as it is there.
-    gate_area [m²] of the device; at a constant gate straight, what it would carry over g v, and steeper, ∂F/∂V over g;
-    at a driven one per_volt, what its r moves by with its gate. Of a chip: unequal, the devices' errors, and what
-    follows: times 1 + β, moved: (1 + β) δ, or r's own error.
+    volts, most: |v| [V] and r up to which that is known; beyond, it stays as it is there. late: array of y, or "";
+    lost: ρ.
+    gate_area [m²] of the device; at a constant gate straight, what it would carry over g v, steeper, ∂F/∂V over g, and
+    body, χ or 0 where it is unknown; at a driven one per_volt, what its r moves by with its gate. Of a chip: unequal,
+    the devices' errors, and what follows: times 1 + β, moved: (1 + β) δ, or r's own error.
     """
 
     name: str
@@ -72,9 +80,12 @@ class FeedbackBend(Term):
     volts: float
     feedback: Feedback | None = None
     most: float = 1.0
+    late: str = ""
+    lost: float = 0.0
     gate_area: float = field(default=0.0, metadata=HOST)
     straight: float = 0.0
     steeper: Polynomial = (0.0,)
+    body: float = field(default=0.0, metadata=HOST)
     per_volt: float = field(default=0.0, metadata=HOST)
     unequal: Unequal | None = field(default=None, metadata=HOST)
     times: Array = 1.0
@@ -87,7 +98,9 @@ class FeedbackBend(Term):
 
     @property
     def sources(self) -> tuple[View, ...]:
-        return (self.own,) if self.feedback is None else (self.own, View(self.feedback.control))
+        if self.feedback is None:
+            return (self.own,)
+        return (self.own, View(self.feedback.control), *((View(self.late),) if self.late else ()))
 
     @property
     def conveyed(self) -> bool:
@@ -106,11 +119,23 @@ class FeedbackBend(Term):
         held = v.clip(-self.volts, self.volts)
         return held, held == v
 
-    def _driven(self, x: Signals, moved: Array = 0.0) -> Array:
-        """r of the control, which is moved by so much of K x_c."""
+    @property
+    def _errs(self) -> bool:
+        """Whether the device's r is another than the one that γ has."""
+        return self.unequal is not None or bool(self.late)
+
+    def _driven(self, control: Array) -> Array:
+        """r of a control."""
         assert self.feedback is not None
-        control = x[self.feedback.control] + moved / self.feedback.gain
         return (self.feedback.ratio(control) - self.feedback.floor).clip(0, self.most)
+
+    def _felt(self, x: Signals) -> Array:
+        """The control as the device has it."""
+        assert self.feedback is not None
+        control = x[self.feedback.control]
+        if self.late:
+            control = control - self.lost * (control - x[self.late])
+        return control if self.unequal is None else control + self.moved / self.feedback.gain
 
     def _bend(self, r: Array, v: Array) -> Array:
         total = value(self.laws[-1], v)
@@ -127,10 +152,10 @@ class FeedbackBend(Term):
         if self.feedback is None:
             found = value(self.laws[0], v)
             return (found if self.unequal is None else found - self._erring(v)) / self.unit
-        r = self._driven(x)
-        if self.unequal is None:
+        r = self._driven(x[self.feedback.control])
+        if not self._errs:
             return self._bend(r, v) / self.unit
-        own = self._driven(x, self.moved)
+        own = self._driven(self._felt(x))
         return (r * v - self.times * (own * v - self._bend(own, v))) / self.unit
 
     @property
@@ -145,51 +170,64 @@ class FeedbackBend(Term):
             law = f"({law} - ((v1 - 1) * ((REAL){self.straight!r} * {held} - {law}) - v2 * {steeper}))"
             return Inline(f"{law} / v0", self.sources, (self.unit, *errors))
 
-        def driven(moved: str) -> str:
+        def driven(control: str) -> str:
             assert self.feedback is not None
             floor = self.feedback.floor
-            return f"fmin(ramp(v1 * r1{moved} - (REAL){floor!r}, (REAL){floor / 2!r}), (REAL){self.most!r})"
+            return f"fmin(ramp({control} - (REAL){floor!r}, (REAL){floor / 2!r}), (REAL){self.most!r})"
 
-        r, law = driven("" if self.unequal is None else " + v3"), laws[-1]
+        felt = f"v1 * (r1 - (REAL){self.lost!r} * (r1 - r2))" if self.late else "v1 * r1"
+        r, law = driven(felt if self.unequal is None else f"{felt} + v3"), laws[-1]
         for each in laws[-2::-1]:
             law = f"({each} + {r} * {law})"
-        if self.unequal is None:
+        if not self._errs:
             return Inline(f"{law} / v0", self.sources, (self.unit, self.feedback.gain))
-        law = f"({driven('')} * {held} - v2 * ({r} * {held} - {law}))"
+        own = f"({r} * {held} - {law})"
+        if self.unequal is None:
+            return Inline(f"({driven('v1 * r1')} * {held} - {own}) / v0", self.sources, (self.unit, self.feedback.gain))
+        law = f"({driven('v1 * r1')} * {held} - v2 * {own})"
         return Inline(f"{law} / v0", self.sources, (self.unit, self.feedback.gain, *errors))
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         (v, inside), change = self._volts(x), 0.0
         if self.target in dx:
             change = change + self._slope(x, v) * inside * dx[self.target]
-        if self.feedback is not None and self.feedback.control in dx:
-            change = change + self._steep(x, v) / self.unit * dx[self.feedback.control]
+        if self.feedback is not None and (self.feedback.control in dx or self.late in dx):
+            plain, own = self._steep(x, v)
+            control, late = dx.get(self.feedback.control, 0.0), dx.get(self.late, 0.0)
+            felt = control - self.lost * (control - late) if self.late else control
+            change = change + (plain * control - own * felt) / self.unit
         return change
 
     def _slope(self, x: Signals, v: Array) -> Array:
         """By v."""
-        r = 1.0 if self.feedback is None else self._driven(x, self.moved)
+        r = 1.0 if self.feedback is None else self._driven(self._felt(x))
         slope = sum((r**n * value(derivative(row), v) for n, row in enumerate(self.laws)), start=0.0 * v)
-        if self.unequal is None:
+        if not self._errs:
             return slope
         if self.feedback is not None:
-            return self._driven(x) - self.times * (r - slope)
+            return self._driven(x[self.feedback.control]) - self.times * (r - slope)
         return slope - (self.times - 1) * (self.straight - slope) + self.moved * value(derivative(self.steeper), v)
 
-    def _steep(self, x: Signals, v: Array) -> Array:
-        """Of the current over g, by the control."""
+    def _steep(self, x: Signals, v: Array) -> tuple[Array, Array]:
+        """Of γ v, by the control, and of the device's current over g, by the control that it feels."""
         assert self.feedback is not None
-        r, control = self._driven(x, self.moved), x[self.feedback.control]
+        control, felt = x[self.feedback.control], self._felt(x)
+        r = self._driven(felt)
         steep = sum((n * r ** (n - 1) * value(row, v) for n, row in enumerate(self.laws) if n), start=0.0 * v)
-        here = self.feedback.slope(control + self.moved / self.feedback.gain) * (r < self.most)
-        if self.unequal is None:
-            return steep * here
-        return v * self.feedback.slope(control) * (self._driven(x) < self.most) - self.times * (v - steep) * here
+        plain, own = (self.feedback.slope(each) * (self._driven(each) < self.most) for each in (control, felt))
+        return v * plain, self.times * (v - steep) * own
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> FeedbackBend:
         if not differs(spread):
             return self
         return self._of(self._gates(circuit).of_chip(spread, draw, self.name))
+
+    def raised(self, circuit: Circuit, volts: float) -> FeedbackBend:
+        """A constant gate drives the device by χ times so much less."""
+        if self.feedback is not None:
+            return self
+        less = np.polynomial.polynomial.polyadd(self.laws[0], self.body * volts * np.asarray(self.steeper))
+        return replace(self, laws=(tuple(less.tolist()),))
 
     def flickering(self, circuit: Circuit, flicker: float, draw: Draw) -> FeedbackBend:
         return self._of(self._gates(circuit).of_run(flicker, draw, self.name, self.unequal))
@@ -213,9 +251,8 @@ class FeedbackBend(Term):
         return Meter() if self.feedback is None else Meter(standing=common_mode.SUPPLY * self.count(circuit))
 
     def area(self, circuit: Circuit, technology: Technology) -> float:
-        """Gates of the devices, W L, and of the amplifiers."""
-        amplifier = 0.0 if self.feedback is None else common_mode.AREA
-        return self.count(circuit) * (self.gate_area + amplifier)
+        """Gates of the amplifiers; a node's own area has the feedback devices."""
+        return 0.0 if self.feedback is None else self.count(circuit) * common_mode.AREA
 
     def fan_out(self, circuit: Circuit) -> list[tuple[View, int, int]]:
         return []
@@ -227,30 +264,34 @@ class FeedbackBend(Term):
         """The bracket as a source beside the node unit's conductance."""
         here, names = sheet.present(self.target), sheet.names[self.target]
         g, laws = sheet.circuit.arrays[self.target].conductance, np.full(here.shape, "", object)
-        control = k = None
+        control = k = late = None
         if self.feedback is not None:
             control = np.broadcast_to(sheet.names[self.feedback.control], here.shape)
             k = np.broadcast_to(self.feedback.gain / sheet.circuit.units(self.feedback.control), here.shape)
+            late = np.broadcast_to(sheet.names[self.late] if self.late else control, here.shape)
         for at in np.argwhere(here):
             i = tuple(at)
             held = f"min(max(V({names[i]}),{-self.volts:g}),{self.volts:g})"
             law = [text(row, held, "%.12g") for row in self.laws]
             times, moved = (float(np.broadcast_to(each, here.shape)[i]) for each in (self.times, self.moved))
-            if self.feedback is None or control is None or k is None:
+            if self.feedback is None or control is None or k is None or late is None:
                 steeper = text(self.steeper, held, "%.12g")
                 erring = f"{times - 1:.12g}*({self.straight:.12g}*{held}-{law[0]})-({moved:.12g})*{steeper}"
                 laws[i] = law[0] if self.unequal is None else f"{law[0]}-({erring})"
                 continue
             floor = self.feedback.floor
             plain = f"min(({self.feedback.spice(control[i], float(k[i]))}-{floor:.11g}),{self.most:.11g})"
-            own = f"(V({control[i]})+({moved / float(k[i]):.12g}))"
-            r = plain
+            own, r = f"V({control[i]})", plain
+            if self.late:
+                own = f"({own}-{self.lost:.12g}*({own}-V({late[i]})))"
             if self.unequal is not None:
+                own = f"({own}+({moved / float(k[i]):.12g}))"
+            if self._errs:
                 r = f"min(({self.feedback.spice(own, float(k[i]), whole=True)}-{floor:.11g}),{self.most:.11g})"
             found = law[-1]
             for each in law[-2::-1]:
                 found = f"({each}+{r}*{found})"
-            laws[i] = found if self.unequal is None else f"{plain}*{held}-{times:.12g}*({r}*{held}-{found})"
+            laws[i] = found if not self._errs else f"{plain}*{held}-{times:.12g}*({r}*{held}-{found})"
         return elements(sheet.prefix("B"), f"0 %s I={g:.12g}*(%s)", here, names, laws)
 
     def spice_device(self, sheet: DeviceSheet) -> list[str]:
@@ -258,7 +299,9 @@ class FeedbackBend(Term):
         return []
 
 
-def feedback_of_transistors(node: NodeArray, circuit: Circuit, card: DeviceCard) -> FeedbackBend:
+def feedback_of_transistors(
+    node: NodeArray, circuit: Circuit, card: DeviceCard, lift: Lift | None = None
+) -> FeedbackBend:
     """What a node unit's feedback devices, as `mos/node.py` writes them, carry beside its conductance.
 
     Raises Error for nodes of an array whose constant conductances differ.
@@ -267,26 +310,34 @@ def feedback_of_transistors(node: NodeArray, circuit: Circuit, card: DeviceCard)
     volts = _reach(node)
     at = np.linspace(0, volts, STEPS)
     if node.feedback is None:
-        if np.ptp(np.asarray(node.ratio, float)) > 0:
-            raise Error(
-                f"nodes of {node.name!r} have feedback of unequal conductance: transistors are one size an "
-                "array, so make nodes of another ratio an array of their own"
-            )
-        siemens = g * float(np.max(node.ratio))
-        m, gate = constant_gate(card.pair or card, np.array((1 - HOLD) * siemens))
-        current = kept_rising(at, HOLD * siemens * at + between_sides(card, gate, m, at), LEAST * siemens)
-        bend = fitted(np.ones(1), at, (siemens * at - current)[None] / g, (0,))
-        up, down = (between_sides(card, gate + step, m, at) for step in (STEP, -STEP))
-        steeper = fitted(np.ones(1), at, (up - down)[None] / (2 * STEP * g), (0,))
-        return FeedbackBend(
-            name, node.name, circuit.units(node.name), bend.rows, volts, gate_area=card.width * card.length * m,
-            straight=(1 - HOLD) * siemens / g, steeper=steeper.rows[0],
-        )  # fmt: skip
+        return _constant(name, node, circuit, card, at)
     found, most = _driven_law(node, node.feedback, circuit, card, at)
-    m, _, per_siemens, _ = driven_line(card.pair or card, node, circuit)
-    return FeedbackBend(
+    line = driven_line(card.pair or card, node, circuit)
+    bend = FeedbackBend(
         name, node.name, circuit.units(node.name), found.rows, volts, node.feedback, most,
-        gate_area=card.width * card.length * m, per_volt=1 / (per_siemens * g),
+        gate_area=card.width * card.length * line.fingers, per_volt=1 / (line.per_siemens * g),
+    )  # fmt: skip
+    return bend if lift is None else replace(bend, late=lift.late, lost=lift.share)
+
+
+def _constant(name: str, node: NodeArray, circuit: Circuit, card: DeviceCard, at: Array) -> FeedbackBend:
+    """Of a device at a constant gate, known at v = `at`."""
+    g = node.conductance
+    if np.ptp(np.asarray(node.ratio, float)) > 0:
+        raise Error(
+            f"nodes of {node.name!r} have feedback of unequal conductance: transistors are one size an "
+            "array, so make nodes of another ratio an array of their own"
+        )
+    siemens = g * float(np.max(node.ratio))
+    m, gate = constant_gate(card.pair or card, np.array((1 - HOLD) * siemens))
+    current = kept_rising(at, HOLD * siemens * at + between_sides(card, gate, m, at), LEAST * siemens)
+    bend = fitted(np.ones(1), at, (siemens * at - current)[None] / g, (0,))
+    up, down = (between_sides(card, gate + step, m, at) for step in (STEP, -STEP))
+    steeper = fitted(np.ones(1), at, (up - down)[None] / (2 * STEP * g), (0,))
+    return FeedbackBend(
+        name, node.name, circuit.units(node.name), bend.rows, float(at[-1]),
+        gate_area=card.width * card.length * m, straight=(1 - HOLD) * siemens / g, steeper=steeper.rows[0],
+        body=card.cells["feedback"].weighs(gate) if "feedback" in card.cells else 0.0,
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from .mos.rails import INPUTS, SIDES
 from .spice import elements, load_lines
 from .term import HOST, Array, Inline, Signals
 from .transistor_errors import Devices, Drawn, Errors
-from .transistor_units import UNITS, at_inputs, control_of, powers_of, verified_control
+from .transistor_units import at_inputs, control_of, lowered, powers_of, verified_control
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TransistorLine(Coupling):
     """powers: c_k (n, *target shape or broadcastable) of x^k, k = 1, 1 + step, …; card: of a finger; fingers: m; seen:
-    gain of the buffers in front. Of a chip: devices, errors (transistors, *target) of each unit's; gates of theirs [V].
+    gain of the buffers in front; lowered [V]: as of a crossbar. Of a chip: devices, errors (transistors, *target) of
+    each unit's; gates of theirs [V].
     """
 
     powers: Array = 0.0
@@ -44,6 +45,7 @@ class TransistorLine(Coupling):
     card: DeviceCard = field(kw_only=True, metadata=HOST)
     fingers: int = 1
     seen: float = 1.0
+    lowered: float = field(default=0.0, metadata=HOST)
     devices: Devices | None = field(default=None, metadata=HOST)
     gates: Array | None = field(default=None, metadata=HOST)
 
@@ -75,9 +77,18 @@ class TransistorLine(Coupling):
         return replace(self, powers=self.powers * power.reshape(-1, *(1,) * (np.ndim(self.powers) - 1)), seen=gain)
 
     def hung(self, circuit: Circuit, ends: Ends) -> Array:
-        siemens = np.broadcast_to(np.abs(self.siemens(circuit)), circuit.arrays[self.target].shape)
-        gates = control_of(self.card, siemens / self.fingers) if self.gates is None else self.gates
+        siemens, gates = self._standing(circuit)
         return at_inputs(self.card, gates, ends) * (self.fingers * (siemens != 0))
+
+    def raised(self, circuit: Circuit, volts: float) -> TransistorLine:
+        made = replace(self, lowered=lowered(self.card, volts))
+        powers, step = made.shaped(circuit, self._standing(circuit)[1])
+        return replace(made, powers=powers, step=step)
+
+    def _standing(self, circuit: Circuit) -> tuple[Array, Array]:
+        """|G| [S] of the target's nodes, and the gates [V] that make them."""
+        siemens = np.broadcast_to(np.abs(self.siemens(circuit)), circuit.arrays[self.target].shape)
+        return siemens, control_of(self.card, siemens / self.fingers) if self.gates is None else self.gates
 
     @property
     def rows(self) -> None:
@@ -145,7 +156,7 @@ class TransistorLine(Coupling):
         unit = self.seen * np.broadcast_to(self._source_units(circuit), node.shape)
         drive = np.sign(np.broadcast_to(np.asarray(self.weight, float), node.shape)) * self.fingers
         amperes = drive / (node.conductance * np.broadcast_to(circuit.units(self.target), node.shape))
-        volts = powers_of(self.card, gates, self.devices)
+        volts = powers_of(self.card, gates - self.lowered, self.devices)
         step = 1 if volts[..., 2::2].any() else 2
         return np.stack([amperes * volts[..., k] * unit**k for k in range(1, volts.shape[-1], step)]), step
 

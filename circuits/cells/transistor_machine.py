@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from ..errors import Error
 from .coupling import Coupling
+from .lift import Lift, lift_of, overdrive
 from .mos.coupling import fingers
 from .product import Product
 from .rectifier import Rectifier
@@ -25,6 +27,7 @@ from .transit import behind
 if TYPE_CHECKING:
     from ..circuit import Circuit
     from ..devices.card import DeviceCard
+    from .node import NodeArray
 
 CONTROL = 0.05  # V either way, of a product's gates: where their slopes are taken
 
@@ -51,14 +54,26 @@ def machine_of_transistors(
         terms.extend(found[0])
         inner.extend(found[1])
 
+    feeding = replace(pair, cells={**card.cells, **pair.cells})
+    lifts = _lifts(free, circuit, feeding, add) if feedback else {}
+
     def late(term: Any, end: str, gates: tuple[Any, ...]) -> tuple[Any, Any]:
         transit = card.cells.get("transit")
         return ([term], []) if transit is None else behind(term, end, circuit, transit.late(*gates))
 
+    def lifted(term: Any, gates: tuple[Any, ...]) -> tuple[Any, Any]:
+        """Late, and weaker while its drivers' sides are lifted."""
+        found, inner = late(term, "source", gates)
+        lift = lifts.get(term.source.array)
+        if lift is not None and inner and term.card.unit != "quad":
+            lost = lift.body * overdrive(term.card, gates[0]) * lift.volts
+            found[0] = replace(found[0], control=lift.control, late=lift.late, lost=lost)
+        return found, inner
+
     for term in circuit.terms.values():
         if isinstance(term, Coupling):
             build = line_of_transistors if term.elementwise else of_transistors
-            add(late(build(term, circuit, card), "source", _gates(term, circuit, card)))
+            add(lifted(build(term, circuit, card), _gates(term, circuit, card)))
         elif isinstance(term, Product):
             bias = card.bias if card.unit == "quad" else centre
             built = product_of_transistors(term, circuit, pair, bias)
@@ -69,9 +84,22 @@ def machine_of_transistors(
             terms.append(rectifier_of_transistors(term, circuit, pair, card.cells["rectifier"]))
         elif isinstance(term, Softmax) and "softmax" in card.cells:
             add(softmax_of_transistors(term, circuit, card.cells["softmax"]))
-    feeding = replace(pair, cells={**card.cells, **pair.cells})
-    bends = [feedback_of_transistors(node, circuit, feeding) for node in free] if feedback else []
-    return circuit.with_terms([*terms, *bends], inner)
+    for node in free if feedback else ():
+        terms.append(feedback_of_transistors(node, circuit, feeding, lifts.get(node.name)))
+    return circuit.with_terms(terms, inner)
+
+
+def _lifts(
+    nodes: list[NodeArray], circuit: Circuit, card: DeviceCard, add: Callable[[tuple[Any, Any]], None]
+) -> dict[str, Lift]:
+    """How far sides stand above V_CM, by array, where it is known; what that takes is added."""
+    lifts = {}
+    for node in nodes:
+        found = lift_of(node, circuit, card)
+        if found is not None:
+            lifts[node.name] = found[0]
+            add(([found[1]], [found[2]]))
+    return lifts
 
 
 def _gates(term: Coupling, circuit: Circuit, card: DeviceCard) -> tuple[Any, ...]:

@@ -120,6 +120,14 @@ def both_pairs(card: DeviceCard, control: Array) -> Array:
     return sum(card.pair.factors(card.bias + side * control / 2) for side in (1, -1))
 
 
+def lowered(card: DeviceCard, volts: float) -> float:
+    """What gates [V] drive by less where their drivers' sides stand so much higher (`lift.py`): 0 of quads, whose two
+    pairs lose alike, and where the card has not measured it."""
+    if card.unit == "quad" or "feedback" not in card.cells:
+        return 0.0
+    return float(card.cells["feedback"].weighs(card.cells["feedback"].gates)) * volts
+
+
 def square_of(even: DeviceCard, control: Array) -> Array:
     """E [A/V²] with e(V, v) = E(V) v² in least squares over full scale: ∫ e v² / ∫ v⁴."""
     power = np.arange(even.coefficients.shape[1])

@@ -13,12 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from .inner import InnerDrive, InnerNode
 from .spice import elements
 from .term import Array, Inline, Signals, Term, View
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
+    from .node import NodeArray
     from .spice import Sheet
 
 SIEMENS = 1e-5  # of a node that has only a time constant
@@ -37,28 +40,45 @@ class TransitNode(InnerNode):
 
 @dataclass(frozen=True)
 class TransitDrive(InnerDrive):
-    """v into y."""
+    """v into y; where the nodes' sides are lifted (`lift.py`) v (1 − lost (x_c − x_y)): what of the couplings' current
+    is left, x_c of `control` and x_y of `late`."""
 
     source: View
+    control: str = ""
+    late: str = ""
+    lost: Array = 0.0
     kind: ClassVar[str] = "transit"
 
     @property
     def sources(self) -> tuple[View, ...]:
-        return (self.source,)
+        return (self.source, View(self.control), View(self.late)) if self.late else (self.source,)
 
     def drive(self, x: Signals) -> Array:
-        return x[self.source.array]
+        v = x[self.source.array]
+        return v * (1 - self.lost * (x[self.control] - x[self.late])) if self.late else v
 
     @property
     def inline(self) -> Inline:
-        return Inline("r0", (self.source,))
+        if not self.late:
+            return Inline("r0", (self.source,))
+        return Inline("r0 * (1 - v0 * (r1 - r2))", self.sources, (self.lost,))
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
-        return dx.get(self.source.array, 0.0)
+        moved = dx.get(self.source.array, 0.0)
+        if not self.late:
+            return moved
+        lifted = dx.get(self.control, 0.0) - dx.get(self.late, 0.0)
+        left = 1 - self.lost * (x[self.control] - x[self.late])
+        return moved * left - x[self.source.array] * self.lost * lifted
 
     def spice(self, sheet: Sheet) -> list[str]:
-        ends = (sheet.ports(self.target), sheet.nodes(self.source))
-        return elements(sheet.prefix("G"), f"0 %s %s 0 {SIEMENS:.12g}", sheet.present(self.target), *ends)
+        here, ports, nodes = sheet.present(self.target), sheet.ports(self.target), sheet.nodes(self.source)
+        if not self.late:
+            return elements(sheet.prefix("G"), f"0 %s %s 0 {SIEMENS:.12g}", here, ports, nodes)
+        control, late = (np.broadcast_to(sheet.names[name], here.shape) for name in (self.control, self.late))
+        per_volt = np.broadcast_to(self.lost / sheet.circuit.units(self.control), here.shape)
+        law = f"0 %s I={SIEMENS:.12g}*V(%s)*(1-(%.12g)*(V(%s)-V(%s)))"
+        return elements(sheet.prefix("B"), law, here, ports, nodes, per_volt, control, late)
 
 
 def behind(term: Any, end: str, circuit: Circuit, seconds: float) -> tuple[list[Term], list[InnerNode]]:
@@ -70,9 +90,14 @@ def behind(term: Any, end: str, circuit: Circuit, seconds: float) -> tuple[list[
         return [term], []
     if isinstance(node, TransitNode):
         return [term], [node.later(seconds)]
+    drive, late = lag_of(node, name, seconds, circuit.arrays[term.target].layer)
+    return [drive, replace(term, **{end: replace(view, array=name)})], [late]
+
+
+def lag_of(node: NodeArray, name: str, seconds: float, layer: str) -> tuple[TransitDrive, TransitNode]:
+    """What drives an array of this name that is behind `node`, and that array."""
     late = TransitNode(
         name, node.shape, unit=node.unit, full_scale=node.full_scale, conductance=SIEMENS,
-        capacitance=seconds * SIEMENS, exists=node.exists, stands_for=node.name,
-        layer=circuit.arrays[term.target].layer,
+        capacitance=seconds * SIEMENS, exists=node.exists, stands_for=node.name, layer=layer,
     )  # fmt: skip
-    return [TransitDrive(name, name, View(node.name)), replace(term, **{end: replace(view, array=name)})], [late]
+    return TransitDrive(name, name, View(node.name)), late

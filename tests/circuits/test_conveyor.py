@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import dsmachine as ds
+from dsmachine.circuits.cells.conveyor_errors import ConveyorErrors
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.followers import with_unequal_conveyors
 from dsmachine.emulator.backend import Backend
 from dsmachine.emulator.linearized import thermal_intensity
 from dsmachine.emulator.plan import make_plan
@@ -36,6 +38,35 @@ def test_copies_that_lose_current_lose_conveyed_currents_only() -> None:
     circuit = mixed(current_gain=0.8, input_resistance=1 / G0)
     assert ds.operating_point(circuit, {"u": [0.1]}).outputs["v"][0] == pytest.approx([0.07], rel=1e-6)
     assert ds.transient(circuit, {"u": [0.1]}, settle_bits=16).outputs["v"][0] == pytest.approx([0.07], rel=1e-4)
+
+
+def test_copies_of_every_node_have_a_gain_of_their_own() -> None:
+    circuit = Circuit("copies")
+    circuit.clamp("u", (2,))
+    circuit.nodes("v", (2,), current_gain=np.array([0.8, 1.1]))
+    circuit.couple("w", "u", "v", np.eye(2))
+    rest = ds.operating_point(circuit, {"u": [0.1, 0.1]}).outputs["v"][0]
+    assert rest == pytest.approx([0.08, 0.11], rel=1e-6)
+    with pytest.raises(ds.Error, match=r"current_gain of array 'w' is .* somewhere"):
+        circuit.nodes("w", (2,), current_gain=np.array([0.0, 1.0]))
+
+
+def test_unequal_conveyors_by_hand() -> None:
+    """σ = 20 mV at a gate of 1 µm², A_Vt 20 mV·µm: c is the mean of both conveyors' e^(1/V δ), i₀ and e as offsets."""
+    errors = ConveyorErrors("A", {"1": 1e-12}, {"1": (0.5, 0.0)}, {"1": (1e-5, 0.0)}, {"1": (4.0, 0.0)})
+    assert errors.sigmas(2e-8, 0.0) == pytest.approx((0.01, 2e-7, 0.08))
+    circuit = Circuit("conveyors")
+    circuit.clamp("u", (3,))
+    circuit.nodes("v", (3,))
+    circuit.couple("w", "u", "v", np.eye(3))
+    chip = ds.fabricate(with_unequal_conveyors(circuit, errors), seed=1, threshold_area=2e-8).circuit
+    node = chip.arrays["v"]
+    p, n = (drawn.shift["1"] for drawn in node.conveyors.drawn)
+    gain = (np.exp(4 * p) + np.exp(4 * n)) / 2
+    offset = (1e-5 * (p - n) / 2 - G0 * 0.5 * (p - n)) / G0
+    assert node.current_gain == pytest.approx(gain) and np.ptp(gain) > 0.01
+    rest = ds.operating_point(chip, {"u": [0.1, 0.1, 0.1]}).outputs["v"][0]
+    assert rest == pytest.approx(0.1 * gain + offset, rel=1e-5)
 
 
 def test_the_rail_limits_conveyed_currents_only() -> None:

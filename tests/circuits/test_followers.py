@@ -1,14 +1,19 @@
 """Conveyors and buffers of a technology in a circuit: gains and delays by hand."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from device_cards import square_pair
+from device_cards import BETA, square_feedback, square_pair
 from scipy.signal import lti
 
 import dsmachine as ds
+from dsmachine.circuits.cells import machine_of_transistors
 from dsmachine.circuits.cells.mirror import MirrorNode
+from dsmachine.circuits.cells.mos.node import HOLD, constant_gate
 from dsmachine.circuits.circuit import Circuit
-from dsmachine.circuits.followers import with_followers
+from dsmachine.circuits.followers import with_common_mode, with_followers
 from dsmachine.circuits.technology import load_technology
 
 C, B = 0.9, 0.8  # gains of conveyors' copies and of buffers
@@ -33,6 +38,16 @@ def test_gains_along_a_chain() -> None:
     assert [float(found[name][0, 0]) for name in "vwp"] == pytest.approx([v, w, C * 2 * v * B * w], rel=1e-6)
 
 
+def test_buffers_give_way() -> None:
+    """w sees b/(1 + r_b L) of v, L of the one coupling at its buffer; a product's gates are no load, its quad is."""
+    ohms = 5e3
+    technology = load_technology(overrides={"buffer.gain": B, "buffer.output_resistance": ohms})
+    circuit = chain()
+    found = ds.operating_point(with_followers(circuit, technology, input_resistance=0.0), {"u": [0.1]}).outputs
+    load = circuit.arrays["v"].conductance
+    assert found["w"][0, 0] == pytest.approx(B / (1 + ohms * load) * 0.1, rel=1e-6)
+
+
 def test_a_crossbar_of_transistors_behind_buffers() -> None:
     """w = c I(V, b v)/g, of a chip too: gates are written as if buffers were ideal."""
     circuit = Circuit("crossbar")
@@ -47,6 +62,36 @@ def test_a_crossbar_of_transistors_behind_buffers() -> None:
     assert ds.operating_point(real, {"u": [0.2]}).outputs["w"] == pytest.approx(C * bare, rel=1e-9)
     chip = ds.fabricate(real, threshold_area=1e-15, beta_area=1e-15)
     assert ds.operating_point(chip, {"u": [0.2]}).outputs["w"] == pytest.approx(C * bare, rel=1e-4)
+
+
+def test_sides_above_the_common_mode_lower_gates() -> None:
+    """In the square law, pairs β(V − V_t)v: of conductance G they lose χ c β m, with c = i/2h of the node, and the
+    buffers' offset; and so does its own feedback device, with c alone. χ is 1.2, h 0.3 g."""
+    circuit = Circuit("raised")
+    circuit.clamp("u", (1,))
+    for name in ("v", "w", "y"):
+        circuit.nodes(name, (1,), full_scale=0.2)
+    circuit.couple("first", "u", "v", [[1.0]])
+    circuit.couple("second", "v", "w", [[1.0]])
+    circuit.couple("third", "v", "y", -1.0)
+    card = replace(square_pair(), cells={"feedback": square_feedback()})
+    machine = machine_of_transistors(circuit, card)
+    g, bend = circuit.arrays["v"].conductance, machine.terms["v.feedback"]
+    c, offset = 5e-3, -2e-3
+    state = SimpleNamespace(common_current=c * 2 * HOLD * g, buffer_offset=offset)
+    raised = with_common_mode(machine, state)
+    m, _ = constant_gate(card, np.array((1 - HOLD) * g))
+    own = g - 1.2 * c * 2 * BETA * m
+    for name, c_o in (("first", 0.0), ("second", c + offset)):
+        found = raised.terms[name].siemens(raised)[0, 0]
+        assert found == pytest.approx(g - 1.2 * c_o * BETA * raised.terms[name].fingers, rel=1e-6)
+    rest = ds.operating_point(raised, {"u": [0.1]}).outputs
+    lost = 1.2 * (c + offset) * BETA / g
+    v = 0.1 * g / own
+    assert rest["v"][0, 0] == pytest.approx(v, rel=1e-5)
+    assert rest["w"][0, 0] == pytest.approx(v * (1 - lost) * g / own, rel=1e-5)
+    assert rest["y"][0, 0] == pytest.approx(-v * (1 - lost) * g / own, rel=1e-5)
+    assert bend.raised(machine, 0.0).laws == bend.laws
 
 
 def test_input_resistance_and_noise_are_the_technologys() -> None:

@@ -12,7 +12,8 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import dsmachine as ds
-from dsmachine.circuits.cells import machine_of_transistors
+from dsmachine.circuits.cells import Feedback, machine_of_transistors
+from dsmachine.circuits.cells.mos.node import driven_line
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.devices.cell_card import cell_card
 from dsmachine.circuits.devices.lag import Lag, lag
@@ -24,8 +25,9 @@ from dsmachine.emulator.operating_point import decay, solve_operating_point
 from dsmachine.emulator.plan import make_plan
 
 T = np.linspace(-1, 1, 41)
-WEAK, STRONG = 1.3e-10, 1.9e-10  # s
-LAG = Lag(np.array([[WEAK, 0.0], [STRONG, 0.0]]), 0.05)
+RATIO = 32.26e-6 * 0.2 / 5e-6  # of the mirrors: g U over the tail's current
+LAG = Lag(np.array([[0.9e-10, 0.3e-10], [2.2e-10, -0.2e-10]]), 0.05)
+WEAK, STRONG = 0.9e-10 + 0.3e-10 * RATIO, 2.2e-10 - 0.2e-10 * RATIO  # s
 END, KNOTS = 2e-8, [0.0, 2e-9, 8e-9, 9e-9, 1.0]
 SWING = np.array([1.0, -0.4, 3.0])  # logical units: the last all but shuts a branch
 
@@ -136,6 +138,40 @@ def test_a_late_coupling_is_a_lag_more() -> None:
         lambda _, x: [(1 - x[0]) / tau, (x[0] - x[1]) / late, (x[1] - x[2]) / tau], (0, end), [0, 0, 0], rtol=1e-9
     ).y[2, -1]
     assert found == pytest.approx(0.1 * known, abs=1e-5)
+
+
+@pytest.mark.parametrize("method", ["elements", "stepper", "kernels"])
+def test_roots_and_norms_find_their_gates_late(method: str, fused: Callable[[], None]) -> None:
+    """γ felt: K (x − ρ (x − y)), τ dy/dt = x − y, ρ = m χ C_p/2C, τ = 2C/g_c, of straight devices; against SciPy."""
+    circuit = Circuit("root", temperature=300.15)
+    circuit.clamp("u", (2,), rail=0.3, full_scale=0.2)
+    circuit.nodes("r", (2,), rail=None, full_scale=0.2, feedback=Feedback("r", 10.0, 0.02))
+    circuit.nodes("n", (2,), rail=None, full_scale=0.2, feedback=Feedback("r", 10.0, 0.02))
+    circuit.couple("r", "u", "r", np.eye(2))
+    circuit.couple("n", "u", "n", np.eye(2)[::-1])
+    card = replace(device_cards.square_pair(), cells={"feedback": device_cards.square_feedback()})
+    machine = machine_of_transistors(circuit, card)
+    node, bend = machine.arrays["r"], machine.terms["r.feedback"]
+    m = driven_line(card, node, circuit).fingers
+    lost, tau = m * 1.2 * 7e-15 / (2 * node.capacitance), 2 * node.capacitance / 54e-6
+    assert bend.lost == pytest.approx(lost) and lost > 0.05
+    u, end, bare = np.array([0.1, 0.2]), 6e-9, node.time_constant
+
+    def rate(_: float, x: Any) -> Any:
+        r, n, y, z = x.reshape(4, 2)
+        gamma = [node.feedback.ratio(r - lost * (r - late)) for late in (y, z)]
+        driven = [(u - gamma[0] * r) / bare, (u[::-1] - gamma[1] * n) / bare]
+        return np.concatenate([*driven, (r - y) / tau, (r - z) / tau])
+
+    known = solve_ivp(rate, (0, end), np.zeros(8), "Radau", rtol=1e-9, atol=1e-12).y[:4, -1]
+    if method == "kernels":
+        fused()
+    options: dict[str, Any] = {"method": "stepper", "step": 0.01} if method == "stepper" else {"tolerance": 1e-6}
+    found = ds.transient(machine, {"u": u}, duration=end, precision="float64", **options).outputs
+    assert np.concatenate([found["r"][0], found["n"][0]]) == pytest.approx(known, abs=2e-5)
+    rest = ds.operating_point(machine, {"u": u}).outputs
+    assert rest["r"][0] == pytest.approx(np.sqrt(u / 10), rel=1e-5)
+    assert rest["n"][0] == pytest.approx(u[::-1] / np.sqrt(10 * u), rel=1e-5)
 
 
 def test_lags_that_are_none() -> None:

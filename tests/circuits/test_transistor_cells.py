@@ -32,7 +32,7 @@ def all_cells(unit: float = 0.5) -> tuple[Circuit, dict[str, Array]]:
     """One of each, two of them roots and divisions."""
     circuit = Circuit("cells", temperature=300.15)
     circuit.clamp("u", (2, 3), unit=0.1, **NODE)
-    for name in ("v", "w", "square", "t", "r"):
+    for name in ("v", "w", "square", "t", "r", "x"):
         circuit.nodes(name, (2, 3), unit=unit, **NODE)
     circuit.nodes("root", (2, 1), feedback=Feedback("root", 10.0, 0.02), **NODE)
     circuit.nodes("norm", (2, 3), feedback=Feedback("root", 10.0, 0.02), **NODE)
@@ -42,6 +42,7 @@ def all_cells(unit: float = 0.5) -> tuple[Circuit, dict[str, Array]]:
     circuit.multiply("root", "v", "v", "root", "pd,pd->p", gain=3.0)
     circuit.bias("one", "root", 0.05, programmable=False)
     circuit.couple("norm", "w", "norm", 0.2)
+    circuit.couple("x", "norm", "x", np.array([[0.5, -0.2, 0.1], [0.3, 0.2, -0.4], [-0.3, 0.6, 0.2]]))
     circuit.tanh("t", "u", "t", 0.2)
     circuit.rectify("r", "v", "r")
     circuit.nodes("p", (2, 3), unit=0.2, **NODE)
@@ -62,6 +63,7 @@ def with_cells(card: Any) -> Any:
     cells["rectifier"] = cell_card("rectifier", (T + 1) / 2, (T + 1) / 2 - 0.02 * (T + 1) ** 2, 20e-6)
     branch = (np.array([0.0, 34.0, 0.0]), np.array([0.0, 0.7, 0.0, 0.0]), np.array([1.0, 0.02, 0.0]), np.eye(3)[0])
     cells["softmax"] = BranchCard(*branch, 0.01, LAG, np.array([3e-11, 2e-11]))
+    cells["feedback"] = device_cards.square_feedback()
     cells["transit"] = TransitCard(np.linspace(0, 1, 5), np.linspace(0, 1e-5, 5), np.linspace(0, 8e-16, 5))
     return replace(card, cells=cells)
 
@@ -94,17 +96,23 @@ def test_a_feedback_card_is_taken_for_its_device() -> None:
     """Of a surface G(V)(v − v³): between the points, and in a straight line beyond them."""
     gates, volts = np.linspace(0.5, 1.1, 13), np.linspace(0, 0.3, 16)
     siemens = 1e-5 * (gates - 0.4)
-    card = FeedbackCard(gates, volts, siemens[:, None] * (volts - volts**3), 1e-15 * gates)
+    charge = 1e-15 * gates[:, None] * (volts - volts**2)
+    card = FeedbackCard(gates, volts, siemens[:, None] * (volts - volts**3), charge, 1e-15 * gates, 1 + gates)
     cards = replace(device_cards.resistor(), cells={"feedback": card})
     v = np.array([0.0, 0.11, 0.29, 0.4])
     inside = np.minimum(v, 0.3)
     known = inside - inside**3 + (1 - 3 * 0.3**2) * (v - inside)
     assert between_sides(cards, np.array(0.83), 2, v) == pytest.approx(2 * 4.3e-6 * known, rel=1e-6, abs=1e-15)
-    assert card.hung(0.83) == pytest.approx(0.83e-15)
+    assert card.hung(np.array([0.83, 9.0]), 0.2) == pytest.approx(np.array([0.83, 1.1]) * 0.8e-15)
+    assert card.hung(0.83, 0.5) == pytest.approx(0.83 * 0.7e-15)  # of the volts that are known
+    assert card.pushes(0.8) == pytest.approx(0.8e-15)
+    assert card.weighs(np.array([0.8, 1.0])) == pytest.approx(1.9)
     with pytest.raises(Error, match="surface of shape"):
         replace(card, surface=card.surface.T)
-    with pytest.raises(Error, match="no capacitance"):
-        replace(card, farads=np.zeros(3))
+    with pytest.raises(Error, match="charge of shape"):
+        replace(card, charge=np.full(card.charge.shape, np.nan))
+    with pytest.raises(Error, match="what some gates push"):
+        replace(card, pushed=np.zeros(3))
 
 
 def test_a_quad_in_the_square_law_is_a_product() -> None:
@@ -122,8 +130,8 @@ def test_a_surface_of_powers_is_found() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["v", "w", "square", "root", "norm", "t", "t.up", "t.down", "r", "v.feedback", "root.feedback", "w.transit", "p"]
-    + ["p.mirrors", "p.tail"],
+    ["v", "w", "square", "root", "norm", "t", "t.up", "t.down", "r", "v.feedback", "root.feedback", "norm.feedback"]
+    + ["w.transit", "x.transit", "x", "p", "p.mirrors", "p.tail"],
 )
 @pytest.mark.parametrize("unequal", [False, True])
 def test_derivatives(name: str, unequal: bool) -> None:

@@ -209,7 +209,7 @@ def test_a_newer_device_file(tmp_path: Path) -> None:
     ds.save_device(square_law_pair(), path)
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = 99
-    with pytest.raises(ds.Error, match="has format 99, newer than 3: upgrade dsmachine"):
+    with pytest.raises(ds.Error, match="has format 99, newer than 4: upgrade dsmachine"):
         ds.load_device(path)
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,24 @@ def test_an_update_by_capacitors_follows_its_rate_and_counts_each_weight_and_pos
         assert twice.joules[layer] == pytest.approx(2 * joules)
     assert set(once.joules) >= {"h.0", "head"}
     assert once.seconds == TECHNOLOGY.controller.step and once.driven
+
+
+def test_an_update_by_capacitors_in_closed_form() -> None:
+    """E = VDD C_J · swing/(2 max|w|) · η/B · P · out · in · a_fs x_fs, full scales in logical units and all alike."""
+    circuit = ds.Circuit("layer", output="y")
+    circuit.clamp("x", (5, 4), unit=0.5, full_scale=0.2)
+    circuit.nodes("y", (5, 3), unit=0.25, full_scale=0.3)
+    circuit.couple("w", "x", "y", np.array([[0.5, -0.8, 0.1, 0.0], [0.2, 0.3, 0.4, -0.1], [0.7, 0.6, -0.5, 0.2]]))
+    circuit.bias("b", "y", 0.1)
+    back = ds.adjoint(circuit, loss="given")
+    (part,) = back.parts["y"]
+    node = back.arrays[part.name]
+    back.arrays[part.name] = replace(node, unit=2.0, full_scale=0.1)
+    found = by_capacitors(circuit, back, TECHNOLOGY, rate=0.03, batch=6)
+    volts = TECHNOLOGY.supply.swing / (2 * 0.8)
+    held = TECHNOLOGY.supply.vdd * TECHNOLOGY.switch.hold_capacitance
+    known = held * volts * 0.03 / 6 * 5 * 3 * 4 * (0.1 / 2.0) * (0.2 / 0.5)
+    assert found.joules == pytest.approx({circuit.arrays["y"].layer: known}, rel=1e-12)
 
 
 def test_an_update_by_converters_reads_each_weight_once_and_writes_each_copy(made: Anneals) -> None:

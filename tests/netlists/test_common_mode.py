@@ -68,4 +68,4 @@ def test_supply_and_area() -> None:
     gates = 4 * (2.4 * 1.0) + 4 * (0.66 * 0.15) + (2 + 2 * 0.943) * 4.8 * 0.3
     assert pytest.approx(gates * 1e-12) == common_mode.AREA
     technology = ds.load_technology()
-    assert bend.area(machine, technology) == pytest.approx(common_mode.AREA + bend.gate_area)
+    assert bend.area(machine, technology) == pytest.approx(common_mode.AREA)

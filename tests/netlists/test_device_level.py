@@ -25,7 +25,7 @@ from dsmachine.circuits.chip import fabricate, flickered
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.devices.card import DeviceCard
 from dsmachine.circuits.errors import Error
-from dsmachine.circuits.followers import with_followers
+from dsmachine.circuits.followers import with_common_mode, with_followers
 from dsmachine.circuits.mapping.model import map_model
 from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator.run import operating_point, transient
@@ -134,7 +134,8 @@ def test_a_tile_of_16_with_its_card(unit: str) -> None:
 
 def followed(circuit: Circuit, kind: str) -> Circuit:
     """A circuit with the conveyors and buffers that `transistors` of a class have."""
-    return with_followers(circuit, load_technology(overrides=support(kind).overrides()))
+    behind = with_followers(circuit, load_technology(overrides=support(kind).overrides()))
+    return with_common_mode(behind, support(kind))
 
 
 @pytest.mark.parametrize("unit", ["single", "pair", "quad"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -129,28 +130,53 @@ def test_quads_of_four_transistors_each() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "small", "whole"), [("A", 0.04, 0.25), ("AB", 0.25, None)])
-def test_nodes_are_off_by_what_their_conveyors_are(kind: str, small: float, whole: float | None) -> None:
+@pytest.mark.parametrize(("kind", "small", "whole"), [("A", 0.04, 0.25), ("AB", 0.25, 0.65)])
+def test_nodes_are_off_by_what_their_conveyors_are(kind: str, small: float, whole: float) -> None:
     """Inputs at 0, shares of the rms. At a tenth of the bundled rule the two-port of static errors holds; at all of it,
-    e of 19 mV and i₀ of 3 µA, conveyors bend, those of class AB by as much as they are off."""
+    e of 19 mV and i₀ of 3 µA, conveyors bend, those of class AB by half of what they are off."""
     circuit = Circuit("tile", temperature=300.15)
     circuit.clamp("u", (8,), **cells.NODE)
     circuit.nodes("v", (8,), **cells.NODE)
     circuit.couple("w", "u", "v", np.random.default_rng(0).normal(size=(8, 8)) / 3)
     technology, devices = ds.load_technology(overrides=support(kind).overrides()), transistors(conveyor=kind)
     errors = measure_conveyor_errors(transistors(), kind)
-    volts, amperes = errors.sigmas(*PELGROM.values())
+    volts, amperes, gains = errors.sigmas(*PELGROM.values())
     assert 0.015 < volts < 0.02
     assert 2e-6 < amperes < 3e-6
+    assert 0.09 < gains < 0.13
     behind = ds.with_followers(machine_of_transistors(circuit, cells.cards()), technology)
     machine, rest = ds.with_unequal_conveyors(behind, errors), {"u": np.zeros(8)}
     for share, most in ((0.1, small), (1.0, whole)):
         chip = ds.fabricate(machine, seed=1, **{name: share * area for name, area in PELGROM.items()})
         law, spice = ds.operating_point(chip, rest).outputs["v"][0], settled(chip.circuit, rest, devices)["v"]
-        if most is not None:
-            assert np.sqrt(np.mean((law - spice) ** 2)) < most * np.sqrt(np.mean(spice**2)), share
+        assert np.sqrt(np.mean((law - spice) ** 2)) < most * np.sqrt(np.mean(spice**2)), share
     zeroed = ds.fabricate(machine, seed=1, trim={"auto-zero": 0.0}, threshold_area=3.5e-10, beta_area=1.5e-9)
     untrimmed = ds.fabricate(machine, seed=1, threshold_area=3.5e-10, beta_area=1.5e-9)
     left, was = (settled(chip.circuit, rest, devices)["v"] for chip in (zeroed, untrimmed))
     assert zeroed.circuit.arrays["v"].offset == pytest.approx(0.0)
     assert np.sqrt(np.mean(left**2)) < 2 * small * np.sqrt(np.mean(was**2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["A", "AB"])
+def test_copies_of_unequal_conveyors_have_gains_of_their_own(kind: str) -> None:
+    """What inputs of ±0.1 V move nodes by, feedback a conductance, a tenth of the bundled rule: with gains of 1 % the
+    law is off by a third less than without. Of what is left of class AB, most is bend."""
+    circuit = Circuit("tile", temperature=300.15)
+    circuit.clamp("u", (8,), **cells.NODE)
+    circuit.nodes("v", (8,), **cells.NODE)
+    circuit.couple("w", "u", "v", np.random.default_rng(0).normal(size=(8, 8)) / 3)
+    technology = ds.load_technology(overrides=support(kind).overrides())
+    devices, errors = transistors(conveyor=kind, feedback="ideal"), measure_conveyor_errors(transistors(), kind)
+    behind = ds.with_followers(machine_of_transistors(circuit, cells.cards(), feedback=False), technology)
+    design, inputs = ds.with_unequal_conveyors(behind, errors), ({"u": np.zeros(8)}, {"u": np.linspace(-0.1, 0.1, 8)})
+    missed = np.zeros((2, 2, 8))
+    for seed in (1, 2):
+        chip = ds.fabricate(design, seed=seed, **{name: 0.1 * area for name, area in PELGROM.items()}).circuit
+        alike = replace(chip.arrays["v"], current_gain=design.arrays["v"].current_gain)
+        spice = np.subtract(*(settled(chip, each, devices)["v"] for each in inputs))
+        for k, machine in enumerate((chip, chip.with_terms((), [alike]))):
+            law = np.subtract(*(ds.operating_point(machine, each).outputs["v"][0] for each in inputs))
+            missed[seed - 1, k] = law - spice
+    own, without = np.sqrt((missed**2).mean(axis=(0, 2)))
+    assert own < 0.75 * without

@@ -28,6 +28,7 @@ TAIL = 8e-6  # A, of each pair
 WIDTH, LENGTH = 0.66, 0.15  # µm, of the pairs' arms: an overdrive of 0.15 V, so that they are straight over the swing
 SINK = (2.4, 1.0)  # diode and copies
 CONDUCTANCE, CAPACITANCE = 0.52e-6, 2.8e-15  # S, F between the sides: sources, sinks and arms
+HOLDS = 54e-6  # S, g_c
 TRIM = 0.943  # of the sources' width: a side stands nearer to VDD than the diode
 NOISE, SUPPLY = 79.9e-6, 31.4e-6  # S of 4kT·G between the sides, A from the supply (ngspice, bundled cards, 27 °C)
 _TAIL, _ARM = ("p", BIAS_P[0] * TAIL / BIAS, BIAS_P[1]), ("p", WIDTH, LENGTH)

@@ -16,7 +16,7 @@ sinks take no more than their bias.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -101,20 +101,21 @@ def _ideal(sheet: DeviceSheet, node: NodeArray, siemens: Array, leak: float) -> 
 
 
 def _feedback_hangs(sheet: DeviceSheet, node: NodeArray) -> float:
-    """F between the sides, of feedback device, at its usual gate, and common-mode amplifier."""
+    """F between the sides, of feedback device and common-mode amplifier: the mean on the way to where most stand."""
     card = sheet.transistors.card
     if sheet.transistors.feedback == "ideal":
         return 0.0
+    usual = USUAL * float(np.max(node.full_scale))
 
     def hung(gate: Array) -> float:
         one = sheet.transistors.finger_capacitance
-        return float(np.max(card.cells["feedback"].hung(gate))) if "feedback" in card.cells else one
+        return float(np.max(card.cells["feedback"].hung(gate, usual))) if "feedback" in card.cells else one
 
     if node.feedback is None:
         m, gate = constant_gate(sheet.transistors.pair_card, np.asarray((1 - HOLD) * node.conductance * node.ratio))
         return m * hung(gate)
-    m, start, per_siemens, most = driven_line(sheet.transistors.pair_card, node, sheet.circuit)
-    return CAPACITANCE + m * hung(np.array(start + per_siemens * USUAL * most))
+    line = driven_line(sheet.transistors.pair_card, node, sheet.circuit)
+    return CAPACITANCE + line.fingers * hung(np.array(line.usual))
 
 
 def _held(sheet: DeviceSheet, node: NodeArray, siemens: Array) -> list[str]:
@@ -147,15 +148,29 @@ def _driven(sheet: DeviceSheet, node: NodeArray) -> list[str]:
     control, circuit = node.feedback.control, sheet.circuit
     here = sheet.present(node.name)
     slope = np.broadcast_to(node.conductance * np.asarray(node.feedback.gain) / circuit.units(control), here.shape)
-    m, start, per_siemens, _ = driven_line(sheet.transistors.pair_card, node, circuit)
+    line = driven_line(sheet.transistors.pair_card, node, circuit)
     names = np.broadcast_to(sheet.names[control], here.shape)
-    lines, gate = sheet.level_shifts(names, here, start, per_siemens * slope)
-    return lines + _between(sheet, node, here, gate, m)
+    lines, gate = sheet.level_shifts(names, here, line.start, line.per_siemens * slope)
+    return lines + _between(sheet, node, here, gate, line.fingers)
 
 
-def driven_line(pair: DeviceCard, node: NodeArray, circuit: Circuit) -> tuple[int, float, float, float]:
-    """(fingers m, V₀, V per siemens, largest G [S]) of a driven feedback device: its gate is V₀ + G times that, G = g K
-    x_c, and exact at the largest, the control at full scale, and at `LOW` of it."""
+class DrivenLine(NamedTuple):
+    """Gate of a driven feedback device of `fingers`: start [V] + per_siemens [V/S] times G = g K x_c, at most `most`
+    [S]."""
+
+    fingers: int
+    start: float
+    per_siemens: float
+    most: float
+
+    @property
+    def usual(self) -> float:
+        """The gate [V] that most stand at."""
+        return self.start + self.per_siemens * USUAL * self.most
+
+
+def driven_line(pair: DeviceCard, node: NodeArray, circuit: Circuit) -> DrivenLine:
+    """The line that is exact at the control's full scale, and at `LOW` of it."""
     feedback = node.feedback
     assert feedback is not None
     full = np.asarray(feedback.gain) * circuit.full_scale(feedback.control) * circuit.arrays[feedback.control].present
@@ -163,7 +178,7 @@ def driven_line(pair: DeviceCard, node: NodeArray, circuit: Circuit) -> tuple[in
     m = fingers(pair, most / 2)
     high, low = (float(pair.control((most * share - floor) / (2 * m))) for share in (1.0, LOW))
     per_siemens = (high - low) / ((1 - LOW) * most)
-    return m, high - per_siemens * most, per_siemens, most
+    return DrivenLine(m, high - per_siemens * most, per_siemens, most)
 
 
 def _between(sheet: DeviceSheet, node: NodeArray, here: Array, gate: Array, m: int) -> list[str]:
