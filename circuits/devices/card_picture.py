@@ -46,7 +46,8 @@ def _currents(ax: Axes, card: DeviceCard) -> None:
     ax.axvspan(-card.full_scale, card.full_scale, color=MUTED, alpha=0.08, linewidth=0, zorder=0)
     ax.set_xlabel("voltage across the unit (V)")
     ax.set_ylabel("current (µA)")
-    ax.set_title(f"{card.unit}: {card.rank} products, within {card.error:.2g} of the largest")
+    products = "1 product" if card.rank == 1 else f"{card.rank} products"
+    ax.set_title(f"{card.unit}: {products}, within {card.error:.2g} of the largest")
     ax.legend(title="control", loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 

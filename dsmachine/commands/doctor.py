@@ -101,6 +101,7 @@ def _core_packages() -> Iterator[Part]:
         ("scipy", "everything"),
         ("h5py", "run files"),
         ("matplotlib", "plots"),
+        ("pillow", "the animation of the front"),
         ("safetensors", "checkpoints"),
         ("tokenizers", "checkpoints"),
     ):

@@ -84,8 +84,9 @@ def _curves(ax: Axes, found: Swept, metric: str, chosen: tuple[int, ...]) -> Non
         ax.set_ylim(positive.min() * factor / 2, positive.max() * factor * 4)
         plain_ticks(ax.yaxis)
     ax.set_ylabel(_axis_label(METRICS[metric].meaning, unit))
-    chips = len(found.grid.chips) * len(found.grid.noise_seeds)
-    ax.set_title(f"mean ± deviation, {chips} {'chips' if len(found.grid.noise_seeds) == 1 else 'chips × seeds'}")
+    chips, seeds = len(found.grid.chips), len(found.grid.noise_seeds)
+    told = "1 chip" if chips == 1 else f"{chips} chips"
+    ax.set_title(f"mean ± deviation, {told}" + (f" × {seeds} seeds" if seeds > 1 else ""))
     _legend(ax, found)
 
 
@@ -108,7 +109,7 @@ def _heat(ax: Axes, found: Swept, metric: str, chosen: tuple[int, ...]) -> None:
     if values.size <= 48:
         for (row, column), value in np.ndenumerate(values.filled(np.nan)):
             dark = np.isfinite(value) and float(norm(value)) < 0.55
-            text = f"{value:.3g}" if np.isfinite(value) else "–"
+            text = f"{float(f'{value:.3g}'):,.6g}" if np.isfinite(value) else "–"
             colour = "white" if dark else INK
             ax.annotate(text, (column, row), ha="center", va="center", fontsize=7, color=colour)
     ax.grid(False)
