@@ -158,7 +158,7 @@ __device__ __forceinline__ double inverse_root_of(double x) {{
     return found;
 }}
 #else
-__device__ __forceinline__ double inverse_of(double x) {{ return 1 / (float)x; }}
+__device__ __forceinline__ double inverse_of(double x) {{ return __fdividef(1.0f, (float)x); }}
 __device__ __forceinline__ double inverse_root_of(double x) {{ return rsqrtf((float)x); }}
 #endif
 
