@@ -21,6 +21,7 @@ from ..circuits.errors import Error
 from ..circuits.losses import LOSSES, TARGET, WEIGHT
 from ..circuits.technology import Technology, load_technology
 from .operating_point import solve_operating_point
+from .passing import Passing
 from .plan import Plan
 from .prepare import planned
 from .run import Run, rested
@@ -114,7 +115,9 @@ def gradients(
     with plan.backend.arithmetic():
         shaken = None if noise is None else noise.at(plan, reading)
         x = solve_operating_point(plan, inputs, saturated=held, shaken=shaken)
-        seen = solve_operating_point(behind, {n: x[n] for n in made.holds()} | dict(targets), saturated=clipped)
+        held_values = {name: x[name] for name in made.holds()}
+        passing = Passing(plan, made, x)
+        seen = solve_operating_point(behind, held_values | dict(targets), saturated=clipped, shaken=passing)
         value = np.asarray(plan.backend.host(LOSSES[made.loss].value(x[str(plan.circuit.output)], seen)))
         terms = term_gradients(plan.circuit, made, x, seen)
     return told(plan, behind, x, seen, value, terms, (held, clipped), begun)

@@ -18,6 +18,7 @@ from ..circuits.losses import LOSSES
 from .gradients import Gradients, term_gradients, told
 from .inputs import checked_inputs
 from .operating_point import settle
+from .passing import Passing
 from .plan import Plan
 
 Array = Any
@@ -64,7 +65,7 @@ class Recorded:
         self._x = {name: value for name, value in self._given.items() if name not in wanted}
         self._ahead = settle(self.plan, self._x)
         self._seen = {name: self._x[name] for name in made.holds()} | {name: self._given[name] for name in wanted}
-        self._back = settle(self.behind, self._seen)
+        self._back = settle(self.behind, self._seen, Passing(self.plan, made, self._x))
         self._loss = LOSSES[made.loss].value(self._x[str(self.plan.circuit.output)], self._seen)
         self._terms = term_gradients(self.plan.circuit, made, self._x, self._seen)
 

@@ -36,6 +36,15 @@ __device__ __forceinline__ REAL limit(REAL z, REAL bound, REAL knee) {
     const REAL u = share_of_knee((ratio - (1 - knee)) * (1 / (2 * knee)));
     return copysign((fmin(ratio, 1 + knee) - 2 * knee * u * u * u * (1 - u / 2)) * bound, z);
 }
+__device__ __forceinline__ REAL limited_slope(REAL share, REAL knee) {
+    const REAL d = fmax((1 - share) / (2 * knee), (REAL)0);
+    if (d >= (REAL)0.5) return 1;
+    if (d == 0) return 0;
+    REAL e = cbrt(d);
+    for (int k = 0; k < 4; ++k) e = cbrt(d / (1 - e / 2));
+    for (int k = 0; k < 2; ++k) e -= (e * e * e * (1 - e / 2) - d) / (e * e * (3 - 2 * e));
+    return e * e * (3 - 2 * e);
+}
 """
 
 
@@ -90,3 +99,21 @@ def limit_slope(z: Array, bound: Array, knee: float) -> Array:
     xp = module_of(z)
     u = xp.clip((xp.abs(z) / bound - (1 - knee)) / (2 * knee), 0, 1)
     return 1 - u * u * (3 - 2 * u)
+
+
+def limited_slope(share: Array, knee: float) -> Array:
+    """`limit_slope` where |limit(z)| is that share of its bound: e² (3 − 2e), 1 − e being the share of the knee that z
+    is past:
+
+        share = 1 − 2 knee d,        d = e³ (1 − e/2)
+
+    e ← ³√(d/(1 − e/2)) converges, by a third a step at the most and at e = 1; then Newton's method.
+    """
+    xp = module_of(share)
+    d = xp.clip((1 - share) / (2 * knee), 0, 0.5)
+    e = xp.cbrt(d)
+    for _ in range(4):
+        e = xp.cbrt(d / (1 - e / 2))
+    for _ in range(2):
+        e = xp.where(d > 0, e - (e**3 * (1 - e / 2) - d) / xp.where(d > 0, e * e * (3 - 2 * e), 1), 0)
+    return xp.where(d < 0.5, e * e * (3 - 2 * e), 1)

@@ -13,6 +13,7 @@ from scipy.integrate import solve_ivp
 
 import dsmachine as ds
 from dsmachine.circuits.cells import Feedback
+from dsmachine.circuits.cells.smooth import limit, limit_slope, limited_slope
 from dsmachine.emulator.observers import Probe
 
 Array = Any
@@ -62,6 +63,44 @@ def test_same_machine_on_kernels(fused: Any) -> None:
     assert later.settling_time == pytest.approx(run.settling_time, rel=1e-6)
     for name in probe.index:
         assert again.volts(name) == pytest.approx(probe.volts(name), abs=1e-9), name
+
+
+def held(share: float) -> tuple[ds.Circuit, dict[str, Any], dict[str, Any]]:
+    """The same with rails that the largest nodes of some arrays would pass, and others come into the knee of."""
+    circuit, inputs, targets = machine()
+    rest = ds.operating_point(circuit, inputs)
+    low = [
+        replace(circuit.arrays[name], rail=share * float(np.abs(rest.outputs[name]).max())) for name in ("h", "s", "y")
+    ]
+    return circuit.with_terms((), low), inputs, targets
+
+
+@pytest.mark.parametrize("kernels", [False, True])
+def test_nodes_at_their_rails_pass_back_what_they_move(kernels: bool, fused: Any) -> None:
+    """Flat, in the knee and linear, against central differences of each weight before them."""
+    circuit, inputs, targets = held(0.62)
+    if kernels:
+        fused()
+    found, term = ds.gradients(circuit, inputs, targets), circuit.terms["w1"]
+    assert set(found.forward.saturated) == {"h", "s", "y"}
+
+    def loss(at: tuple[int, int], step: float) -> float:
+        weight = term.weight.copy()  # type: ignore[attr-defined]
+        weight[at] += step
+        moved = circuit.with_terms([replace(term, weight=weight)])  # type: ignore[type-var]
+        return float(ds.gradients(moved, inputs, targets).loss[0])
+
+    known = np.zeros((6, 4))
+    for at in np.ndindex(6, 4):
+        near, far = ((loss(at, step) - loss(at, -step)) / (2 * step) for step in (1e-4, 2e-4))
+        known[at] = (4 * near - far) / 3
+    np.testing.assert_allclose(found.terms["w1"], known, atol=1e-7 * np.abs(known).max())
+
+
+def test_the_slope_of_a_limit_from_what_it_gives() -> None:
+    z, bound = np.linspace(-3, 3, 20_001), 1.7
+    found = limited_slope(np.abs(limit(z, bound, 0.1)) / bound, 0.1)
+    np.testing.assert_allclose(found, limit_slope(z, bound, 0.1), atol=1e-9)
 
 
 def test_a_backward_anneal_is_the_transposed_systems_relaxation() -> None:

@@ -1,0 +1,80 @@
+"""What nodes at their rails pass back: the slope of the rail, between 1 and 0.
+
+    R = limit(drive) − γ x        ∂R_i/∂x_j = limit′(drive_i) ∂drive_i/∂x_j        limit′ = 1 up to the knee, 0 beyond
+
+A node that is held does not move with what drives it, so the gradient through it is nothing. Without that a loss keeps
+pushing what is held further, to no effect but that more of its like get there: a chip that learns is lost. In the
+machine it is a switch behind an adjoint node that the forward node's comparator opens; here each adjoint node that has
+come to rest is taken times the slope, which follows from where the forward node stands, limit(drive) = γ (x − offset).
+
+Feedback that such a node's control drives is taken times the same slope: exact outside the knee.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..circuits.adjoint import AdjointCircuit
+from ..circuits.arrays import module_of
+from ..circuits.cells.node import KNEE
+from ..circuits.cells.smooth import CUDA as SMOOTH
+from ..circuits.cells.smooth import limited_slope
+from .kernels import THREADS, blocks, defines
+from .plan import Plan, Stage, summed
+
+Array = Any
+SLOPES = r"""
+// limited_slope of each number
+extern "C" __global__ void slopes(const int size, const REAL knee, const REAL* share, REAL* out)
+{
+    const unsigned j = blockIdx.x * blockDim.x + threadIdx.x;
+    if (j < (unsigned)size) out[j] = limited_slope(share[j], knee);
+}
+"""
+
+
+class Passing:
+    """Called on adjoint arrays as they come to rest, as `settle` does. x: where the forward machine rests."""
+
+    def __init__(self, plan: Plan, made: AdjointCircuit, x: Mapping[str, Array]) -> None:
+        self._brought = plan.backend.brought
+        self._slopes: dict[str, Array] = {}
+        for stage in plan.stages:
+            slope = rail_slope(plan, stage, x) if stage.name in made.parts else None
+            if slope is not None:
+                for part in made.parts[stage.name]:
+                    self._slopes[part.name] = slope[..., part.start : part.stop].reshape(-1, *part.shape)
+
+    def __call__(self, stage: Stage, seen: Mapping[str, Array]) -> Array:
+        own = seen[stage.name]
+        return own * self._brought(self._slopes[stage.name]) if stage.name in self._slopes else own
+
+
+def rail_slope(plan: Plan, stage: Stage, x: Mapping[str, Array]) -> Array | None:
+    """limit′ (K, *shape) of an array's nodes where they rest; None where it is 1 for all, as far as that is known."""
+    if stage.node.rail is None or not stage.conveyed:
+        return None
+    share = _share(stage, x)
+    if plan.backend.fused:
+        share = plan.backend.xp.ascontiguousarray(share, plan.backend.dtype)
+        arguments = (np.int32(share.size), plan.backend.dtype(KNEE), share, share)
+        plan.backend.kernel(defines(plan.backend.dtype) + SMOOTH + SLOPES, "slopes")(
+            blocks(share.size), (THREADS,), arguments
+        )
+        return share
+    return limited_slope(share, KNEE) if bool((share > 1 - KNEE).any()) else None
+
+
+def _share(stage: Stage, x: Mapping[str, Array]) -> Array:
+    """|limit(drive)| over its bound."""
+    node, own = stage.node, x[stage.name]
+    away = own if isinstance(stage.offset, float) else own - stage.offset
+    if not node.is_root and not stage.direct:
+        return abs(away) / node.limits(1.0)[1]  # type: ignore[index]
+    gamma = node.feedback.ratio(own) + stage.standing if node.is_root else stage.gamma(x)  # type: ignore[union-attr]
+    delivered = gamma * away - (summed(stage.direct, x) if stage.direct else 0.0)
+    down, up = node.limits(stage.own(gamma))  # type: ignore[misc]
+    return abs(delivered) / module_of(own).where(delivered > 0, up, down)
