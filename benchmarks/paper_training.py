@@ -20,7 +20,7 @@ from pathlib import Path
 from paper.bench import Bench
 
 PARTS = ("fig7", "recovery", "table6", "table1", "smollm2", "table5", "pictures")
-SIZES = ("positions", "batch", "steps", "held_out", "seeds")
+SIZES = ("--positions", "--batch", "--steps", "--held-out", "--seeds")
 
 
 def main() -> None:
@@ -31,14 +31,15 @@ def main() -> None:
     parser.add_argument("--device", default="numpy")
     parser.add_argument("--fresh", action="store_true", help="forget runs of an earlier time")
     for size in SIZES:
-        parser.add_argument(f"--{size.replace('_', '-')}", type=int)
+        parser.add_argument(size, type=int)
     options = parser.parse_args()
     if options.fetch:
         from paper.data import fetch
 
         print(fetch())
         return
-    given = {size: value for size in SIZES if (value := getattr(options, size)) is not None}
+    names = [size.removeprefix("--").replace("-", "_") for size in SIZES]
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
     bench = Bench(options.device, options.snippets, options.fresh, given)
     for part in options.only.split(","):
         if part not in PARTS:
