@@ -5,6 +5,7 @@ mismatch leaves to learn.
     python benchmarks/paper_training.py --fetch                              # snippets
     python benchmarks/paper_training.py                                      # an hour on one core
     python benchmarks/paper_training.py --only fig7 --device cupy --steps 2000 --batch 32
+    python benchmarks/paper_training.py --only smollm2 --device cupy --positions 32 --batch 16 --steps 48 --held-out 200
 
 Each run is written to results/paper_*.json as it ends and found there again by its key and sizes: what is stopped goes
 on. Sizes that are not given are the experiment's own; mean ± standard deviation (n − 1) over --seeds.
@@ -19,7 +20,7 @@ from pathlib import Path
 from paper.bench import Bench
 
 PARTS = ("fig7", "recovery", "table6", "table1", "smollm2", "table5", "pictures")
-SIZES = ("positions", "batch", "steps", "held_out", "seeds")
+SIZES = ("--positions", "--batch", "--steps", "--held-out", "--seeds")
 
 
 def main() -> None:
@@ -30,14 +31,15 @@ def main() -> None:
     parser.add_argument("--device", default="numpy")
     parser.add_argument("--fresh", action="store_true", help="forget runs of an earlier time")
     for size in SIZES:
-        parser.add_argument(f"--{size.replace('_', '-')}", type=int)
+        parser.add_argument(size, type=int)
     options = parser.parse_args()
     if options.fetch:
         from paper.data import fetch
 
         print(fetch())
         return
-    given = {size: value for size in SIZES if (value := getattr(options, size)) is not None}
+    names = [size.removeprefix("--").replace("-", "_") for size in SIZES]
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
     bench = Bench(options.device, options.snippets, options.fresh, given)
     for part in options.only.split(","):
         if part not in PARTS:

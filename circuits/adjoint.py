@@ -99,7 +99,8 @@ def adjoint(circuit: Circuit, *, loss: str = "cross-entropy", devices: str = "sh
         are devices of their own, which `fabricate` draws like everything else here.
 
     What is not in J: that conveyors deliver less the more hangs on them (r_x) and that a held node's rail bends its
-    drive, both taken as ideal; offsets, as cells read voltages; that a starved feedback stays at its floor.
+    drive, both taken as ideal (`gradients` adds the latter); offsets, as cells read voltages; that a starved feedback
+    stays at its floor.
     Units are 1 V per loss and logical unit, rails are left out: `adjoint_volts` gives it volts.
 
     Raises Error for a circuit without output, for cells without adjoint, and for unknown options.

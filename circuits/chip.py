@@ -135,6 +135,17 @@ def flicker_areas(technology: Technology, wanted: bool, device_card: DeviceCard 
     return {"flicker": technology.flicker.area, "conveyor_area": technology.flicker.conveyor_area}
 
 
+def chip_words(seed: int, spreads: Mapping[str, float | None], trim: Mapping[str, float] | None = None) -> str:
+    """What tables call a chip, or "ideal chip" where none of its spreads is above 0.
+
+    >>> chip_words(1, {"mismatch": 0.05, "offset": 0.0}, {"write-verify": 0.01})
+    'chip 1 with mismatch 0.05, write-verify to 0.01'
+    """
+    said = [f"{name} {value:g}" for name, value in spreads.items() if value]
+    trimmed = [f"{name} to {value:g}" for name, value in (trim or {}).items()]
+    return f"chip {seed} with {', '.join(said + trimmed)}" if said else "ideal chip"
+
+
 def circuit_of(machine: Circuit | Chip) -> Circuit:
     """The circuit as this chip has it, or the ideal one. Raises Error for anything else."""
     if isinstance(machine, Chip):

@@ -100,6 +100,15 @@ def read_json(path: Path) -> Metadata:
     return Metadata(path, table)
 
 
+def plain_text(path: str | Path, what: str, fix: str) -> str:
+    """A UTF-8 file, its byte order mark left out. Raises Error, which calls it `what`, for one that cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as problem:  # ValueError: no UTF-8, or a path with a zero byte
+        reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
+        raise Error(f"{what} cannot be read ({reason}): {fix}") from None
+
+
 def read_text(path: Path) -> str:
     """A text of at most `MAX_TEXT_BYTES`."""
     try:

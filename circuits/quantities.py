@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Error
+from .metadata import plain_text
 from .units import si
 
 FORM = 'write {value = …, unit = "…", source = "…"}'
@@ -38,11 +39,7 @@ def read_toml(name_or_path: str | Path, kind: str, folder: Traversable) -> tuple
         where = f"{kind} {name_or_path!r}"
     else:
         where = f"{kind} file {str(path)!r}"
-        try:
-            content = path.read_text(encoding="utf-8")
-        except (OSError, ValueError) as problem:  # ValueError: no UTF-8, or a path with a zero byte
-            reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
-            raise Error(f"{where} cannot be read ({reason}): give a readable .toml file") from None
+        content = plain_text(path, where, "give a readable .toml file")
     try:
         return tomllib.loads(content), where
     except tomllib.TOMLDecodeError as problem:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .circuits import checks
 from .circuits.checkpoints import Model, load_model
-from .circuits.chip import fabricate
+from .circuits.chip import chip_words, fabricate
 from .circuits.circuit import Circuit
 from .circuits.errors import Error, shown
 from .circuits.mapping.model import map_model
@@ -326,8 +326,7 @@ def _weighed(
     else:
         update = by_capacitors(circuit, made.back, technology, rate=learner.optimizer.rate, batch=course.batch)
     report = step_report(made, made.settled, update)
-    spread = ", ".join(f"{key} {found.chip[key]:g}" for key in SPREADS if found.chip[key])
-    made_as = f"chip {found.chip['chip_seed']} with {spread}" if spread else "ideal chip"
+    made_as = chip_words(found.chip["chip_seed"], {key: found.chip[key] for key in SPREADS})
     return {
         "model": found.model.name,
         "sizes": found.model.config.plain(),

@@ -21,6 +21,7 @@ from .circuits.arrays import module_of
 from .circuits.checkpoints import Model
 from .circuits.errors import Error, shown
 from .circuits.losses import LOSSES, TARGET, WEIGHT
+from .circuits.metadata import plain_text
 from .emulator.gradients import next_token_targets
 
 Array = Any
@@ -94,7 +95,9 @@ def read_lessons(
         raise Error(f"task {shown(task)} is unknown: use {', '.join(TASKS)}")
     if positions < 2:
         raise Error(f"positions is {positions}: use 2 or more, or there is no next token to learn")
-    text = _read(path)
+    text = plain_text(path, f"data {path}", "name a text file")
+    if not text.strip():
+        raise Error(f"data {path} is empty: give text to learn from")
     if task != "text":
         return _labelled(model, path, text.split("\n"), LAYOUTS[task], positions, labels)
     if labels:
@@ -105,17 +108,6 @@ def read_lessons(
         raise Error(f"data {path} has {len(ids)} tokens: give more text, or fewer positions than {positions}")
     none = np.zeros(0, int)
     return Lessons(np.array(ids[: count * positions]).reshape(count, positions), none, none, none)
-
-
-def _read(path: str | Path) -> str:
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
-        raise Error(f"data {path} cannot be read ({reason}): name a text file") from None
-    if not text.strip():
-        raise Error(f"data {path} is empty: give text to learn from")
-    return text
 
 
 def _labelled(

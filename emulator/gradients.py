@@ -92,6 +92,7 @@ def gradients(
     device: str | None = None,
     noise: StillNoise | None = None,
     reading: int = 0,
+    passing: type[Passing] = Passing,
 ) -> Gradients:
     """Gradients of a loss at the machine's output by every programmed coupling and bias, from the adjoint circuit.
 
@@ -101,23 +102,23 @@ def gradients(
         device; None: `adjoint(…, loss=loss)` of this very circuit, ideal. Where it is given, its loss counts.
     precision, device: as in `operating_point` (float64 unless given).
     noise: shakes the forward machine; its adjoint, which has none, reads it as it is in reading number `reading`.
+    passing: what nodes at their rails pass back; see `emulator/passing.py`.
 
     Warns where adjoint nodes are on their rails: such gradients are clipped.
     Raises Error for an adjoint of another circuit, and as `operating_point` does.
     """
     begun = clock.perf_counter()
     plan = planned(machine, precision, device, "float64")
-    given = adjoint(plan.circuit, loss=loss) if back is None else back
-    behind = planned(given, plan.backend.precision, plan.backend.device)
+    asked = adjoint(plan.circuit, loss=loss) if back is None else back
+    behind = planned(asked, plan.backend.precision, plan.backend.device)
     made = _adjoint_of(behind.circuit, plan.circuit)
     held: dict[str, int] = {}
     clipped: dict[str, int] = {}
     with plan.backend.arithmetic():
         shaken = None if noise is None else noise.at(plan, reading)
         x = solve_operating_point(plan, inputs, saturated=held, shaken=shaken)
-        held_values = {name: x[name] for name in made.holds()}
-        passing = Passing(plan, made, x)
-        seen = solve_operating_point(behind, held_values | dict(targets), saturated=clipped, shaken=passing)
+        given = {name: x[name] for name in made.holds()} | dict(targets)
+        seen = solve_operating_point(behind, given, saturated=clipped, shaken=passing(plan, made, x))
         value = np.asarray(plan.backend.host(LOSSES[made.loss].value(x[str(plan.circuit.output)], seen)))
         terms = term_gradients(plan.circuit, made, x, seen)
     return told(plan, behind, x, seen, value, terms, (held, clipped), begun)

@@ -30,6 +30,7 @@ from .fused import rewrite
 from .gradients import Gradients, gradients
 from .operating_point import solve_operating_point
 from .optimizers import AdamW, Sgd
+from .passing import Returning
 from .plan import Plan
 from .prepare import prepare
 from .recorded import Recorded, recordable
@@ -98,7 +99,9 @@ class Learner:
             self._recorded = {shapes: Recorded(self.plan, self.behind, inputs, targets)}
             return self._recorded[shapes].run(inputs, targets)
         self._latest = shapes
-        return gradients(self.plan, inputs, targets, back=self.behind, noise=self.noise, reading=self.steps)
+        return gradients(
+            self.plan, inputs, targets, back=self.behind, noise=self.noise, reading=self.steps, passing=Returning
+        )
 
     def update(self, terms: Mapping[str, Array]) -> None:
         """One step along gradients by term, on the device."""

@@ -7,6 +7,9 @@ pushing what is held further, to no effect but that more of its like get there: 
 machine it is a switch behind an adjoint node that the forward node's comparator opens; here each adjoint node that has
 come to rest is taken times the slope, which follows from where the forward node stands, limit(drive) = γ (x − offset).
 
+A chip that learns asks for less of a held node, too, which the slope does not tell: `Returning` passes whole what would
+bring one back. The switch is a diode then: −a, which moves what drives a node, goes on where it points inwards.
+
 Feedback that such a node's control drives is taken times the same slope: exact outside the knee.
 """
 
@@ -19,6 +22,7 @@ import numpy as np
 
 from ..circuits.adjoint import AdjointCircuit
 from ..circuits.arrays import module_of
+from ..circuits.backward import Part
 from ..circuits.cells.node import KNEE
 from ..circuits.cells.smooth import CUDA as SMOOTH
 from ..circuits.cells.smooth import limited_slope
@@ -41,16 +45,35 @@ class Passing:
 
     def __init__(self, plan: Plan, made: AdjointCircuit, x: Mapping[str, Array]) -> None:
         self._brought = plan.backend.brought
-        self._slopes: dict[str, Array] = {}
+        self._held: dict[str, tuple[Array, Array]] = {}
         for stage in plan.stages:
             slope = rail_slope(plan, stage, x) if stage.name in made.parts else None
             if slope is not None:
                 for part in made.parts[stage.name]:
-                    self._slopes[part.name] = slope[..., part.start : part.stop].reshape(-1, *part.shape)
+                    self._held[part.name] = _columns(slope, part), _columns(x[stage.name], part)
 
     def __call__(self, stage: Stage, seen: Mapping[str, Array]) -> Array:
         own = seen[stage.name]
-        return own * self._brought(self._slopes[stage.name]) if stage.name in self._slopes else own
+        if stage.name not in self._held:
+            return own
+        slope, stands = map(self._brought, self._held[stage.name])
+        return self.passed(own, slope, stands)
+
+    def passed(self, a: Array, slope: Array, x: Array) -> Array:
+        """Of adjoint nodes a what goes on, x being where the forward nodes stand."""
+        return a * slope
+
+
+class Returning(Passing):
+    """The same, for a chip that learns."""
+
+    def passed(self, a: Array, slope: Array, x: Array) -> Array:
+        return module_of(a).where(a * x < 0, a * slope, a)
+
+
+def _columns(values: Array, part: Part) -> Array:
+    """What of a forward array an adjoint one stands for, in the latter's shape."""
+    return values[..., part.start : part.stop].reshape(-1, *part.shape)
 
 
 def rail_slope(plan: Plan, stage: Stage, x: Mapping[str, Array]) -> Array | None:

@@ -1,4 +1,4 @@
-"""Gradients whose launches are recorded once, as a CUDA graph, and replayed for other inputs of the same shape.
+"""Gradients of a chip that learns, recorded once as a CUDA graph and replayed for other inputs of the same shape.
 
 Both machines at rest, the loss and all gradients are some thousand launches, each of which costs the processor more
 than the GPU. A replay is one. Weights are read where they stand, so a chip that learns in place is followed.
@@ -18,7 +18,7 @@ from ..circuits.losses import LOSSES
 from .gradients import Gradients, term_gradients, told
 from .inputs import checked_inputs
 from .operating_point import settle
-from .passing import Passing
+from .passing import Returning
 from .plan import Plan
 
 Array = Any
@@ -65,12 +65,12 @@ class Recorded:
         self._x = {name: value for name, value in self._given.items() if name not in wanted}
         self._ahead = settle(self.plan, self._x)
         self._seen = {name: self._x[name] for name in made.holds()} | {name: self._given[name] for name in wanted}
-        self._back = settle(self.behind, self._seen, Passing(self.plan, made, self._x))
+        self._back = settle(self.behind, self._seen, Returning(self.plan, made, self._x))
         self._loss = LOSSES[made.loss].value(self._x[str(self.plan.circuit.output)], self._seen)
         self._terms = term_gradients(self.plan.circuit, made, self._x, self._seen)
 
     def run(self, inputs: Mapping[str, Any], targets: Mapping[str, Any]) -> Gradients:
-        """Gradients of other values of the same shapes, as `gradients` has them."""
+        """Gradients of other values of the same shapes, as `gradients` has them of a chip that learns."""
         begun, backend = clock.perf_counter(), self.plan.backend
         with backend.arithmetic():
             for name, value in self._checked(inputs, targets).items():

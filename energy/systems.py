@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ..circuits.chip import chip_words
 from ..circuits.errors import Error
 from ..circuits.shapes import SHAPES
 from ..emulator.runfile import format_of, load_run
@@ -171,12 +172,12 @@ def _by_part(entries: Iterable[tuple[str, str, float]], read: int) -> dict[str, 
 
 
 def _said_of_run(summary: Mapping[str, Any], account: Mapping[str, Any]) -> str:
-    chip = {key: value for key, value in summary["chip"].items() if value and key not in ("seed", "trim")}
-    made = f"chip {summary['chip']['seed']} with {', '.join(f'{k} {v:g}' for k, v in chip.items())}" if chip else ""
+    spreads = {key: value for key, value in summary["chip"].items() if key not in ("seed", "trim")}
+    made = chip_words(summary["chip"].get("seed", 0), spreads)
     noise = summary["noise"] or {}
     return (
         f"{summary['model']} with its weights on {summary['technology']}, {account['tokens']} tokens of a prompt, "
-        f"read at the {account['until']}, {made or 'ideal chip'}, noise {noise.get('noise', 'off')}"
+        f"read at the {account['until']}, {made}, noise {noise.get('noise', 'off')}"
     )
 
 

@@ -186,14 +186,11 @@ def _show(console: Console, found: Annealed, output: Path | None) -> None:
 
 
 def _chip(found: Annealed) -> str:
-    spreads = {k: v for k, v in vars(found.machine.spread).items() if v and k != "write_verify"}  # a trim
-    if found.machine.flicker:
-        spreads["flicker"] = found.machine.flicker
-    if not spreads:
-        return "ideal chip"
-    said = ", ".join(f"{name} {value:g}" for name, value in spreads.items())
-    trimmed = "".join(f", {name} to {value:g}" for name, value in found.machine.trim.items())
-    return f"chip {found.machine.seed} with {said}{trimmed}"
+    from ..circuits.chip import chip_words
+
+    chip = found.machine
+    spreads = {k: v for k, v in vars(chip.spread).items() if k != "write_verify"}  # a trim
+    return chip_words(chip.seed, spreads | {"flicker": chip.flicker}, chip.trim)
 
 
 def _tail(prompt: str) -> str:

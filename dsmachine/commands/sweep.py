@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import Error
+from ..circuits.metadata import plain_text
 from ._common import (
     Interrupted,
     JsonOption,
@@ -79,7 +80,8 @@ def sweep(
     options: dict[str, Any] = {
         "settings": _table("--set", settings, parse_setting), "limits": _table("--limit", limit, parse_limit),
         "chips": chips, "noise_seeds": noise_seeds, "metrics": [name.strip() for name in metric.split(",")],
-        "windows": windows, "text": None if text is None else _read(text), "output": output, "overwrite": overwrite,
+        "windows": windows, "text": None if text is None else plain_text(text, f"text {text}", "name a text file"),
+        "output": output, "overwrite": overwrite,
         "cache": cache, "workers": workers, "device": device, "scheduler": scheduler,
     }  # fmt: skip
     axes = _table("--vary", vary, parse_vary)
@@ -107,14 +109,6 @@ def _table(option: str, given: Sequence[str] | None, parse: Callable[[str], tupl
             raise Error(f"{option} has {name!r} twice: give it once")
         found[name] = value
     return found
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
-        raise Error(f"text {path} cannot be read ({reason}): name a text file") from None
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import dsmachine as ds
 from dsmachine.circuits.cells import Feedback
 from dsmachine.circuits.cells.smooth import limit, limit_slope, limited_slope
 from dsmachine.emulator.observers import Probe
+from dsmachine.emulator.passing import Passing, Returning
 
 Array = Any
 NGSPICE = pytest.mark.skipif(shutil.which("ngspice") is None, reason="NGSPICE IS MISSING: apt-get install ngspice")
@@ -95,6 +96,21 @@ def test_nodes_at_their_rails_pass_back_what_they_move(kernels: bool, fused: Any
         near, far = ((loss(at, step) - loss(at, -step)) / (2 * step) for step in (1e-4, 2e-4))
         known[at] = (4 * near - far) / 3
     np.testing.assert_allclose(found.terms["w1"], known, atol=1e-7 * np.abs(known).max())
+
+
+@pytest.mark.parametrize(("target", "moved"), [(0.2, 0.8 * 0.5), (2.0, 0.0)])
+def test_a_chip_that_learns_brings_held_nodes_back(target: float, moved: float) -> None:
+    """h at its rail of 1: what asks for less of it is passed whole, what asks for more is not."""
+    circuit = ds.Circuit("held", output="y")
+    circuit.clamp("x", (1,))
+    circuit.nodes("h", (1,), rail=1.0)
+    circuit.couple("w", "x", "h", np.array([[6.0]]))
+    circuit.nodes("y", (1,), rail=None)
+    circuit.couple("one", "h", "y", 1.0)
+    given = {"x": np.array([0.5])}, {"loss.target": np.array([target]), "loss.weight": np.ones(1)}
+    for passing, expected in ((Passing, 0.0), (Returning, moved)):
+        found = ds.gradients(circuit, *given, loss="quadratic", passing=passing)
+        assert found.terms["w"][0, 0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_slope_of_a_limit_from_what_it_gives() -> None:
