@@ -53,7 +53,9 @@ def test_copies_of_every_node_have_a_gain_of_their_own() -> None:
 
 def test_unequal_conveyors_by_hand() -> None:
     """σ = 20 mV at a gate of 1 µm², A_Vt 20 mV·µm: c is the mean of both conveyors' e^(1/V δ), i₀ and e as offsets."""
-    errors = ConveyorErrors("A", {"1": 1e-12}, {"1": (0.5, 0.0)}, {"1": (1e-5, 0.0)}, {"1": (4.0, 0.0)})
+    errors = ConveyorErrors(
+        "A", {"1": 1e-12}, {"1": (0.5, 0.0)}, {"1": (1e-5, 0.0)}, {"1": (4.0, 0.0)}, {"1": (2e-6, 0.0)}
+    )
     assert errors.sigmas(2e-8, 0.0) == pytest.approx((0.01, 2e-7, 0.08))
     circuit = Circuit("conveyors")
     circuit.clamp("u", (3,))
@@ -64,6 +66,7 @@ def test_unequal_conveyors_by_hand() -> None:
     p, n = (drawn.shift["1"] for drawn in node.conveyors.drawn)
     gain = (np.exp(4 * p) + np.exp(4 * n)) / 2
     offset = (1e-5 * (p - n) / 2 - G0 * 0.5 * (p - n)) / G0
+    assert node.conveyors.alike == pytest.approx(1e-6 * (p + n))
     assert node.current_gain == pytest.approx(gain) and np.ptp(gain) > 0.01
     rest = ds.operating_point(chip, {"u": [0.1, 0.1, 0.1]}).outputs["v"][0]
     assert rest == pytest.approx(0.1 * gain + offset, rel=1e-5)
