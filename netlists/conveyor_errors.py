@@ -44,6 +44,9 @@ def measure_conveyor_errors(transistors: Transistors, kind: str, *, engine: Engi
     def copied(tag: str) -> float:
         return float((found[f"i(vw{tag})"] - found[f"i(vz{tag})"]).real[0])
 
+    def alike(tag: str) -> float:
+        return float((found[f"i(vw{tag}_0)"] + found[f"i(vz{tag}_0)"]).real[0])
+
     def volts(tag: str) -> float:
         return float(found[f"x{tag}_0"].real[0])
 
@@ -58,4 +61,4 @@ def measure_conveyor_errors(transistors: Transistors, kind: str, *, engine: Engi
                 for what, step in STEPS.items()]  # fmt: skip
         return {key: (each[0][key], each[1][key]) for key in areas}
 
-    return ConveyorErrors(kind, areas, slopes(volts), slopes(amperes), slopes(gain))
+    return ConveyorErrors(kind, areas, slopes(volts), slopes(amperes), slopes(gain), slopes(alike))

@@ -6,6 +6,7 @@ e drives a current through whatever hangs on x, 2L a conveyor where the node has
 
     I = ½ (i₀p − i₀n) − αL (e_p − e_n),        an offset of I/g at γ = 1
     c = ½ (c_p + c_n)                          of what its cells push
+    ½ (i₁p + i₁n)                              into both sides, i₁ = i(w) + i(z): what lifts them over their resistors
 
 What a simulator measured of each transistor is `netlists/conveyor_errors.py`. What cells push into both conveyors
 alike, even orders, comes out as ½ (c_p − c_n) of it: left out.
@@ -31,13 +32,14 @@ Slopes = Mapping[str, tuple[float, float]]
 @dataclass(frozen=True)
 class ConveyorErrors:
     """Of one conveyor of a class, by transistor: areas W·L [m²]; volts (∂e/∂δ, ∂e/∂β [V]); amperes (∂i₀/∂δ [S],
-    ∂i₀/∂β [A]); gains (∂ln c/∂δ [1/V], ∂ln c/∂β)."""
+    ∂i₀/∂β [A]); gains (∂ln c/∂δ [1/V], ∂ln c/∂β); alike, of i₁, as amperes."""
 
     kind: str
     areas: Mapping[str, float]
     volts: Slopes
     amperes: Slopes
     gains: Slopes
+    alike: Slopes
 
     def sigmas(self, threshold_area: float, beta_area: float) -> tuple[float, float, float]:
         """(σ of e [V], σ of i₀ [A], σ of ln c) by Pelgrom's coefficients A_Vt [V·m], A_β [m]."""
@@ -71,6 +73,14 @@ class Conveyors:
             return np.zeros(np.shape(self.load))
         p, n = ([_moved(slopes, own) for slopes in (self.errors.volts, self.errors.amperes)] for own in self.drawn)
         return (p[1] - n[1]) / 2 - self.load * (p[0] - n[0])
+
+    @property
+    def alike(self) -> Array:
+        """Current [A] into both sides of each node."""
+        if self.drawn is None:
+            return np.zeros(np.shape(self.load))
+        p, n = (_moved(self.errors.alike, own) for own in self.drawn)
+        return (p + n) / 2
 
     @property
     def gains(self) -> Array:

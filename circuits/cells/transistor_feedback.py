@@ -19,8 +19,9 @@ Of unequal transistors (Pelgrom) the device F, of m fingers, has a threshold δ 
 
     (1 + β) F(V − δ, v),        F₀ + β F₀ − (1 + β) δ ∂F/∂V at a constant gate V
 
-and at a driven one a control that is −δ over the gate's slope off. Resistors are as designed. Noise, supply and gates
-of common-mode amplifiers are stated here.
+and at a driven one a control that is −δ over the gate's slope off. Unequal conveyors lift the sides by c besides
+(`conveyor_errors.py`): at a constant gate δ + χc stands for δ. Resistors are as designed. Noise, supply and gates of
+common-mode amplifiers are stated here.
 """
 
 from __future__ import annotations
@@ -220,7 +221,13 @@ class FeedbackBend(Term):
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> FeedbackBend:
         if not differs(spread):
             return self
-        return self._of(self._gates(circuit).of_chip(spread, draw, self.name))
+        made = self._of(self._gates(circuit).of_chip(spread, draw, self.name))
+        node = circuit.arrays[self.target]
+        if self.feedback is not None or node.conveyors is None:
+            return made
+        alike = node.conveyors.of_chip(spread, draw, self.target).alike
+        above = alike * (1 - HOLD) / (2 * HOLD * self.straight * node.conductance)
+        return replace(made, moved=made.moved + made.times * self.body * above)
 
     def raised(self, circuit: Circuit, volts: float) -> FeedbackBend:
         """A constant gate drives the device by χ times so much less."""

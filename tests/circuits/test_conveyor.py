@@ -1,9 +1,13 @@
 """Currents through a node's conveyor and past it: input resistance, rail and noise, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from device_cards import square_feedback, square_pair
 
 import dsmachine as ds
+from dsmachine.circuits.cells import machine_of_transistors
 from dsmachine.circuits.cells.conveyor_errors import ConveyorErrors
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.followers import with_unequal_conveyors
@@ -53,7 +57,9 @@ def test_copies_of_every_node_have_a_gain_of_their_own() -> None:
 
 def test_unequal_conveyors_by_hand() -> None:
     """σ = 20 mV at a gate of 1 µm², A_Vt 20 mV·µm: c is the mean of both conveyors' e^(1/V δ), i₀ and e as offsets."""
-    errors = ConveyorErrors("A", {"1": 1e-12}, {"1": (0.5, 0.0)}, {"1": (1e-5, 0.0)}, {"1": (4.0, 0.0)})
+    errors = ConveyorErrors(
+        "A", {"1": 1e-12}, {"1": (0.5, 0.0)}, {"1": (1e-5, 0.0)}, {"1": (4.0, 0.0)}, {"1": (2e-6, 0.0)}
+    )
     assert errors.sigmas(2e-8, 0.0) == pytest.approx((0.01, 2e-7, 0.08))
     circuit = Circuit("conveyors")
     circuit.clamp("u", (3,))
@@ -64,9 +70,25 @@ def test_unequal_conveyors_by_hand() -> None:
     p, n = (drawn.shift["1"] for drawn in node.conveyors.drawn)
     gain = (np.exp(4 * p) + np.exp(4 * n)) / 2
     offset = (1e-5 * (p - n) / 2 - G0 * 0.5 * (p - n)) / G0
+    assert node.conveyors.alike == pytest.approx(1e-6 * (p + n))
     assert node.current_gain == pytest.approx(gain) and np.ptp(gain) > 0.01
     rest = ds.operating_point(chip, {"u": [0.1, 0.1, 0.1]}).outputs["v"][0]
     assert rest == pytest.approx(0.1 * gain + offset, rel=1e-5)
+
+
+def test_unequal_conveyors_lift_the_sides_of_their_feedback() -> None:
+    """δ + χ c for δ, c = ½ (i₁p + i₁n)/2h over resistors of h = 0.3 g; χ is 1.2."""
+    errors = ConveyorErrors("A", {"1": 1e-12}, *({"1": (0.0, 0.0)},) * 3, {"1": (2e-6, 0.0)})
+    circuit = Circuit("lifted")
+    circuit.clamp("u", (3,))
+    circuit.nodes("v", (3,), full_scale=0.2)
+    circuit.couple("w", "u", "v", np.eye(3))
+    card = replace(square_pair(), cells={"feedback": square_feedback()})
+    machine = with_unequal_conveyors(machine_of_transistors(circuit, card), errors)
+    chip = ds.fabricate(machine, seed=1, threshold_area=2e-8).circuit
+    bend, p, n = chip.terms["v.feedback"], *(drawn.shift["1"] for drawn in chip.arrays["v"].conveyors.drawn)
+    above = 1e-6 * (p + n) / (2 * 0.3 * G0)
+    assert bend.moved == pytest.approx(bend.unequal.shift["1"] + 1.2 * above) and np.ptp(above) > 1e-4
 
 
 def test_the_rail_limits_conveyed_currents_only() -> None:

@@ -180,13 +180,13 @@ def test_a_tile_of_16_behind_real_conveyors(kind: str, feedback: str) -> None:
 
 @pytest.mark.parametrize("kind", ["A", "AB"])
 def test_two_tiles_rest_where_their_followers_take_them(kind: str) -> None:
-    """16 × 16 twice, buffers between: within 6e-3 of full scale at rest, a third of what it is without the gains."""
+    """16 × 16 twice, buffers between: within 3e-3 of full scale at rest, a fifth of what it is without the gains."""
     circuit, inputs = two_tiles()
     tiles = machine_of_transistors(circuit, fed())
     found = settled(tiles, inputs, transistors(conveyor=kind, buffer=kind))["w"]
     errors = [found - ds.operating_point(each, inputs).outputs["w"][0] for each in (followed(tiles, kind), tiles)]
     known, bare = (float(np.sqrt((error**2).mean())) / 0.2 for error in errors)
-    assert known < 6e-3 and bare > 3 * known
+    assert known < 3e-3 and bare > 5 * known
 
 
 @pytest.mark.slow
@@ -197,7 +197,7 @@ def test_two_tiles_in_time(kind: str, feedback: str) -> None:
     circuit, inputs = two_tiles()
     cells = {name: measure_cell(name, transistors()) for name in ("feedback", "transit")}
     tiles = machine_of_transistors(circuit, replace(card(), cells=cells), feedback=feedback == "transistors")
-    options: dict[str, Any] = {"inputs": inputs, "level": "device", "engine": "batch", "limit": 4e-3}
+    options: dict[str, Any] = {"inputs": inputs, "level": "device", "engine": "batch", "limit": 3e-3}
     options["transistors"] = transistors(conveyor=kind, buffer=kind, feedback=feedback)
     found = crosscheck(followed(tiles, kind), **options)
     assert found.passed, found.by_array
