@@ -20,8 +20,8 @@ busiest group needs elements so short that there are
     N₀ = w lg²(1/ε)/16             6 points an element, ε ≥ 1e-4
     N₀ = w 2^lg(1/ε)/16            8 points
 
-of them. They are halves of halves, so it takes the next power of two; where so many are not solved at once, elements of
-6 points grow when half of the window is through, and those of 8 points come near N₀. Where the precision hardly
+of them. They are halves of halves, so it takes the next power of two where several are solved at once; one at a time
+those of 6 points grow when half of the window is through, and those of 8 come near N₀. Where the precision hardly
 resolves ε none grows, and the nearest power of two is taken in every window. What observers keep is not counted.
 """
 
@@ -210,7 +210,7 @@ def assumed(plan: Plan, tolerance: float, length: float, block: int) -> int:
     if tolerance < ROUNDING * float(np.finfo(plan.backend.dtype).eps):
         return 1 << max(1, round(math.log2(least)))
     equal = 1 << max(1, math.ceil(math.log2(least)))
-    if equal <= block:
+    if block > 1:
         return equal
     return equal // 2 + 1 if tolerance >= TIGHT else round(least)
 

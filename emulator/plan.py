@@ -150,7 +150,7 @@ class Plan:
     store: where weights are that come to the device group by group; None: they are there. split: on several devices,
     the plan of each one's share (`share.py`), whose groups these are, seen from this plan's own device. sends: arrays
     that later shares read. thread: that marches a share. stretch, first: windows are at least so many times as long as
-    usual, the first ones at least a share of that.
+    usual, the first ones at least a share of that; growth: none is longer than so many times the time since the start.
     """
 
     circuit: Circuit
@@ -170,6 +170,7 @@ class Plan:
     thread: Any = field(default=None, compare=False, repr=False)
     stretch: int = 1
     first: float = 0.0
+    growth: float = 1.0
 
     @property
     def parts(self) -> tuple[Plan, ...]:

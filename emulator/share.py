@@ -16,6 +16,7 @@ from ..circuits.circuit import Circuit
 from .backend import Backend
 from .plan import Group, Plan, driven, groups_of, make_plan
 
+GROWTH = 0.5  # of windows: in a long one, later devices wait for earlier ones
 FIRST = 0.25  # share of a long window with which windows begin, where weights pass by in each: later devices wait then
 
 
@@ -37,7 +38,7 @@ def shared_plan(
     own = replace(backends[0])  # its constants are this thread's
     with own.here():
         groups = tuple(_seen_from(own, group) for part in parts for group in part.groups)
-    return Plan(circuit, own, groups, fabrication or {}, split=tuple(parts), first=first)
+    return Plan(circuit, own, groups, fabrication or {}, split=tuple(parts), first=first, growth=GROWTH)
 
 
 def dealt(costs: Sequence[float], count: int) -> list[slice]:
