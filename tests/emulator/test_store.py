@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,7 +35,6 @@ def chip(tmp_path: Path) -> tuple[Chip, dict[str, Array]]:
 
 def marched(plan: Plan, inputs: dict[str, Array], count: int) -> tuple[dict[str, Array], March]:
     """Where `count` windows lead; of a length that does not depend on where weights are."""
-    plan = replace(plan, first=1.0)
     start = {stage.name: np.zeros((1, *stage.node.shape), plan.backend.dtype) for stage in plan.stages}
     values = checked_inputs(plan.circuit, plan.backend, inputs)
     march = March(plan, values, start, points=6, tolerance=1e-3, first_element=8.0, observers=[])
