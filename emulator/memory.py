@@ -28,9 +28,9 @@ those of 6 points grow when half of the window is through, and those of 8 come n
 
     s(w) = (w/30)^0.6 max(1, w/36n)^0.4        windows n times the usual
 
-Elements are short where it begins and long where its arrays come to rest, hence less than in proportion to w. A wide one
-is of a machine with some long time constants, in which the busiest layers do not come to rest. Where several elements are
-solved at once, as on a GPU, one grows only after a row of equal ones: a third more are taken.
+Elements are short where it begins and long where its arrays come to rest, hence less than in proportion to w. A wide
+one is of a machine with some long time constants, in which the busiest layers do not come to rest. Where several
+elements are solved at once, as on a GPU, one grows only after a row of equal ones: a third more are taken.
 A tolerance that the precision hardly resolves lets no element grow: they take the nearest power of two of N in every
 window that grows, and of w/0.4 in others. What observers keep is not counted.
 """

@@ -101,7 +101,8 @@ class Request:
         next to nothing then, and what a longer element garbles is amplified by them. Its share falls like the length
         to the power of the points, so under TIGHT elements begin the shorter the less the tolerance is.
         """
-        return SHORT[self.accuracy or "waveform"] * min(1.0, self.local_tolerance / TIGHT) ** (1 / POINTS)
+        tight = min(1.0, self.local_tolerance / TIGHT)
+        return SHORT[self.accuracy or "waveform"] * float(tight ** (1 / POINTS))
 
     @property
     def growing(self) -> bool:
