@@ -1,73 +1,123 @@
-"""Windows of one length against such as begin short and grow: elements until settled, averaged over when that is.
+"""Windows of one length against such as begin with an element and grow with the time since the start.
 
     python benchmarks/windows.py     # threads: OPENBLAS_NUM_THREADS=1
 
-A run ends with the window in which it settles, so one run's cost says as much of where its last window happens to end
-as of its elements. Elements are therefore averaged over ends from 0.75 to 1.25 of the time when the machine settles.
-Rejected blocks are counted beside. `first`: share of the longest window with which windows begin.
+Elements until settled + blocks rejected, strict NRMSE, and how far off the settling time is; against the same machine
+in float64 at a tolerance of 1e-6. A run ends with the window in which it settles, so one run's cost says as much of
+where its last window happens to end as of its elements: elements are averaged over ends from 0.75 to 1.25 of the time
+when the machine settles. *rows*: elements solved at once; 4 in windows of up to 32 time constants is what a GPU does.
+Growth: length of a window over the time since the start, at most 16 or 32 of the longest time constants; 0: all are so
+long.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from common import save
+from common import free_arrays, nrmse, save
 from settling_by_layer import gpt2_like, random_machine, trained_machine
 
 import dsmachine as ds
+from dsmachine.emulator.backend import Backend
 from dsmachine.emulator.duration import longest_time_constant
 from dsmachine.emulator.inputs import checked_inputs, starting_values
+from dsmachine.emulator.observers import Probe
+from dsmachine.emulator.operating_point import settle
 from dsmachine.emulator.plan import Plan
 from dsmachine.emulator.request import Request
-from dsmachine.emulator.transient import WINDOW, March, windows
+from dsmachine.emulator.settling import SettlingWatch
+from dsmachine.emulator.transient import March
+from dsmachine.emulator.windows import WINDOW, windows
 
 Array = Any
-SHARES = (1.0, 0.5, 0.25, 0.125)
+GROWTHS = (0.0, 0.5, 1.0)
 CASES = [("waveform", 1e-3), ("waveform", 3e-4), ("settling", 1e-3)]
 ENDS = np.linspace(0.75, 1.25, 101)
 
 
-def costs(plan: Plan, inputs: dict[str, Array], settled: float, **choices: Any) -> tuple[float, float]:
-    """(elements, blocks rejected) until a window's end is past the end, mean over ends."""
-    request = Request(**choices)
-    start = starting_values(plan.circuit, plan.backend, None, 0)
-    values = checked_inputs(plan.circuit, plan.backend, inputs)
-    points, tolerance = request.collocation_points, request.local_tolerance
-    march = March(
-        plan, values, start, points=points, tolerance=tolerance, first_element=request.first_element, observers=[]
-    )
-    longest = WINDOW * march.stretch * longest_time_constant(plan)
-    found = []
-    for begin, length in windows(100 * longest, longest, np.zeros(0), plan.first):
-        march.window(begin, length)
-        found.append((begin + length, march.counts.elements, march.counts.rejected))
-        if begin + length >= ENDS[-1] * settled:
-            break
-    reached, *counts = np.array(found).T
-    which = np.searchsorted(reached, ENDS * settled * (1 - 1e-9))
-    elements, rejected = (float(count[which].mean()) for count in counts)
-    return elements, rejected
+@dataclass(frozen=True)
+class InRows(Backend):
+    """A processor that solves elements in a GPU's rows."""
+
+    longer = 1
+
+    def block(self, values: int) -> int:
+        return 4
+
+
+@dataclass
+class Case:
+    """A machine and what it does: probed until it settles."""
+
+    plan: Plan
+    inputs: dict[str, Array]
+    tight: Probe
+    settled: float
+
+    @classmethod
+    def of(cls, circuit: Any, embedded: Array) -> Case:
+        inputs = {"embed": embedded}
+        end = float(ds.transient(circuit, inputs, tolerance=1e-3).settling_time.max())
+        tight = Probe(free_arrays(circuit), times=np.linspace(0, end, 121))
+        run = ds.transient(circuit, inputs, precision="float64", tolerance=1e-6, duration=1.01 * end, observers=[tight])
+        return cls(ds.prepare(circuit), inputs, tight, float(run.settling_time.max()))
+
+    def relaxed(self, rows: int, growth: float, request: Request) -> dict[str, Any]:
+        """Elements and blocks rejected until a window's end is past the end, means over ends; errors."""
+        plan = replace(self.plan, solvers={})
+        plan = replace(plan, backend=InRows()) if rows > 1 else plan
+        values = checked_inputs(plan.circuit, plan.backend, self.inputs)
+        target, probe = dict(values), Probe(self.tight.index, times=self.tight.sample_times)
+        settle(plan, target)
+        watch = SettlingWatch(plan, target, 8)
+        march = March(
+            plan, values, starting_values(plan.circuit, plan.backend, None, 0), points=request.collocation_points,
+            tolerance=request.local_tolerance, first_element=request.first_element, growing=growth > 0,
+            observers=[probe, watch],
+        )  # fmt: skip
+        tau, found = longest_time_constant(plan), []
+        longest, stop = WINDOW * march.stretch * tau, 1e3 * self.settled
+        for begin, length in windows(stop, longest, np.zeros(0), march.first * tau, growth):
+            march.window(begin, length)
+            found.append((begin + length, march.counts.elements, march.counts.rejected))
+            if begin + length >= ENDS[-1] * self.settled:
+                break
+        reached, *counts = np.array(found).T
+        which = np.searchsorted(reached, ENDS * self.settled * (1 - 1e-9))
+        elements, rejected = (float(count[which].mean()) for count in counts)
+        off = float(watch.time.max()) / self.settled - 1
+        error = nrmse(plan.circuit, probe, self.tight, float(self.tight.sample_times[-1]))[0]
+        return {"elements": elements, "rejected": rejected, "nrmse": error, "settling time off": off}
 
 
 def measured(label: str, circuit: Any, embedded: Array) -> list[dict[str, Any]]:
-    plan, inputs, rows = ds.prepare(circuit), {"embed": embedded}, []
-    run = ds.transient(plan, inputs, tolerance=1e-3)
-    assert run.settling_time is not None
+    case, rows = Case.of(circuit, embedded), []
     for accuracy, tolerance in CASES:
-        row: dict[str, Any] = {"machine": label, "accuracy": accuracy, "tolerance": tolerance}
-        for first in SHARES:
-            with plan.backend.arithmetic():
-                elements, rejected = costs(
-                    replace(plan, first=first), inputs, float(run.settling_time.max()), accuracy=accuracy,
-                    tolerance=tolerance,
-                )  # fmt: skip
-            row[f"first {first:g}"] = f"{elements:.1f} + {rejected:.1f}"
-            row[f"elements, {first:g}"] = elements
-        rows.append(row)
+        for count in (1, 4):
+            for growth in GROWTHS:
+                with case.plan.backend.arithmetic():
+                    found = case.relaxed(count, growth, Request(accuracy=accuracy, tolerance=tolerance))
+                about = {"machine": label, "accuracy": accuracy, "tolerance": tolerance, "rows": count}
+                rows.append(about | {"growth": growth} | found)
+                print(rows[-1], flush=True)
     return rows
+
+
+def means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Elements over those in windows of one length, geometric means over machines and tolerances."""
+    found = []
+    for accuracy in ("waveform", "settling"):
+        for count in (1, 4):
+            each = {g: [r["elements"] for r in rows if (r["accuracy"], r["rows"], r["growth"]) == (accuracy, count, g)]
+                    for g in GROWTHS}  # fmt: skip
+            for growth in GROWTHS[1:]:
+                ratio = math.exp(float(np.mean(np.log(each[growth]) - np.log(each[0.0]))))
+                found.append({"machine": "all, over growth 0", "accuracy": accuracy, "rows": count, "growth": growth,
+                              "elements": ratio})  # fmt: skip
+    return found
 
 
 def main() -> None:
@@ -77,12 +127,7 @@ def main() -> None:
     for family, layers, variant in (("GPT-2", 12, {}), ("OPT", 8, opt), ("Llama", 4, llama)):
         sizes = gpt2_like(layers, 64, 4, **variant)
         rows += measured(f"{family}, {layers} x 64, random", *random_machine(sizes, 32, 256))
-    means = {}
-    for first in SHARES[1:]:
-        ratios = [row[f"elements, {first:g}"] / row[f"elements, {SHARES[0]:g}"] for row in rows]
-        means[f"first {first:g}"] = f"{math.exp(np.log(ratios).mean()):.3f}"
-    table = [{key: value for key, value in row.items() if not key.startswith("elements")} for row in rows]
-    save("windows", [*table, {"machine": "elements, geometric mean", f"first {SHARES[0]:g}": "1", **means}])
+    save("windows", [*rows, *means(rows)])
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def run_windows(
     if request.elements is None:
         tau, breaks = longest_time_constant(plan), np.concatenate([np.zeros(1), *marks])
         longest = WINDOW * march.stretch * tau
-        found = windows(stop, longest, breaks, march.first * tau, request.growth)
+        found = windows(stop, longest, breaks, march.first * tau, min(plan.growth, request.growth))
     else:
         ends = np.asarray(request.elements, float).tolist()
         found = ((begin, end - begin) for begin, end in zip([0.0, *ends[:-1]], ends, strict=True))

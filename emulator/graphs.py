@@ -92,7 +92,8 @@ class Graph:
         beside = _Beside(self.observers)
         self.march = beside.march = March(
             self.plan, self._inputs, start, points=request.collocation_points, tolerance=request.local_tolerance,
-            first_element=request.first_element, observers=[beside] if self.observers else [], aims=self.watch.aims,
+            first_element=request.first_element, growing=request.growing,
+            observers=[beside] if self.observers else [], aims=self.watch.aims,
         )  # fmt: skip
         self._solved = self.march.follow(self.taken.windows)
         beside.join()
@@ -227,5 +228,5 @@ def graph_of(
 def _case(request: Request, values: Mapping[str, Array]) -> tuple[Any, ...]:
     """What the elements depend on besides the machine."""
     shapes = tuple((name, value.shape) for name, value in values.items())
-    asked = request.collocation_points, request.local_tolerance, request.first_element, request.growth
+    asked = request.collocation_points, request.local_tolerance, request.first_element, request.growing
     return (*asked, checked_bits(request.settle_bits), *shapes)

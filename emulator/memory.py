@@ -12,17 +12,27 @@ temporaries  what is pushed into an array, the factors of products, whatever a l
 Nothing of this is a formula of ours: the operating point and one window, or two blocks of steps, are walked through
 by the engine's own code on arrays without numbers (`shadow.py`).
 
-How many elements a window takes is not known before. By the law of windows (`windows.py`) their number is the same in
-one that grows as in the first, which is as busy as any: in it nothing is at rest. `assumed` says it by a law that the
-bundled model and random ones of all families follow: in a first window of w = length/τ, τ the median time constant, the
-busiest group needs elements so short that there are
+How many elements a window takes is not known before. `assumed` says it by laws that the bundled model and random ones
+of all families follow, of the busiest group in a window of w = length/τ, τ the median time constant. Of windows that
+grow (`windows.py`) it is the first, as busy as any: nothing is at rest in it. Its elements have to be so short that
+there are
 
-    N₀ = w lg²(1/ε)/16             6 points an element, ε ≥ 1e-4
-    N₀ = w 2^lg(1/ε)/16            8 points
+    N = w lg²(1/ε)/16            6 points an element, ε ≥ 1e-4
+    N = w 2^lg(1/ε)/16           8 points
 
-of them. They are halves of halves, so it takes the next power of two; where so many are not solved at once, elements of
-6 points grow when half of the window is through, and those of 8 points come near N₀. Where the precision hardly
-resolves ε none grows, and the nearest power of two is taken in every window. What observers keep is not counted.
+of them. They are halves of halves, so it takes the next power of two where several are solved at once; one at a time
+those of 6 points grow when half of the window is through, and those of 8 come near N. In windows of one length
+
+    N = 2.85 lg(1/ε) s(w)        6 points
+    N = 2.8 ε^(−1/6) s(w)        8 points: from there on models differ, this is near the most they take
+
+    s(w) = (w/30)^0.6 max(1, w/36n)^0.4        windows n times the usual
+
+Elements are short where it begins and long where its arrays come to rest, hence less than in proportion to w. A wide
+one is of a machine with some long time constants, in which the busiest layers do not come to rest. Where several
+elements are solved at once, as on a GPU, one grows only after a row of equal ones: a third more are taken.
+A tolerance that the precision hardly resolves lets no element grow: they take the nearest power of two of N in every
+window that grows, and of w/0.4 in others. What observers keep is not counted.
 """
 
 from __future__ import annotations
@@ -57,8 +67,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = Any
-SCALE, TIGHT = 16.0, 1e-4  # elements: time constants of the first at one decade; below TIGHT twice as many a decade
-ROUNDING = 512  # a tolerance of so many roundings or less sees rounding
+SCALE, TIGHT = 16.0, 1e-4  # windows that grow: time constants an element at one decade; under TIGHT twice as many each
+DECADE, TIGHTEST = 2.85, 2.8  # in windows of one length, elements: a decade of tolerance; under TIGHT, times ε^(−1/6)
+USUAL, WIDE, SHARE = 30.0, 36.0, 0.6  # widths of windows; power that elements grow with, in proportion beyond WIDE
+ROWS = 4 / 3  # elements solved several at once / one at a time
+ROUNDING, SHORTEST = 512, 0.4  # a tolerance of so many roundings or less sees rounding, and elements are so short
 PARTS = ("weights", "constants", "state", "polynomials", "temporaries")
 
 FEWER = "use fewer tokens, inputs or samples at once, "
@@ -111,7 +124,7 @@ class _Walk(March):
     def _march_group(self, number: int, group: Group, begin: float, length: float) -> None:
         block, wanted = self.block[number], 1
         if self.tolerance is not None:
-            wanted = max(1, assumed(self.plan, self.tolerance, length, block) - number % 2)
+            wanted = max(1, assumed(self, length, block) - number % 2)
         each, most = length / wanted, min(wanted, block)
         before = wanted - most
         for stage in group.stages:
@@ -200,7 +213,7 @@ def _march(plan: Plan, request: Request, inputs: Any, start: Any, watch: Settlin
     observers = [watch] if watch else []
     march = _Walk(
         plan, inputs, start, points=points, tolerance=tolerance, first_element=request.first_element,
-        observers=observers, aims=aims,
+        growing=request.growing, observers=observers, aims=aims,
     )  # fmt: skip
     march.x = {name: value.copy() for name, value in start.items()}
     return march
@@ -211,17 +224,26 @@ def _stepper(plan: Plan, request: Request, inputs: Any, start: Any, observers: l
     return Stepper(plan, inputs, start, step=math.inf, noise=noise, observers=observers)
 
 
-def assumed(plan: Plan, tolerance: float, length: float, block: int) -> int:
-    """Elements of the busiest group in a first window of `length` seconds. block: how many are solved at once."""
+def assumed(march: March, length: float, block: int) -> int:
+    """Elements of the busiest group in a window of `length` seconds, to the nearest: the first, where windows grow.
+    block: how many are solved at once at most."""
+    plan, tolerance, stretch = march.plan, march.tolerance or 1.0, march.stretch
     tau = float(np.median([node.time_constant for node in plan.circuit.arrays.values() if not node.clamped]))
-    decades = -math.log10(tolerance)
-    least = length / tau / SCALE * (decades**2 if tolerance >= TIGHT else 2.0**decades)
-    if tolerance < ROUNDING * float(np.finfo(plan.backend.dtype).eps):
-        return 1 << max(1, round(math.log2(least)))
-    equal = 1 << max(1, math.ceil(math.log2(least)))
-    if equal <= block:
-        return equal
-    return equal // 2 + 1 if tolerance >= TIGHT else round(least)
+    width, decades, tight = length / tau, -math.log10(tolerance), tolerance < TIGHT
+    rounded = tolerance < ROUNDING * float(np.finfo(plan.backend.dtype).eps)
+    if march.growing:
+        least = width / SCALE * (2.0**decades if tight else decades**2)
+        if rounded:
+            return 1 << max(1, round(math.log2(least)))
+        equal = 1 << max(1, math.ceil(math.log2(least)))
+        if block > 1:
+            return equal
+        return round(least) if tight else equal // 2 + 1
+    if rounded:
+        return 1 << max(1, round(math.log2(width / SHORTEST)))
+    law = TIGHTEST * float(tolerance ** (-1 / 6)) if tight else DECADE * decades
+    grown = (width / USUAL) ** SHARE * max(1.0, width / stretch / WIDE) ** (1 - SHARE)
+    return max(2, round(law * float(grown) * (ROWS if block > 1 else 1.0)))
 
 
 def _shadowed(plan: Plan) -> Plan:

@@ -78,6 +78,7 @@ class Pipeline:
         points: int,
         tolerance: float | None,
         first_element: float,
+        growing: bool,
         observers: Sequence[Observer],
         watch: SharedWatch | None = None,
     ) -> None:
@@ -94,8 +95,8 @@ class Pipeline:
                     March(
                         part, {name: brought(value) for name, value in inputs.items()},
                         {stage.name: brought(start[stage.name]) for stage in part.stages}, points=points,
-                        tolerance=tolerance, first_element=first_element, observers=[self._kept[place]],
-                        aims=watch.parts[place].aims if watch else None,
+                        tolerance=tolerance, first_element=first_element, growing=growing,
+                        observers=[self._kept[place]], aims=watch.parts[place].aims if watch else None,
                     )
                 )  # fmt: skip
         self.stretch = min(march.stretch for march in self.marches)

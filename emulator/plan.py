@@ -146,7 +146,8 @@ class Plan:
     store: where weights are that come to the device group by group; None: they are there. split: on several devices,
     the plan of each one's share (`share.py`), whose groups these are, seen from this plan's own device. sends: arrays
     that later shares read. thread: that marches a share. stretch, first: windows are at least so many times as long as
-    usual, the first ones at least a share of that.
+    usual, the first ones a share of that, or shorter (`windows.py`); growth: those are no longer than so many times the
+    time since the start.
     """
 
     circuit: Circuit
@@ -166,7 +167,8 @@ class Plan:
     sends: frozenset[str] = frozenset()
     thread: Any = field(default=None, compare=False, repr=False)
     stretch: int = 1
-    first: float = 0.0
+    first: float = 1.0
+    growth: float = 1.0
 
     @property
     def parts(self) -> tuple[Plan, ...]:
@@ -230,8 +232,8 @@ def make_plan(
             Group(label, tuple(_stage(circuit, backend, place, circuit.arrays[n], drives[n]) for n in names), cyclic)
             for label, names, cyclic in grouped
         )
-    windows = {"stretch": STREAMED, "first": 1.0} if stream else {}
-    return Plan(circuit, backend, groups, fabrication or {}, store=store, **windows | more)
+    stretch = STREAMED if stream else 1
+    return Plan(circuit, backend, groups, fabrication or {}, store=store, stretch=stretch, **more)
 
 
 def driven(circuit: Circuit) -> dict[str, list[Term]]:

@@ -113,7 +113,7 @@ def _needed(plan: Plan, request: Request, batch: int) -> Memory:
     longest = max((n.time_constant for n in plan.circuit.arrays.values() if not n.clamped), default=1.0)
     key = (
         batch, request.samples, request.engine, request.noise, request.settle_bits, request.local_tolerance,
-        request.first_element, request.collocation_points, request.elements is None, request.duration,
+        request.growing, request.collocation_points, request.elements is None, request.duration,
         request.read_window,
     )  # fmt: skip
     if key not in plan.needs:

@@ -22,8 +22,9 @@ POSITIVE = {
 COUNTS = {"samples": (1, 10**6), "points": (2, 20)}
 LOOSER = 30.0  # accuracy="settling": tolerance on the way, as a multiple
 TOLERANCE = 1e-4
-SHORT = {"waveform": 2.0, "settling": 8.0}  # how long elements are at first, in the longest time constant
-GROWTH = {"waveform": 1.0, "settling": 0.5}  # length of a window, in the time since the start
+SHORT = {"waveform": 2.0, "settling": 8.0}  # how long elements are at first, at most, in the longest time constant
+GROWTH = {"waveform": 1.0, "settling": 0.5}  # length of a window that grows, in the time since the start
+TIGHT, POINTS = 1e-4, 8  # points of an element below this tolerance
 
 
 @dataclass(frozen=True)
@@ -97,19 +98,26 @@ class Request:
         """Length with which elements begin, in the longest time constant.
 
         At the start all nodes move, by less than the tolerance where a layer waits for its front; its norms divide by
-        next to nothing then, and what a longer element garbles is amplified by them.
+        next to nothing then, and what a longer element garbles is amplified by them. Its share falls like the length
+        to the power of the points, so under TIGHT elements begin the shorter the less the tolerance is.
         """
-        return SHORT[self.accuracy or "waveform"]
+        tight = min(1.0, self.local_tolerance / TIGHT)
+        return SHORT[self.accuracy or "waveform"] * float(tight ** (1 / POINTS))
+
+    @property
+    def growing(self) -> bool:
+        """Whether windows begin with one element; at "settling" they are long, which saves a GPU launches."""
+        return self.accuracy != "settling"
 
     @property
     def growth(self) -> float:
-        """How long a window is, in the time since the start; see `windows.py`."""
+        """How long a window that grows is, in the time since the start; see `windows.py`."""
         return GROWTH[self.accuracy or "waveform"]
 
     @property
     def collocation_points(self) -> int:
         """Points of an element: as asked, or those that need the least work at the tolerance."""
-        return self.points or (6 if self.local_tolerance >= 1e-4 else 8)
+        return self.points or (6 if self.local_tolerance >= TIGHT else POINTS)
 
 
 def chosen_method(noise: str | float, method: str | None, options: Mapping[str, Any]) -> str:

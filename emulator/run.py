@@ -301,19 +301,21 @@ def _engine(
 ) -> March | Pipeline | Stepper:
     """The engine that the request needs, at the start."""
     tolerance = None if request.elements is not None else request.local_tolerance
-    points, first = request.collocation_points, request.first_element
+    points, first, growing = request.collocation_points, request.first_element, request.growing
     if plan.split:
         assert not isinstance(watch, SettlingWatch)
         return Pipeline(
-            plan, values, start, points=points, tolerance=tolerance, first_element=first, observers=seen, watch=watch
-        )
+            plan, values, start, points=points, tolerance=tolerance, first_element=first, growing=growing,
+            observers=seen, watch=watch,
+        )  # fmt: skip
     assert not isinstance(watch, SharedWatch)
     seen = [*seen, watch] if watch else seen
     if request.engine == "elements":
         aims = watch.aims if watch else {}
         return March(
-            plan, values, start, points=points, tolerance=tolerance, first_element=first, observers=seen, aims=aims
-        )
+            plan, values, start, points=points, tolerance=tolerance, first_element=first, growing=growing,
+            observers=seen, aims=aims,
+        )  # fmt: skip
     noise = Noise(request.noise, request.noise_seed) if request.noisy else None
     step = (request.step or 0.25) * shortest_time_constant(plan, target)
     return Stepper(plan, values, start, step=step, noise=noise, observers=seen)

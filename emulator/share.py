@@ -16,7 +16,8 @@ from ..circuits.circuit import Circuit
 from .backend import Backend
 from .plan import Group, Plan, driven, groups_of, make_plan
 
-FIRST = 0.25  # share of a long window with which windows begin, where weights pass by in each: later devices wait then
+GROWTH = 0.5  # of windows: in a long one, later devices wait for earlier ones
+FIRST = 0.25  # share of a window's length with which windows begin: in the first, later devices wait for earlier ones
 
 
 def shared_plan(
@@ -25,19 +26,18 @@ def shared_plan(
     """The plan of a machine over devices, of which it uses no more than it has groups."""
     needs, grouped, drives = circuit.all_needs(), groups_of(circuit), driven(circuit)
     costs = [sum(term.count(circuit) for name in names for term in drives[name]) for _, names, _ in grouped]
-    first = FIRST if stream else 0.0
     parts, known = [], set[str]()
     for backend, share in zip(backends, dealt(costs, len(backends)), strict=False):
         known |= {name for _, names, _ in grouped[share] for name in names}
         later = {need for _, names, _ in grouped[share.stop :] for name in names for need in needs[name]}
         thread = ThreadPoolExecutor(1, thread_name_prefix=f"dsmachine {backend.device}")
         sends = frozenset(known & later)
-        plan = make_plan(circuit, backend, stream=stream, share=share, sends=sends, thread=thread, first=first)
+        plan = make_plan(circuit, backend, stream=stream, share=share, sends=sends, thread=thread, first=FIRST)
         parts.append(plan)
     own = replace(backends[0])  # its constants are this thread's
     with own.here():
         groups = tuple(_seen_from(own, group) for part in parts for group in part.groups)
-    return Plan(circuit, own, groups, fabrication or {}, split=tuple(parts), first=first)
+    return Plan(circuit, own, groups, fabrication or {}, split=tuple(parts), first=FIRST, growth=GROWTH)
 
 
 def dealt(costs: Sequence[float], count: int) -> list[slice]:

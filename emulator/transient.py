@@ -138,10 +138,12 @@ class March:
         points: int,
         tolerance: float | None,
         first_element: float,
+        growing: bool = False,
         observers: Sequence[Observer],
         aims: Mapping[str, Aim] | None = None,
     ) -> None:
         self.first_element = first_element  # how long elements are at first, in the longest time constant
+        self.growing = growing and plan.stretch == 1  # whether the first window is no longer than that
         self.plan, self.inputs, self.p, self.tolerance = plan, dict(inputs), points, tolerance
         self.observers, self.aims = observers, aims or {}
         self.solver = solver(plan, points)
@@ -158,11 +160,15 @@ class March:
             observer.begin(plan, self.x)
 
     def stretch_to(self, stretch: int) -> None:
-        """Windows grow to so many times the usual length, or as many as the plan asks for: a power of two. The first
-        is an element long, or longer and halved until its elements are so short."""
+        """Windows are so many times as long as usual, or as many as the plan asks for: a power of two. Their
+        elements are at first a quarter of a usual window, half of it in longer ones, or as short as they have to be:
+        as long as the first window, where windows grow from there."""
         self.stretch = max(stretch, self.plan.stretch)
-        self.first = max(self.plan.first * WINDOW * self.stretch, self.first_element)
-        self.level = [round(math.log2(self.first / self.first_element))] * len(self.plan.groups)
+        longest = WINDOW * self.stretch
+        level = 1 + self.stretch.bit_length() - (self.stretch > 1)
+        level = max(level, round(math.log2(longest / self.first_element)))
+        self.first = min(self.plan.first * longest, self.first_element if self.growing else math.inf)
+        self.level = [max(0, level + round(math.log2(self.first / longest)))] * len(self.plan.groups)
 
     def input_at(self, name: str, times: Array) -> Array:
         """A clamped array at times, (len(times), batch, *shape)."""

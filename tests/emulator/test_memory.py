@@ -125,7 +125,7 @@ NOISY: dict[str, Any] = {"noise": "thermal", "samples": 4, "read_window": 10e-9}
 
 @pytest.mark.parametrize(
     ("batch", "options", "most"),
-    [(1, ONE_ELEMENT, 1.1), (6, ONE_ELEMENT, 1.1), (1, NOISY, 1.1), (1, {"tolerance": 1e-3}, 1.15)],
+    [(1, ONE_ELEMENT, 1.1), (6, ONE_ELEMENT, 1.1), (1, NOISY, 1.1), (6, {"tolerance": 1e-3}, 1.15)],
 )
 def test_kernels(
     batch: int, options: Any, most: float, model: Any, circuit: ds.Circuit, fused: Callable[[], None]
@@ -260,7 +260,7 @@ def test_what_does_not_fit_is_refused_before_any_work(circuit: ds.Circuit, monke
     with pytest.raises(
         ds.Error, match=r"needs .* MB of memory, .* left; most of it are polynomials .*: use fewer"
     ) as said:
-        ds.transient(plan, {"embed": np.zeros((16, 64))})
+        ds.transient(plan, {"embed": np.zeros((6, 16, 64))})
     for word in ("1 MB left", "tolerance", "settling", "another device"):
         assert word in str(said.value)
     with pytest.raises(ds.Error, match=r"weights .*: use precision float32"):

@@ -41,7 +41,7 @@ def chip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Given:
 def pair(machine: Any, count: int, **options: Any) -> tuple[Plan, Plan]:
     """A machine on one device, with the windows of several; on several."""
     several = ds.prepare(machine, device=["numpy"] * count, **options)
-    return replace(ds.prepare(machine, **options), first=several.first), several
+    return replace(ds.prepare(machine, **options), first=several.first, growth=several.growth), several
 
 
 class Witness:

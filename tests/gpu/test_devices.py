@@ -87,7 +87,8 @@ def test_several_devices_are_one(chip: Given, count: int, stream: bool) -> None:
     machine, inputs = chip
     runs, probes, joules = [], [], []
     several = ds.prepare(machine, device=gpus(count), stream=stream)
-    for plan in (replace(ds.prepare(machine, device="cupy:0", stream=stream), first=several.first), several):
+    alone = ds.prepare(machine, device="cupy:0", stream=stream)
+    for plan in (replace(alone, first=several.first, growth=several.growth), several):
         probe, meter = Probe(["h.0.mlp.act", "logits"]), ds.EnergyMeter()
         runs.append(ds.transient(plan, inputs, observers=[probe, meter]))
         probes.append(probe)
