@@ -224,7 +224,9 @@ def repeated(
         if number < 2 or options.adaptive:
             plan.taken.clear()
         runs.append(finished(lambda: ds.transient(plan, inputs, observers=observers, **choices)))
-        print(f"{runs[-1][0]:.3f} s, {runs[-1][1].statistics['elements']} elements", flush=True)
+        seconds, run = runs[-1]
+        cost = ", ".join(f"{run.statistics[key]} {key}" for key in ("elements", "rejected"))
+        print(f"{seconds:.3f} s for {run.duration * 1e9:.0f} ns, settled {run.settled}: {cost}", flush=True)
     return [seconds for seconds, _ in runs[1:]], runs[-1][1]
 
 
