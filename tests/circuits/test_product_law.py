@@ -25,10 +25,11 @@ SPECS = {
 
 
 @pytest.mark.parametrize("alike", [False, True])
-@pytest.mark.parametrize("chip", [False, True])
+@pytest.mark.parametrize("chip", ["ideal", "chip", "adjoint of a chip"])
 @pytest.mark.parametrize("spec", list(SPECS))
-def test_sum_over_devices(spec: str, chip: bool, alike: bool) -> None:
-    """Also where all targets but the first along an axis are alike: they are added up before."""
+def test_sum_over_devices(spec: str, chip: str, alike: bool) -> None:
+    """Also where all targets but the first along an axis are alike: they are added up before. Errors of an adjoint's
+    devices have a third factor, of the target's node."""
     rng = np.random.default_rng(0)
     inputs, out = spec.split("->")
     of_a, of_b = inputs.split(",")
@@ -38,19 +39,21 @@ def test_sum_over_devices(spec: str, chip: bool, alike: bool) -> None:
     if alike and "i" in out:
         along = np.moveaxis(scale, out.index("i"), 0)
         along[2:] = along[1]
-    signs = rng.choice([-1.0, 1.0], shape[of_a]) if chip else None
-    errors = 0.1 * rng.normal(size=shape[of_b]) if chip else None
-    law: Law = product_law(View("a"), View("b"), spec, scale, unit, signs, errors)
+    signs = None if chip == "ideal" else rng.choice([-1.0, 1.0], shape[of_a])
+    errors = None if chip == "ideal" else 0.1 * rng.normal(size=shape[of_b])
+    results = rng.normal(size=shape[out]) if chip == "adjoint of a chip" else None
+    law: Law = product_law(View("a"), View("b"), spec, scale, unit, signs, errors, results)
     assert isinstance(law, SPECS[spec])
 
-    def summed(a: Array, b: Array) -> Array:
-        return np.einsum(f"Z{of_a},Z{of_b},{out}->Z", a, b, scale)
+    def summed(a: Array, b: Array, of_target: Array = scale) -> Array:
+        return np.einsum(f"Z{of_a},Z{of_b},{out}->Z", a, b, of_target)
 
     size, b = np.abs(x["a"]), np.abs(x["b"])
     amperes, watts = summed(size, b), summed(size, b**2 * unit)
     if signs is not None and errors is not None:
-        amperes += summed(size * signs, b * errors)
-        watts += summed(size * signs, b**2 * unit * errors)
+        third = scale if results is None else scale * results
+        amperes += summed(size * signs, b * errors, third)
+        watts += summed(size * signs, b**2 * unit * errors, third)
     power = law(x)
     assert power.supply == pytest.approx(amperes)
     assert power.heat == pytest.approx(watts)

@@ -42,8 +42,9 @@ def machine() -> tuple[ds.Circuit, dict[str, Any], dict[str, Any]]:
     return circuit, {"x": rng.normal(size=(3, 4))}, ds.next_token_targets(np.array([1, 4, 0]), 5)
 
 
-def backward() -> tuple[ds.Circuit, Mapping[str, Array]]:
+def backward(mismatch: float = 0.0) -> tuple[ds.Circuit, Mapping[str, Array]]:
     circuit, inputs, targets = machine()
+    circuit = ds.fabricate(circuit, seed=1, mismatch=mismatch).circuit
     found = ds.gradients(circuit, inputs, targets)
     back = found.calibrated()
     return back, found.inputs
@@ -164,9 +165,10 @@ def test_both_directions_anneal_at_once() -> None:
 
 @pytest.mark.spice
 @NGSPICE
-def test_a_whole_backward_machine_in_ngspice() -> None:
+@pytest.mark.parametrize("mismatch", [0.0, 0.1])
+def test_a_whole_backward_machine_in_ngspice(mismatch: float) -> None:
     """Comparators and slopes, roots' adjoints, the loss's softmax; with the heat of all."""
-    back, inputs = backward()
+    back, inputs = backward(mismatch)
     found = ds.crosscheck(back, inputs=inputs, energy=True, engine="batch")
     assert found.passed, found.by_array
     assert found.nrmse <= 1e-4 and found.energy_ratio == pytest.approx(1, abs=1e-3)
