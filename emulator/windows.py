@@ -13,12 +13,12 @@ L = 16 of the longest time constants, or some times that (`March.stretch`),
 
     length(t) = min(L, max(f, g·t))          t counted from the start and from each jump of an input
 
-so that a group takes g ln(1/ε)/κ elements in each, whatever its length, and a group that waits or rests takes one. Where
-fronts of deep layers are shorter than the time since the start, these take more.
+so that a group takes g ln(1/ε)/κ elements in each, whatever its length, and a group that waits or rests takes one.
+Where fronts of deep layers are shorter than the time since the start, these take more.
 
 In windows of one length the first has many short elements of every group, and elements that grow only by doubling, to
-fit its halves; solved in rows of equal ones they grow no sooner than a row is through. Windows are so where weights pass
-by in each, and at accuracy "settling" (`Request.growing`).
+fit its halves; solved in rows of equal ones they grow no sooner than a row is through. Windows are so where weights
+pass by in each, in small circuits, and at accuracy "settling" (`Request.growing`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import numpy as np
 
 Array = Any
 WINDOW = 16.0  # longest window of a large circuit, in its longest time constant
+GROWS = 2  # where longest ones are more times that, elements are small beside the cost of asking: they do not grow
 
 
 def windows(
