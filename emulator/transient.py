@@ -143,7 +143,8 @@ class March:
         aims: Mapping[str, Aim] | None = None,
     ) -> None:
         self.first_element = first_element  # how long elements are at first, in the longest time constant
-        self.asked_to_grow = growing and plan.stretch == 1  # the first window is no longer than that
+        waits = plan.stretch == 1 and not any(group.cyclic for group in plan.groups)
+        self.asked_to_grow = growing and waits  # the first window is no longer than that
         self.plan, self.inputs, self.p, self.tolerance = plan, dict(inputs), points, tolerance
         self.observers, self.aims = observers, aims or {}
         self.solver = solver(plan, points)
