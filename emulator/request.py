@@ -24,7 +24,6 @@ LOOSER = 30.0  # accuracy="settling": tolerance on the way, as a multiple
 TOLERANCE = 1e-4
 SHORT = {"waveform": 2.0, "settling": 8.0}  # how long elements are at first, at most, in the longest time constant
 GROWTH = {"waveform": 1.0, "settling": 0.5}  # length of a window that grows, in the time since the start
-TIGHT, POINTS = 1e-4, 8  # points of an element below this tolerance
 
 
 @dataclass(frozen=True)
@@ -98,11 +97,9 @@ class Request:
         """Length with which elements begin, in the longest time constant.
 
         At the start all nodes move, by less than the tolerance where a layer waits for its front; its norms divide by
-        next to nothing then, and what a longer element garbles is amplified by them. Its share falls like the length
-        to the power of the points, so under TIGHT elements begin the shorter the less the tolerance is.
+        next to nothing then, and what a longer element garbles is amplified by them.
         """
-        tight = min(1.0, self.local_tolerance / TIGHT)
-        return SHORT[self.accuracy or "waveform"] * float(tight ** (1 / POINTS))
+        return SHORT[self.accuracy or "waveform"]
 
     @property
     def growing(self) -> bool:
@@ -117,7 +114,7 @@ class Request:
     @property
     def collocation_points(self) -> int:
         """Points of an element: as asked, or those that need the least work at the tolerance."""
-        return self.points or (6 if self.local_tolerance >= TIGHT else POINTS)
+        return self.points or (6 if self.local_tolerance >= 1e-4 else 8)
 
 
 def chosen_method(noise: str | float, method: str | None, options: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ from .inputs import input_at
 from .observers import Element, Observer
 from .plan import Group, Plan, Stage, let_go
 from .solver import Aim, Found, Solver
-from .windows import WINDOW
+from .windows import GROWS, WINDOW
 
 Array = Any
 log = logging.getLogger(__name__)
@@ -143,7 +143,8 @@ class March:
         aims: Mapping[str, Aim] | None = None,
     ) -> None:
         self.first_element = first_element  # how long elements are at first, in the longest time constant
-        self.growing = growing and plan.stretch == 1  # whether the first window is no longer than that
+        waits = plan.stretch == 1 and not any(group.cyclic for group in plan.groups)
+        self.asked_to_grow = growing and waits  # the first window is no longer than that
         self.plan, self.inputs, self.p, self.tolerance = plan, dict(inputs), points, tolerance
         self.observers, self.aims = observers, aims or {}
         self.solver = solver(plan, points)
@@ -162,9 +163,9 @@ class March:
     def stretch_to(self, stretch: int) -> None:
         """Windows are so many times as long as usual, or as many as the plan asks for: a power of two. Their
         elements are at first a quarter of a usual window, half of it in longer ones, or as short as they have to be:
-        as long as the first window, where windows grow from there."""
+        as long as the first window, where windows grow from there, as those of small circuits do not."""
         self.stretch = max(stretch, self.plan.stretch)
-        longest = WINDOW * self.stretch
+        self.growing, longest = self.asked_to_grow and self.stretch <= GROWS, WINDOW * self.stretch
         level = 1 + self.stretch.bit_length() - (self.stretch > 1)
         level = max(level, round(math.log2(longest / self.first_element)))
         self.first = min(self.plan.first * longest, self.first_element if self.growing else math.inf)

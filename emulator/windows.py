@@ -18,7 +18,8 @@ Where fronts of deep layers are shorter than the time since the start, these tak
 
 In windows of one length the first has many short elements of every group, and elements that grow only by doubling, to
 fit its halves; solved in rows of equal ones they grow no sooner than a row is through. Windows are so where weights
-pass by in each, and at accuracy "settling" (`Request.growing`).
+pass by in each, in small circuits, with cycles, in which nothing waits, and at accuracy "settling"
+(`Request.growing`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import numpy as np
 
 Array = Any
 WINDOW = 16.0  # longest window of a large circuit, in its longest time constant
+GROWS = 2  # where longest ones are more times that, elements are small beside the cost of asking: they do not grow
 
 
 def windows(

@@ -238,7 +238,7 @@ def test_joules_are_the_machines_not_the_solvers(monkeypatch: pytest.MonkeyPatch
     tokens = model.encode(PROMPT)
     circuit, inputs = map_model(model, len(tokens)), {"embed": model.embed(tokens)}
     ends, found = set(), []
-    for window, bits in ((16.0, 8), (16.0, 10), (0.7, 8), (0.45, 8)):
+    for window, bits in ((16.0, 8), (16.0, 10), (7.0, 8), (40.0, 8)):
         monkeypatch.setattr("dsmachine.emulator.duration.WINDOW", window)
         meter = EnergyMeter()
         run = transient(circuit, inputs, settle_bits=bits, tolerance=1e-4, observers=[meter])
