@@ -82,7 +82,7 @@ def limit(z: Array, bound: Array, knee: float) -> Array:
     there = np.flatnonzero(ratio > 1 - knee)
     if not there.size:
         return z
-    found = np.array(np.broadcast_to(z, ratio.shape))
+    found = np.array(np.broadcast_to(z, ratio.shape), order="C")  # its flat view is written into
     bounds = np.broadcast_to(bound, ratio.shape).reshape(-1)[there] if np.size(bound) > 1 else np.ravel(bound)
     found.reshape(-1)[there] = np.copysign(_held(np, ratio.reshape(-1)[there], knee) * bounds, found.reshape(-1)[there])
     return found
