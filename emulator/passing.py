@@ -6,6 +6,7 @@ A node that is held does not move with what drives it, so the gradient through i
 pushing what is held further, to no effect but that more of its like get there: a chip that learns is lost. In the
 machine it is a switch behind an adjoint node that the forward node's comparator opens; here each adjoint node that has
 come to rest is taken times the slope, which follows from where the forward node stands, limit(drive) = γ (x − offset).
+On a cycle what arrives is taken times the slope while the cycle is solved, as it comes round again: a = s Σ(a …)/γ.
 
 A chip that learns asks for less of a held node, too, which the slope does not tell: `Returning` passes whole what would
 bring one back. The switch is a diode then: −a, which moves what drives a node, goes on where it points inwards.
@@ -16,6 +17,7 @@ Feedback that such a node's control drives is taken times the same slope: exact 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ import numpy as np
 from ..circuits.adjoint import AdjointCircuit
 from ..circuits.arrays import module_of
 from ..circuits.backward import Part
+from ..circuits.cells import Signals
 from ..circuits.cells.node import KNEE
 from ..circuits.cells.smooth import CUDA as SMOOTH
 from ..circuits.cells.smooth import limited_slope
@@ -57,18 +60,42 @@ class Passing:
         if stage.name not in self._held:
             return own
         slope, stands = map(self._brought, self._held[stage.name])
-        return self.passed(own, slope, stands)
+        return own * self.share(own, slope, stands)
 
-    def passed(self, a: Array, slope: Array, x: Array) -> Array:
-        """Of adjoint nodes a what goes on, x being where the forward nodes stand."""
-        return a * slope
+    def on_cycle(self, stage: Stage, samples: slice) -> Stage:
+        if stage.name not in self._held:
+            return stage
+        slope, stands = (self._brought(value)[samples] for value in self._held[stage.name])
+        return HeldStage(**vars(stage), passing=self, slope=slope, stands=stands)
+
+    def share(self, a: Array, slope: Array, x: Array) -> Array:
+        """Of adjoint nodes a, or of what drives them, what goes on, x being where the forward nodes stand."""
+        return slope
 
 
 class Returning(Passing):
     """The same, for a chip that learns."""
 
-    def passed(self, a: Array, slope: Array, x: Array) -> Array:
-        return module_of(a).where(a * x < 0, a * slope, a)
+    def share(self, a: Array, slope: Array, x: Array) -> Array:
+        return module_of(a).where(a * x < 0, slope, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldStage(Stage):
+    """An adjoint array on a cycle: what is delivered to it is less by the slopes (K, *shape) of its forward nodes'
+    rails, which stand at `stands`."""
+
+    passing: Passing
+    slope: Array
+    stands: Array
+
+    def delivered(self, x: Signals, gamma: Array) -> Array:
+        whole = super().delivered(x, gamma)
+        return whole * self.passing.share(whole, self.slope, self.stands)
+
+    def delivered_jvp(self, x: Signals, dx: Signals, gamma: Array) -> Array:
+        share = self.passing.share(super().delivered(x, gamma), self.slope, self.stands)
+        return super().delivered_jvp(x, dx, gamma) * share
 
 
 def _columns(values: Array, part: Part) -> Array:

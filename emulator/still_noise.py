@@ -67,6 +67,10 @@ class Shaken:
         drawn = np.random.Generator(stream).standard_normal(own.shape, dtype=own.dtype)  # on the host, for all devices
         return own + self._spread(stage, x) * self.plan.backend.array(drawn)
 
+    def on_cycle(self, stage: Stage, samples: slice) -> Stage:
+        """As it is: arrays of a cycle are not shaken."""
+        return stage
+
     def _spread(self, stage: Stage, x: Signals) -> Array:
         """s, (batch, *shape) or broadcastable."""
         xp, level = self.plan.backend.xp, self.noise.level
