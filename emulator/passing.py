@@ -5,7 +5,8 @@
 A node that is held does not move with what drives it, so the gradient through it is nothing. Without that a loss keeps
 pushing what is held further, to no effect but that more of its like get there: a chip that learns is lost. In the
 machine it is a switch behind an adjoint node that the forward node's comparator opens; here each adjoint node that has
-come to rest is taken times the slope, which follows from where the forward node stands, limit(drive) = γ (x − offset).
+come to rest is taken times the slope, which follows from where the forward node stands, limit(drive) = γ (x − offset),
+without what noise puts on it after it has come to rest.
 On a cycle what arrives is taken times the slope while the cycle is solved, as it comes round again: a = s Σ(a …)/γ.
 
 A chip that learns asks for less of a held node, too, which the slope does not tell: `Returning` passes whole what would
@@ -44,16 +45,22 @@ extern "C" __global__ void slopes(const int size, const REAL knee, const REAL* s
 
 
 class Passing:
-    """Called on adjoint arrays as they come to rest, as `settle` does. x: where the forward machine rests."""
+    """Called on adjoint arrays as they come to rest, as `settle` does. x: where the forward machine rests, shaken or
+    not; unshaken: where arrays rest that are."""
 
-    def __init__(self, plan: Plan, made: AdjointCircuit, x: Mapping[str, Array]) -> None:
+    def __init__(
+        self, plan: Plan, made: AdjointCircuit, x: Mapping[str, Array], unshaken: Mapping[str, Array] | None = None
+    ) -> None:
         self._brought = plan.backend.brought
         self._held: dict[str, tuple[Array, Array]] = {}
         for stage in plan.stages:
-            slope = rail_slope(plan, stage, x) if stage.name in made.parts else None
+            if stage.name not in made.parts:
+                continue
+            own = plan.backend.brought((unshaken or x).get(stage.name, x[stage.name]))
+            slope = rail_slope(plan, stage, x, own)
             if slope is not None:
                 for part in made.parts[stage.name]:
-                    self._held[part.name] = _columns(slope, part), _columns(x[stage.name], part)
+                    self._held[part.name] = _columns(slope, part), _columns(own, part)
 
     def __call__(self, stage: Stage, seen: Mapping[str, Array]) -> Array:
         own = seen[stage.name]
@@ -103,11 +110,12 @@ def _columns(values: Array, part: Part) -> Array:
     return values[..., part.start : part.stop].reshape(-1, *part.shape)
 
 
-def rail_slope(plan: Plan, stage: Stage, x: Mapping[str, Array]) -> Array | None:
-    """limit′ (K, *shape) of an array's nodes where they rest; None where it is 1 for all, as far as that is known."""
+def rail_slope(plan: Plan, stage: Stage, x: Mapping[str, Array], own: Array) -> Array | None:
+    """limit′ (K, *shape) of an array's nodes that rest at `own` while they read x; None where it is 1 for all, as far
+    as that is known."""
     if stage.node.rail is None or not stage.conveyed:
         return None
-    share = _share(stage, x)
+    share = _share(stage, x, own)
     if plan.backend.fused:
         share = plan.backend.xp.ascontiguousarray(share, plan.backend.dtype)
         arguments = (np.int32(share.size), plan.backend.dtype(KNEE), share, share)
@@ -118,9 +126,9 @@ def rail_slope(plan: Plan, stage: Stage, x: Mapping[str, Array]) -> Array | None
     return limited_slope(share, KNEE) if bool((share > 1 - KNEE).any()) else None
 
 
-def _share(stage: Stage, x: Mapping[str, Array]) -> Array:
+def _share(stage: Stage, x: Mapping[str, Array], own: Array) -> Array:
     """|limit(drive)| over its bound."""
-    node, own = stage.node, x[stage.name]
+    node = stage.node
     away = own if isinstance(stage.offset, float) else own - stage.offset
     if not node.is_root and not stage.direct:
         return abs(away) / node.limits(1.0)[1]  # type: ignore[index]
