@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time as clock
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -201,6 +202,15 @@ def test_a_whole_backward_machine_in_ngspice(mismatch: float) -> None:
     found = ds.crosscheck(back, inputs=inputs, energy=True, engine="batch")
     assert found.passed, found.by_array
     assert found.nrmse <= 1e-4 and found.energy_ratio == pytest.approx(1, abs=1e-3)
+
+
+def test_each_machine_has_seconds_of_its_own() -> None:
+    circuit, inputs, targets = machine()
+    begun = clock.perf_counter()
+    found = ds.gradients(circuit, inputs, targets)
+    both = clock.perf_counter() - begun
+    walls = [run.statistics["wall_s"] for run in (found.forward, found.backward)]
+    assert min(walls) > 0 and sum(walls) <= both
 
 
 def test_nodes_on_their_rails_are_warned_of(caplog: Any) -> None:
