@@ -83,7 +83,8 @@ class Backward:
         self.circuit.parts[node.name] = tuple(parts)
 
     def _adjoint_node(self, node: NodeArray, part: Part) -> NodeArray:
-        """A node whose decay is that of the forward node: γ, or of a root 2 K s."""
+        """A node whose decay is that of the forward node: γ, or of a root 2 K s. A forward conveyor's gain c is that
+        of its own: it holds c a, dL/d(a unit of current at the forward conveyor's input)."""
 
         def cut(value: Array) -> Array:
             if np.ndim(value) == 0:
@@ -108,6 +109,7 @@ class Backward:
             node, name=part.name, shape=part.shape, unit=1.0, full_scale=1.0, rail=None, held=False, offset=0.0,
             capacitance=cut(node.capacitance), ratio=ratio, feedback=feedback,
             exists=None if node.exists is None else cut(node.exists), clamped=False, stored=False,
+            current_gain=cut(node.current_gain), conveyors=None, own=0.0,
         )  # fmt: skip
 
     def beside(self, name: str, like: str, shape: tuple[int, ...] | None = None) -> str:
@@ -147,6 +149,18 @@ class Backward:
             node = self.forward.arrays[view.array]
             self.circuit.add_nodes(replace(node, feedback=None, clamped=True, stored=True))
         return view
+
+    def driven(self, name: str) -> View:
+        """What cells drive a forward array to, 1/c of what it holds where its conveyors have gains c: held nodes, or an
+        array of that."""
+        held, gain = self.hold(View(name)), np.asarray(self.forward.arrays[name].current_gain)
+        if (gain == 1).all():
+            return held
+        driven = f"{PREFIX}{name}.driven"
+        if driven not in self.circuit.arrays:
+            self.beside(driven, name)
+            self.circuit.couple(driven, name, driven, 1 / gain, elementwise=True, programmable=False)
+        return View(driven)
 
     def transpose(self, term: Coupling) -> None:
         """Adds what couplings are here; see `transposition.py`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time as clock
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -117,30 +117,28 @@ def gradients(
     with plan.backend.arithmetic():
         shaken = None if noise is None else noise.at(plan, reading)
         x = solve_operating_point(plan, inputs, saturated=held, shaken=shaken)
+        forward, begun = rested(plan, x, held, begun), clock.perf_counter()
         given = {name: x[name] for name in made.holds()} | dict(targets)
-        seen = solve_operating_point(behind, given, saturated=clipped, shaken=passing(plan, made, x))
+        back_through = passing(plan, made, x, None if shaken is None else shaken.unshaken)
+        seen = solve_operating_point(behind, given, saturated=clipped, shaken=back_through)
         value = np.asarray(plan.backend.host(LOSSES[made.loss].value(x[str(plan.circuit.output)], seen)))
         terms = term_gradients(plan.circuit, made, x, seen)
-    return told(plan, behind, x, seen, value, terms, (held, clipped), begun)
+    return told(forward, rested(behind, seen, clipped, begun), value, terms, seen, behind.backend.host)
 
 
 def told(
-    plan: Plan,
-    behind: Plan,
-    x: Mapping[str, Array],
-    seen: Mapping[str, Array],
+    forward: Run,
+    backward: Run,
     loss: Array,
     terms: Mapping[str, Array],
-    saturated: tuple[dict[str, int], dict[str, int]],
-    begun: float,
+    seen: Mapping[str, Array],
+    host: Callable[[Array], Array],
 ) -> Gradients:
-    """What both machines found, with a warning where gradients are clipped. saturated: nodes on rails, of either."""
-    held, clipped = saturated
+    """What both machines found, with a warning where gradients are clipped. host: brings arrays from the device."""
+    clipped = backward.saturated
     if clipped:
         log.warning("%d adjoint nodes are on their rails, first of %r: gradients are clipped", *_first(clipped))
-    host = behind.backend.host
-    runs = rested(plan, x, held, begun), rested(behind, seen, clipped, begun)
-    return Gradients(loss, Fetched(host, terms), *runs, Fetched(host, seen))
+    return Gradients(loss, Fetched(host, terms), forward, backward, Fetched(host, seen))
 
 
 def term_gradients(

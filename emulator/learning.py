@@ -95,7 +95,7 @@ class Learner:
         shapes = tuple((name, np.shape(value)) for name, value in (inputs | targets).items())
         if shapes in self._recorded:
             return self._recorded[shapes].run(inputs, targets)
-        if shapes == self._latest and self.noise is None and recordable(self.plan):
+        if shapes == self._latest and self.noise is None and recordable(self.plan) and recordable(self.behind):
             self._recorded = {shapes: Recorded(self.plan, self.behind, inputs, targets)}
             return self._recorded[shapes].run(inputs, targets)
         self._latest = shapes

@@ -8,8 +8,9 @@ relaxation at first and so ends in an equilibrium that the circuit itself would 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,17 +28,27 @@ LARGEST = 4000  # nodes of a dense matrix
 MOST_NEWTON = 60
 
 
+class Shaking(Protocol):
+    """What makes of arrays at rest what those after them read: noise that stands still, slopes of rails."""
+
+    def __call__(self, stage: Stage, x: Mapping[str, Array], /) -> Array:
+        """What is read of an array that rests at x[its name], (batch, *shape)."""
+
+    def on_cycle(self, stage: Stage, samples: slice) -> Stage:
+        """An array of a cycle, which comes to rest with the others there, for some samples of the batch."""
+
+
 def solve_operating_point(
     plan: Plan,
     inputs: Mapping[str, Any],
     time: float = np.inf,
     saturated: dict[str, int] | None = None,
-    shaken: Callable[[Stage, Mapping[str, Array]], Array] | None = None,
+    shaken: Shaking | None = None,
 ) -> dict[str, Array]:
     """Logical values (batch, *shape) of every array, inputs included. Waveforms are taken at `time`.
 
     saturated: if given, the nodes of each array that are beyond their rail's linear part are added to it.
-    shaken: what makes of an array at rest what those after it read (`still_noise.py`); not of cycles.
+    shaken: what makes of an array at rest what those after it read (`still_noise.py`, `passing.py`).
     """
     backend = plan.backend
     x: dict[str, Array] = {}
@@ -54,7 +65,7 @@ def solve_operating_point(
     return x
 
 
-def settle(plan: Plan, x: dict[str, Array], shaken: Callable[[Stage, Mapping[str, Array]], Array] | None = None) -> Any:
+def settle(plan: Plan, x: dict[str, Array], shaken: Shaking | None = None) -> Any:
     """Adds every free array to the inputs x, (batch, *shape) on the device. Returns what found where they rest."""
     backend = plan.backend
     rest = FusedRest(plan) if backend.fused else settled_stage
@@ -64,9 +75,10 @@ def settle(plan: Plan, x: dict[str, Array], shaken: Callable[[Stage, Mapping[str
     for _, group in plan.visited():
         alone = _by_node(group)
         if alone is not None:
+            alone = alone if shaken is None else shaken.on_cycle(alone, slice(None))
             x |= _settle_by_node(plan, group, alone, x, batch)
         elif group.cyclic:
-            _settle_cycle(plan, group, x, batch)
+            _settle_cycle(plan, group, x, batch, shaken)
         else:
             for stage in group.stages:
                 x[stage.name] = rest(stage, x, batch)
@@ -177,7 +189,7 @@ def _settle_by_node(plan: Plan, group: Group, stage: Stage, x: Mapping[str, Arra
     raise Error(f"no operating point found for {stage.name!r}: its own cells may not be stable; lower their gain")
 
 
-def _settle_cycle(plan: Plan, group: Group, x: dict[str, Array], batch: int) -> None:
+def _settle_cycle(plan: Plan, group: Group, x: dict[str, Array], batch: int, shaken: Shaking | None) -> None:
     """Adds the arrays of a cycle to x, one batch element after another."""
     xp = plan.backend.xp
     size = sum(int(np.prod(stage.node.shape)) for stage in group.stages)
@@ -185,7 +197,11 @@ def _settle_cycle(plan: Plan, group: Group, x: dict[str, Array], batch: int) -> 
         raise Error(
             f"the cycle {[s.name for s in group.stages]} has {size} nodes: operating_point takes {LARGEST} at most"
         )
-    solved = [_settle_one(plan, group, {n: v[k : k + 1] for n, v in x.items()}, size) for k in range(batch)]
+    solved = []
+    for k in range(batch):
+        one = slice(k, k + 1)
+        stages = group.stages if shaken is None else tuple(shaken.on_cycle(stage, one) for stage in group.stages)
+        solved.append(_settle_one(plan, replace(group, stages=stages), {n: v[one] for n, v in x.items()}, size))
     for stage in group.stages:
         x[stage.name] = xp.concatenate([found[stage.name] for found in solved])
 

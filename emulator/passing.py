@@ -5,7 +5,9 @@
 A node that is held does not move with what drives it, so the gradient through it is nothing. Without that a loss keeps
 pushing what is held further, to no effect but that more of its like get there: a chip that learns is lost. In the
 machine it is a switch behind an adjoint node that the forward node's comparator opens; here each adjoint node that has
-come to rest is taken times the slope, which follows from where the forward node stands, limit(drive) = γ (x − offset).
+come to rest is taken times the slope, which follows from where the forward node stands, limit(drive) = γ (x − offset),
+without what noise puts on it after it has come to rest.
+On a cycle what arrives is taken times the slope while the cycle is solved, as it comes round again: a = s Σ(a …)/γ.
 
 A chip that learns asks for less of a held node, too, which the slope does not tell: `Returning` passes whole what would
 bring one back. The switch is a diode then: −a, which moves what drives a node, goes on where it points inwards.
@@ -16,6 +18,7 @@ Feedback that such a node's control drives is taken times the same slope: exact 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,7 @@ import numpy as np
 from ..circuits.adjoint import AdjointCircuit
 from ..circuits.arrays import module_of
 from ..circuits.backward import Part
+from ..circuits.cells import Signals
 from ..circuits.cells.node import KNEE
 from ..circuits.cells.smooth import CUDA as SMOOTH
 from ..circuits.cells.smooth import limited_slope
@@ -41,34 +45,64 @@ extern "C" __global__ void slopes(const int size, const REAL knee, const REAL* s
 
 
 class Passing:
-    """Called on adjoint arrays as they come to rest, as `settle` does. x: where the forward machine rests."""
+    """Called on adjoint arrays as they come to rest, as `settle` does. x: where the forward machine rests, shaken or
+    not; unshaken: where arrays rest that are."""
 
-    def __init__(self, plan: Plan, made: AdjointCircuit, x: Mapping[str, Array]) -> None:
+    def __init__(
+        self, plan: Plan, made: AdjointCircuit, x: Mapping[str, Array], unshaken: Mapping[str, Array] | None = None
+    ) -> None:
         self._brought = plan.backend.brought
         self._held: dict[str, tuple[Array, Array]] = {}
         for stage in plan.stages:
-            slope = rail_slope(plan, stage, x) if stage.name in made.parts else None
+            if stage.name not in made.parts:
+                continue
+            own = plan.backend.brought((unshaken or x).get(stage.name, x[stage.name]))
+            slope = rail_slope(plan, stage, x, own)
             if slope is not None:
                 for part in made.parts[stage.name]:
-                    self._held[part.name] = _columns(slope, part), _columns(x[stage.name], part)
+                    self._held[part.name] = _columns(slope, part), _columns(own, part)
 
     def __call__(self, stage: Stage, seen: Mapping[str, Array]) -> Array:
         own = seen[stage.name]
         if stage.name not in self._held:
             return own
         slope, stands = map(self._brought, self._held[stage.name])
-        return self.passed(own, slope, stands)
+        return own * self.share(own, slope, stands)
 
-    def passed(self, a: Array, slope: Array, x: Array) -> Array:
-        """Of adjoint nodes a what goes on, x being where the forward nodes stand."""
-        return a * slope
+    def on_cycle(self, stage: Stage, samples: slice) -> Stage:
+        if stage.name not in self._held:
+            return stage
+        slope, stands = (self._brought(value)[samples] for value in self._held[stage.name])
+        return HeldStage(**vars(stage), passing=self, slope=slope, stands=stands)
+
+    def share(self, a: Array, slope: Array, x: Array) -> Array:
+        """Of adjoint nodes a, or of what drives them, what goes on, x being where the forward nodes stand."""
+        return slope
 
 
 class Returning(Passing):
     """The same, for a chip that learns."""
 
-    def passed(self, a: Array, slope: Array, x: Array) -> Array:
-        return module_of(a).where(a * x < 0, a * slope, a)
+    def share(self, a: Array, slope: Array, x: Array) -> Array:
+        return module_of(a).where(a * x < 0, slope, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldStage(Stage):
+    """An adjoint array on a cycle: what is delivered to it is less by the slopes (K, *shape) of its forward nodes'
+    rails, which stand at `stands`."""
+
+    passing: Passing
+    slope: Array
+    stands: Array
+
+    def delivered(self, x: Signals, gamma: Array) -> Array:
+        whole = super().delivered(x, gamma)
+        return whole * self.passing.share(whole, self.slope, self.stands)
+
+    def delivered_jvp(self, x: Signals, dx: Signals, gamma: Array) -> Array:
+        share = self.passing.share(super().delivered(x, gamma), self.slope, self.stands)
+        return super().delivered_jvp(x, dx, gamma) * share
 
 
 def _columns(values: Array, part: Part) -> Array:
@@ -76,11 +110,12 @@ def _columns(values: Array, part: Part) -> Array:
     return values[..., part.start : part.stop].reshape(-1, *part.shape)
 
 
-def rail_slope(plan: Plan, stage: Stage, x: Mapping[str, Array]) -> Array | None:
-    """limit′ (K, *shape) of an array's nodes where they rest; None where it is 1 for all, as far as that is known."""
+def rail_slope(plan: Plan, stage: Stage, x: Mapping[str, Array], own: Array) -> Array | None:
+    """limit′ (K, *shape) of an array's nodes that rest at `own` while they read x; None where it is 1 for all, as far
+    as that is known."""
     if stage.node.rail is None or not stage.conveyed:
         return None
-    share = _share(stage, x)
+    share = _share(stage, x, own)
     if plan.backend.fused:
         share = plan.backend.xp.ascontiguousarray(share, plan.backend.dtype)
         arguments = (np.int32(share.size), plan.backend.dtype(KNEE), share, share)
@@ -91,9 +126,9 @@ def rail_slope(plan: Plan, stage: Stage, x: Mapping[str, Array]) -> Array | None
     return limited_slope(share, KNEE) if bool((share > 1 - KNEE).any()) else None
 
 
-def _share(stage: Stage, x: Mapping[str, Array]) -> Array:
+def _share(stage: Stage, x: Mapping[str, Array], own: Array) -> Array:
     """|limit(drive)| over its bound."""
-    node, own = stage.node, x[stage.name]
+    node = stage.node
     away = own if isinstance(stage.offset, float) else own - stage.offset
     if not node.is_root and not stage.direct:
         return abs(away) / node.limits(1.0)[1]  # type: ignore[index]

@@ -12,7 +12,7 @@ rather than too little; `transient(noise=…)` has it in time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -52,20 +52,26 @@ class StillNoise:
 
 @dataclass(frozen=True)
 class Shaken:
-    """One reading."""
+    """One reading. unshaken: where arrays rested before, as far as they have been shaken."""
 
     noise: StillNoise
     plan: Plan
     reading: int
+    unshaken: dict[str, Array] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, stage: Stage, x: Signals) -> Array:
         """Values (batch, *shape) of an array that rests at x[its name], shaken."""
         own = x[stage.name]
         if stage.node.is_inner:
             return own
+        self.unshaken[stage.name] = own
         stream = np.random.Philox(key=array_key(self.noise.seed, stage.name), counter=(0, 0, self.reading, 0))
         drawn = np.random.Generator(stream).standard_normal(own.shape, dtype=own.dtype)  # on the host, for all devices
         return own + self._spread(stage, x) * self.plan.backend.array(drawn)
+
+    def on_cycle(self, stage: Stage, samples: slice) -> Stage:
+        """As it is: arrays of a cycle are not shaken."""
+        return stage
 
     def _spread(self, stage: Stage, x: Signals) -> Array:
         """s, (batch, *shape) or broadcastable."""

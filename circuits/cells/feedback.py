@@ -50,7 +50,7 @@ class Feedback:
         gain = -np.broadcast_to(self.gain, shape).reshape([sizes[i] for i in kept])
         spec = f"{letters},{letters}->{kept}"
         name = f"{back.prefix}feedback of {node.name}"
-        back.multiply(name, back.hold(View(node.name)), spec, part, control, sizes, gain)
+        back.multiply(name, back.driven(node.name), spec, part, control, sizes, gain)
 
     def spice(self, control: str, k: float, *, whole: bool = False) -> str:
         """Text of `ratio` for the voltage of the node `control`, which is `whole` an expression; k = gain / U [1/V]."""

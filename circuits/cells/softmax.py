@@ -175,7 +175,7 @@ class Softmax(Transfer):
         """gain p ∘ (λ − p·λ), λ the adjoint of the branches: p·λ is an array of its own, one node a row."""
         if back.one(self.source) is None:
             return
-        p, letters = back.hold(View(self.target)), back.letters(self.target)
+        p, letters = back.driven(self.target), back.letters(self.target)
         shape = back.forward.arrays[self.target].shape
         dot = back.beside(f"{back.prefix}{self.name}.dot", self.target, (*shape[:-1], 1))
         back.circuit.tails[dot] = "" if self.tail is None else self.tail.array

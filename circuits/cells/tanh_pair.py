@@ -28,7 +28,7 @@ from .mos.tanh_pair import SLOPE_FACTOR, tanh_pairs
 from .power import Meter
 from .siemens import Siemens
 from .spice import elements
-from .term import Array, Inline, Signals, View
+from .term import Array, Inline, Signals
 from .transfer import CellSiemens, Transfer
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class TanhPair(Transfer):
 
     def add_slope(self, back: Backward, slope: str) -> None:
         """f′ = gain − y²/gain, by a product of the pair's own output y."""
-        y, letters = back.hold(View(self.target)), back.letters(self.target)
+        y, letters = back.driven(self.target), back.letters(self.target)
         back.circuit.bias(f"{slope}.most", slope, self.gain, programmable=False)
         back.circuit.multiply(slope, y, y, slope, f"{letters},{letters}->{letters}", -1 / self.gain)
 

@@ -15,6 +15,7 @@ import dsmachine as ds
 from dsmachine.circuits.calibration import Ranges
 from dsmachine.circuits.reference import calibrate_ranges
 from dsmachine.circuits.technology import load_technology
+from dsmachine.emulator import learning
 from dsmachine.emulator.learning import Learner
 from dsmachine.emulator.optimizers import OPTIMIZERS
 
@@ -125,6 +126,18 @@ def test_what_is_written_in_place_is_the_machine_built_anew(
     assert found.loss == pytest.approx(anew.loss, rel=1e-12)
     for name, value in anew.terms.items():
         np.testing.assert_allclose(found.terms[name], value, rtol=0, atol=1e-12 * np.abs(value).max(), err_msg=name)
+
+
+@pytest.mark.parametrize("which", ["plan", "behind"])
+def test_both_machines_have_to_be_recordable(which: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where one cannot be recorded, steps of the same shapes are solved anew and find the same."""
+    model = ds.load_model(write_small(tmp_path / "model"))
+    tokens = np.array(model.encode(PROMPT))
+    machine = learner(model, tokens)
+    monkeypatch.setattr(learning, "recordable", lambda plan: plan is getattr(machine, which))
+    monkeypatch.setattr(learning, "Recorded", None)
+    first, again = (machine.gradients(*lesson(model, tokens)) for _ in range(2))
+    np.testing.assert_array_equal(first.loss, again.loss)
 
 
 def test_devices_keep_their_errors_while_weights_move(tmp_path: Path) -> None:

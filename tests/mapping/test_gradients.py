@@ -17,6 +17,7 @@ from small_models import PROMPT, write_small
 
 import dsmachine as ds
 from dsmachine.circuits.calibration import Ranges
+from dsmachine.circuits.cells.conveyor_errors import ConveyorErrors
 from dsmachine.circuits.reference import calibrate_ranges
 from dsmachine.circuits.technology import load_technology
 
@@ -81,19 +82,12 @@ def test_opts_and_llamas_gradients_are_autograds(case: str, tmp_path: Path) -> N
     compare(theirs, ours, tokens)
 
 
-@pytest.mark.parametrize("family", ["opt", "llama"])
-def test_a_mismatched_chips_gradients_are_the_slopes_of_its_loss(family: str, tmp_path: Path) -> None:
-    """Products err as their backward twins do; along one direction through all programmed values, against central
-    differences. What is fabricated of its own is other devices, so off by as much as they are."""
-    ours = ds.load_model(write(tmp_path / "model", make(family)))
-    tokens = np.random.default_rng(1).integers(2, ours.config.vocabulary, 12)
-    inputs, targets = {"embed": ours.embed(tokens)}, ds.next_token_targets(tokens, ours.config.vocabulary)
-    circuit = without_rails(mapped(ours, tokens))
-    chip = ds.fabricate(circuit, seed=1, mismatch=0.02, vt_mismatch=0.01).circuit
-    found, rng = ds.gradients(chip, inputs, targets), np.random.default_rng(2)
-    field = {name: "weight" if hasattr(chip.terms[name], "weight") else "value" for name in found.terms}
-    along = {n: rng.normal(size=np.shape(v)) * np.abs(v).max() for n, v in found.terms.items()}
-    slope = sum(float((along[n] * v).sum()) for n, v in found.terms.items())
+def along_one_direction(chip: ds.Circuit, inputs: Any, targets: Any, terms: Any, step: float) -> tuple[float, float]:
+    """(slope of the loss that gradients `terms` say, by central differences) along all programmed values."""
+    rng = np.random.default_rng(2)
+    field = {name: "weight" if hasattr(chip.terms[name], "weight") else "value" for name in terms}
+    along = {n: rng.normal(size=np.shape(v)) * np.abs(v).max() for n, v in terms.items()}
+    slope = sum(float((along[n] * v).sum()) for n, v in terms.items())
     norm = np.sqrt(sum(float((each**2).sum()) for each in along.values()))
 
     def loss(step: float) -> float:
@@ -103,13 +97,49 @@ def test_a_mismatched_chips_gradients_are_the_slopes_of_its_loss(family: str, tm
         ]
         return float(ds.gradients(chip.with_terms(moved), inputs, targets).loss[0])
 
-    step = 2e-5
     known = (8 * (loss(step) - loss(-step)) - (loss(2 * step) - loss(-2 * step))) / (12 * step)
-    assert slope / norm == pytest.approx(known, rel=1e-6)
+    return slope / norm, known
+
+
+@pytest.mark.parametrize("family", ["opt", "llama"])
+def test_a_mismatched_chips_gradients_are_the_slopes_of_its_loss(family: str, tmp_path: Path) -> None:
+    """Products err as their backward twins do; along one direction through all programmed values, against central
+    differences. What is fabricated of its own is other devices, so off by as much as they are."""
+    ours = ds.load_model(write(tmp_path / "model", make(family)))
+    tokens = np.random.default_rng(1).integers(2, ours.config.vocabulary, 12)
+    inputs, targets = {"embed": ours.embed(tokens)}, ds.next_token_targets(tokens, ours.config.vocabulary)
+    circuit = without_rails(mapped(ours, tokens))
+    chip = ds.fabricate(circuit, seed=1, mismatch=0.02, vt_mismatch=0.01).circuit
+    found = ds.gradients(chip, inputs, targets)
+    slope, known = along_one_direction(chip, inputs, targets, found.terms, 2e-5)
+    assert slope == pytest.approx(known, rel=1e-6)
     own = ds.fabricate(ds.adjoint(chip), seed=2, mismatch=0.02).circuit
     other = ds.gradients(chip, inputs, targets, back=own)
     off = sum(float(((other.terms[n] - v) ** 2).sum()) for n, v in found.terms.items())
     assert 1e-4 < off / sum(float((v**2).sum()) for v in found.terms.values()) < 0.1
+
+
+def test_gains_of_unequal_conveyors_are_in_the_gradients_of_their_chip() -> None:
+    """Bundled model, 2.7 % of spread, without r_x and offsets; an adjoint that is fabricated keeps the same gains."""
+    spread = {"1": (4.0, 0.0)}
+    errors = ConveyorErrors("A", {"1": 1e-12}, {"1": (0.0, 0.0)}, {"1": (0.0, 0.0)}, spread, {"1": (0.0, 0.0)})
+    ours = ds.load_model("tiny-shakespeare")
+    tokens = np.array(ours.tokenize(ours.calibration_text)[:4])
+    inputs, targets = {"embed": ours.embed(tokens)}, ds.next_token_targets(tokens, ours.config.vocabulary)
+    circuit = without_rails(ds.map_model(ours, len(tokens)))
+    circuit = circuit.with_terms(
+        (), [replace(n, input_resistance=0.0) for n in circuit.arrays.values() if not n.is_inner]
+    )
+    chip = ds.fabricate(ds.with_unequal_conveyors(circuit, errors), seed=1, threshold_area=1e-8).circuit
+    assert np.std(chip.arrays["h.0.attn.qkv"].current_gain) > 0.02
+    found = ds.gradients(chip, inputs, targets)
+    slope, known = along_one_direction(chip, inputs, targets, found.terms, 2e-4)
+    assert slope == pytest.approx(known, rel=1e-5)
+    again = ds.gradients(chip, inputs, targets, back=ds.fabricate(ds.adjoint(chip), seed=2, threshold_area=1e-8))
+    volts = ds.gradients(chip, inputs, targets, back=found.calibrated())
+    for name, value in found.terms.items():
+        np.testing.assert_array_equal(again.terms[name], value)
+        np.testing.assert_allclose(volts.terms[name], value, atol=1e-12 * np.abs(value).max())
 
 
 @pytest.mark.parametrize("options", [{"softmax": "taylor", "order": 2}, {"activation": "paper"}], ids=str)

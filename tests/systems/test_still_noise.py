@@ -83,6 +83,30 @@ def test_gradients_are_those_of_what_was_read() -> None:
     np.testing.assert_allclose(found.terms["w"], np.outer(y - [0.03, 0.02], x), rtol=1e-9)
 
 
+def test_slopes_of_rails_are_those_of_what_noise_was_put_on() -> None:
+    """Held, in the knee and free nodes, far off by noise, against central differences with the same noise."""
+    circuit = Circuit("noisy rails", output="y")
+    circuit.clamp("u", (1,))
+    circuit.nodes("x", (4,), rail=1.0)
+    circuit.nodes("y", (2,), rail=2.0)
+    circuit.couple("v", "x", "y", np.array([[0.5, -0.2, 0.3, 0.4], [0.1, 0.3, -0.6, 0.2]]))
+    targets = {TARGET: np.array([[0.3, -0.2]]), WEIGHT: np.ones((1, 1))}
+
+    def found(weight: Array) -> Any:
+        own = circuit.with_terms(())
+        own.couple("w", "u", "x", weight)
+        noise = StillNoise(0.3, seed=2, unit="activation")
+        return gradients(own, {"u": [[1.0]]}, targets, loss="quadratic", noise=noise)
+
+    weight = np.array([[6.0], [0.97], [0.2], [-1.02]])
+    ours, known = found(weight).terms["w"][:, 0], np.zeros(4)
+    for k in range(4):
+        step = 1e-5 * (np.arange(4) == k)[:, None]
+        known[k] = (found(weight + step).loss[0] - found(weight - step).loss[0]) / 2e-5
+    assert known[0] == 0 and np.abs(known[1:]).min() > 1e-3
+    np.testing.assert_allclose(ours, known, atol=1e-6)
+
+
 def test_what_is_no_noise_is_refused() -> None:
     wrong: list[tuple[Any, str]] = [
         (("off",), "makes none"), ((2.0,), "noise 2.0 is unknown"), ((0.1, 0, "volts"), "unit 'volts' is unknown"),
