@@ -160,8 +160,8 @@ def technology_of(name: str, settings: list[str] | None) -> Technology:
     numbers = parse_set([text for text in settings or [] if text not in corners])
     if "vdd" in numbers and "supply.vdd" in numbers:
         raise Error(
-            f"--set has 'vdd' {numbers['vdd']!r} and 'supply.vdd' {numbers['supply.vdd']!r}: give vdd, which moves what "
-            "follows the supply, or supply.vdd, that number alone"
+            f"--set has 'vdd' {numbers['vdd']!r} and 'supply.vdd' {numbers['supply.vdd']!r}: give vdd, which moves "
+            "what follows the supply, or supply.vdd, that number alone"
         )
     overlays = {key: numbers.pop(key) for key in OVERLAYS if key in numbers}
     return load_technology(name, corner=corner, overrides=numbers, **overlays)
