@@ -53,6 +53,12 @@ def _finite(array: Any) -> bool:
     return all(by_rows(lambda part: bool(np.isfinite(rows[part]).all()), rows.shape))
 
 
+def made(what: str, value: Any, kind: type, fix: str) -> None:
+    """Something of a kind that only a function of ours makes."""
+    if not isinstance(value, kind):
+        raise Error(f"{what} is {shown(value)}: {fix}")
+
+
 def positive(what: str, value: Any, shape: Sequence[int]) -> None:
     """Numbers above 0, one or broadcastable to `shape`."""
     array = values(what, value, "use numbers above 0")

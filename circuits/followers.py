@@ -20,19 +20,22 @@ from dataclasses import replace
 
 import numpy as np
 
+from . import checks
 from .cells import InnerNode, NodeArray, Term, TransitNode, behind
 from .cells.conveyor_errors import ConveyorErrors, Conveyors
 from .cells.mos.node import HOLD
 from .cells.mos.support import Support
 from .cells.transistor_feedback import FeedbackBend
 from .circuit import Circuit
-from .technology import Technology
+from .technology import Technology, load_technology
 from .technology_parts import Buffer, Conveyor
 
 
-def with_followers(circuit: Circuit, technology: Technology, *, input_resistance: float | None = None) -> Circuit:
+def with_followers(circuit: Circuit, technology: Technology | str, *, input_resistance: float | None = None) -> Circuit:
     """A copy of a circuit with a technology's conveyors and buffers. input_resistance: r_x [Ω] instead of its own."""
-    conveyor = technology.conveyor
+    tech = load_technology(technology) if isinstance(technology, str) else technology
+    checks.made("technology", tech, Technology, "give a name such as 'cmos45', or what load_technology returns")
+    conveyor = tech.conveyor
     ohms = conveyor.input_resistance if input_resistance is None else input_resistance
     used = {term.target for term in circuit.terms.values() if term.conveyed}
     nodes = [
@@ -46,8 +49,8 @@ def with_followers(circuit: Circuit, technology: Technology, *, input_resistance
         for node in circuit.arrays.values()
         if node.name in used and not node.clamped and not node.is_inner
     ]
-    terms = _buffered(circuit, technology.buffer)
-    return _late(circuit.with_terms(terms, nodes), conveyor, technology.buffer)
+    terms = _buffered(circuit, tech.buffer)
+    return _late(circuit.with_terms(terms, nodes), conveyor, tech.buffer)
 
 
 def with_common_mode(circuit: Circuit, support: Support) -> Circuit:
@@ -57,6 +60,9 @@ def with_common_mode(circuit: Circuit, support: Support) -> Circuit:
     Feedback devices and couplings of transistors then have so much less of overdrive, χ times (`cells/lift.py`). Nodes
     of driven feedback are taken as at V_CM, where their amplifier holds them.
     """
+    checks.made(
+        "support", support, Support, "give transistors_of(card, conveyor='A').support; ideal conveyors leave V_CM alone"
+    )
     stands = {}
     bends = {term.target: term for term in circuit.terms.values() if isinstance(term, FeedbackBend)}
     for node in circuit.arrays.values():
@@ -76,6 +82,7 @@ def with_common_mode(circuit: Circuit, support: Support) -> Circuit:
 def with_unequal_conveyors(circuit: Circuit, errors: ConveyorErrors) -> Circuit:
     """A copy of a circuit whose conveyors' transistors differ on a chip that `fabricate` makes by Pelgrom's law: nodes
     are off by what `errors` (`measure_conveyor_errors`) says, with the couplings that hang on them now."""
+    checks.made("errors", errors, ConveyorErrors, "give what measure_conveyor_errors returns")
     nodes = []
     for node in circuit.arrays.values():
         if not any(term.conveyed for term in circuit.into(node.name)) or node.clamped or node.is_inner:

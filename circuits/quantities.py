@@ -14,6 +14,7 @@ from .errors import Error
 from .metadata import plain_text
 from .units import si
 
+CELSIUS = ("°C", "C", "degC", "℃")
 FORM = 'write {value = …, unit = "…", source = "…"}'
 
 
@@ -75,6 +76,21 @@ def quantity(
         raise Error(f"{where}: {key!r} has the unit {entry['unit']!r}: it is measured in {unit} (with any prefix)")
     value = number(f"{where}: {key!r}", entry["value"], zero=zero) * factor
     return float(f"{number(f'{where}: {key!r}', value, zero=zero):.15g}"), str(entry["source"])
+
+
+def factor_of(written: str, what: str, unit: str | None, value: float) -> float:
+    """What a number with a written unit, or with none, is multiplied by for SI.
+
+    what: said in messages; unit: that it is measured in, where this is known; value: the number.
+    """
+    if not written:
+        return 1.0
+    if written in CELSIUS and unit == "K":
+        raise Error(f"{what} has the unit {written!r}: it is measured in K, write {value + 273.15:g} K")
+    factor, found = si(written)
+    if unit is not None and found != unit:
+        raise Error(f"{what} has the unit {written!r}: it is measured in {unit} (with any prefix)")
+    return factor
 
 
 def number(what: str, value: Any, *, zero: bool = False) -> float:

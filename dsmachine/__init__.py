@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from .circuits.errors import Error
 
 if TYPE_CHECKING:
-    from . import plots
+    from . import animation, plots
     from .circuits.adjoint import adjoint
     from .circuits.adjoint_volts import adjoint_volts
     from .circuits.cells.channel import with_channels
@@ -121,6 +121,7 @@ __all__ = [
     "save_device",
     "load_device",
     "hamiltonian",
+    "animation",
     "plots",
     "__version__",
 ]
@@ -182,8 +183,8 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use: the command line starts without SciPy."""
-    if name == "plots":
-        return import_module(".plots", __name__)
+    if name in ("animation", "plots"):
+        return import_module(f".{name}", __name__)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOME[name], __name__), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from .circuits import checks
+from .circuits.quantities import known
 from .emulator.files import written_whole
 from .plots import plot_front
 
@@ -28,6 +30,8 @@ def save_front_animation(
     Time runs along the picture, so what has not happened yet is blank.
     """
     checks.number("dpi", dpi, "give dots an inch, such as 96", above=0)
+    for name in options:
+        known(name, [*signature(plot_front).parameters][1:], "option of save_front_animation")
     whole, axes = _drawn(plot_front(source, **options), dpi)
     palette = Image.fromarray(whole).quantize(COLOURS)
     ends = np.linspace(axes.left, axes.right, FRAMES + 1)[1:].astype(int)

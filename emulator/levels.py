@@ -1,14 +1,23 @@
 """Noisy runs of one machine at several levels, of which only the ends are wanted.
 
 They begin at the same operating point and draw the same random numbers, step by step, so they march side by side, a
-block of steps each in turn, and what one has drawn the others use.
+block of steps each in turn, and what one has drawn the others use. Of N levels
+
+    bytes ≤ weights + constants + N · state + normals + temporaries
+
+as `memory.py` has them of one run, whose inputs and operating point are counted N times; normals: of a block of steps,
+a number a step, sample and node of all arrays, which stay until the last march has used them; none on a GPU, whose
+kernels draw for themselves.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from .duration import noise_come_through, run_windows
 from .inputs import batch_size, checked_inputs
@@ -18,7 +27,7 @@ from .prepare import check_memory
 from .quickest import shortest_time_constant
 from .request import Request
 from .steps import Noise
-from .stochastic import Stepper
+from .stochastic import Stepper, block_of
 from .volts import Volts
 
 Array = Any
@@ -65,7 +74,8 @@ def ends_of_levels(
     requests = [Request(level, noise_seed, read_window=window, step=step) for level in levels]
     with plan.backend.arithmetic():
         values = checked_inputs(plan.circuit, plan.backend, inputs)
-        check_memory(plan, requests[0], batch_size(values, {}))
+        batch = batch_size(values, {})
+        check_memory(plan, requests[0], batch, marches=len(levels), drawn=_drawn_together(plan, batch))
         saturated: dict[str, int] = {}
         rest = solve_operating_point(plan, values, saturated=saturated)
         start = {stage.name: rest[stage.name] for stage in plan.stages}
@@ -77,3 +87,11 @@ def ends_of_levels(
             for _ in zip(*(march.blocks(begin, duration) for march in marches), strict=True):
                 pass
     return Ends([Volts(plan, march.x) for march in marches], saturated)
+
+
+def _drawn_together(plan: Plan, batch: int) -> int:
+    """Bytes of the normals of a block."""
+    if plan.backend.fused:
+        return 0
+    nodes = sum(math.prod(stage.node.shape) for stage in plan.stages if not stage.node.is_inner)
+    return block_of(plan, batch) * batch * nodes * int(np.dtype(plan.backend.dtype).itemsize)

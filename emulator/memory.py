@@ -105,6 +105,11 @@ class Memory:
         """The part that takes most."""
         return max(PARTS, key=lambda part: getattr(self, part))
 
+    def beside(self, marches: int, drawn: int) -> Memory:
+        """Of so many marches of one machine that take their blocks in turn: weights and constants once, states of each,
+        the block in work, and the random numbers of a block [bytes], which all of them use."""
+        return replace(self, state=marches * self.state + drawn)
+
     def plot(self) -> Figure:
         """Bytes by part; see `pictures.plot_memory`."""
         from .pictures import plot_memory

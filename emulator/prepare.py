@@ -123,13 +123,16 @@ def _needed(plan: Plan, request: Request, batch: int) -> Memory:
     return found
 
 
-def check_memory(plan: Plan, request: Request, batch: int) -> dict[str, int]:
+def check_memory(plan: Plan, request: Request, batch: int, *, marches: int = 1, drawn: int = 0) -> dict[str, int]:
     """Raises Error for a run that does not fit. Returns what its statistics say of it: nothing where a cell does what
-    `shadow.py` does not know, or where weights pass by or several devices share them."""
+    `shadow.py` does not know, or where weights pass by or several devices share them.
+
+    marches, drawn: of runs side by side, see `Memory.beside`.
+    """
     if not plan.resident:
         return {}
     try:
-        memory = _needed(plan, request, batch)
+        memory = _needed(plan, request, batch).beside(marches, drawn)
     except Unpredicted as problem:
         log.info("memory of %r not predicted: %s", plan.circuit.name, problem)
         return {}

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..circuits.arrays import module_of, on_host
+from ..circuits.arrays import module_of
 from .observers import Element
 from .plan import Plan, Stage
 from .radau import radau
@@ -36,6 +36,7 @@ class RailWatch:
         self._beyond: dict[str, Array] = {}
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
+        self._host = plan.backend.host
         for stage in plan.stages:
             if stage.node.rail is not None and not stage.node.held and stage.conveyed:
                 self._stages[stage.name] = stage
@@ -45,7 +46,7 @@ class RailWatch:
         for name in element.initial:
             if name in self._stages:
                 beyond = self._mask(self._stages[name], element)
-                self._beyond[name] |= on_host(beyond)
+                self._beyond[name] |= self._host(beyond)
 
     def _mask(self, stage: Stage, element: Element) -> Array:
         """Nodes beyond at some point of the element, in the array's shape."""

@@ -72,7 +72,7 @@ class Stepper:
         self.batch = max([v.shape[0] for v in start.values()], default=1)
         self.x = {stage.name: plan.backend.array(start[stage.name]) for stage in plan.stages}
         self.steps = FusedSteps(plan, noise) if plan.backend.fused else Steps(plan, noise)
-        self.most = _block(plan, self.batch)
+        self.most = block_of(plan, self.batch)
         # nothing is looked for where a noisy window ends: at steps of τ/4 it is two blocks
         self.stretch = 1 if noise is None else plan.backend.most_steps // 32
         self.done = let_go(plan, [group.stages for group in plan.groups])
@@ -184,7 +184,7 @@ class Stepper:
             observer.element(element)
 
 
-def _block(plan: Plan, batch: int) -> int:
+def block_of(plan: Plan, batch: int) -> int:
     """Steps of a block: as many as fit of the largest group."""
     nodes = [sum(math.prod(stage.node.shape) for stage in group.stages) for group in plan.groups]
     steps = plan.backend.step_values // (batch * max(nodes, default=1))

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from runs import chain, relaxed
 
+import dsmachine as ds
 from dsmachine import plots
 from dsmachine.animation import FRAMES, save_front_animation
 from dsmachine.circuits.circuit import Circuit
@@ -202,6 +203,9 @@ def test_the_front_is_uncovered_as_time_goes_on(run: Run, tmp_path: Path) -> Non
     assert all(early < late for early, late in pairwise(shown)) and shown[0] < 0.4 * shown[-1]
     with pytest.raises(Error, match="exists"):
         save_front_animation(run, path)
+    with pytest.raises(Error, match=r"'colums' is no option of save_front_animation: did you mean 'columns'\?"):
+        save_front_animation(run, tmp_path / "other.gif", colums=3)
+    assert ds.animation.save_front_animation is save_front_animation
 
 
 def test_the_front_runs_forward(run: Run, tmp_path: Path) -> None:

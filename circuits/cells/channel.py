@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import checks
 from ..arrays import module_of
 
 if TYPE_CHECKING:
@@ -176,6 +177,8 @@ def with_channels(circuit: Circuit, channels: Channels | None) -> Circuit:
     """A copy of a circuit whose products, transfer cells and conveyors have the noise of measured transistors; None: of
     ideal cells, and conveyors without poles. These have what couplings of transistors hang on their inputs, the mean
     over an array."""
+    if channels is not None:
+        checks.made("channels", channels, Channels, "give what measure_channels returns, or None for ideal cells")
     circuit = circuit.with_terms([term.measured(channels) for term in circuit.terms.values()])
     nodes = [node for node in circuit.arrays.values() if not (node.is_inner or node.clamped)]
     return circuit.with_terms((), [replace(node, loop=_loop(circuit, node, channels)) for node in nodes])

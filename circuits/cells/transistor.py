@@ -13,7 +13,7 @@ rest. A quad is the difference of two pairs and has noise, dissipation and loadi
 weight is small. These, and a single's noise, are those of its design on a chip, too.
 Quantised is the control voltage, over its range. Mismatch: each transistor's by Pelgrom's law (`transistor_errors.py`);
 `mismatch` and `vt_mismatch` scale a unit's current as they do a linear coupling's conductance. Write-verify adjusts
-control voltages, with the DAC's resolution if there is one. All positions share the draws.
+control voltages where the sides stand, with the DAC's resolution if there is one. All positions share the draws.
 """
 
 from __future__ import annotations
@@ -307,9 +307,8 @@ class TransistorCoupling(Crossbar, Term):
         control = control_of(self.card, wanted) if self.written is None else self.written[s][rows]
         if drawn.chip is None or drawn.residual is None:
             return control
-        return verified_control(
-            self.card, control, wanted * (1 + drawn.residual[rows]), drawn.chip.rows(rows), self.dac
-        )
+        wanted = wanted * (1 + drawn.residual[rows])
+        return verified_control(self.card, control, wanted, drawn.chip.rows(rows), self.dac, self.lowered)
 
     def quantized(self, circuit: Circuit, dac: Converter) -> TransistorCoupling:
         """Control voltages on the levels of a DAC over their range."""

@@ -117,7 +117,8 @@ class TransistorLine(Coupling):
         assert devices is not None
         gates = control_of(self.card, wanted)
         if drawn.residual is not None:
-            gates = verified_control(self.card, gates, wanted * (1 + drawn.residual), devices, None)
+            wanted = wanted * (1 + drawn.residual)
+            gates = verified_control(self.card, gates, wanted, devices, None, self.lowered)
         share = np.abs(np.broadcast_to(self._share(found), shape))
         devices = Devices(devices.shift, (1 + devices.gain) * share - 1)
         return replace(self, weight=found.weight)._of(devices, gates, circuit)

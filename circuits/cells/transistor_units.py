@@ -136,14 +136,17 @@ def square_of(even: DeviceCard, control: Array) -> Array:
 
 
 def verified_control(
-    card: DeviceCard, control: Array, siemens: Array, devices: Devices, dac: Converter | None
+    card: DeviceCard, control: Array, siemens: Array, devices: Devices, dac: Converter | None, lowered: float
 ) -> Array:
-    """Control voltages at which fingers of these devices conduct so much, as near as their range and the DAC allow."""
+    """Control voltages at which fingers of these devices conduct so much, as near as their range and the DAC allow.
+
+    lowered [V]: what they drive by less where the units stand, which a write that measures there makes up for.
+    """
     lowest = -card.reach if card.unit == "quad" else float(card.gates[0])
     first = sum(t.odd * shift for t, shift in zip(UNITS[card.unit], devices.shift, strict=True))
-    found = np.clip(control + first, lowest, card.reach)
+    found = np.clip(control + first + lowered, lowest, card.reach)
     for _ in range(TURNS):
-        here, slope = _conductance(card, found, devices)
+        here, slope = _conductance(card, found - lowered, devices)
         step = (siemens - here) / np.where(slope > 0, slope, np.inf)
         found = np.clip(found + np.clip(step, -STRIDE, STRIDE), lowest, card.reach)
     return found if dac is None else dac(found, card.reach)

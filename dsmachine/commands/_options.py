@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .. import Error
-from ..circuits.units import si
+from ..circuits.quantities import factor_of
+from ..circuits.technology_parts import UNITS
 
 if TYPE_CHECKING:
     from ..circuits.checkpoints import Model
@@ -122,13 +124,14 @@ def parse_trim(text: str) -> dict[str, float]:
     return found
 
 
-def parse_set(settings: list[str] | None) -> dict[str, float]:
-    """Numbers by key, in SI.
+def parse_set(settings: list[str] | None, units: Mapping[str, str] | None = None) -> dict[str, float]:
+    """Numbers by key, in SI. units: of what keys are measured in, those of a technology's if not given.
 
     >>> parse_set(["coupling.width=240 nm", "supply.vdd=0.9"])
     {'coupling.width': 2.4e-07, 'supply.vdd': 0.9}
     """
     found: dict[str, float] = {}
+    units = UNITS | {"vdd": UNITS["supply.vdd"]} if units is None else units
     for text in settings or []:
         key, _, value = text.partition("=")
         number, _, unit = value.strip().partition(" ")
@@ -137,7 +140,9 @@ def parse_set(settings: list[str] | None) -> dict[str, float]:
         try:
             if not key:
                 raise ValueError
-            found[key] = float(f"{float(number) * (si(unit.strip())[0] if unit.strip() else 1.0):.15g}")
+            said = float(number)
+            factor = factor_of(unit.strip(), f"--set {key!r}", units.get(key), said)
+            found[key] = float(f"{said * factor:.15g}")
         except ValueError:
             raise Error(f"--set {text!r} is not understood: write KEY=VALUE, such as coupling.width=240e-9") from None
     return found
@@ -153,5 +158,10 @@ def technology_of(name: str, settings: list[str] | None) -> Technology:
         raise Error("--set has 'corner' twice: give it once")
     corner = corners[0].partition("=")[2].strip() if corners else "TT"
     numbers = parse_set([text for text in settings or [] if text not in corners])
+    if "vdd" in numbers and "supply.vdd" in numbers:
+        raise Error(
+            f"--set has 'vdd' {numbers['vdd']!r} and 'supply.vdd' {numbers['supply.vdd']!r}: give vdd, which moves "
+            "what follows the supply, or supply.vdd, that number alone"
+        )
     overlays = {key: numbers.pop(key) for key in OVERLAYS if key in numbers}
     return load_technology(name, corner=corner, overrides=numbers, **overlays)

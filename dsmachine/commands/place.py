@@ -47,15 +47,16 @@ def place(
 
     Nodes, couplings, area, chips and passes; seconds and joules of programming, and of values sent from chip to chip.
     """
-    from ..energy.machine import SECTIONS, load_machine
+    from ..energy.machine import FIELDS, SECTIONS, load_machine
     from ..energy.placement import place as placed
 
     of_machine = [text for text in settings or [] if text.strip().partition(".")[0] in SECTIONS]
     rest = [text for text in settings or [] if text not in of_machine]
+    units = {key: meta["unit"] for key, meta in FIELDS.items()}
     with stdout_kept_for_json(as_json):
         found = placed(
             model,
-            load_machine(machine, overrides=parse_set(of_machine)),
+            load_machine(machine, overrides=parse_set(of_machine, units)),
             tokens=tokens,
             mode=mode,
             chips=chips,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..circuits.errors import Error, shown
-from ..circuits.units import si
+from ..circuits.quantities import factor_of
 from .parameters import parameter
 
 MOST_VALUES = 10_000
@@ -28,12 +28,12 @@ def parse_vary(text: str) -> tuple[str, list[float | str]]:
     ('noise', ['off', 'thermal'])
     """
     name, body = _named(text, "--vary", f"NAME={RANGE}")
-    parameter(name)
+    measured = parameter(name).unit
     if ":" in body and not _is_word(name):
-        return name, _range(text, body)
+        return name, _range(text, body, measured)
     parts = body.split(",")
     unit = parts[-1].strip().partition(" ")[2].strip()
-    return name, [_value(text, part if part is parts[-1] else f"{part.strip()} {unit}") for part in parts]
+    return name, [_value(text, part if part is parts[-1] else f"{part.strip()} {unit}", measured) for part in parts]
 
 
 def parse_setting(text: str) -> tuple[str, float | str]:
@@ -43,8 +43,7 @@ def parse_setting(text: str) -> tuple[str, float | str]:
     ('read_window', 1.2e-07)
     """
     name, body = _named(text, "--set", "NAME=VALUE, such as auto-zero=0.001")
-    parameter(name)
-    return name, _value(text, body)
+    return name, _value(text, body, parameter(name).unit)
 
 
 def parse_limit(text: str) -> tuple[str, float]:
@@ -54,7 +53,7 @@ def parse_limit(text: str) -> tuple[str, float]:
     ('settling_time', 1.1e-07)
     """
     name, body = _named(text, "--limit", "METRIC=NUMBER, such as perplexity=9.0")
-    limit = _value(text, body)
+    limit = _value(text, body, None)
     if isinstance(limit, str):
         raise Error(f"--limit {shown(text)} is not understood: write METRIC=NUMBER, such as perplexity=9.0")
     return name, limit
@@ -67,7 +66,7 @@ def _named(text: str, option: str, form: str) -> tuple[str, str]:
     return name, body
 
 
-def _range(text: str, body: str) -> list[float | str]:
+def _range(text: str, body: str, measured: str) -> list[float | str]:
     numbers, _, unit = body.partition(" ")
     first, last, count, *rest = [*numbers.split(":"), "", ""][: max(3, numbers.count(":") + 1)]
     ends = [_number(part) for part in (first, last)]
@@ -81,16 +80,16 @@ def _range(text: str, body: str) -> list[float | str]:
     if low == high:
         raise Error(f"range {shown(text)} has no extent: give two different ends")
     spaced = np.geomspace(low, high, int(count)) if rest else np.linspace(low, high, int(count))
-    factor = _factor(unit)
+    factor = factor_of(unit.strip(), shown(text), measured, low)
     return [_tidy(value * factor) for value in spaced.tolist()]
 
 
-def _value(text: str, part: str) -> float | str:
-    """A number, in SI or with a unit, or a word."""
+def _value(text: str, part: str, measured: str | None) -> float | str:
+    """A number, in SI or with a unit, or a word. measured: the SI unit of such numbers, where it is known."""
     word, _, unit = part.strip().partition(" ")
     number = _number(word)
     if number is not None:
-        return _tidy(number * _factor(unit))
+        return _tidy(number * factor_of(unit.strip(), shown(text), measured, number))
     if not word or unit.strip():
         raise Error(f"{shown(text)} is not understood: write numbers, with a unit after the last, or words")
     return word
@@ -106,10 +105,6 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
-
-
-def _factor(unit: str) -> float:
-    return si(unit.strip())[0] if unit.strip() else 1.0
 
 
 def _tidy(value: float) -> float:

@@ -143,6 +143,8 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--vary", "mismatch=0:0.3:99999999"], ("99999999 values",)),
         (["--vary", "mismatch=0,,1"], ("'mismatch=0,,1'",)),
         (["--vary", "mismatch=0,0.1 parsec"], ("'parsec'",)),
+        (["--vary", "temperature=0,27 °C"], ("'°C'", "write 273.15 K")),
+        (["--vary", "vdd=0.9:1.1:3 A"], ("'A'", "measured in V")),
         (["--vary", "mismatch=0,0"], ("'mismatch'", "twice")),
         (["--vary", "mismatch=0,1", "--vary", "mismatch=2"], ("--vary", "twice")),
         (["--vary", "mismatch=0,1", "--set", "mismatch=1"], ("both varied and set",)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +15,7 @@ from systems import everything, ring
 from systems.system import TAU
 
 import dsmachine as ds
-from dsmachine.emulator import kernels
+from dsmachine.emulator import kernels, memory, prepare
 from dsmachine.emulator.backend import Backend
 from dsmachine.emulator.levels import ends_of_levels
 from dsmachine.emulator.linearized import stationary_covariance
@@ -67,6 +69,50 @@ def test_random_numbers_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     alone = len(drawn)
     ends_of_levels(plan, inputs, LEVELS, **READ)
     assert alone > 0 and len(drawn) == 2 * alone
+
+
+@pytest.fixture(scope="module")
+def grid() -> tuple[ds.Circuit, dict[str, Array], list[str | float]]:
+    """The bundled model, four prompts, eight levels."""
+    model = ds.load_model("tiny-shakespeare")
+    text = model.calibration_text
+    embed = np.stack([model.embed(model.encode(text[50 * k : 50 * k + 16])) for k in range(4)])
+    return ds.map_model(model, 16), {"embed": embed}, [0.01 * (k + 1) for k in range(8)]
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_a_grid_is_refused_where_it_does_not_fit(count: int, grid: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fits into what is said to be needed, which is at most a half more than what tracemalloc sees it take, and is
+    refused with a byte less."""
+    circuit, inputs, levels = grid
+    asked: list[memory.Memory] = []
+    true_check = memory.check_room
+
+    def checked(name: str, needed: memory.Memory, *where: Any) -> None:
+        asked.append(needed)
+        true_check(name, needed, *where)
+
+    monkeypatch.setattr(prepare, "check_room", checked)
+    gc.collect()
+    gc.freeze()
+    tracemalloc.start()
+    try:
+        plan = ds.prepare(circuit)
+        gc.collect()
+        tracemalloc.reset_peak()
+        ends_of_levels(plan, inputs, levels[:count], read_window=10e-9)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        gc.unfreeze()
+    said = asked[-1]
+    assert 0.95 * peak < said.total < 1.5 * peak
+    new = said.total - said.weights
+    monkeypatch.setattr(memory, "room", lambda _: new)
+    ends_of_levels(plan, inputs, levels[:count], read_window=1e-9)
+    monkeypatch.setattr(memory, "room", lambda _: new - 1)
+    with pytest.raises(ds.Error, match="of memory"):
+        ends_of_levels(plan, inputs, levels[:count], read_window=1e-9)
 
 
 def test_noise_has_come_through_when_it_is_read() -> None:
