@@ -4,7 +4,7 @@ Read from TOML (`technologies/cmos45.toml` shows the form: every number is {valu
 and supply are overlays, applied in this order; `overrides` come last and are taken as they are, in SI:
 
     corner       multiplies what [corners.NAME] lists
-    temperature  conductances × (T/T₀)^−mobility_exponent;  off current × 2^((T − T₀)/leakage_doubling)
+    temperature  conductances × (T/T₀)^−mobility_exponent;  off current × 2^((T − T₀)/leakage_doubling), 200 … 450 K
     vdd          swing and common mode × V/V₀;  device and coupling conductance × (V − V_th)/(V₀ − V_th)
 
 A node's feedback is programmed through its gate and keeps its conductance when the supply moves.
@@ -42,6 +42,8 @@ from .technology_parts import (
     TanhUnit,
     Wire,
 )
+
+COLDEST, HOTTEST = 200.0, 450.0  # kelvin
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ def _parse(document: dict[str, Any], where: str) -> tuple[Technology, dict[str, 
     found["temperature"], sources["temperature"] = quantity(
         document, "temperature", "temperature", where, unit=UNITS["temperature"]
     )
+    _kelvin(f"{where}: 'temperature'", found["temperature"])
     sections: dict[str, Any] = {}
     for section, kind in SECTIONS.items():
         table = document.get(section)
@@ -179,7 +182,15 @@ def _corners(table: Any, where: str) -> dict[str, dict[str, tuple[float, str]]]:
 
 
 def _number(key: str, value: Any) -> float:
-    return number(repr(key), value, zero=_may_be_zero(key))
+    found = number(repr(key), value, zero=_may_be_zero(key))
+    return _kelvin(key, found) if key == "temperature" else found
+
+
+def _kelvin(what: str, value: float) -> float:
+    """A temperature of transistors; degrees Celsius are below."""
+    if not COLDEST <= value <= HOTTEST:
+        raise Error(f"{what} is {value!r} K: give {COLDEST:g} … {HOTTEST:g} K, −73 … 177 °C")
+    return value
 
 
 def _may_be_zero(key: str) -> bool:

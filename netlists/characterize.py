@@ -9,7 +9,6 @@ makes the factors; what these miss is taken at all points, so also between those
 from __future__ import annotations
 
 import logging
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +36,6 @@ SIDE = 40  # voltages on either side of 0
 FORWARD = 0.4  # volts under the bulk at which a junction would count
 KELVIN = 273.15
 SMALLEST, LARGEST = 10e-9, 1e-3  # metres
-COLDEST, HOTTEST = 200.0, 450.0  # kelvin
 IGNORED = re.compile(r"unrecognized parameter \((\w+)\)")
 OPTIONS = "reltol=1e-6 abstol=1e-15 vntol=1e-9 gmin=1e-15"
 
@@ -133,7 +131,7 @@ def characterize(
         models,
         _metres("width", tech.coupling.width if width is None else width),
         _metres("length", tech.coupling.length if length is None else length),
-        _kelvin(tech.temperature),
+        tech.temperature,
         tech.supply.common_mode,
         shift,
         mobility,
@@ -265,10 +263,4 @@ def _metres(name: str, value: float) -> float:
     value = checks.number(name, value, fix, least=SMALLEST)
     if value > LARGEST:
         raise Error(f"{name} is {value!r}: {fix}")
-    return value
-
-
-def _kelvin(value: float) -> float:
-    if not COLDEST <= value <= HOTTEST or math.isnan(value):
-        raise Error(f"temperature is {value!r} K: give {COLDEST:g} … {HOTTEST:g} K, −73 … 177 °C")
     return value
