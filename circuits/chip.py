@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from . import checks
 from .cells.converter import converter
-from .cells.mismatch import Draw, Spread
+from .cells.mismatch import OF_TRANSISTORS, Draw, Spread
 from .circuit import Circuit
 from .errors import Error, shown
 
@@ -69,7 +69,7 @@ def fabricate(
     trim: {"write-verify": σ, "auto-zero": σ} residuals. weight_bits: of the DACs that write weights and biases, over
     each row's largest |G|; 2 … 24, None: exact. Devices err on top of what is written.
 
-    Raises Error for spreads outside 0 … 10 and unknown trims.
+    Raises Error for spreads outside 0 … 10, unknown trims, and spreads of transistors where no cell is made of any.
     """
     if not isinstance(circuit, Circuit):
         raise Error(f"fabricate takes a Circuit, not {shown(circuit)}: pass what map_model or ds.Circuit made")
@@ -82,6 +82,7 @@ def fabricate(
         spread = replace(spread, **{k: min(getattr(spread, k), sigma) for k in TRIMS[name]})
         if spread.of_transistors:
             spread = replace(spread, **{name.replace("-", "_"): sigma})
+    _check_transistors(circuit, spread)
     draw = Draw(seed)
     dac = converter("weight_bits", weight_bits)
     written = [term if dac is None else term.quantized(circuit, dac) for term in circuit.terms.values()]
@@ -153,6 +154,21 @@ def circuit_of(machine: Circuit | Chip) -> Circuit:
     if not isinstance(machine, Circuit):
         raise Error(f"{shown(machine)} is no circuit: pass a Circuit (map_model makes one) or a Chip (fabricate)")
     return machine
+
+
+def _check_transistors(circuit: Circuit, spread: Spread) -> None:
+    """Raises Error for a spread that nothing would have. A circuit without cells has nothing that could lack any."""
+    if not spread.of_transistors or not circuit.terms:
+        return
+    if any(term.of_transistors for term in circuit.terms.values()):
+        return
+    if any(node.conveyors is not None for node in circuit.arrays.values()):
+        return
+    name = next(name for name in OF_TRANSISTORS if getattr(spread, name))
+    raise Error(
+        f"{name} {getattr(spread, name)!r} is about transistors and circuit {circuit.name!r} has none: "
+        "give it a device card, or use mismatch"
+    )
 
 
 def _residuals(trim: Mapping[str, float] | None) -> dict[str, float]:

@@ -21,6 +21,7 @@ Array = Any
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 LOW = np.uint64(0xFFFFFFFF)
+OF_TRANSISTORS = ("threshold_area", "beta_area", "threshold_gradient", "beta_gradient")
 MEANING = dict.fromkeys(("mismatch", "vt_mismatch", "offset"), "it is a standard deviation, 0 … 10 (0.02 means 2 %)")
 MEANING["branch_offset"] = "it is a standard deviation in volts, 0 … 1 (0.01 means 10 mV)"
 MEANING["threshold_area"] = "it is Pelgrom's A_Vt in volts times metres, 0 … 1e-6 (3.5e-9 means 3.5 mV·µm)"
@@ -72,7 +73,7 @@ class Spread:
     @property
     def of_transistors(self) -> bool:
         """Whether transistors differ one by one."""
-        return any((self.threshold_area, self.beta_area, self.threshold_gradient, self.beta_gradient))
+        return any(getattr(self, name) for name in OF_TRANSISTORS)
 
 
 def philox(counter: Array, key: tuple[int, int]) -> Array:

@@ -120,6 +120,8 @@ class Term:
     target: str
     kind: ClassVar[str] = "term"
     """What reports call cells of this class."""
+    of_transistors: ClassVar[bool] = False
+    """Whether a chip's transistors, unequal by Pelgrom's law, are in it."""
     ends: ClassVar[tuple[str, ...]] = ()
     """Its views that it reads late where something makes it late (`transit.py`)."""
 

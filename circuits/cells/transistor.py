@@ -90,6 +90,7 @@ class TransistorCoupling(Crossbar, Term):
     buffer_gain: float = 1.0
     lowered: float = field(default=0.0, metadata=HOST)
     kind: ClassVar[str] = "coupling"
+    of_transistors: ClassVar[bool] = True
     ends: ClassVar[tuple[str, ...]] = ("source",)
 
     @property

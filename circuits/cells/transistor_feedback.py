@@ -92,6 +92,7 @@ class FeedbackBend(Term):
     times: Array = 1.0
     moved: Array = 0.0
     kind: ClassVar[str] = "feedback of transistors"
+    of_transistors: ClassVar[bool] = True
 
     @property
     def own(self) -> View:

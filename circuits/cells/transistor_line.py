@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -48,6 +48,7 @@ class TransistorLine(Coupling):
     lowered: float = field(default=0.0, metadata=HOST)
     devices: Devices | None = field(default=None, metadata=HOST)
     gates: Array | None = field(default=None, metadata=HOST)
+    of_transistors: ClassVar[bool] = True
 
     def drive(self, x: Signals) -> Array:
         y = self.source.of(x[self.source.array])

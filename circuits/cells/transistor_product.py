@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -61,6 +61,7 @@ class TransistorProduct(Product):
     standing: float = field(default=0.0, metadata=HOST)
     turns: Array | None = None
     offsets: Array | None = None
+    of_transistors: ClassVar[bool] = True
 
     def _summed(self, a: Array, b: Array) -> Array:
         total = contract(self.spec, a, b)

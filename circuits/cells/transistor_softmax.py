@@ -61,6 +61,7 @@ class TransistorSoftmax(Softmax):
     standing: Array = 1.0
     copies: Copies | None = None
     bends: ClassVar[bool] = True
+    of_transistors: ClassVar[bool] = True
 
     @property
     def sources(self) -> tuple[View, ...]:

@@ -13,7 +13,7 @@ Of unequal transistors (Pelgrom) a tanh pair has an offset, a share τ of its ta
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -60,6 +60,7 @@ class TransistorTanh(TanhPair):
     own: Array = field(default=0.0, metadata=HOST)
     tail: Array = 1.0
     copies: tuple[Copies, Copies] | None = None
+    of_transistors: ClassVar[bool] = True
 
     @property
     def sources(self) -> tuple[View, ...]:
@@ -258,6 +259,7 @@ class TransistorRectifier(Rectifier):
     front: Front = field(kw_only=True, metadata=HOST)
     unequal: Unequal | None = field(default=None, metadata=HOST)
     copies: Copies | None = None
+    of_transistors: ClassVar[bool] = True
 
     def _entering(self, y: Array) -> tuple[Array, Array]:
         """(t, dt/dy)."""

@@ -7,7 +7,7 @@ import pytest
 from device_cards import square_feedback, square_pair
 
 import dsmachine as ds
-from dsmachine.circuits.cells import machine_of_transistors
+from dsmachine.circuits.cells import machine_of_transistors, with_transistors
 from dsmachine.circuits.cells.conveyor_errors import ConveyorErrors
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.followers import with_unequal_conveyors
@@ -74,6 +74,18 @@ def test_unequal_conveyors_by_hand() -> None:
     assert node.current_gain == pytest.approx(gain) and np.ptp(gain) > 0.01
     rest = ds.operating_point(chip, {"u": [0.1, 0.1, 0.1]}).outputs["v"][0]
     assert rest == pytest.approx(0.1 * gain + offset, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["threshold_area", "beta_area", "threshold_gradient", "beta_gradient"])
+def test_a_spread_of_transistors_is_refused_where_there_are_none(name: str) -> None:
+    circuit = Circuit("linear")
+    circuit.clamp("u", (3,))
+    circuit.nodes("v", (3,))
+    circuit.couple("w", "u", "v", np.eye(3))
+    with pytest.raises(ds.Error, match=f"{name} 3.5e-08 is about transistors and circuit 'linear' has none"):
+        ds.fabricate(circuit, seed=1, **{name: 3.5e-8})
+    ds.fabricate(circuit, seed=1, **{name: 0.0})
+    ds.fabricate(with_transistors(circuit, square_pair()), seed=1, **{name: 3.5e-8})
 
 
 def test_unequal_conveyors_lift_the_sides_of_their_feedback() -> None:
