@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources.abc import Traversable
@@ -15,6 +16,7 @@ from .metadata import plain_text
 from .units import si
 
 CELSIUS = ("°C", "C", "degC", "℃")
+UNSPACED = re.compile(r"(.*[,:])?\s*([+-]?(?>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?))((?:[^\W\d_]|[%°℃]).*)")
 FORM = 'write {value = …, unit = "…", source = "…"}'
 
 
@@ -76,6 +78,16 @@ def quantity(
         raise Error(f"{where}: {key!r} has the unit {entry['unit']!r}: it is measured in {unit} (with any prefix)")
     value = number(f"{where}: {key!r}", entry["value"], zero=zero) * factor
     return float(f"{number(f'{where}: {key!r}', value, zero=zero):.15g}"), str(entry["source"])
+
+
+def spaced(written: str) -> str:
+    """With a blank between the last number and its unit, where there is none.
+
+    >>> spaced("300mV"), spaced("0:1e-3:4mV"), spaced("1e-3"), spaced("27 °C")
+    ('300 mV', '0:1e-3:4 mV', '1e-3', '27 °C')
+    """
+    found = UNSPACED.fullmatch(written.strip())
+    return f"{found[1] or ''}{found[2]} {found[3]}" if found else written
 
 
 def factor_of(written: str, what: str, unit: str | None, value: float) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import Error
-from ..circuits.quantities import factor_of
+from ..circuits.quantities import factor_of, spaced
 from ..circuits.technology_parts import UNITS
 
 if TYPE_CHECKING:
@@ -127,14 +127,14 @@ def parse_trim(text: str) -> dict[str, float]:
 def parse_set(settings: list[str] | None, units: Mapping[str, str] | None = None) -> dict[str, float]:
     """Numbers by key, in SI. units: of what keys are measured in, those of a technology's if not given.
 
-    >>> parse_set(["coupling.width=240 nm", "supply.vdd=0.9"])
+    >>> parse_set(["coupling.width=240nm", "supply.vdd=0.9"])
     {'coupling.width': 2.4e-07, 'supply.vdd': 0.9}
     """
     found: dict[str, float] = {}
     units = UNITS | {"vdd": UNITS["supply.vdd"]} if units is None else units
     for text in settings or []:
         key, _, value = text.partition("=")
-        number, _, unit = value.strip().partition(" ")
+        number, _, unit = spaced(value).strip().partition(" ")
         if (key := key.strip()) in found:
             raise Error(f"--set has {key!r} twice: give it once")
         try:

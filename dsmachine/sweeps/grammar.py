@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..circuits.errors import Error, shown
-from ..circuits.quantities import factor_of
+from ..circuits.quantities import factor_of, spaced
 from .parameters import parameter
 
 MOST_VALUES = 10_000
@@ -16,7 +16,7 @@ RANGE = "FROM:TO:COUNT (0:0.3:7), FROM:TO:COUNT:log, or a list (0,0.05,0.1)"
 
 def parse_vary(text: str) -> tuple[str, list[float | str]]:
     """A parameter and its values: a range with both ends, evenly spaced or by equal factors, or a list; SI, or followed
-    by a blank and a unit.
+    by a unit.
 
     >>> parse_vary("mismatch=0:0.3:4")
     ('mismatch', [0.0, 0.1, 0.2, 0.3])
@@ -30,8 +30,8 @@ def parse_vary(text: str) -> tuple[str, list[float | str]]:
     name, body = _named(text, "--vary", f"NAME={RANGE}")
     measured = parameter(name).unit
     if ":" in body and not _is_word(name):
-        return name, _range(text, body, measured)
-    parts = body.split(",")
+        return name, _range(text, spaced(body), measured)
+    parts = (body if _is_word(name) else spaced(body)).split(",")
     unit = parts[-1].strip().partition(" ")[2].strip()
     return name, [_value(text, part if part is parts[-1] else f"{part.strip()} {unit}", measured) for part in parts]
 
@@ -43,7 +43,7 @@ def parse_setting(text: str) -> tuple[str, float | str]:
     ('read_window', 1.2e-07)
     """
     name, body = _named(text, "--set", "NAME=VALUE, such as auto-zero=0.001")
-    return name, _value(text, body, parameter(name).unit)
+    return name, _value(text, body if _is_word(name) else spaced(body), parameter(name).unit)
 
 
 def parse_limit(text: str) -> tuple[str, float]:
@@ -53,7 +53,7 @@ def parse_limit(text: str) -> tuple[str, float]:
     ('settling_time', 1.1e-07)
     """
     name, body = _named(text, "--limit", "METRIC=NUMBER, such as perplexity=9.0")
-    limit = _value(text, body, None)
+    limit = _value(text, spaced(body), None)
     if isinstance(limit, str):
         raise Error(f"--limit {shown(text)} is not understood: write METRIC=NUMBER, such as perplexity=9.0")
     return name, limit

@@ -64,7 +64,7 @@ def test_other_commands_take_it_too(
 
 def test_overlays_are_those_of_a_sweep() -> None:
     """corner, temperature and vdd scale what depends on them; numbers are taken as they are."""
-    found = technology_of("cmos45", ["corner=SS", "vdd=900 mV", "temperature=350", "node.capacitance=98 fF"])
+    found = technology_of("cmos45", ["corner=SS", "vdd=900mV", "temperature=350", "node.capacitance=98 fF"])
     expected = ds.load_technology(corner="SS", vdd=0.9, temperature=350.0, overrides={"node.capacitance": FARADS})
     assert found == expected
     assert technology_of("cmos45", None) == ds.load_technology()
@@ -78,6 +78,9 @@ def test_overlays_are_those_of_a_sweep() -> None:
         (["node.capacitance=1 parsec"], ("parsec",)),
         (["node.capacitance=-1"], ("'node.capacitance'", "-1")),
         (["vdd=1", "vdd=0.9"], ("'vdd' twice",)),
+        (["temperature=27"], ("temperature is 27.0 K", "200 … 450 K")),
+        (["temperature=27°C"], ("'°C'", "write 300.15 K")),
+        (["node.capacitance=100fS"], ("'fS'", "measured in F")),
         (["temperature=27 °C"], ("'temperature'", "'°C'", "write 300.15 K")),
         (["vdd=2 A"], ("'vdd'", "'A'", "measured in V")),
         (["coupling.width=240 V"], ("'coupling.width'", "measured in m")),
