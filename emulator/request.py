@@ -136,7 +136,7 @@ def chosen_method(noise: str | float, method: str | None, options: Mapping[str, 
 def checked_bits(settle_bits: float | None) -> float:
     """Bits to which a run settles, 8 by default."""
     bits = 8 if settle_bits is None else settle_bits
-    fix = "choose 0 … 40 bits (8: within 1/256 of full scale)"
+    fix = "choose bits above 0, up to 40 (8: within 1/256 of full scale; 0: in transient, with a duration)"
     if checks.number("settle_bits", bits, fix, above=0) > 40:
         raise Error(f"settle_bits is {bits!r}: {fix}")
     return bits

@@ -52,7 +52,7 @@ def refused(call: Callable[[], Any], *words: str) -> None:
         ({"tolerance": "x"}, ("tolerance is 'x'", "share of full scale")),
         ({"tolerance": math.nan}, ("tolerance is nan",)),
         ({"tolerance": 0.6}, ("tolerance is 0.6",)),
-        ({"settle_bits": "8"}, ("settle_bits is '8'", "0 … 40")),
+        ({"settle_bits": "8"}, ("settle_bits is '8'", "above 0, up to 40")),
         ({"settle_bits": 41}, ("settle_bits is 41",)),
         ({"noise": 0.01, "samples": 2.5}, ("samples is 2.5", "whole number")),
         ({"noise": 0.01, "samples": 0}, ("samples is 0",)),

@@ -112,13 +112,17 @@ def transistors_of_level(
 ) -> Transistors | None:
     """What a netlist of level device is made of; None for the other level. Error for what only one of them takes."""
     from .. import load_models
+    from ..circuits.cells.mos.design import SUPPORTS
     from ..netlists.supports import transistors_of
     from ..netlists.writer import check_level
 
     check_level(level)
+    if conveyor not in SUPPORTS:
+        raise Error(f"--conveyor {conveyor!r} is unknown: use {', '.join(SUPPORTS)}")
     if level != "device":
-        if models or conveyor != "ideal":
-            raise Error(f"--spice-models and --conveyor are of --level device, not {level!r}: leave them out")
+        for option, given in (("--spice-models", bool(models)), (f"--conveyor {conveyor}", conveyor != "ideal")):
+            if given:
+                raise Error(f"{option} is of --level device, not {level!r}: leave it out")
         return None
     if card is None:
         raise Error("--level device needs --device-card: make one with dsmachine characterize")

@@ -80,7 +80,7 @@ def sweep(
     options: dict[str, Any] = {
         "settings": _table("--set", settings, parse_setting), "limits": _table("--limit", limit, parse_limit),
         "chips": chips, "noise_seeds": noise_seeds, "metrics": [name.strip() for name in metric.split(",")],
-        "windows": windows, "text": None if text is None else plain_text(text, f"text {text}", "name a text file"),
+        "windows": windows, "text": None if text is None else _read(text),
         "output": output, "overwrite": overwrite,
         "cache": cache, "workers": workers, "device": device, "scheduler": scheduler,
     }  # fmt: skip
@@ -109,6 +109,13 @@ def _table(option: str, given: Sequence[str] | None, parse: Callable[[str], tupl
             raise Error(f"{option} has {name!r} twice: give it once")
         found[name] = value
     return found
+
+
+def _read(file: Path) -> str:
+    text = plain_text(file, f"text {file}", "name a text file")
+    if not text:
+        raise Error(f"text {file} is empty: name a file with some text")
+    return text
 
 
 @contextlib.contextmanager

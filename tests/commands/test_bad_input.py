@@ -307,6 +307,7 @@ def test_unknown_engine(small: Path, refused: Refused) -> None:
         (["--chip-seed", "-1"], ("chip seed is -1", "whole number")),
         (["--noise", "thermal", "--noise-seed", "-1"], ("noise_seed is -1", "whole number")),
         (["--tolerance", "0"], ("tolerance is 0.0", "share of full scale")),
+        (["--settle-bits", "0"], ("settle_bits is 0.0", "above 0, up to 40", "transient")),
         (["--settle-bits", "-1"], ("settle_bits", "-1", "choose")),
         (["--settle-bits", "nan"], ("settle_bits", "nan", "choose")),
         (["--accuracy", "high"], ("accuracy 'high'", "'waveform' or 'settling'")),

@@ -118,4 +118,13 @@ def test_level_device(small: str, tmp_path: Path, capfd: pytest.CaptureFixture[s
     assert "there is no device card" in capfd.readouterr().err
     assert not (tmp_path / "no.cir").exists()
     assert main(["netlist", small, *TILE, "--conveyor", "A", "-o", str(tmp_path / "no.cir")]) == 2
-    assert "--level device" in capfd.readouterr().err
+    assert "--conveyor A is of --level device" in capfd.readouterr().err
+
+
+def test_a_conveyor_of_no_class_is_refused_at_any_level(
+    small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for level in ("behavioural", "device"):
+        options = ["--conveyor", "C", "--level", level, "-o", str(tmp_path / "no.cir")]
+        assert main(["netlist", small, *TILE, *options]) == 2
+        assert "--conveyor 'C' is unknown: use ideal, A, AB" in capfd.readouterr().err

@@ -143,6 +143,8 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--vary", "mismatch=0:0.3:99999999"], ("99999999 values",)),
         (["--vary", "mismatch=0,,1"], ("'mismatch=0,,1'",)),
         (["--vary", "mismatch=0,0.1 parsec"], ("'parsec'",)),
+        (["--vary", "temperature=27,85"], ("temperature is 27.0 K", "200 … 450 K")),
+        (["--vary", "temperature=0,27°C"], ("'°C'", "write 273.15 K")),
         (["--vary", "temperature=0,27 °C"], ("'°C'", "write 273.15 K")),
         (["--vary", "vdd=0.9:1.1:3 A"], ("'A'", "measured in V")),
         (["--vary", "mismatch=0,0"], ("'mismatch'", "twice")),
@@ -224,6 +226,12 @@ def test_somebody_elses_database_is_not_written_to(
     assert "is a database of something else" in refused(capfd, small, "--vary", "mismatch=0,1", "--cache", str(other))
     assert "cannot be used (file is not" in refused(capfd, small, "--vary", "mismatch=0,1", "--cache", str(text))
     assert other.read_bytes() == before
+
+
+def test_an_empty_text_is_named(small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.touch()
+    assert f"text {empty} is empty" in refused(capfd, small, "--vary", "mismatch=0,1", "--text", str(empty))
 
 
 def test_a_model_that_is_not_there_is_not_swept(capfd: pytest.CaptureFixture[str]) -> None:
