@@ -95,7 +95,8 @@ def load_device(path: str | Path) -> DeviceCard:
 def is_device_card(path: str | Path) -> bool:
     """Whether an HDF5 file says that it is one, of whatever version."""
     with hdf5.open_to_read(Path(path)) as file:
-        return bool(file.attrs.get("kind", "") == KIND)
+        found = file.attrs.get("kind")
+    return isinstance(found, str) and found == KIND
 
 
 def _check_kind(file: h5py.File, where: str) -> None:

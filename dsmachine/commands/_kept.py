@@ -48,7 +48,7 @@ def _training(path: str) -> tuple[Mapping[str, str], dict[str, Any]]:
     def read(file: h5py.File) -> dict[str, Any]:
         about = hdf5.get_json(file, "about")
         weights = hdf5.get_each(file, "weights")
-        loss = hdf5.get(file, "loss").tolist()
+        loss = hdf5.get(file, "loss").reshape(-1).tolist()
         return {
             "file": "training", "model": about["model"], "command": list(about["command"]),
             "written": bytes(file.attrs["written"]).decode(), "versions": dict(about["versions"]),
