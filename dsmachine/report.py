@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import numpy as np
 import scipy
 
 from . import __version__
+from .circuits.cells.mismatch import Spread
 from .emulator.files import write_text
 from .energy.report import engineering
 from .report_html import Html, join, page, pairs, picture, section, table, tag, text, tile
@@ -29,9 +30,8 @@ LIMITS = (
     "A small character-level model is a demonstration of the machine, not of language.",
 )
 
-TOLD_ELSEWHERE = {  # of a run's statistics
-    "by_layer", "chip_seed", "mismatch", "vt_mismatch", "offset", "branch_offset", "trim", "weight_bits"
-}  # fmt: skip
+# of a run's statistics
+TOLD_ELSEWHERE = {"by_layer", "chip_seed", "trim", "weight_bits", *(part.name for part in fields(Spread))}
 
 
 def write_report(

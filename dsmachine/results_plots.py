@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from .circuits.look import COLOURS, MUTED, drawn, new_figure
 from .energy.plotting import scaled
@@ -38,8 +39,9 @@ def plot_training(found: Trained | Mapping[str, Trained]) -> Figure:
         if len(asked) == 2:
             label = ", ".join(part for part in (name, "held out") if part)
             ax.plot([0, run.steps], asked, "o", color=colour, markersize=6, label=label, clip_on=False, zorder=3)
-    ax.set_xlim(left=0)
-    ax.set_ylim(bottom=0)
+    before = any(len(run.validation.get("loss", [])) == 2 for run in runs.values())
+    ax.set_xlim(left=0 if before else 1)  # what was asked before any step stands at 0
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     ax.set_xlabel("step")
     ax.set_ylabel("loss (nat a token)")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

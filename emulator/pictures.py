@@ -83,7 +83,8 @@ def plot_gradients(found: Gradients) -> Figure:
     plain_ticks(ax.xaxis)
     ax.set_xlim(left=min(values) / 2)
     ax.set_xlabel("rms gradient dL/dw (nat per logical unit)")
-    ax.set_title(f"loss {float(np.mean(found.loss)):.4g} nat, {len(found.loss)} samples")
+    count = len(found.loss)
+    ax.set_title(f"loss {float(np.mean(found.loss)):.4g} nat, {count} sample{'' if count == 1 else 's'}")
     return figure
 
 

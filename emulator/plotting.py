@@ -103,7 +103,7 @@ def plot_trace(trace: Trace, *, spins: int = 6) -> Figure:
 
 def _chosen(traces: Mapping[str, Trace], names: Iterable[str] | None) -> dict[str, Trace]:
     if not traces:
-        raise Error("nothing was recorded: pass observers=[Probe([…])] to the run")
+        raise Error("nothing was recorded: pass observers=[ds.Probe([…])] to the run")
     for name in names or ():
         if name not in traces:
             raise Error(f"array {name!r} was not recorded: choose from {', '.join(traces)}")

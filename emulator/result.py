@@ -40,9 +40,13 @@ class Result:
         return self.outputs[name] / self._unit(name)
 
     def plot(self, **options: Any) -> Figure:
-        """Recorded waveforms; options as `plotting.plot_waveforms`."""
-        from .plotting import plot_waveforms
+        """Recorded waveforms, options as `plots.plot_waveforms`; where only errors by layer were recorded, the front,
+        options as `plots.plot_front`."""
+        from .plotting import plot_waveforms, recorded
+        from .settling_plots import has_errors, plot_front
 
+        if not recorded(self, "V") and has_errors(self):
+            return plot_front(self, **options)
         return plot_waveforms(self, **options)
 
     def __repr__(self) -> str:

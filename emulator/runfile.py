@@ -232,8 +232,8 @@ def format_of(path: str | Path) -> str:
     _check_signature(path)
     try:
         with hdf5.open_to_read(Path(path)) as file:
-            return bytes(file.attrs.get("format", b"")).decode(errors="replace")
-    except OSError as problem:
+            return _format(file)
+    except Exception as problem:  # a damaged file may raise anything: h5py has no exception of its own
         raise Error(f"run file {path} is truncated or damaged ({problem}): write it again") from problem
 
 
@@ -253,8 +253,13 @@ def _check_signature(path: str | Path) -> None:
         raise Error(f"run file {path} {found}: name a file that dsmachine wrote")
 
 
+def _format(file: h5py.File) -> str:
+    found = file.attrs.get("format")
+    return found.decode(errors="replace") if isinstance(found, bytes) else ""
+
+
 def _check_format(file: h5py.File, path: str | Path, kind: str, latest: int) -> None:
-    found = bytes(file.attrs.get("format", b"")).decode(errors="replace")
+    found = _format(file)
     if found != kind:
         what = f"a {found}" if found.startswith(FORMAT.split()[0]) else "HDF5"
         raise Error(f"{path} is {what} but not a {kind.split()[1]}: name a file that dsmachine wrote")

@@ -16,28 +16,27 @@ from .report import EnergyReport, engineering
 
 @drawn
 def plot_energy(report: EnergyReport | Mapping[str, Any]) -> Figure:
-    """Joules by part: drawn from the supply on the left, dissipated in elements on the right; one scale, never added.
+    """Joules by part: drawn from the supply on the left, dissipated in elements on the right; never added, each on
+    its own scale.
 
     report: an EnergyReport, or its `to_json()` as a run file keeps it.
     """
     table = report.to_json() if isinstance(report, EnergyReport) else dict(report)
     parts = dict(sorted(table["by_part"].items(), key=lambda item: item[1]["drawn"]))
     figure = new_figure(7.4, 0.95 + 0.27 * len(parts))
-    left, right = figure.subplots(1, 2, sharey=True, sharex=True)
-    top = max((max(cost["drawn"], cost["dissipated"]) for cost in parts.values()), default=0.0)
+    left, right = figure.subplots(1, 2, sharey=True)
     totals = {"drawn": table["total"], "dissipated": table["dissipated"]}
     titles = {"drawn": "drawn from the supply", "dissipated": "dissipated in elements"}
     for ax, kind, colour in ((left, "drawn", COLOURS[0]), (right, "dissipated", COLOURS[1])):
-        _bars(ax, {name: cost[kind] for name, cost in parts.items()}, colour, top)
+        _bars(ax, {name: cost[kind] for name, cost in parts.items()}, colour)
         ax.set_title(f"{titles[kind]}: {engineering(totals[kind], 'J')}")
     return figure
 
 
-def _bars(ax: Axes, joules: Mapping[str, float], colour: str, top: float) -> None:
-    scale, unit = scaled(top)
+def _bars(ax: Axes, joules: Mapping[str, float], colour: str) -> None:
+    scale, unit = scaled(max(joules.values(), default=0.0))
     shown = {name: value * scale for name, value in joules.items()}
     bars(ax, shown, colour, lambda value: engineering(value / scale, "J"))
-    ax.set_xlim(0, top * scale * 1.28 or 1.0)
     ax.set_xlabel(f"energy ({unit}J)")
 
 

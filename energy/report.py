@@ -21,7 +21,7 @@ Array = Any
 APART = ("refresh", "controller")  # what keeps and steers, beside the circuits that compute
 STANDING = ("retention", "refresh", "controller")  # a constant power of the weights, whatever the machine does
 EXCLUDED = (
-    "programming of the weights (once a model: see `programming`)",
+    "programming of the weights (once a model: see programming)",
     "nodes and drivers while the machine is reset, loaded and read (switched off; outputs are sampled and held)",
     "what a conveyor's input resistance dissipates, and buffers that charge wires",
     "the wire from a node to the tiles of its row after the first",

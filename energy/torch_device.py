@@ -16,12 +16,15 @@ from .power_meter import PowerMeter, power_meter
 PRECISIONS = ("bfloat16", "float16", "float32")
 
 
+REQUIRED = {"torch": "torch==2.13.0", "transformers": "transformers>=4.56"}  # as `dsmachine doctor` says
+
+
 def needed(package: str) -> Any:
     """A package that only the baseline needs."""
     try:
         return importlib.import_module(package)
     except ImportError:
-        raise Error(f"baseline needs {package}, which is not installed: pip install torch transformers") from None
+        raise Error(f"baseline needs {package}, which is not installed: pip install '{REQUIRED[package]}'") from None
 
 
 class Device:

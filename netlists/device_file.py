@@ -92,6 +92,13 @@ def load_device(path: str | Path) -> DeviceCard:
         raise Error(f"{where} is damaged ({reason}): {FIX}") from None
 
 
+def is_device_card(path: str | Path) -> bool:
+    """Whether an HDF5 file says that it is one, of whatever version."""
+    with hdf5.open_to_read(Path(path)) as file:
+        found = file.attrs.get("kind")
+    return isinstance(found, str) and found == KIND
+
+
 def _check_kind(file: h5py.File, where: str) -> None:
     if file.attrs.get("kind") != KIND:
         raise Error(f"{where} is not a device card: name a file that dsmachine characterize wrote")

@@ -94,6 +94,13 @@ def test_the_page_says_what_happened(annealed: Annealed, tmp_path: Path) -> None
         assert wanted in page.text, wanted
 
 
+def test_settings_are_told_once_and_in_plain_words(annealed: Annealed, tmp_path: Path) -> None:
+    page = written(annealed, tmp_path / "report.html").text
+    for name in ("threshold area", "beta gradient", "write verify", "auto zero"):
+        assert page.count(name) == 1, name
+    assert "`" not in page
+
+
 def test_one_file_without_scripts_or_links_outside(annealed: Annealed, tmp_path: Path) -> None:
     page = written(annealed, tmp_path / "report.html", CHECK)
     assert "script" not in page.tags and "link" not in page.tags

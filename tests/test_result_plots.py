@@ -66,7 +66,7 @@ def test_gradients_by_term(small: str) -> None:
     (marks,) = (line for line in ax.lines if line.get_marker() == "o")
     x, y = (np.asarray(data) for data in marks.get_data())
     assert x[y == row] == pytest.approx(np.sqrt(np.mean(found.terms["h.0.mlp.c_fc"] ** 2)))
-    assert "nat" in ax.get_xlabel()
+    assert "nat" in ax.get_xlabel() and ax.get_title(loc="left").endswith(", 1 sample")
 
 
 def test_a_layer_that_learns() -> None:

@@ -69,7 +69,7 @@ def characterize(
         rows = _rows(card, spread)
         save_device(card, output, overwrite=overwrite)
     if as_json:
-        write_json({"output": output, **_facts(card), "linearity": [asdict(row) for row in rows]})
+        write_json({"output": output, **card_facts(card), "linearity": [asdict(row) for row in rows]})
     else:
         _show(results_console(), card, rows, output)
 
@@ -82,7 +82,8 @@ def _rows(card: DeviceCard, spread: tuple[float, float]) -> list[Linearity]:
     return [linearity(card, gate, card.full_scale, spread=spread) for gate in gates]
 
 
-def _facts(card: DeviceCard) -> dict[str, object]:
+def card_facts(card: DeviceCard) -> dict[str, object]:
+    """What --json has of a card."""
     names = "unit width length common_mode vdd temperature full_scale reach bias rank error".split()
     return {name: getattr(card, name) for name in names} | {
         "degree": card.coefficients.shape[1] - 1,
@@ -94,9 +95,10 @@ def _facts(card: DeviceCard) -> dict[str, object]:
     }
 
 
-def _show(console: Console, card: DeviceCard, rows: list[Linearity], output: Path) -> None:
+def card_lines(card: DeviceCard) -> dict[str, str]:
+    """A card in words, by the name of the line."""
     origin = card.origin
-    lines = {
+    return {
         "device": f"{card.unit} of {origin.model} ({origin.models}), {card.width * 1e9:.4g} nm × "
         f"{card.length * 1e6:.4g} µm, {origin.corner}, {card.temperature - KELVIN:.4g} °C",
         "swept": f"gate to {card.vdd:.4g} V, ±{card.volts[-1]:.4g} V about {card.common_mode:.4g} V, by "
@@ -106,7 +108,10 @@ def _show(console: Console, card: DeviceCard, rows: list[Linearity], output: Pat
         "cells": ", ".join(f"{name} within {cell.error:.2%}" for name, cell in card.cells.items()) or "none",
         "finger": f"{card.conductance(card.reach) * 1e6:.4g} µS at {card.reach:.4g} V",
     }
-    for name, text in lines.items():
+
+
+def _show(console: Console, card: DeviceCard, rows: list[Linearity], output: Path) -> None:
+    for name, text in card_lines(card).items():
         console.print(f"{name:<8} {text}", soft_wrap=True)
     console.print()
     print_table(console, _table(rows))

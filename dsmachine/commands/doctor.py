@@ -67,7 +67,7 @@ def examine() -> list[Part]:
         _package("gguf", "GGUF files", "gguf>=0.17"),
         _smollm2(),
         _package("torch", "tests and baselines", "torch==2.13.0"),
-        _package("transformers", "tests and baselines", "transformers"),
+        _package("transformers", "tests and baselines", "transformers>=4.56"),
     ]
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ._common import JsonOption, print_table, results_console, stdout_kept_for_json, write_json
+from ._kept import show_kept
 from ._options import (
     ActivationOption,
     AllowUnstableOption,
@@ -52,10 +53,11 @@ def info(
     allow_unstable: AllowUnstableOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the circuit of a model, or a run file.
+    """Show the circuit of a model, or what a file holds.
 
     Arrays, nodes and devices by layer, volts per logical unit, time constants, score range, lost bits, depth in stages;
-    --json has every array and term. Of a run file (.h5), show what was run and what came out.
+    --json has every array and term. Of a file (.h5) of a run, a training,
+    a sweep or a device card, show what made it and what came out.
     """
     from .. import load_model, map_model, memory_needed
     from ..describe import describe
@@ -63,7 +65,8 @@ def info(
     from ..tasks import TOLERANCE
 
     if model.endswith(RUN_SUFFIXES):
-        _show_run(model, as_json)
+        if not show_kept(model, as_json):
+            _show_run(model, as_json)
         return
     with stdout_kept_for_json(as_json):
         loaded = load_model(model, calibration=calibration)

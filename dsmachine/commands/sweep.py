@@ -28,6 +28,8 @@ from ._options import CalibrationOption, ModelArgument
 if TYPE_CHECKING:
     from ..sweeps.result import Swept
 
+ROUNDING = 1e-12  # share of a mean, up to which values that differ are the same
+
 
 def sweep(
     model: ModelArgument,
@@ -88,13 +90,15 @@ def sweep(
     if not axes:
         raise Error("nothing varies: give --vary NAME=VALUES, such as --vary mismatch=0:0.3:7")
     if picture is not None:
-        check_target(picture, overwrite=overwrite)
+        # Where the output is there, the sweep refuses one of another sweep before it measures anything.
+        redrawn = overwrite or (output is not None and output.exists())
+        check_target(picture, overwrite=redrawn)
     with stdout_kept_for_json(as_json), _progress() as told:
         found = sweeps.sweep(load_model(model, calibration=calibration), axes, told=told, **options)
         if picture is not None:
             from ..sweeps.plots import plot_sweep
 
-            save_figure(plot_sweep(found, next(iter(found.values))), picture, overwrite=overwrite)
+            save_figure(plot_sweep(found, next(iter(found.values))), picture, overwrite=redrawn)
     if as_json:
         write_json(found.summary())
     else:
@@ -138,8 +142,18 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
             ) from None
 
 
-def _show(console: Console, found: Swept, written: Sequence[Path]) -> None:
+def _said(value: Any) -> str:
+    """A value along an axis."""
+    return "none" if value is None else f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _number(value: float, unit: str) -> str:
     from ..energy.report import engineering
+
+    return f"{value:.4g}" if unit in ("1", "nat") else engineering(value, unit)
+
+
+def _show(console: Console, found: Swept, written: Sequence[Path]) -> None:
     from ..sweeps.metrics import METRICS
 
     table = Table(box=None, pad_edge=False)
@@ -150,14 +164,12 @@ def _show(console: Console, found: Swept, written: Sequence[Path]) -> None:
         if name in found.limits:
             table.add_column("yield", justify="right")
     for row in found.rows():
-        cells = [f"{row[name]:g}" if isinstance(row[name], int | float) else str(row[name]) for name in found.axes]
+        cells = [_said(row[name]) for name in found.axes]
         for name in found.values:
             unit = METRICS[name].unit
-            mean, deviation = (
-                f"{row[name][part]:.4g}" if unit in ("1", "nat") else engineering(row[name][part], unit)
-                for part in ("mean", "deviation")
-            )
-            cells.append(mean if deviation.startswith("nan") else f"{mean} ± {deviation}")
+            mean, deviation = row[name]["mean"], row[name]["deviation"]
+            varies = deviation > ROUNDING * abs(mean)  # not so where it is nan
+            cells.append(" ± ".join(_number(value, unit) for value in ([mean, deviation] if varies else [mean])))
             if name in found.limits:
                 cells.append(f"{row[name]['yield']:.0%}")
         table.add_row(*cells)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dsmachine.commands import doctor, main
+from dsmachine.energy.torch_device import REQUIRED
 
 
 def _parts(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:
@@ -85,3 +86,12 @@ def test_ngspice_is_found_and_loads(capsys: pytest.CaptureFixture[str]) -> None:
         assert parts["libngspice"]["found"] is False
     else:
         assert parts["libngspice"]["found"] is True
+
+
+def test_the_baseline_asks_for_what_doctor_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    fixes = {part.name: part.fix for part in doctor.examine()}
+    assert all(f"'{wanted}'" in fixes[name] for name, wanted in REQUIRED.items())

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from device_cards import square_pair
 from rich.table import Table
 from small_models import CONFIG, write_small
 
@@ -141,6 +142,30 @@ def test_depth_counts_a_cycle_once() -> None:
     circuit.couple("bc", "b", "c", 1.0)
     assert depths(circuit) == {"a": 1, "b": 1, "c": 2}
     assert describe(circuit)["counts"] == {"nodes": 8, "couplings": 8, "products": 0}
+
+
+def test_a_device_card_a_training_and_a_sweep(
+    small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    card, learnt, swept = (str(tmp_path / name) for name in ("card.h5", "learnt.h5", "swept.h5"))
+    ds.save_device(square_pair(), card)
+    (tmp_path / "text.txt").write_text("abcdefgh" * 20)
+    quick = ["--data", str(tmp_path / "text.txt"), "--positions", "4", "--batch", "2", "--steps", "2", "--no-energy"]
+    assert main(["-q", "train", small, *quick, "-o", learnt]) == 0
+    axes = ["--vary", "mismatch=0,0.1", "--chips", "2", "--windows", "1", "--set", "positions=4", "--workers", "1"]
+    assert main(["-q", "sweep", small, *axes, "-o", swept]) == 0
+    capfd.readouterr()
+    said = {}
+    for path in (card, learnt, swept):
+        assert main(["info", path]) == 0
+        said[path] = capfd.readouterr().out
+    assert "a device card" in said[card] and "factors" in said[card]
+    assert "a training of small" in said[learnt] and "2 steps" in said[learnt] and "nat" in said[learnt]
+    assert "a sweep of small" in said[swept] and "mismatch 2 × chip 2" in said[swept]
+    assert as_json(capfd, card)["unit"] == "pair"
+    assert len(as_json(capfd, learnt)["loss"]) == 2
+    assert as_json(capfd, swept)["chips"] == [0, 1]
 
 
 def test_doctor_answers_where_scipy_is_missing() -> None:

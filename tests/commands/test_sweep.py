@@ -55,12 +55,27 @@ def test_a_sweep_from_the_command_line(
     assert first["mismatch"] == 0.2 and first["perplexity"]["mean"] == found.mean("perplexity")[2, 1]
     assert first["perplexity"]["yield"] == found.yield_at("perplexity")[2, 1]
     assert picture.read_bytes().startswith(b"\x89PNG") and own_cache.exists()
-    assert main([*command, "-o", str(path)]) == 0  # the same file, of the same sweep
+    drawn = ["-o", str(path), "--picture", str(picture)]
+    assert main([*command, *drawn]) == 0  # the same files, of the same sweep
     shown = capfd.readouterr().out
     for word in ("mismatch", "±", "yield", "nJ", "ns", "0 measurements made, 28 found", str(path)):
         assert word in shown
+    other = [word.replace("400,500 mV", "300 mV") for word in command]
+    before = picture.read_bytes()
+    assert main([*other, *drawn]) == 2 and picture.read_bytes() == before
+    assert main([*command, "--picture", str(picture)]) == 2  # nothing says that it is this sweep's
+    assert "already exists" in capfd.readouterr().err
     assert main([*[word.replace("0:0.2:3", "0:0.3:4") for word in command], "-o", str(path)]) == 0
     assert ds.load_sweep(path).of("energy").shape == (4, 2, 3, 1)
+
+
+def test_one_chip_has_no_deviation(small: str, capfd: pytest.CaptureFixture[str]) -> None:
+    axes = ["--vary", "mismatch=0,0.1", "--vary", "adc_bits=none,6"]
+    assert main(["sweep", small, *axes, *QUICK, "--chips", "3", "--workers", "1"]) == 0
+    rows = [line.split() for line in capfd.readouterr().out.splitlines() if " none " in line or " 6 " in line]
+    assert [(row[:2], "±" in row) for row in rows] == [
+        (["0", "none"], False), (["0", "6"], False), (["0.1", "none"], True), (["0.1", "6"], True),
+    ]  # fmt: skip
 
 
 def test_a_killed_sweep_loses_nothing(
