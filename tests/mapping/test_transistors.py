@@ -86,8 +86,8 @@ def test_a_run_ends_at_its_operating_point(model: Model, stream: bool) -> None:
 
 def test_memory_counts_the_matrices_and_nothing_that_stays_on_the_host(model: Model) -> None:
     linear, built = (
-        ds.fabricate(ds.map_model(model, 4, device_card=card), threshold_area=3.5e-9, weight_bits=8).circuit
-        for card in (None, square_pair())
+        ds.fabricate(ds.map_model(model, 4, device_card=card), threshold_area=spread, weight_bits=8).circuit
+        for card, spread in ((None, 0.0), (square_pair(), 3.5e-9))
     )
     before, found = (memory.placed(circuit, ds.prepare(circuit).backend) for circuit in (linear, built))
     terms = [t for t in built.terms.values() if isinstance(t, TransistorCoupling)]
