@@ -134,5 +134,4 @@ def _share(stage: Stage, x: Mapping[str, Array], own: Array) -> Array:
         return abs(away) / node.limits(1.0)[1]  # type: ignore[index]
     gamma = node.feedback.ratio(own) + stage.standing if node.is_root else stage.gamma(x)  # type: ignore[union-attr]
     delivered = gamma * away - (summed(stage.direct, x) if stage.direct else 0.0)
-    down, up = node.limits(stage.own(gamma))  # type: ignore[misc]
-    return abs(delivered) / module_of(own).where(delivered > 0, up, down)
+    return abs(delivered) / node.bound(delivered, stage.own(gamma))

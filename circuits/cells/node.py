@@ -92,8 +92,7 @@ class NodeArray:
     rail [V]: None for the ideal node; held: a node that rests on it is meant to, and no error.
     full_scale [V]: the settled range calibration gave; errors are shares of it.
     input_resistance r_x [Ω] of the conveyor: its couplings see Σ|G| r_x of loading; current_gain c, one or by node:
-        what it delivers of the current at its input. noise_siemens G_n [S], noise_ohms R_n [Ω]: beside r_x's noise;
-        loop: its poles.
+        what it delivers of the current at its input. noise_siemens G_n [S], noise_ohms R_n [Ω]: its own; loop: poles.
     offset [V]: static, broadcastable. exists: bool mask of nodes that are there (None: all).
     layer: label under which energy and error are reported and elements are chosen together.
     clamped: an input, its voltage prescribed by the run; stored: it holds that itself (a hold capacitor, a digital
@@ -222,30 +221,27 @@ class NodeArray:
             return self.feedback.floor * reach, self.feedback.gain * reach * reach
         return gamma * reach, gamma * reach
 
+    def bound(self, drive: Array, gamma: Array) -> Array | None:
+        """Of `limits` the one that a drive tends to."""
+        bounds = self.limits(gamma)
+        if bounds is None or not self.is_root:
+            return None if bounds is None else bounds[1]
+        return np.where(drive > 0, bounds[1], bounds[0])
+
     def delivered(self, drive: Array, gamma: Array) -> Array:
         """limit(drive): what reaches the capacitor."""
-        bounds = self.limits(gamma)
-        if bounds is None:
-            return drive
-        if not self.is_root:
-            return limit(drive, bounds[1], KNEE)
-        return limit(drive, np.where(drive > 0, bounds[1], bounds[0]), KNEE)
+        bound = self.bound(drive, gamma)
+        return drive if bound is None else limit(drive, bound, KNEE)
 
     def delivered_slope(self, drive: Array, gamma: Array) -> Array:
         """d delivered / d drive at fixed γ."""
-        bounds = self.limits(gamma)
-        if bounds is None:
-            return 1.0
-        bound = np.where(drive > 0, bounds[1], bounds[0]) if self.is_root else bounds[1]
-        return limit_slope(drive, bound, KNEE)
+        bound = self.bound(drive, gamma)
+        return 1.0 if bound is None else limit_slope(drive, bound, KNEE)
 
     def saturated(self, drive: Array, gamma: Array) -> Array:
         """Mask of nodes whose drive is beyond the linear part of the rail, and not meant to be."""
-        bounds = self.limits(gamma)
-        if bounds is None or self.held:
-            return np.zeros(np.shape(drive), bool)
-        bound: Array = np.where(drive > 0, bounds[1], bounds[0]) if self.is_root else bounds[1]
-        return abs(drive) > (1 - KNEE) * bound
+        bound = None if self.held else self.bound(drive, gamma)
+        return np.zeros(np.shape(drive), bool) if bound is None else abs(drive) > (1 - KNEE) * bound
 
     def attenuation(self, load: Array) -> Array:
         """Share of a current at the conveyor's input that it delivers; `load` [S]: ΣG of the couplings there."""

@@ -226,7 +226,6 @@ class TransistorCoupling(Crossbar, Term):
         return replace(self, buffer_gain=gain, shapes=tuple(stretched(shape, gain) for shape in self.shapes))
 
     def raised(self, circuit: Circuit, volts: float) -> TransistorCoupling:
-        """Gates drive by less."""
         return replace(self, lowered=lowered(self.card, volts)).programmed(circuit)
 
     @property
@@ -292,9 +291,8 @@ class TransistorCoupling(Crossbar, Term):
                 w = np.asarray(self.weight[rows], float)
                 here = None if drawn.run is None else drawn.run.rows(rows)
                 drive = np.sign(w) * self.fingers / amperes[rows, None]
-                gates = self._gates(circuit, s, rows, drawn) - self.lowered
-                factors = (factors_of(self.card, gates, here) @ mix) * drive[:, :, None]
-                matrices[s, rows] = factors.transpose(0, 2, 1).reshape(len(w), -1)
+                factors = factors_of(self.card, self._gates(circuit, s, rows, drawn) - self.lowered, here) @ mix
+                matrices[s, rows] = (factors * drive[:, :, None]).transpose(0, 2, 1).reshape(len(w), -1)
         made = replace(self, matrices=matrices, shapes=shapes, slopes=slopes)
         share = None if self.errors is None else self.errors.share(self.weight, self.volts[-1])
         return made if share is None else made.scaled(share)
