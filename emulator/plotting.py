@@ -64,7 +64,7 @@ def plot_waveforms(
     sample: int = 0,
     title: str = "",
 ) -> Figure:
-    """Voltages of chosen spins against time, one panel an array, mV and ns.
+    """Voltages of chosen nodes against time, one panel an array, mV and ns.
 
     source: a run (all its probes) or one probe. names: arrays, default all recorded. spins: at most so many nodes of
     an array, highest to lowest at the end. sample: row of the batch.

@@ -103,7 +103,7 @@ def _leave(folder: Path, shown: Shown) -> None:
     captions = {
         "front": "The front runs through the model: bits settled of every array against time",
         "settling": "Distance from the operating point, the worst array of each layer",
-        "waveforms": "Chosen spins",
+        "waveforms": "Chosen nodes",
         "energy": "Joules by part: drawn from the supply, and dissipated in elements",
     }
     paths = {}
