@@ -1,4 +1,4 @@
-"""Pictures: waveforms of spins, error against time by layer, the front running through the model, what moves when;
+"""Pictures: waveforms of nodes, error against time by layer, the front running through the model, what moves when;
 energy by part, loss against steps, a transistor's currents, the emulator beside ngspice, and one of every other result.
 What an analysis returns has its own as `.plot()`.
 
