@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import pytest
@@ -20,3 +21,13 @@ def fused(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         monkeypatch.setattr(kernels, "compiled", HostKernel)
 
     return switch
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_new() -> None:
+    """Commands set how loud the package's log is and who hears it, in fixtures of whole modules too: no test finds that
+    of another."""
+    logger = logging.getLogger("dsmachine")
+    logger.setLevel(logging.NOTSET)
+    logger.handlers.clear()
+    logger.propagate = True

@@ -97,13 +97,14 @@ def _library(source: str, name: str) -> tuple[ctypes.CDLL, list[str]]:
     head = source[source.index(f"void {name}(") :]
     parameters = " ".join(head[head.index("(") + 1 : head.index(")")].split())
     names = ", ".join(part.split()[-1].lstrip("*") for part in parameters.split(","))
-    folder = Path(tempfile.mkdtemp())
     text = SHIM + source + LAUNCH.format(kernel=name, parameters=parameters, names=names)
-    (folder / "kernel.cpp").write_text(text)
-    command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(folder / "kernel.so"), str(folder / "kernel.cpp")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return ctypes.CDLL(str(folder / "kernel.so")), [part.strip() for part in parameters.split(",")]
+    with tempfile.TemporaryDirectory() as folder:  # what is loaded no longer needs its file
+        written, built = Path(folder, "kernel.cpp"), Path(folder, "kernel.so")
+        written.write_text(text)
+        command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(built), str(written)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return ctypes.CDLL(str(built)), [part.strip() for part in parameters.split(",")]
 
 
 def eleven_bits(x: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -18,15 +17,6 @@ import pytest
 import dsmachine as ds
 from dsmachine.commands import _common, doctor, main
 from dsmachine.emulator.files import check_target, written_whole
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    logger = logging.getLogger("dsmachine")
-    level, handlers = logger.level, logger.handlers[:]
-    yield
-    logger.setLevel(level)
-    logger.handlers[:] = handlers
 
 
 def _raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
