@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 
 from pretrained import (
+    angles,
     balance,
     converters,
     mismatch,
@@ -40,6 +41,7 @@ PARTS = {
     "settled": settled.run,
     "stepper": stepper.run,
     "scatter": scatter.run,
+    "angles": angles.run,
     "transistors": transistors.run,
     "balance": balance.run,
     "balance-large": balance.large,
