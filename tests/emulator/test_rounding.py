@@ -1,0 +1,73 @@
+"""Rounding neither keeps elements short nor a run from its end: in float32, and in products of 11-bit factors."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from host_kernels import eleven_bits
+from small_models import DEEP, write_small
+
+import dsmachine as ds
+from dsmachine.circuits import arrays
+from dsmachine.emulator import backend
+from dsmachine.emulator.duration import latest_end, patience
+from dsmachine.emulator.request import Request
+
+Array = Any
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> tuple[ds.Circuit, dict[str, Array]]:
+    """(four layers of random weights, inputs)."""
+    folder: Path = tmp_path_factory.mktemp("rounding")
+    model = ds.load_model(write_small(folder / "small", config=DEEP))
+    return ds.map_model(model, 8), {"embed": model.embed(model.encode("abcdabcd"))}
+
+
+@pytest.fixture
+def tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products round their factors, as the matrix units do; everything else is float32."""
+    true_matmul = arrays.matmul
+
+    def rounded(a: Array, b: Array, out: Array | None = None, scale: float = 1.0) -> Array:
+        return true_matmul(eleven_bits(a).astype(np.float32), eleven_bits(b).astype(np.float32), out, scale)
+
+    for cell in ("coupling", "contract"):
+        monkeypatch.setattr(import_module(f"dsmachine.circuits.cells.{cell}"), "matmul", rounded)
+    monkeypatch.setitem(backend.ROUNDING, "float32", backend.ROUNDING["tf32"])
+
+
+@pytest.mark.parametrize("tolerance", [1e-5, 1e-6, 1e-7])
+def test_elements_grow_though_estimates_see_rounding(tolerance: float, machine: Any) -> None:
+    """In float32 as many as in float64 or fewer, where they were four times as many at 1e-7; the settling time is that
+    of float64."""
+    circuit, inputs = machine
+    runs = [ds.transient(circuit, inputs, tolerance=tolerance, precision=p) for p in ("float32", "float64")]
+    assert runs[0].statistics["elements"] <= runs[1].statistics["elements"]
+    assert runs[0].settling_time == pytest.approx(runs[1].settling_time, rel=1e-3)
+
+
+def test_elements_grow_in_tf32(machine: Any, tf32: None) -> None:
+    circuit, inputs = machine
+    finer = ds.transient(circuit, inputs, tolerance=1e-5)
+    assert finer.statistics["elements"] < 80
+    assert finer.settling_time == pytest.approx(91.2e-9, rel=0.01)
+
+
+def test_a_machine_that_rests_elsewhere(machine: Any, tf32: None) -> None:
+    """Factors of 11 bits leave it and its operating point, which is found by products of fewer rows, 2⁻⁹ apart. A run
+    that is to settle to 10 bits ends when it has been at rest for as long as a node might wait, and not fifty times as
+    late as one to 8 bits."""
+    circuit, inputs = machine
+    plan = ds.prepare(circuit)
+    resolved = ds.transient(plan, inputs, tolerance=1e-3)
+    assert resolved.settled
+    assert "rests_within_bits" not in resolved.statistics
+    run = ds.transient(plan, inputs, tolerance=1e-3, settle_bits=10)
+    assert not run.settled
+    assert 8 < run.statistics["rests_within_bits"] < 10
+    assert patience(plan) < run.duration < patience(plan) + 5 * resolved.duration < 0.4 * latest_end(plan, Request())
