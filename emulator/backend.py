@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..circuits import threefold
 from ..circuits.arrays import on_host
 from ..circuits.cublas import TF32, THREEFOLD
 from ..circuits.errors import Error
@@ -22,8 +23,8 @@ KEPT = 4096  # small arrays
 CACHED = 1 << 17  # node values that stay in a processor's cache
 FEW, MANY = 1 << 19, 1 << 28  # node values of a block on a GPU: less work than a launch is; 1 GiB in float32
 Cell = TypeVar("Cell")
-DTYPES = {"float32": np.float32, "float64": np.float64, "tf32": np.float32}
-ROUNDING = {"float32": 2.0**-22, "float64": 2.0**-51, "tf32": 2.0**-17}  # see `Backend.rounding`
+DTYPES = {"float32": np.float32, "float64": np.float64, "tf32": np.float32, "tf32x3": np.float32}
+ROUNDING = {"float32": 2.0**-22, "float64": 2.0**-51, "tf32": 2.0**-17, "tf32x3": 2.0**-22}  # see `Backend.rounding`
 
 
 def moving(cell: Any) -> list[tuple[str, Any]]:
@@ -35,7 +36,8 @@ def moving(cell: Any) -> list[tuple[str, Any]]:
 @dataclass(frozen=True)
 class Backend:
     """`device` "numpy", "cupy" or "cupy:1", a GPU by its number; `precision` "float32", "float64" or, on a GPU, "tf32":
-    float32 whose matrix products round their factors to 11 bits."""
+    float32 whose matrix products round their factors to 11 bits, and "tf32x3": float32 whose large ones are three of
+    those (`threefold.py`)."""
 
     device: str = "numpy"
     precision: str = "float32"
@@ -45,8 +47,8 @@ class Backend:
             raise Error(f"precision {self.precision!r} is unknown: choose one of {', '.join(DTYPES)}")
         if not re.fullmatch(r"numpy|cupy(:\d+)?", str(self.device)):
             raise Error(f"device {self.device!r} is unknown: choose numpy or cupy (cupy:1 is a GPU by its number)")
-        if self.precision == "tf32" and self.kind != "cupy":
-            raise Error("precision 'tf32' is a GPU's: use device='cupy', or float32")
+        if self.precision.startswith("tf32") and self.kind != "cupy":
+            raise Error(f"precision {self.precision!r} is a GPU's: use device='cupy', or float32")
 
     @property
     def kind(self) -> str:
@@ -91,17 +93,22 @@ class Backend:
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
         """Work in here is this device's, its matrix products of this precision."""
-        before = TF32.set(self.precision == "tf32")
+        before, apart = TF32.set(self.precision == "tf32"), THREEFOLD.set(self._threefold)
         try:
             with self.here():
                 yield
         finally:
             TF32.reset(before)
+            THREEFOLD.reset(apart)
+
+    @property
+    def _threefold(self) -> int:
+        return threefold.FEW if self.precision == "tf32x3" else 0
 
     @contextmanager
     def noisy(self, shaken: bool) -> Iterator[None]:
         """Float32 products of many rows in here are those of parts (`threefold.py`), if noise shakes what they push."""
-        before = THREEFOLD.set(shaken)
+        before = THREEFOLD.set(self._threefold or (threefold.ROWS if shaken else 0))
         try:
             yield
         finally:

@@ -168,7 +168,7 @@ def needed(plan: Plan, request: Request, batch: int, longest: float, stop: float
     shadow = plan if isinstance(plan.backend, Weightless) else _shadowed(plan)
     backend = shadow.backend
     assert isinstance(backend, Weightless)
-    with backend.ledger.of("temporaries"):
+    with backend.ledger.of("temporaries"), backend.arithmetic():
         _run(shadow, request, batch, longest, stop)
     return Memory(backend.device, *(backend.ledger.most[part] for part in PARTS))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from host_kernels import eleven_bits
 from small_models import DEEP, write_small
 
 import dsmachine as ds
-from dsmachine.circuits import arrays
 from dsmachine.emulator import backend
 from dsmachine.emulator.duration import latest_end, patience
 from dsmachine.emulator.request import Request
@@ -28,17 +28,41 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> tuple[ds.Circuit, dict[
     return ds.map_model(model, 8), {"embed": model.embed(model.encode("abcdabcd"))}
 
 
-@pytest.fixture
-def tf32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Products round their factors, as the matrix units do; everything else is float32."""
-    true_matmul = arrays.matmul
+def multiply_by(monkeypatch: pytest.MonkeyPatch, product: Callable[[Array, Array], Array]) -> None:
+    """Cells multiply matrices so; everything else is float32."""
 
-    def rounded(a: Array, b: Array, out: Array | None = None, scale: float = 1.0) -> Array:
-        return true_matmul(eleven_bits(a).astype(np.float32), eleven_bits(b).astype(np.float32), out, scale)
+    def matmul(a: Array, b: Array, out: Array | None = None, scale: float = 1.0) -> Array:
+        found = (scale * product(a, b)).astype(np.float32)
+        if out is None:
+            return found
+        out[...] = found
+        return out
 
     for cell in ("coupling", "contract"):
-        monkeypatch.setattr(import_module(f"dsmachine.circuits.cells.{cell}"), "matmul", rounded)
+        monkeypatch.setattr(import_module(f"dsmachine.circuits.cells.{cell}"), "matmul", matmul)
+
+
+@pytest.fixture
+def tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products round their factors, as the matrix units do."""
+    multiply_by(monkeypatch, lambda a, b: single(eleven_bits(a)) @ single(eleven_bits(b)))
     monkeypatch.setitem(backend.ROUNDING, "float32", backend.ROUNDING["tf32"])
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products are three of their factors' parts (`threefold.py`)."""
+
+    def product(a: Array, b: Array) -> Array:
+        (high, low), (by_high, by_low) = ((eleven_bits(x), eleven_bits(x - eleven_bits(x))) for x in (a, b))
+        first, second = np.concatenate([low, high, high], axis=-1), np.concatenate([by_high, by_low, by_high], axis=-2)
+        return single(first) @ single(second)
+
+    multiply_by(monkeypatch, product)
+
+
+def single(x: Array) -> Array:
+    return x.astype(np.float32)
 
 
 @pytest.mark.parametrize("tolerance", [1e-5, 1e-6, 1e-7])
@@ -71,3 +95,14 @@ def test_a_machine_that_rests_elsewhere(machine: Any, tf32: None) -> None:
     assert not run.settled
     assert 8 < run.statistics["rests_within_bits"] < 10
     assert patience(plan) < run.duration < patience(plan) + 5 * resolved.duration < 0.4 * latest_end(plan, Request())
+
+
+def test_a_machine_of_parts_rests_where_it_should(machine: Any, request: pytest.FixtureRequest) -> None:
+    """As near its operating point as in float32, and as soon, though matrix units multiply."""
+    circuit, inputs = machine
+    runs = [ds.transient(circuit, inputs, tolerance=1e-3, settle_bits=13)]
+    request.getfixturevalue("parts")
+    runs.append(ds.transient(circuit, inputs, tolerance=1e-3, settle_bits=13))
+    assert runs[1].settled
+    assert runs[1].settling_time == pytest.approx(runs[0].settling_time, rel=2e-3)
+    assert runs[1].statistics["elements"] == runs[0].statistics["elements"]
