@@ -69,9 +69,12 @@ def run_windows(
 
 
 def _slowest(plan: Plan) -> float:
-    """The longest time constant of a node whose feedback is at its least [s]."""
-    with plan.backend.here():
-        return longest_time_constant(plan) / min((_least_gamma(s) for s in plan.stages), default=1.0)
+    """The longest time constant of a node whose feedback is at its least [s], found once a plan: on a GPU each number
+    is waited for."""
+    if "least" not in plan.quickest:
+        with plan.backend.here():
+            plan.quickest["least"] = min((_least_gamma(s) for s in plan.stages), default=1.0)
+    return longest_time_constant(plan) / float(plan.quickest["least"])
 
 
 def _least_gamma(stage: Stage) -> float:
