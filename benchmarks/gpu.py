@@ -4,7 +4,7 @@
     python benchmarks/gpu.py --cases gpt2 --precisions float32 tf32 --vocabulary 50257
     python benchmarks/gpu.py --cases llama2-7b --kinds S --precisions float32 tf32x3 --vocabulary 32000 \
         --reference-tolerance 1e-4 --sampled 512 --repeats 2 --unmetered
-    python benchmarks/gpu.py --cases llama2-7b --kinds S --precisions tf32 --vocabulary 32000 --bits 6 --unreferenced
+    python benchmarks/gpu.py --cases llama2-7b --kinds S --precisions tf32 --vocabulary 32000 --bits 8 6 --unreferenced
 
 A run's first time is adaptive; later ones are replayed as one CUDA graph (`emulator/graphs.py`), and it is those that
 are timed, by their median, with the operating point, the error estimates and the settling time in it, but without
@@ -176,8 +176,8 @@ def timed_case(name: str, options: argparse.Namespace) -> Iterator[dict[str, Any
                 node = ds.load_technology("cmos45").node
                 bare = 0.25 * node.capacitance / node.conductance / (4 * row["step_s"])
                 yield about | {"kind": "N, τ/4"} | noisy(plan, inputs, end, bare)
-            for kind in (kind for kind in TOLERANCES if kind in options.kinds):
-                choices, found = chosen(kind, circuit, plan, inputs, tight, end, options.bits)
+            for kind, bits in ((kind, bits) for kind in TOLERANCES if kind in options.kinds for bits in options.bits):
+                choices, found = chosen(kind, circuit, plan, inputs, tight, end, bits)
                 row, run = measured(plan, inputs, options, **choices)
                 print(f"elements of each layer: {list(run.statistics['by_layer'].values())}", flush=True)
                 row |= floor(circuit, run, options.batch * options.tokens, flops, copies)
@@ -283,7 +283,7 @@ def main() -> None:
     parser.add_argument("--sampled", type=int, default=4096, help="nodes of each array that errors are taken over")
     parser.add_argument("--unmetered", action="store_true", help="do not time the energy meter's runs")
     parser.add_argument("--adaptive", action="store_true", help="record no run")
-    parser.add_argument("--bits", type=float, default=8, help="to settle to")
+    parser.add_argument("--bits", type=float, nargs="*", default=[8], help="to settle to")
     parser.add_argument("--unreferenced", action="store_true", help="make no reference, and tell no errors")
     parser.add_argument("--name", default="gpu", help="of the result files")
     options = parser.parse_args()

@@ -24,7 +24,7 @@ CACHED = 1 << 17  # node values that stay in a processor's cache
 FEW, MANY = 1 << 19, 1 << 28  # node values of a block on a GPU: less work than a launch is; 1 GiB in float32
 Cell = TypeVar("Cell")
 DTYPES = {"float32": np.float32, "float64": np.float64, "tf32": np.float32, "tf32x3": np.float32}
-ROUNDING = {"float32": 2.0**-22, "float64": 2.0**-51, "tf32": 2.0**-17, "tf32x3": 2.0**-22}  # see `Backend.rounding`
+ROUNDING = {"float32": 2.0**-22, "float64": 2.0**-51, "tf32": 2.0**-15, "tf32x3": 2.0**-22}  # see `Backend.rounding`
 
 
 def moving(cell: Any) -> list[tuple[str, Any]]:
@@ -169,7 +169,7 @@ class Backend:
         """Rms share of full scale that rounding leaves in the estimated error of an element at rest, at most.
 
         In float32 1.9e-7 in models of 3 and of 32 layers (of roots, whose own feedback is looked at between points), in
-        tf32 6e-6. There factors are rounded to steps of Δ = 2⁻¹⁰ of their size, and points differ by float32's
+        tf32 2.5e-5. There factors are rounded to steps of Δ = 2⁻¹⁰ of their size, and points differ by float32's
         δ = 2⁻²³: of such a difference rounding makes Δ with probability δ/Δ, √(δΔ) = 1e-5 rms.
         """
         return ROUNDING[self.precision]

@@ -65,9 +65,9 @@ def single(x: Array) -> Array:
     return x.astype(np.float32)
 
 
-@pytest.mark.parametrize("tolerance", [1e-5, 1e-6, 1e-7])
+@pytest.mark.parametrize("tolerance", [1e-5, 1e-6])
 def test_elements_grow_though_estimates_see_rounding(tolerance: float, machine: Any) -> None:
-    """In float32 as many as in float64 or fewer, where they were four times as many at 1e-7; the settling time is that
+    """In float32 as many as in float64 or fewer, where they were twice as many at 1e-6; the settling time is that
     of float64."""
     circuit, inputs = machine
     runs = [ds.transient(circuit, inputs, tolerance=tolerance, precision=p) for p in ("float32", "float64")]
