@@ -237,7 +237,8 @@ def repeated(
         cost = ", ".join(f"{run.statistics[key]} {key}" for key in ("elements", "rejected"))
         settled = f"settled at {run.settling_time.max() * 1e9:.1f} ns" if run.settled else "not settled"
         within = run.statistics.get("rests_within_bits", math.nan)
-        print(f"{seconds:.3f} s for {run.duration * 1e9:.0f} ns, {settled}, rests within {within:.2f} bits: {cost}")
+        said = f"{seconds:.3f} s for {run.duration * 1e9:.0f} ns, {settled}, rests within {within:.2f} bits: {cost}"
+        print(said, flush=True)
     return [seconds for seconds, _ in runs[1:]], runs[-1][1]
 
 
