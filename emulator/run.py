@@ -151,7 +151,7 @@ def transient(
     noise_seed: Philox key of the noise; 0 is an ordinary seed.
 
     method: "elements" (default) is `transient.py`, "stepper" (default with noise) is `stochastic.py`.
-    tolerance (1e-4; elements): local error of an element, share of full scale, rms of the worst array.
+    tolerance (1e-4; elements): local error of an element, share of full scale, rms of the worst array, or rounding
     accuracy (elements): "waveform"; "settling" is 30 × looser on the way: a contracting cascade forgets early errors.
     points (elements): collocation points p of an element; default by tolerance.
     elements: element ends [s], used by all groups as they are, without error control.
