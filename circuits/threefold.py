@@ -13,7 +13,9 @@ Taking apart reads and writes 28 bytes a number of either factor. Of many rows R
 
     2R/F₁ in float32,    6R/F₃ + 28 bytes/B in parts        F FLOP/s, B bytes/s
 
-so with an H200's 50 and 400 TFLOP/s and 4 TB/s parts pay from R = 280 on.
+so with an H200's 50 and 400 TFLOP/s and 4 TB/s parts pay from R = 280 on. Operating points, a product each of as many
+rows as there are positions, are taken apart from less on: where a machine rests is to be found by the arithmetic that
+it relaxes by.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from functools import lru_cache
 from typing import Any
 
 Array = Any
-FEW, ROWS = 1 << 9, 1 << 14  # rows from which on products are taken apart in precision tf32x3, and under noise
+FEW, ROWS = 1 << 7, 1 << 14  # rows from which on products are taken apart in precision tf32x3, and under noise
 COLUMNS, LENGTH = 512, 256  # of a product from which on three are faster than one, splitting included
 LONGEST = 1 << 11  # numbers of a sum
 QUICK = ("80", "90", "100", "103")  # compute capabilities whose matrix units are many times as fast as the others
