@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from host_kernels import eleven_bits
+from runs import chain, relaxed
 from small_models import DEEP, write_small
 
 import dsmachine as ds
-from dsmachine.emulator import backend
+from dsmachine.emulator import backend, run
 from dsmachine.emulator.duration import latest_end, patience
 from dsmachine.emulator.request import Request
 
@@ -106,3 +107,20 @@ def test_a_machine_of_parts_rests_where_it_should(machine: Any, request: pytest.
     assert runs[1].settled
     assert runs[1].settling_time == pytest.approx(runs[0].settling_time, rel=2e-3)
     assert runs[1].statistics["elements"] == runs[0].statistics["elements"]
+
+
+@pytest.mark.parametrize("kernels", [False, True], ids=["arrays", "kernels"])
+def test_how_near_a_machine_rests(kernels: bool, fused: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is told an operating point 1.5 % of full scale from where it comes to rest."""
+    if kernels:
+        fused()
+    true_rest: Callable[..., dict[str, Array]] = run.solve_operating_point
+
+    def elsewhere(*args: Any, **options: Any) -> dict[str, Array]:
+        return {name: value + 0.05 * (name == "a.1") for name, value in true_rest(*args, **options).items()}
+
+    monkeypatch.setattr(run, "solve_operating_point", elsewhere)
+    found = relaxed(chain())
+    assert not found.settled
+    within = -np.log2(0.05 / found.circuit.full_scale("a.1").max())
+    assert found.statistics["rests_within_bits"] == pytest.approx(within, abs=0.01)
