@@ -36,11 +36,12 @@ extern "C" __global__ void parts(
     const int rows, const int columns, const long long down, const long long along, const int second,
     const float* from, float* out)
 {
-    const long long at = blockIdx.x * (long long)blockDim.x + threadIdx.x, row = at / columns, column = at % columns;
-    if (row >= rows) return;
+    const unsigned across = (columns + blockDim.x - 1) / blockDim.x, row = blockIdx.x / across;  // blocks of a row
+    const unsigned column = (blockIdx.x - row * across) * blockDim.x + threadIdx.x;
+    if (row >= (unsigned)rows || column >= (unsigned)columns) return;
     const float x = from[row * down + column * along];
     const float high = __int_as_float((__float_as_int(x) + 0x1000) & ~0x1FFF), low = x - high;
-    float* const to = out + 3 * row * columns + column;
+    float* const to = out + 3LL * row * columns + column;
     to[0] = second ? high : low, to[columns] = second ? low : high, to[2 * columns] = high;
 }
 """
@@ -74,7 +75,7 @@ def parts(x: Array, second: bool = False) -> Array:
     out = cupy.empty((rows, 3 * columns), np.float32)
     down, along = (np.int64(stride // x.itemsize) for stride in x.strides)
     arguments = (np.int32(rows), np.int32(columns), down, along, np.int32(second), x, out)
-    _kernel()((-(-x.size // THREADS),), (THREADS,), arguments)
+    _kernel()((rows * -(-columns // THREADS),), (THREADS,), arguments)
     return out
 
 
