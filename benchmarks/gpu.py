@@ -2,8 +2,9 @@
 
     python benchmarks/gpu.py                                   # all cases, one after another
     python benchmarks/gpu.py --cases gpt2 --precisions float32 tf32 --vocabulary 50257
-    python benchmarks/gpu.py --cases llama2-7b --kinds S --precisions float32 tf32 --vocabulary 32000 \
+    python benchmarks/gpu.py --cases llama2-7b --kinds S --precisions float32 tf32x3 --vocabulary 32000 \
         --reference-tolerance 1e-4 --sampled 512 --repeats 2 --unmetered
+    python benchmarks/gpu.py --cases llama2-7b --kinds S --precisions tf32 --vocabulary 32000 --bits 8 6 --unreferenced
 
 A run's first time is adaptive; later ones are replayed as one CUDA graph (`emulator/graphs.py`), and it is those that
 are timed, by their median, with the operating point, the error estimates and the settling time in it, but without
@@ -15,7 +16,7 @@ Errors are against the same circuit in the finest precision asked for but TF32, 
 on 121 common times, over up to 4096 nodes of each array (--reference-tolerance, --sampled). Weights are random, of the
 family's shape with all of its layers (see settling_by_layer.py), but for smollm2. The floor is the larger of the
 couplings' FLOP, over the rate of a large matrix product measured beside it, and of one write and one read of every
-polynomial, over the rate of a copy.
+polynomial, over the rate of a copy. --unreferenced: how long it takes and where it rests, without errors.
 """
 
 from __future__ import annotations
@@ -147,12 +148,14 @@ def timed_case(name: str, options: argparse.Namespace) -> Iterator[dict[str, Any
     with alone():
         flops, copies = rates()
         finest = "float64" if "float64" in options.precisions else "float32"
-        plan = ds.prepare(circuit, device="cupy", precision=finest)
-        first = ds.transient(plan, inputs, accuracy="settling", tolerance=1e-3)
-        assert first.settling_time is not None
-        print(f"first run: {first.statistics['wall_s']:.1f} s, {taken(plan)}", flush=True)
-        end = float(first.settling_time.max())
-        tight, settled = converged(circuit, plan, inputs, end, options)
+        plan = ds.prepare(circuit, device="cupy", precision=options.precisions[0] if options.unreferenced else finest)
+        end, settled, tight = math.nan, math.nan, None
+        if not options.unreferenced:
+            first = ds.transient(plan, inputs, accuracy="settling", tolerance=1e-3)
+            assert first.settling_time is not None
+            print(f"first run: {first.statistics['wall_s']:.1f} s, {taken(plan)}", flush=True)
+            end = float(first.settling_time.max())
+            tight, settled = converged(circuit, plan, inputs, end, options)
         for precision in options.precisions:
             if precision != plan.backend.precision:
                 del plan  # two would not fit where one is large
@@ -173,20 +176,25 @@ def timed_case(name: str, options: argparse.Namespace) -> Iterator[dict[str, Any
                 node = ds.load_technology("cmos45").node
                 bare = 0.25 * node.capacitance / node.conductance / (4 * row["step_s"])
                 yield about | {"kind": "N, τ/4"} | noisy(plan, inputs, end, bare)
-            for kind in (kind for kind in TOLERANCES if kind in options.kinds):
-                choices, found = chosen(kind, circuit, plan, inputs, tight, end)
+            for kind, bits in ((kind, bits) for kind in TOLERANCES if kind in options.kinds for bits in options.bits):
+                choices, found = chosen(kind, circuit, plan, inputs, tight, end, bits)
                 row, run = measured(plan, inputs, options, **choices)
+                print(f"elements of each layer: {list(run.statistics['by_layer'].values())}", flush=True)
                 row |= floor(circuit, run, options.batch * options.tokens, flops, copies)
                 yield about | {"kind": kind} | row | found | {"settled_ns": float(run.settling_time.max()) * 1e9}
                 plan.graphs.clear()
                 gc.collect()
 
 
-def chosen(kind: str, circuit: Circuit, plan: Plan, inputs: dict[str, Array], tight: Probe, end: float) -> Any:
-    """(the loosest choices that hold NRMSE 1e-3 for W, the first for S; their error)."""
+def chosen(
+    kind: str, circuit: Circuit, plan: Plan, inputs: dict[str, Array], tight: Probe | None, end: float, bits: float
+) -> Any:
+    """(the loosest choices that hold NRMSE 1e-3 for W, the first for S; their error, if there is a reference)."""
     accuracy, tolerances = TOLERANCES[kind]
     for tolerance in tolerances:
-        choices = {"accuracy": accuracy, "tolerance": tolerance}
+        choices = {"accuracy": accuracy, "tolerance": tolerance, "settle_bits": bits}
+        if tight is None:
+            return choices, {}
         off, worst = error(circuit, plan, inputs, tight, end, **choices)
         if kind == "S" or off <= 1e-3:
             break
@@ -204,6 +212,7 @@ def measured(
         "replayed": bool(run.statistics.get("replayed")),
         "adaptive_s": seconds[0],
         **{key: run.statistics[key] for key in ("elements", "points", "rejected")},
+        "rests_within_bits": run.statistics.get("rests_within_bits"),
     }
     if not options.unmetered:
         metered, weighed = repeated(plan, inputs, options, [ds.EnergyMeter()], choices)
@@ -226,7 +235,10 @@ def repeated(
         runs.append(finished(lambda: ds.transient(plan, inputs, observers=observers, **choices)))
         seconds, run = runs[-1]
         cost = ", ".join(f"{run.statistics[key]} {key}" for key in ("elements", "rejected"))
-        print(f"{seconds:.3f} s for {run.duration * 1e9:.0f} ns, settled {run.settled}: {cost}", flush=True)
+        settled = f"settled at {run.settling_time.max() * 1e9:.1f} ns" if run.settled else "not settled"
+        within = run.statistics.get("rests_within_bits", math.nan)
+        said = f"{seconds:.3f} s for {run.duration * 1e9:.0f} ns, {settled}, rests within {within:.2f} bits: {cost}"
+        print(said, flush=True)
     return [seconds for seconds, _ in runs[1:]], runs[-1][1]
 
 
@@ -272,8 +284,12 @@ def main() -> None:
     parser.add_argument("--sampled", type=int, default=4096, help="nodes of each array that errors are taken over")
     parser.add_argument("--unmetered", action="store_true", help="do not time the energy meter's runs")
     parser.add_argument("--adaptive", action="store_true", help="record no run")
+    parser.add_argument("--bits", type=float, nargs="*", default=[8], help="to settle to")
+    parser.add_argument("--unreferenced", action="store_true", help="make no reference, and tell no errors")
     parser.add_argument("--name", default="gpu", help="of the result files")
     options = parser.parse_args()
+    if options.unreferenced and "N" in options.kinds:
+        parser.error("noise runs for as long as the reference does: name --kinds S or W beside --unreferenced")
     rows = []
     for name in options.cases:
         for row in timed_case(name, options):

@@ -2,8 +2,8 @@
 
 CuPy's own refuse to be recorded in a CUDA graph and choose TF32 for a whole process; these do neither, and cost the
 processor less. Its library and its handles are used. Matrices are read, and written, where they lie, as long as their
-rows or columns are neighbours in memory: heads side by side in a row of queries need no copy. What the noise engine
-multiplies in float32 is taken apart where that pays (`threefold.py`).
+rows or columns are neighbours in memory: heads side by side in a row of queries need no copy. Float32's are taken apart
+where that pays and is asked for (`threefold.py`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from . import threefold
 Array = Any
 TF32: ContextVar[bool] = ContextVar("TF32", default=False)
 """Whether float32 products may round their factors to 11 bits."""
-THREEFOLD: ContextVar[bool] = ContextVar("THREEFOLD", default=False)
-"""Whether float32 products of many rows are those of their factors' parts."""
+THREEFOLD: ContextVar[int] = ContextVar("THREEFOLD", default=0)
+"""From how many rows on float32 products are those of their factors' parts; 0: never."""
 KINDS = {"float32": (0, 68, ctypes.c_float), "float64": (1, 70, ctypes.c_double)}  # data type, compute type, scalars
 COMPUTE_TF32, DEFAULT_ALGORITHM = 77, -1
 PLAIN, TRANSPOSED = 0, 1
@@ -82,7 +82,9 @@ def product(a: Array, b: Array, out: Array | None = None, scale: float = 1.0) ->
     axes = stacked(lead, a, b, into)
     if taken and not axes and matrix(into, 1):
         first, second = (x[(0,) * (x.ndim - 2)] for x in (a, b))
-        _multiply(threefold.parts(first), threefold.parts(second.T, True).T, into, axes, scale, rounded=True)
+        for part in threefold.spans(a.shape[-1]):
+            taken_apart = threefold.parts(first[:, part]), threefold.parts(second[part].T, True).T
+            _multiply(*taken_apart, into, axes, scale, rounded=True, onto=part.start > 0)
         return into
     if matrix(into, 1) and (len(axes) < 2 or (len(axes) == 2 and all(map(_aligned, (a, b, into))))):
         _multiply(a, b, into, axes, scale, rounded=TF32.get())
@@ -98,14 +100,15 @@ def _made(lead: Sequence[int], a: Array, b: Array, rounded: bool) -> Array:
     import cupy
 
     rows, columns, step = a.shape[-2], b.shape[-1], ALIGNED // a.itemsize
-    wide = -(-columns // step) * step if rounded and rows >= threefold.ROWS else columns
+    wide = -(-columns // step) * step if rounded and rows >= (THREEFOLD.get() or threefold.ROWS) else columns
     return cupy.empty((*lead, rows, wide), a.dtype)[..., :columns]
 
 
 def in_parts(a: Array, b: Array) -> bool:
     """Whether a product a @ b is that of parts, if the GPU's matrix units are quick."""
-    asked = a.dtype.name == b.dtype.name == "float32" and THREEFOLD.get() and not TF32.get()
-    return asked and threefold.pays(a.shape[-2], a.shape[-1], b.shape[-1])
+    least = 0 if TF32.get() else THREEFOLD.get()
+    asked = least > 0 and a.dtype.name == b.dtype.name == "float32"
+    return asked and threefold.pays(a.shape[-2], a.shape[-1], b.shape[-1], least)
 
 
 def matrix(x: Array, ways: int = 2) -> tuple[int, int] | None:
@@ -144,8 +147,11 @@ def _aligned(x: Array) -> bool:
     return all(step % ALIGNED == 0 for step in (x.data.ptr, found[0] * x.itemsize, *x.strides[:-2]))
 
 
-def _multiply(a: Array, b: Array, out: Array, axes: list[tuple[int, ...]], scale: float, *, rounded: bool) -> None:
-    """By the call that counts through so many axes of matrices: none, one, or two; rounded: factors to 11 bits."""
+def _multiply(
+    a: Array, b: Array, out: Array, axes: list[tuple[int, ...]], scale: float, *, rounded: bool, onto: bool = False
+) -> None:
+    """By the call that counts through so many axes of matrices: none, one, or two; rounded: factors to 11 bits; onto:
+    added to what is there."""
     import cupy
 
     (lda, op_a), (ldb, op_b), (ldc, _) = (matrix(x) or (0, 0) for x in (a, b, out))
@@ -153,26 +159,26 @@ def _multiply(a: Array, b: Array, out: Array, axes: list[tuple[int, ...]], scale
     if compute == 68 and rounded:
         compute = COMPUTE_TF32
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
-    one, zero = ctypes.byref(scalar(scale)), ctypes.byref(scalar(0.0))
+    one, before = ctypes.byref(scalar(scale)), ctypes.byref(scalar(onto))
     library, handle = _library(), ctypes.c_void_p(cupy.cuda.Device().cublas_handle)
     library.cublasSetStream_v2(handle, ctypes.c_void_p(cupy.cuda.get_current_stream().ptr))
     sizes, how = (op_b, op_a, n, m, k, one), (compute, DEFAULT_ALGORITHM)  # in columns, as cuBLAS counts: outᵀ = bᵀ aᵀ
     at = [ctypes.c_void_p(x.data.ptr) for x in (a, b, out)]
     if not axes:
         status = library.cublasGemmEx(
-            handle, *sizes, at[1], data, ldb, at[0], data, lda, zero, at[2], data, ldc, *how
+            handle, *sizes, at[1], data, ldb, at[0], data, lda, before, at[2], data, ldc, *how
         )  # fmt: skip
     elif len(axes) == 1:
         count = axes[0][0]
         to_a, to_b, to_c = (ctypes.c_longlong(step // a.itemsize) for step in axes[0][1:])
         status = library.cublasGemmStridedBatchedEx(
-            handle, *sizes, at[1], data, ldb, to_b, at[0], data, lda, to_a, zero, at[2], data, ldc, to_c, count, *how
+            handle, *sizes, at[1], data, ldb, to_b, at[0], data, lda, to_a, before, at[2], data, ldc, to_c, count, *how
         )  # fmt: skip
     else:
         found = _pointers((a, b, out), axes)  # held until the launch is under way
         at = [ctypes.c_void_p(row.data.ptr) for row in found]
         status = library.cublasGemmBatchedEx(
-            handle, *sizes, at[1], data, ldb, at[0], data, lda, zero, at[2], data, ldc, found.shape[1], *how
+            handle, *sizes, at[1], data, ldb, at[0], data, lda, before, at[2], data, ldc, found.shape[1], *how
         )  # fmt: skip
     if status:
         raise RuntimeError(f"cuBLAS failed with status {status} on a product of {a.shape} and {b.shape}")

@@ -5,7 +5,17 @@
 
 as one product of three times the length, the small parts first: [l h h]_a [h l h]_bᵀ (Ootomo & Yokota 2022). Sums are
 kept in float32 but rounded towards 0 every few numbers, so the error grows with their length: some 1e-5 of a product's
-rms over a thousand numbers, a few times that of float32's own.
+rms over a thousand numbers, a few times that of float32's own. What is longer than `LONGEST` is therefore added up of
+shorter products. Unlike rounded factors, of which a small change makes none or a step of 2⁻¹⁰, parts are smooth: a deep
+machine comes to rest as near its operating point as in float32.
+
+Taking apart reads and writes 28 bytes a number of either factor. Of many rows R what a number of the matrix costs is
+
+    2R/F₁ in float32,    6R/F₃ + 28 bytes/B in parts        F FLOP/s, B bytes/s
+
+so with an H200's 50 and 400 TFLOP/s and 4 TB/s parts pay from R = 280 on. Operating points, a product each of as many
+rows as there are positions, are taken apart from less on: where a machine rests is to be found by the arithmetic that
+it relaxes by.
 """
 
 from __future__ import annotations
@@ -14,7 +24,9 @@ from functools import lru_cache
 from typing import Any
 
 Array = Any
-ROWS, COLUMNS, LENGTH = 1 << 14, 512, 256  # of a product from which on three are faster than one, splitting included
+FEW, ROWS = 1 << 7, 1 << 14  # rows from which on products are taken apart in precision tf32x3, and under noise
+COLUMNS, LENGTH = 512, 256  # of a product from which on three are faster than one, splitting included
+LONGEST = 1 << 11  # numbers of a sum
 QUICK = ("80", "90", "100", "103")  # compute capabilities whose matrix units are many times as fast as the others
 THREADS = 256
 
@@ -24,19 +36,26 @@ extern "C" __global__ void parts(
     const int rows, const int columns, const long long down, const long long along, const int second,
     const float* from, float* out)
 {
-    const long long at = blockIdx.x * (long long)blockDim.x + threadIdx.x, row = at / columns, column = at % columns;
-    if (row >= rows) return;
+    const unsigned across = (columns + blockDim.x - 1) / blockDim.x, row = blockIdx.x / across;  // blocks of a row
+    const unsigned column = (blockIdx.x - row * across) * blockDim.x + threadIdx.x;
+    if (row >= (unsigned)rows || column >= (unsigned)columns) return;
     const float x = from[row * down + column * along];
     const float high = __int_as_float((__float_as_int(x) + 0x1000) & ~0x1FFF), low = x - high;
-    float* const to = out + 3 * row * columns + column;
+    float* const to = out + 3LL * row * columns + column;
     to[0] = second ? high : low, to[columns] = second ? low : high, to[2 * columns] = high;
 }
 """
 
 
-def pays(rows: int, length: int, columns: int) -> bool:
-    """Whether a float32 product (rows, length) (length, columns) is to be taken as three."""
-    return rows >= ROWS and columns >= COLUMNS and length >= LENGTH
+def pays(rows: int, length: int, columns: int, least: int) -> bool:
+    """Whether a float32 product (rows, length) (length, columns) is to be taken as three, where those of `least` rows
+    are."""
+    return rows >= least and columns >= COLUMNS and length >= LENGTH
+
+
+def spans(length: int) -> list[slice]:
+    """What of a sum is summed at once."""
+    return [slice(at, min(at + LONGEST, length)) for at in range(0, length, LONGEST)]
 
 
 @lru_cache(maxsize=8)
@@ -56,7 +75,7 @@ def parts(x: Array, second: bool = False) -> Array:
     out = cupy.empty((rows, 3 * columns), np.float32)
     down, along = (np.int64(stride // x.itemsize) for stride in x.strides)
     arguments = (np.int32(rows), np.int32(columns), down, along, np.int32(second), x, out)
-    _kernel()((-(-x.size // THREADS),), (THREADS,), arguments)
+    _kernel()((rows * -(-columns // THREADS),), (THREADS,), arguments)
     return out
 
 

@@ -231,7 +231,7 @@ def anneal(
     position are converted, or of "all", weight_hold: weights behind "plain" or "low-leakage" switches, both in the
     joules and the latency alone.
     With noise the machine settles without it first and is then read at the end of a noisy window.
-    device: "numpy" or "cupy", a GPU; precision: float32, float64 or, on a GPU, tf32.
+    device: "numpy" or "cupy", a GPU; precision: float32, float64 or, on a GPU, tf32 or tf32x3.
     tolerance: of the finite elements, 1e-3 by default. observers see the noiseless transient, read_observers the noisy
     window.
     allow_saturation: read a machine that has nodes on their rails at its operating point, with a warning, instead of

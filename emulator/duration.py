@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator
 from itertools import islice
 from typing import Any
@@ -28,9 +29,16 @@ def latest_end(plan: Plan, request: Request) -> float:
     longest, depth = longest_time_constant(plan), len(plan.stages)
     if request.noisy:
         return 2 * noise_come_through(plan)
-    with plan.backend.here():
-        slowest = longest / min((_least_gamma(s) for s in plan.stages), default=1.0)
-    return (40 + 5 * depth) * longest + 20 * slowest
+    return (40 + 5 * depth) * longest + 20 * _slowest(plan)
+
+
+def patience(plan: Plan) -> float:
+    """How long nothing may move until a machine is at rest [s]: a node whose feedback is at its floor takes some of its
+    own time constants to get under way, a front a few of the longest from array to array. On a cycle things may stand
+    still for any time at a point from which they depart."""
+    if any(group.cyclic for group in plan.groups):
+        return math.inf
+    return 40 * longest_time_constant(plan) + 5 * _slowest(plan)
 
 
 def noise_come_through(plan: Plan) -> float:
@@ -58,6 +66,15 @@ def run_windows(
         found = ((begin, end - begin) for begin, end in zip([0.0, *ends[:-1]], ends, strict=True))
     found = islice(found, done, None)
     yield from march.ahead(found) if isinstance(march, Pipeline) else found
+
+
+def _slowest(plan: Plan) -> float:
+    """The longest time constant of a node whose feedback is at its least [s], found once a plan: on a GPU each number
+    is waited for."""
+    if "least" not in plan.quickest:
+        with plan.backend.here():
+            plan.quickest["least"] = min((_least_gamma(s) for s in plan.stages), default=1.0)
+    return longest_time_constant(plan) / float(plan.quickest["least"])
 
 
 def _least_gamma(stage: Stage) -> float:

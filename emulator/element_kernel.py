@@ -11,7 +11,7 @@ PLACES = 65  # from one point to the next, where the last time outside is looked
 
 WATCH = r"""
 // How far from rest (`settling.py`): a band of 1 / (per · bands) around `target`; ends: whether to look how fast nodes
-// still are; found: see `Found.seen`
+// still are, and how far off; found: see `Found.seen`
 struct Aim {
     const REAL *target, *per; long long per_sample, per_node; double bands; long long ends;
     const REAL *nodes, *dense; double *found;
@@ -214,7 +214,7 @@ extern "C" __global__ __launch_bounds__(32 * WARPS, TOGETHER) void element(
         }
         if (aim.target) {
             const REAL place = here ? last_outside(before, x, target, per, aim.nodes, aim.dense) : (REAL)0;
-            raise(place, together, aim.found + k * (samples + 1) + (together ? leader / (unsigned)row : sample));
+            raise(place, together, aim.found + k * (samples + 2) + (together ? leader / (unsigned)row : sample));
             if (aim.ends && k == count - 1) {
                 REAL moves;  // |C dv/dt| / g
 #if LAW == 0
@@ -229,7 +229,9 @@ extern "C" __global__ __launch_bounds__(32 * WARPS, TOGETHER) void element(
                 PULL
                 moves = rate[q];
 #endif
-                raise(fabs(moves) * per, true, aim.found + k * (samples + 1) + samples);
+                double* const at_end = aim.found + k * (samples + 2) + samples;
+                raise(fabs(moves) * per, true, at_end);
+                raise(fabs(x[P - 1] - target) * per, true, at_end + 1);
             }
         }
         before = x[P - 1];

@@ -184,7 +184,7 @@ def rewrite(plan: Plan, names: Iterable[str]) -> None:
 
 class FusedFound(Found):
     """As `Found`, on the device until it is fetched; numbers: a row an array, sums of squares (2 + p, count) where
-    errors are estimated, then what is seen (count, batch + 1) where there are aims."""
+    errors are estimated, then what is seen (count, batch + 2) where there are aims."""
 
     def __init__(
         self,
@@ -249,7 +249,7 @@ class FusedSolver(Solver):
     def found(
         self, stages: Sequence[Stage], length: float, count: int, batch: int, *, estimate: bool, aims: Aims
     ) -> FusedFound:
-        squares, seen = (2 + self.p) * count if estimate else 0, count * (batch + 1) if aims else 0
+        squares, seen = (2 + self.p) * count if estimate else 0, count * (batch + 2) if aims else 0
         return FusedFound(self, stages, length, count, batch, squares, seen)
 
     def solve(

@@ -25,26 +25,31 @@ class Gauge:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
 
-    def look(self, stage: Stage, element: Element, aim: Aim, last: Array, speed: Array) -> None:
+    def look(self, stage: Stage, element: Element, aim: Aim, last: Array, speed: Array, off: Array) -> None:
         """Raise `last` (batch,) to the last time [s] in the elements at which any node of a sample is outside; where
-        they end a window, set `speed` (1,) to the largest |C dv/dt|/g there, in bands."""
+        they end a window, set `speed` (1,) to the largest |C dv/dt|/g there and `off` (1,) to the largest distance from
+        the aim, in bands."""
         points, name = element.values[stage.name], stage.name
-        at_end = self._outside(points[-1:], aim)[0]
+        away = self._away(points[-1:], aim)[0]
+        at_end = ~(away <= 1)
         last[at_end] = element.start + element.length
-        if element.ends:  # of a node that is outside it does not matter
+        if element.ends:
+            off[0] = away.max()
+            # of a node that is outside it does not matter
             speed[0] = np.inf if at_end.any() else self._fastest(stage, element, aim)
         if at_end.all():
             return
-        rows = np.concatenate([self._outside(part, aim) for part in (element.initial[name][None], points)])
+        rows = ~(np.concatenate([self._away(part, aim) for part in (element.initial[name][None], points)]) <= 1)
         for sample in np.flatnonzero(rows.any(axis=0) & ~at_end):
             row = int(np.flatnonzero(rows[:, sample])[-1])
             last[sample] = self._last_time(element, name, aim, int(sample), row)
 
-    def _outside(self, values: Array, aim: Aim) -> Array:
-        """Mask (K, batch), on the host, of values (K, batch, *shape) with any node outside; what is no number is."""
+    def _away(self, values: Array, aim: Aim) -> Array:
+        """How far the farthest node is, in bands, of values (K, batch, *shape): (K, batch), on the host; what is no
+        number is not within 1."""
         off = abs(values - aim.target)
         off *= aim.per
-        return ~(self.backend.host(off.reshape(*off.shape[:2], -1).max(axis=-1)) * aim.bands <= 1)
+        return self.backend.host(off.reshape(*off.shape[:2], -1).max(axis=-1)) * aim.bands
 
     def _last_time(self, element: Element, name: str, aim: Aim, sample: int, row: int) -> float:
         """Last time outside after row `row` of start and points, the last of them outside, to 1/64 of the gap.

@@ -31,8 +31,7 @@ those of 6 points grow when half of the window is through, and those of 8 come n
 Elements are short where it begins and long where its arrays come to rest, hence less than in proportion to w. A wide
 one is of a machine with some long time constants, in which the busiest layers do not come to rest. Where several
 elements are solved at once, as on a GPU, one grows only after a row of equal ones: a third more are taken.
-A tolerance that the precision hardly resolves lets no element grow: they take the nearest power of two of N in every
-window that grows, and of w/0.4 in others. What observers keep is not counted.
+What observers keep is not counted.
 """
 
 from __future__ import annotations
@@ -71,7 +70,6 @@ SCALE, TIGHT = 16.0, 1e-4  # windows that grow: time constants an element at one
 DECADE, TIGHTEST = 2.85, 2.8  # in windows of one length, elements: a decade of tolerance; under TIGHT, times ε^(−1/6)
 USUAL, WIDE, SHARE = 30.0, 36.0, 0.6  # widths of windows; power that elements grow with, in proportion beyond WIDE
 ROWS = 4 / 3  # elements solved several at once / one at a time
-ROUNDING, SHORTEST = 512, 0.4  # a tolerance of so many roundings or less sees rounding, and elements are so short
 PARTS = ("weights", "constants", "state", "polynomials", "temporaries")
 
 FEWER = "use fewer tokens, inputs or samples at once, "
@@ -170,7 +168,7 @@ def needed(plan: Plan, request: Request, batch: int, longest: float, stop: float
     shadow = plan if isinstance(plan.backend, Weightless) else _shadowed(plan)
     backend = shadow.backend
     assert isinstance(backend, Weightless)
-    with backend.ledger.of("temporaries"):
+    with backend.ledger.of("temporaries"), backend.arithmetic():
         _run(shadow, request, batch, longest, stop)
     return Memory(backend.device, *(backend.ledger.most[part] for part in PARTS))
 
@@ -235,17 +233,12 @@ def assumed(march: March, length: float, block: int) -> int:
     plan, tolerance, stretch = march.plan, march.tolerance or 1.0, march.stretch
     tau = float(np.median([node.time_constant for node in plan.circuit.arrays.values() if not node.clamped]))
     width, decades, tight = length / tau, -math.log10(tolerance), tolerance < TIGHT
-    rounded = tolerance < ROUNDING * float(np.finfo(plan.backend.dtype).eps)
     if march.growing:
         least = width / SCALE * (2.0**decades if tight else decades**2)
-        if rounded:
-            return 1 << max(1, round(math.log2(least)))
         equal = 1 << max(1, math.ceil(math.log2(least)))
         if block > 1:
             return equal
         return round(least) if tight else equal // 2 + 1
-    if rounded:
-        return 1 << max(1, round(math.log2(width / SHORTEST)))
     law = TIGHTEST * float(tolerance ** (-1 / 6)) if tight else DECADE * decades
     grown = (width / USUAL) ** SHARE * max(1.0, width / stretch / WIDE) ** (1 - SHARE)
     return max(2, round(law * float(grown) * (ROWS if block > 1 else 1.0)))

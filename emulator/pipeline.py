@@ -58,6 +58,14 @@ class SharedWatch:
         return all(part.settled for part in self.parts)
 
     @property
+    def moved(self) -> float:
+        return max(part.moved for part in self.parts)
+
+    @property
+    def rests_within(self) -> float:
+        return min(part.rests_within for part in self.parts)
+
+    @property
     def time(self) -> Array:
         return np.max([part.time for part in self.parts], axis=0)
 

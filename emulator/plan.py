@@ -141,7 +141,7 @@ class Plan:
 
     What is made of it once, when it is first wanted: solvers, by points of an element; kernels, by array
     (`fused.py`); noise, by array and kind (`agitation.py`); steps, by kind of noise (`fused_steps.py`); quickest
-    (`quickest.py`); taken and graphs, by case (`graphs.py`); needs: memory, by request (`memory.py`).
+    (`quickest.py`, `duration.py`); taken and graphs, by case (`graphs.py`); needs: memory, by request (`memory.py`).
 
     store: where weights are that come to the device group by group; None: they are there. split: on several devices,
     the plan of each one's share (`share.py`), whose groups these are, seen from this plan's own device. sends: arrays

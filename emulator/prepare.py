@@ -32,7 +32,7 @@ def prepare(
     """A machine made ready to be run many times: in order, and its weights on the device.
 
     device: "numpy", "cupy" or "cupy:1", a GPU by its number; several, ["cupy:0", "cupy:1"], share the machine, some
-    layers each (see `pipeline.py`). precision: "float32", "float64" or, on the GPU, "tf32".
+    layers each (see `pipeline.py`). precision: "float32", "float64" or, on the GPU, "tf32" or "tf32x3".
     stream: weights that do not fit into the device's memory stay on the host and pass by layer by layer, once for each
     window of time (see `store.py`).
     Raises Error for what is no machine, has no free nodes, or no such place to solve it.

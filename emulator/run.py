@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import time as clock
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -17,7 +18,7 @@ from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from .checkpoint import Checkpoint, Keeper, case_of, checked
-from .duration import latest_end, run_windows
+from .duration import latest_end, patience, run_windows
 from .graphs import graph_of, remember, replayable
 from .inputs import batch_size, checked_inputs, starting_values
 from .noise_meter import NoiseMeter
@@ -50,8 +51,8 @@ class Run(Result):
     noise_rms: rms deviation of each array from the noiseless operating point, share of full scale, over nodes,
         samples and the second half of the read window.
     duration: time simulated. observed: what observers recorded, by their name.
-    statistics: engine, precision, elements, points, rejected, wall seconds; saturated: nodes beyond their rail's
-        linear part at the operating point, by array.
+    statistics: engine, precision, elements, points, rejected, wall seconds; rests_within_bits, of its operating point,
+        where it did not settle; saturated: nodes beyond their rail's linear part at the operating point, by array.
     """
 
     circuit: Circuit
@@ -150,7 +151,7 @@ def transient(
     noise_seed: Philox key of the noise; 0 is an ordinary seed.
 
     method: "elements" (default) is `transient.py`, "stepper" (default with noise) is `stochastic.py`.
-    tolerance (1e-4; elements): local error of an element, share of full scale, rms of the worst array.
+    tolerance (1e-4; elements): local error of an element, share of full scale, rms of the worst array, or rounding
     accuracy (elements): "waveform"; "settling" is 30 × looser on the way: a contracting cascade forgets early errors.
     points (elements): collocation points p of an element; default by tolerance.
     elements: element ends [s], used by all groups as they are, without error control.
@@ -227,6 +228,8 @@ def _transient(
     run.outputs = Volts(plan, march.x)
     if watch:
         run.settling_time, run.by_array = watch.time, watch.by_array
+        if request.relaxes and not run.settled:
+            run.statistics["rests_within_bits"] = watch.rests_within
     if meter:
         run.noise_rms = meter.rms
     run.statistics |= _said(plan, request, stop) | vars(march.counts) | plan.fabrication | _wall(begun)
@@ -267,6 +270,8 @@ def _log(run: Run, march: March | Pipeline | Stepper) -> None:
             for layer, value in each.items():
                 what = name.removesuffix("by_layer").rstrip("_") or "elements"
                 log.info("%s of layer %r: %d", what, layer, value)
+    if within := run.statistics.get("rests_within_bits"):
+        log.info("not settled: nodes are within %.1f bits; ask for fewer settle_bits, or a finer precision", within)
     for name, count in run.saturated.items():
         log.info("%d nodes of %r saturate at the operating point", count, name)
 
@@ -378,11 +383,13 @@ def _march(
     marks = [np.asarray(v.breakpoints, float) for v in values.values() if hasattr(v, "breakpoints")]
     last = max((float(mark.max()) for mark in marks if mark.size), default=0.0)
     until_settled = watch if request.duration is None and request.elements is None else None
+    patient = patience(plan) if until_settled else math.inf
     with keeper.guard(), closing(run_windows(plan, march, marks, stop, request, keeper.windows)) as asked:
         for begin, length in asked if not keeper.ended else ():
             march.window(begin, length)
             reached = begin + length
-            ended = bool(until_settled and reached >= last * (1 - 1e-9) and until_settled.settled)
+            there = until_settled if reached >= last * (1 - 1e-9) else None
+            ended = bool(there and (there.settled or reached - max(there.moved, last) > patient))
             keeper.window(reached, ended=ended)
             if ended:
                 break

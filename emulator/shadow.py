@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ..circuits import threefold
 from ..circuits.cublas import in_parts, matrix, stacked
 from .ledger import Ledger, Owned
 
@@ -188,7 +189,8 @@ class Shadow(np.lib.mixins.NDArrayOperatorsMixin):
             _copies = [self.new(x.shape, x.dtype) for x in (a, b) if not matrix(x)]
             axes = stacked(lead, a, b, into.meta)
             if not axes and in_parts(a, b):
-                _copies += [self.new((3, *x.shape[-2:]), kind) for x in (a, b)]
+                at_once = min(a.shape[-1], threefold.LONGEST)
+                _copies += [self.new((3, at_once, many), kind) for many in (a.shape[-2], b.shape[-1])]
             if len(axes) > 2:
                 _copies += [self.new((*lead, *x.shape[-2:]), x.dtype) for x in (a, b)] + [self.new(shape, kind)]
         return into

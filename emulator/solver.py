@@ -26,9 +26,10 @@ Array = Any
 class Found:
     """What is found out beside the polynomials while arrays are solved in `count` elements of `length` seconds.
 
-    worst (count,): estimated rms error of the worst array so far, share of full scale. seen (arrays, count, batch + 1),
+    worst (count,): estimated rms error of the worst array so far, share of full scale. seen (arrays, count, batch + 2),
     on a GPU where there are aims: of each array, element and sample the last place outside the band, 1 at its start to
-    2 at its end, 0 nowhere; then the largest |C dv/dt|/g at its end, in bands, of the last one if it ends a window.
+    2 at its end, 0 nowhere; then of the last one, if it ends a window, the largest |C dv/dt|/g at its end and the
+    largest distance from the aim, in bands.
     """
 
     numbers: Array  # on a device

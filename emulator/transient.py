@@ -7,6 +7,10 @@ with itself. With the same elements everywhere this is exactly Radau IIA on the 
 
 The estimated error (`solver.py`) of the worst array, rms over its nodes in full scale, is held under `tolerance`. An
 element that misses is rejected and halved, so corners left by rails are resolved where they are.
+
+Rounding leaves an estimate r of its own (`Backend.rounding`), which no shorter element is rid of and which does not
+grow with a longer one. An element is therefore held under max(tolerance, r), and one whose estimate is under r may
+double, whatever r would be if it grew like length^p.
 """
 
 from __future__ import annotations
@@ -145,7 +149,8 @@ class March:
         self.first_element = first_element  # how long elements are at first, in the longest time constant
         waits = plan.stretch == 1 and not any(group.cyclic for group in plan.groups)
         self.asked_to_grow = growing and waits  # the first window is no longer than that
-        self.plan, self.inputs, self.p, self.tolerance = plan, dict(inputs), points, tolerance
+        self.plan, self.inputs, self.p = plan, dict(inputs), points
+        self.tolerance = None if tolerance is None else max(tolerance, plan.backend.rounding)
         self.observers, self.aims = observers, aims or {}
         self.solver = solver(plan, points)
         self.collocation = self.solver.collocation
@@ -223,9 +228,15 @@ class March:
                 self._accept(group, solved)
                 if good == count:
                     most = min(2 * most, self.block[number])
-                    level = max(0, level - _doublings(max(errors), self.p))
+                    level = max(0, level - self._doublings(max(errors)))
             del solved  # what it has read would stay until the next are solved
         self.level[number] = level
+
+    def _doublings(self, error: float) -> int:
+        """How often an element may double before an error that grows like length^p passes half the tolerance; once at
+        least, if all of it is rounding."""
+        rounded = error * (self.tolerance or math.inf) <= self.plan.backend.rounding
+        return max(int(rounded), int(math.log2(0.5 / max(error, 1e-30)) // self.p))
 
     def follow(self, taken: Sequence[Sequence[Block]]) -> list[tuple[Block, Found]]:
         """March by elements that another run took, whatever their errors: those are for the caller to look at. The
@@ -307,8 +318,7 @@ class March:
 
     def _sweep_cycle(self, group: Group, signals: Signals) -> float:
         """Gauss-Seidel sweeps over a cycle until it changes by less than a hundredth of the tolerance."""
-        aim = 0.01 * (self.tolerance or 1e-9)
-        aim = max(aim, 20 * float(np.finfo(self.plan.backend.dtype).eps))
+        aim = max(0.01 * (self.tolerance or 1e-9), 5 * self.plan.backend.rounding)
         for stage in group.stages:
             start = self.x[stage.name]
             signals.known[stage.name] = self.plan.backend.xp.broadcast_to(start, (self.p, *start.shape))
@@ -351,11 +361,6 @@ def solver(plan: Plan, points: int) -> Solver:
         plan.solvers[points] = kind(plan, Collocation(plan.backend, points))
     found: Solver = plan.solvers[points]
     return found
-
-
-def _doublings(error: float, p: int) -> int:
-    """How often an element may double before an error that grows like length^p passes half the tolerance."""
-    return max(0, int(math.log2(0.5 / max(error, 1e-30)) // p))
 
 
 def _unstable(group: Group, begin: float) -> Error:

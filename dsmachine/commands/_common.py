@@ -29,7 +29,7 @@ _LIST_OF_NUMBERS = re.compile(r'\[\n([^][{}"]*)\n *\]')  # no newline is inside 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON object to stdout, all else to stderr.")]
 DeviceOption = Annotated[str, typer.Option(help="numpy, cupy: a GPU, or cupy:1, by its number.")]
-PrecisionOption = Annotated[str, typer.Option(help="float32, float64 or, on a GPU, tf32.")]
+PrecisionOption = Annotated[str, typer.Option(help="float32, float64 or, on a GPU, tf32 or tf32x3.")]
 ResumeOption = Annotated[
     Path | None,
     typer.Option("--resume", help="Go on with what this command left in FILE, and write there.", metavar="FILE"),

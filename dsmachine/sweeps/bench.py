@@ -140,7 +140,7 @@ class Bench:
         for name in CONVERTERS:
             converter(name, point[name])
         _meter(point, tech)
-        _ = Backend("numpy" if point["precision"] != "tf32" else "cupy", point["precision"])
+        _ = Backend("cupy" if point["precision"].startswith("tf32") else "numpy", point["precision"])
         noise = _noise(point)
         Request(noise=noise, **_taken(point, ("step", "read_window")) if noise != "off" else {})
         Request(**_taken(point, ("tolerance", "settle_bits", "accuracy")))

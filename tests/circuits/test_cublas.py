@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,10 +46,10 @@ class Library:
         self, handle: Any, op_a: int, op_b: int, m: int, n: int, k: int, alpha: Any, a: Any, a_type: int, lda: int,
         b: Any, b_type: int, ldb: int, beta: Any, c: Any, c_type: int, ldc: int, compute: int, algorithm: int,
     ) -> int:  # fmt: skip
-        assert beta._obj.value == 0
         self.computed.append(compute)
         left, right = (self._read(*each, compute) for each in ((a, op_a, m, k, lda), (b, op_b, k, n, ldb)))
-        self._at(c, m, n, ldc)[...] = alpha._obj.value * (left @ right)
+        found, onto = self._at(c, m, n, ldc), beta._obj.value  # where that is 0, what is there is not read
+        found[...] = alpha._obj.value * (left @ right) + (onto * found if onto else 0.0)
         return 0
 
     def _read(self, address: Any, turned: int, rows: int, columns: int, apart: int, compute: int) -> Array:
@@ -102,6 +103,27 @@ def test_products(shaken: bool, library: Library) -> None:
         assert np.abs(found - known).max() < 1e-6 * np.abs(known).max()
         assert found.strides[-2] == (32 if shaken else 28)
     assert library.computed == [ROUNDED if shaken else 68] * 4
+
+
+@pytest.mark.parametrize("longest", [5, 12])
+def test_products_of_parts_without_noise(longest: int, library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In precision tf32x3: of as many rows, noise or none, long sums in turn; those of fewer rows, and float32's, stay
+    float32's own."""
+    monkeypatch.setattr(threefold, "FEW", 16)
+    monkeypatch.setattr(threefold, "LONGEST", longest)
+    monkeypatch.setattr(Backend, "here", lambda self: nullcontext())
+    for a, b in pairs():
+        flat, known = a.reshape(-1, a.shape[-1]), np.matmul(a.astype(float), b.astype(float)).reshape(32, 7)
+        for precision, noise, rows, taken in (
+            ("tf32x3", False, 32, True), ("tf32x3", True, 16, True), ("tf32x3", False, 15, False),
+            ("float32", False, 32, False),
+        ):  # fmt: skip
+            library.computed.clear()
+            with Backend("cupy", precision).arithmetic(), Backend("cupy", precision).noisy(noise):
+                found = product(flat[:rows], b)
+            assert np.abs(found - known[:rows]).max() < 1e-6 * np.abs(known).max()
+            sums = -(-a.shape[-1] // longest)
+            assert library.computed == ([ROUNDED] * sums if taken else [68])
 
 
 def test_where_products_are_to_go(library: Library) -> None:

@@ -13,6 +13,7 @@ from systems.known import SYSTEMS
 from systems.system import TAU, System
 
 import dsmachine as ds
+from dsmachine.circuits import threefold
 from dsmachine.circuits.cells.contract import contract
 from dsmachine.circuits.cublas import product
 from dsmachine.emulator.backend import Backend
@@ -175,6 +176,48 @@ def test_products_under_noise(length: int, columns: int) -> None:
     assert all(step % 16 == 0 for step in apart.strides[:-1])
     for each in found:
         assert 1e-7 < float(((each[:500] - known) ** 2).mean() / (known**2).mean()) ** 0.5 < 2e-5
+
+
+@pytest.mark.parametrize("length", [768, 11008])
+def test_products_in_parts(length: int) -> None:
+    """Of precision tf32x3: of enough rows as exact whatever their length, of few float32's own."""
+    rng = np.random.default_rng(0)
+    a, w = (cupy.asarray(rng.normal(size=(rows, length)), "float32") for rows in (threefold.FEW, 4096))
+    known = a.astype(float) @ w.T.astype(float)
+    errors = {}
+    for precision in ("float32", "tf32x3", "tf32"):
+        with Backend("cupy", precision).arithmetic():
+            found, few = product(a, w.T), product(a[:100], w.T)
+        errors[precision] = float(((found - known) ** 2).mean() / (known**2).mean()) ** 0.5
+        if precision == "tf32x3":
+            assert few.get() == pytest.approx(known[:100].get(), rel=1e-5, abs=1e-3)
+    assert errors["tf32x3"] < min(2e-5, 0.05 * errors["tf32"]), errors
+
+
+def test_a_machine_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundled model with all of its products in parts, adaptive, recorded and replayed, settles as in float32."""
+    for name in ("FEW", "COLUMNS", "LENGTH"):
+        monkeypatch.setattr(threefold, name, 1)
+    monkeypatch.setattr(threefold, "LONGEST", 100)
+    model = ds.load_model("tiny-shakespeare")
+    inputs = {"embed": model.embed(model.encode(model.calibration_text[:16]))}
+    circuit, times = ds.map_model(model, 16), []
+    for precision in ("float32", "tf32x3"):
+        plan = ds.prepare(circuit, device="cupy", precision=precision)
+        runs = [ds.transient(plan, inputs, settle_bits=11) for _ in range(3)]
+        assert runs[-1].statistics.get("replayed")
+        times += [run.settling_time[0] for run in runs if run.settling_time is not None]
+    assert times == pytest.approx([times[0]] * 6, rel=3e-3)
+
+
+def test_a_machine_that_rests_elsewhere() -> None:
+    """A run that is to settle to more bits than float32 has ends when nothing has moved for long."""
+    model = ds.load_model("tiny-shakespeare")
+    circuit, inputs = ds.map_model(model, 16), {"embed": model.embed(model.encode(model.calibration_text[:16]))}
+    run = ds.transient(circuit, inputs, settle_bits=22, device="cupy")
+    assert not run.settled
+    assert 14 < run.statistics["rests_within_bits"] < 22
+    assert run.duration < 1.5e-6
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "float64"])
