@@ -223,7 +223,7 @@ def as_html(found: Sequence[Layout], pictures: Mapping[str, Any]) -> str:
 def _html_of(layout: Layout) -> list[Html]:
     found: list[Html] = []
     for grid in layout.grids:
-        found += [tag("h3", grid.title), table(grid.head, grid.cells, words=grid.names)]
+        found += [tag("h3", grid.title), table(grid.head, grid.cells, words=grid.names, wide=True)]
     return [*found, tag("ol", *(tag("li", note) for note in layout.notes), cls="muted")]
 
 

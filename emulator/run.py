@@ -16,6 +16,7 @@ import numpy as np
 from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
+from ..circuits.words import counted
 from .checkpoint import Checkpoint, Keeper, case_of, checked
 from .duration import latest_end, run_windows
 from .graphs import graph_of, remember, replayable
@@ -268,7 +269,7 @@ def _log(run: Run, march: March | Pipeline | Stepper) -> None:
                 what = name.removesuffix("by_layer").rstrip("_") or "elements"
                 log.info("%s of layer %r: %d", what, layer, value)
     for name, count in run.saturated.items():
-        log.info("%d nodes of %r saturate at the operating point", count, name)
+        log.info("%r: %s at the operating point", name, counted(count, "node", "saturate"))
 
 
 def _start(

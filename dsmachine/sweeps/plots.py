@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 
 from ..circuits.errors import Error, shown
 from ..circuits.look import COLOURS, INK, MUTED, drawn, new_figure, plain_ticks
+from ..circuits.units import PLAIN, scaled
+from ..circuits.words import counted
 from .grid import unit_of
 from .metrics import METRICS
 from .result import Swept
 
 Array = Any
 MARKERS = "osD^vPX"
-SCALES = ((1.0, ""), (1e3, "m"), (1e6, "µ"), (1e9, "n"), (1e12, "p"), (1e15, "f"))
-PLAIN = ("1", "nat", "°")
 MOST_TICKS = 9
 LOGARITHMIC = 30.0  # largest over smallest mean, from which on
 
@@ -85,8 +85,7 @@ def _curves(ax: Axes, found: Swept, metric: str, chosen: tuple[int, ...]) -> Non
         plain_ticks(ax.yaxis)
     ax.set_ylabel(_axis_label(METRICS[metric].meaning, unit))
     chips, seeds = len(found.grid.chips), len(found.grid.noise_seeds)
-    told = "1 chip" if chips == 1 else f"{chips} chips"
-    ax.set_title(f"mean ± deviation, {told}" + (f" × {seeds} seeds" if seeds > 1 else ""))
+    ax.set_title(f"mean ± deviation, {counted(chips, 'chip')}" + (f" × {seeds} seeds" if seeds > 1 else ""))
     _legend(ax, found)
 
 
@@ -204,9 +203,5 @@ def _label(value: Any) -> str:
 
 
 def _scale(values: Array, unit: str) -> tuple[float, str]:
-    """Factor and unit that put the largest into 1 … 1000; plain numbers stay."""
-    largest = float(np.nanmax(np.abs(values), initial=0.0)) if np.isfinite(values).any() else 0.0
-    if unit in PLAIN or "²" in unit or not largest:
-        return 1.0, unit
-    factor, prefix = next(((f, p) for f, p in SCALES if largest * f >= 1), SCALES[-1])
-    return factor, f"{prefix}{unit}"
+    """Factor and unit that put the largest number there is into 1 … 1000."""
+    return scaled(float(np.max(np.abs(values[np.isfinite(values)]), initial=0.0)), unit)
