@@ -38,9 +38,9 @@ table { border-collapse: collapse; width: 100%; max-width: 46rem; font-size: .92
 th, td { text-align: left; padding: .34rem .75rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; } thead th { color: var(--muted); font-size: .84rem; vertical-align: bottom; }
 body:has(.wide) { max-width: 78rem; }
-.wide table { max-width: none; } .wide td { white-space: nowrap; } thead th.n { white-space: normal; }
+thead th.n { white-space: normal; } .wide table { max-width: none; } .wide td { overflow-wrap: normal; }
 .wide td, .wide th { padding: .3rem .45rem; font-size: .86rem; }
-td.n, th.n { text-align: right; white-space: nowrap; } .wide td:last-child { white-space: normal; }
+td.n, th.n { text-align: right; white-space: nowrap; }
 tbody th { white-space: nowrap; } .pairs table { max-width: none; }
 .pairs th { width: 17rem; white-space: normal; } sup { line-height: 0; }
 @media (max-width: 44rem) { .pairs th { width: 38%; } } td { overflow-wrap: anywhere; }

@@ -16,6 +16,8 @@ from .energy.published import INFERENCE, KWH, published
 from .energy.rows import Inputs
 from .energy.systems import Baseline, Machine
 
+ON_CHIPS = " on chips"  # of a machine's label
+HOLLOW = {"linestyle": "--", "markerfacecolor": "none"}
 FEWEST = 1e-6  # of a machine's joules, under which a part is not drawn
 
 
@@ -89,11 +91,15 @@ def _stages(ax: Any, machines: Sequence[tuple[str, Machine]], colours: Mapping[s
 @drawn
 def plot_joules_and_seconds(inputs: Inputs) -> Figure:
     """Joules against seconds a token, both logarithmic: up and right is worse. A line joins the paper's models, the
-    larger higher; others are named."""
+    larger higher; others are named. Machines on chips have the colour and mark of those without, dashed and hollow."""
     figure = new_figure(7.6, 4.8)
     ax = figure.subplots()
     series = [*_of_paper(inputs), *_emulated(inputs), *(_measured(inputs.baseline, inputs) if inputs.baseline else [])]
-    for (label, points), look in zip(series, series_looks(), strict=False):
+    fresh, looks = series_looks(), dict[str, dict[str, Any]]()
+    for label, points in series:
+        bare = label.replace(ON_CHIPS, "")
+        looks[bare] = looks[bare] | HOLLOW if bare in looks else next(fresh)
+        look = looks[bare]
         names, seconds, joules = zip(*sorted(points, key=lambda point: point[2]), strict=True)
         joined = {} if set(names) & set(inputs.models) else {"linestyle": ""}
         ax.plot(seconds, joules, label=label, markersize=5, linewidth=0.8, **look | joined)
@@ -133,7 +139,7 @@ def _of_paper(inputs: Inputs) -> Iterable[Series]:
 
 def _emulated(inputs: Inputs) -> Iterable[Series]:
     """Machines whose devices are all on one chip, then those on several."""
-    for placed, where in ((False, ""), (True, " on chips")):
+    for placed, where in ((False, ""), (True, ON_CHIPS)):
         machines = [(name, m) for name, m in inputs.emulated() if bool(m.on_chips) is placed]
         if machines:
             yield f"emulated{where}, an anneal", [(name, m.latency, m.joules) for name, m in machines]

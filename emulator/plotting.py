@@ -15,7 +15,7 @@ from .activity import UNIT as ACTIVITY
 from .traces import Trace, Traced
 
 Array = Any
-SAID = {"1": "error (share of full scale)", ACTIVITY: "activity (share of the full-scale current)"}
+SAID = {"1": "error (share of full scale)", ACTIVITY: "activity (full-scale current)"}
 
 
 def mark_settling(axes: Iterable[Axes], seconds: float | None, *, label: bool = True, colour: str = INK) -> None:
