@@ -34,7 +34,17 @@ LIMITS = (
 )
 
 # of a run's statistics
-TOLD_ELSEWHERE = {"by_layer", "chip_seed", "trim", "weight_bits", *(part.name for part in fields(Spread))}
+TOLD_ELSEWHERE = {"by_layer", "chip_seed", "trim", "weight_bits", "wall_s", *(part.name for part in fields(Spread))}
+UNITS = {  # of settings that are numbers, where there is one
+    "input_resistance": "Ω", "branch_offset": "V", "threshold_area": "V·m", "beta_area": "m", "threshold_gradient": "V",
+    "predicted_bytes": "B", "read_window_s": "s", "duration_s": "s",
+}  # fmt: skip
+OF_WHAT = {
+    "softmax_clamp": "nat", "mismatch": "σ, relative", "vt_mismatch": "σ, share of the row’s largest |G|",
+    "offset": "σ, share of full scale", "beta_gradient": "relative, from coupling to coupling", "gradient_angle": "rad",
+    "write_verify": "σ, relative", "auto_zero": "share of full scale", "tolerance": "share of full scale",
+    "rms": "share of full scale",
+}  # fmt: skip
 
 
 def write_report(
@@ -118,7 +128,7 @@ def _settling(annealed: Annealed) -> Html:
     timer = note("p99 over calibration prompts: what a chip without an oracle waits")
     facts: list[tuple[object, object]] = [
         ("Oracle time", join([_seconds(annealed.oracle_time), oracle])),
-        ("Timer time", join([_seconds(annealed.timer_time), timer])),
+        ("Timer time", join([_seconds(annealed.timer_time), timer]) if annealed.timer_time > 0 else "not measured"),
         (
             "Settled means",
             join(["within ", band, " of full scale, and of the logits’ range at every position"]),
@@ -210,8 +220,17 @@ def _settings(annealed: Annealed) -> Html:
     if lost:
         worst = sorted(lost.items(), key=lambda item: -item[1])[:5]
         groups.append(("Range given up to fit the devices (bits)", {n: f"{b:.1f}" for n, b in worst}))
-    parts = [(tag("h3", title), pairs((_words(k), _value(v)) for k, v in rows.items())) for title, rows in groups]
+    parts = [(tag("h3", title), pairs(_setting(name, v) for name, v in rows.items())) for title, rows in groups]
     return section("Settings", *(piece for part in parts for piece in part))
+
+
+def _setting(name: str, value: Any) -> tuple[str, Html]:
+    """Its name and its value, with a unit."""
+    if name in UNITS and isinstance(value, int | float):
+        name, unit = _words(name).removesuffix(" bytes").removesuffix(" s"), UNITS[name]
+        return f"{name} memory" if unit == "B" else name, text(engineering(float(value), unit))
+    of_what = f" ({OF_WHAT[name]})" if name in OF_WHAT and value is not None else ""
+    return f"{_words(name)}{of_what}", _value(value)
 
 
 def _technology(tech: Technology) -> dict[str, str]:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 TITLE = "Cross-check with ngspice"
 UNITS = {"abstol": "A", "vntol": "V", "chgtol": "C", "gmin": "S", "max_step": "s"}  # of a netlist's options
+TOOK = {
+    "write": "writing the netlist", "parse": "ngspice reading it", "solve": "solving it", "ngspice": "in all",
+    "emulate": "emulator",
+}  # fmt: skip
 SAME = (
     "ngspice and the emulator solve the same circuit on the same inputs. NRMSE of an array is the rms of what they "
     "differ by, over its nodes and over time, in units of full scale."
@@ -53,7 +57,7 @@ def _facts(found: CrossCheck) -> list[tuple[object, object]]:
         ("Circuit time", f"{engineering(found.duration, 's')}, {counted(found.points, 'point')} of ngspice’s own"),
         ("Emulator", f"tolerance {found.tolerance:g} of full scale, float64"),
         ("ngspice by", f"{found.engine}: {', '.join(_option(name, value) for name, value in found.options.items())}"),
-        ("Wall time", ", ".join(f"{name} {engineering(s, 's')}" for name, s in found.seconds.items() if s is not None)),
+        ("Wall time", ", ".join(f"{TOOK[name]} {engineering(s, 's')}" for name, s in found.seconds.items() if s)),
     ]
     kept = [path for path in (found.netlist, found.log) if path is not None]
     return [*facts, *([("Kept", ", ".join(map(str, kept)))] if kept else [])]

@@ -55,7 +55,9 @@ figure { margin: 1rem 0 1.6rem; } figure img { display: block; width: 100%; heig
   background: #fff; border: 1px solid var(--line); border-radius: 8px; padding: .6rem; }
 figcaption { margin-top: .4rem; max-width: 46rem; }
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); }
-@media print { body, body:has(.wide) { max-width: none; padding: 0; } figure, .tile, tr { break-inside: avoid; } }
+@media print { body, body:has(.wide) { max-width: none; padding: 0; } figure, .tile, tr { break-inside: avoid; }
+  h2, h3 { break-after: avoid; } .scroll { overflow: visible; }
+  .wide td, .wide th { font-size: .6rem; padding: .2rem; } }
 """
 # Nothing may be loaded and nothing may run, whatever a prompt or a checkpoint's names hold.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

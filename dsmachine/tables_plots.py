@@ -104,10 +104,11 @@ def plot_joules_and_seconds(inputs: Inputs) -> Figure:
         joined = {} if set(names) & set(inputs.models) else {"linestyle": ""}
         ax.plot(seconds, joules, label=label, markersize=5, linewidth=0.8, **look | joined)
         for name, x, y in points:
-            if name not in inputs.models:
-                ax.annotate(
-                    name, (x, y), xytext=(0, -12), ha="center", textcoords="offset points", fontsize=7, color=MUTED
-                )
+            if name not in inputs.models:  # to the right of its mark, where no line comes; the last has no room there
+                side: dict[str, Any] = {"xytext": (7, 0), "ha": "left", "va": "center"}
+                below: dict[str, Any] = {"xytext": (0, -7), "ha": "center", "va": "top"}
+                place = below if x == max(seconds) else side
+                ax.annotate(name, (x, y), textcoords="offset points", fontsize=7, color=MUTED, **place)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.margins(0.12)

@@ -1,6 +1,7 @@
 """Pictures: what they show is what was recorded; units on axes; nothing global is touched."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations, islice, pairwise
 from pathlib import Path
 
@@ -286,6 +287,16 @@ def test_systems_of_the_report_have_colours_of_their_own() -> None:
     (ax,) = plot_joules_and_seconds(Inputs(paper.models, emulated, [], load_baseline())).axes
     lines = [line for line in ax.lines if line.get_label()[0] != "_"]
     assert len({line.get_color() for line in lines}) == len(lines) > 7
+
+
+def test_a_machine_on_chips_is_drawn_as_it_is_without_but_hollow() -> None:
+    machine = machines_of_shapes()[published().shapes["GPT2"]]
+    placed = replace(machine, system=f"{machine.system}, 5 × ds-tpu")
+    (ax,) = plot_joules_and_seconds(Inputs(("GPT2",), {"GPT2": machine}, [placed], load_baseline())).axes
+    lines = {str(line.get_label()): line for line in ax.lines}
+    here, there = lines["emulated, an anneal"], lines["emulated on chips, an anneal"]
+    assert here.get_color() == there.get_color() and here.get_marker() == there.get_marker()
+    assert (there.get_markerfacecolor(), there.get_linestyle()) == ("none", "--") and here.get_linestyle() == "-"
 
 
 # --- what cannot be drawn -----------------------------------------------------------------------------

@@ -109,6 +109,19 @@ def test_settings_are_told_once_and_in_plain_words(annealed: Annealed, tmp_path:
     assert "`" not in page
 
 
+def test_settings_have_units(annealed: Annealed, tmp_path: Path) -> None:
+    words = [word.strip() for word in written(annealed, tmp_path / "report.html").words]
+    for name, value in {
+        "input resistance": "0 Ω",
+        "threshold area": "0 V·m",
+        "mismatch (σ, relative)": "0",
+        "tolerance (share of full scale)": "0.001",
+    }.items():
+        assert words[words.index(name) + 1] == value, name
+    assert re.fullmatch(r"[\d.]+ [kM]B", words[words.index("predicted memory") + 1])
+    assert "wall s" not in words
+
+
 def test_one_file_without_scripts_or_links_outside(annealed: Annealed, tmp_path: Path) -> None:
     page = written(annealed, tmp_path / "report.html", CHECK)
     assert "script" not in page.tags and "link" not in page.tags
@@ -146,7 +159,7 @@ def test_a_cross_check_has_a_verdict_and_units(annealed: Annealed, tmp_path: Pat
         "1 node in 2 arrays",
         "40 ns, 1,520 points",
         "vntol 100 nV",
-        "ngspice 1.5 s",
+        "in all 1.5 s",
         "h.0.mlp.7, the farthest node, at most 3 µV off",
     ):
         assert wanted in page.text, wanted
