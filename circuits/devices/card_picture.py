@@ -20,8 +20,8 @@ GATES_SHOWN = 6
 
 @drawn
 def plot_device_card(card: DeviceCard) -> Figure:
-    """Currents of a unit against its voltage at a few control voltages, conductance against control, and the laws of
-    the tanh pair and rectifier if the card has them, over the ideal ones.
+    """Currents of a unit against its voltage at a few control voltages, conductance against control, and if the card
+    has a tanh pair and a rectifier, what they deliver more than the ideal ones.
 
     Marks are the points measured, lines the card's factors. Grey: full scale.
     """
@@ -40,18 +40,20 @@ def plot_device_card(card: DeviceCard) -> Figure:
 
 
 def _cell(ax: Axes, cell: CellCard) -> None:
-    """What a cell delivers over what its ideal law would."""
+    """What a cell delivers more than its ideal law."""
     of = "its tail's current" if cell.cell == "tanh" else engineering(cell.largest, "A")
     fine = np.linspace(np.min(cell.ideal), np.max(cell.ideal), 201)
     every = slice(None, None, max(1, len(cell.ideal) // 24))
-    ax.plot(fine * 100, fine * 100, LINES[1], color=MUTED, linewidth=0.9, label="ideal")
-    ax.plot(fine * 100, cell.value(fine) * 100, color=COLOURS[0], label="card")
-    measured = 100 * np.stack([cell.ideal, cell.measured])[:, every]
-    ax.plot(*measured, "o", color=COLOURS[1], markersize=2.5, label="measured")
+    ax.plot(100 * fine, 100 * (cell.value(fine) - fine), color=COLOURS[0], label="card")
+    ax.plot(
+        100 * cell.ideal[every], 100 * (cell.measured - cell.ideal)[every], "o", color=COLOURS[1], markersize=2.5,
+        label="measured",
+    )  # fmt: skip
+    ax.axhline(0, color=MUTED, linewidth=0.6, zorder=1)
     ax.set_xlabel(f"ideal {cell.cell} (% of {of})")
-    ax.set_ylabel("transistors (%)")
-    ax.set_title(f"{cell.cell}, within {100 * cell.error:.2g} % of the largest")
-    ax.legend(loc="upper left")
+    ax.set_ylabel("transistors − ideal (%)")
+    ax.set_title(f"{cell.cell}: card within {100 * cell.error:.2g} %")
+    ax.legend()
 
 
 def _currents(ax: Axes, card: DeviceCard) -> None:
