@@ -98,7 +98,7 @@ def picture(rows: list[dict[str, Any]]) -> Any:
         "paper": "o", "paper's fit": ":", "transformer": "s-", "transformer, no wires": "s--", "linear": "D-",
         "linear, no wires": "D--", "row in tiles": "-.", "column": "-.", "row in one piece": "-.",
     }  # fmt: skip
-    for colour, (key, style) in zip([*COLOURS] * 2, shown.items(), strict=False):
+    for colour, (key, style) in zip(COLOURS, shown.items(), strict=True):
         points = [(r["d"], r[key]) for r in rows if isinstance(r.get(key), float)]
         label = {"paper's fit": f"paper: {FIT[0]:g} + {FIT[1]:g} d²", "paper": "paper, L / layers"}.get(key, key)
         ax.loglog(*zip(*points, strict=True), style, color=colour, markersize=4, label=label)

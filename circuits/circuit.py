@@ -42,6 +42,7 @@ from .cells import (
     tails,
 )
 from .errors import Error
+from .words import counted
 
 if TYPE_CHECKING:
     from .devices.card import DeviceCard
@@ -252,8 +253,8 @@ class Circuit:
 
     def __repr__(self) -> str:
         return (
-            f"{type(self).__name__}({self.name!r}, {self.node_count():,} nodes in {len(self.arrays)} arrays, "
-            f"{len(self.terms)} terms)"
+            f"{type(self).__name__}({self.name!r}, {counted(self.node_count(), 'node')} in "
+            f"{counted(len(self.arrays), 'array')}, {counted(len(self.terms), 'term')})"
         )
 
     def order(self) -> list[tuple[str, ...]]:

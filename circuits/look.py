@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import Any, TypeVar
 
 import matplotlib as mpl
@@ -13,8 +14,11 @@ from matplotlib.figure import Figure
 
 F = TypeVar("F", bound=Callable[..., Figure])
 
-# Okabe & Ito (2008): told apart by every kind of colour vision; the yellow is too light for lines on paper.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# Told apart by every kind of colour vision: Okabe & Ito (2008), whose yellow is too light for lines on paper, and two
+# dark ones of Tol (2021), wine and indigo.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#882255", "#332288")
+MARKS = "osD^vX*P<"
+LINES = ("-", "--", "-.", ":")
 INK, MUTED, FAINT = "#1f2328", "#59636e", "#d9dee3"
 LOOK: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -60,6 +64,16 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def series_looks() -> Iterator[dict[str, Any]]:
+    """Options of `Axes.plot`, one series after another: a colour that comes again is dashed, and hollow."""
+    for k in count():
+        turn, n = divmod(k, len(COLOURS))
+        face = "none" if turn % 2 else COLOURS[n]
+        yield {
+            "color": COLOURS[n], "marker": MARKS[n], "linestyle": LINES[turn % len(LINES)], "markerfacecolor": face,
+        }  # fmt: skip
+
+
 def plain_ticks(axis: Axis) -> None:
     """5, 10, 20, … on a logarithmic axis instead of powers of ten."""
     axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -72,7 +86,8 @@ def bars(ax: Axes, values: Mapping[str, float], colour: str, said: Callable[[flo
     ax.barh(list(values), list(values.values()), color=colour, height=0.68)
     for row, value in enumerate(values.values()):
         ax.annotate(
-            said(value) if value else "–", (value, row), xytext=(4, 0), textcoords="offset points", va="center",
+            said(value) if value else "–", (value, row) if value else (0, row), xytext=(4, 0), va="center",
+            xycoords="data" if value else ax.get_yaxis_transform(), textcoords="offset points",
             fontsize=8, color=INK if value else MUTED,
         )  # fmt: skip
     ax.set_xlim(0, max(values.values(), default=0.0) * 1.28 or 1.0)

@@ -1,4 +1,5 @@
-"""Units as people write them ("fF/µm", "mV·µm", "%") turned into a factor and an SI unit ("F/m", "V·m", "1")."""
+"""Units as people write them ("fF/µm", "mV·µm", "%") turned into a factor and an SI unit ("F/m", "V·m", "1"), and SI
+numbers written as people read them ("32 pJ")."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ PREFIXES = {
 BASES = ("V", "A", "S", "Ω", "F", "H", "W", "J", "K", "Hz", "s", "m")
 PLAIN = {"1": 1.0, "%": 0.01, "nat": 1.0, "°": math.pi / 180}
 EXPONENTS = {"": 1, "²": 2, "^2": 2}
+SHOWN = "afpnµm kMGT"  # prefixes of 10^-18 … 10^12, a step of 1,000 each
 
 
 def si(unit: str) -> tuple[float, str]:
@@ -54,3 +56,30 @@ def _factor(token: str, unit: str) -> tuple[float, str]:
 def _tidy(factor: float) -> float:
     """The power of ten itself where rounding left a neighbour of it."""
     return float(f"{factor:.12g}")
+
+
+def scaled(largest: float, unit: str) -> tuple[float, str]:
+    """(factor, unit with a prefix) that put numbers in an SI unit, so large at most, into 1 … 1000.
+
+    Plain numbers and powers of units stay as they are.
+
+    >>> scaled(3.2e-11, "J")
+    (1000000000000.0, 'pJ')
+    >>> scaled(0.02, "1")
+    (1.0, '1')
+    """
+    if unit in PLAIN or "²" in unit or not largest or not math.isfinite(largest):
+        return 1.0, unit
+    exact = abs(float(f"{largest:.3g}"))  # as `engineering` rounds: 999.9 is 1.00 of the next prefix
+    step = min(max(math.floor(math.log10(exact) / 3 + 1e-9), -6), 4)
+    return float(f"1e{-3 * step}"), f"{SHOWN[step + 6].strip()}{unit}"
+
+
+def engineering(value: float, unit: str) -> str:
+    """Three digits and an SI prefix.
+
+    >>> engineering(3.2e-11, "J"), engineering(61_234_567_890, "B")
+    ('32 pJ', '61.2 GB')
+    """
+    factor, written = scaled(value, unit)
+    return f"{value * factor:.3g} {written}"

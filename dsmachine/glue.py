@@ -23,6 +23,7 @@ from .circuits.checkpoints import Model
 from .circuits.errors import Error, shown
 from .circuits.mapping.model import map_model
 from .circuits.reference import forward
+from .circuits.words import counted
 from .emulator.plan import Plan
 from .emulator.prepare import prepare
 from .emulator.run import operating_point
@@ -157,7 +158,7 @@ def accuracy_rows(model: str, found: Sequence[Accuracy]) -> list[Row]:
     """Rows of table 1; the paper's beside them where it has a model of that name."""
     name, paper, rows = paper_name(model), published(), []
     for told in found:
-        about = f"{told.samples} samples of dev.tsv, {told.positions} positions; "
+        about = f"{counted(told.samples, 'sample')} of dev.tsv, {counted(told.positions, 'position')}; "
         machine = f"{about}operating point of the ideal circuit, the reference's class on {told.agree:.1%} of them"
         reference = f"{about}digital reference in float32"
         for printed, system, share, source, said in (
@@ -193,7 +194,7 @@ def _by_machine(model: Model, plan: Plan, ids: list[list[int]], positions: int) 
     padded = np.stack([np.pad(row, (0, positions - len(row)), mode="edge") for row in ids])
     run = operating_point(plan, {"embed": model.embed(padded)})
     if run.saturated:
-        log.warning("%d nodes saturate: calibrate on sentences like these", sum(run.saturated.values()))
+        log.warning("%s: calibrate on sentences like these", counted(sum(run.saturated.values()), "node", "saturate"))
     logits = run.logical("logits")
     return [int(logits[k, len(row) - 1].argmax()) for k, row in enumerate(ids)]
 

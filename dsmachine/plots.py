@@ -11,6 +11,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from .circuits.cells.pictures import plot_channels, plot_support
 from .circuits.devices.card_picture import plot_device_card
 from .circuits.errors import Error
 from .emulator.files import written_whole
@@ -37,6 +38,7 @@ __all__ = [
     "plot_activity",
     "plot_annealed",
     "plot_calibration",
+    "plot_channels",
     "plot_crosscheck",
     "plot_device_card",
     "plot_energy",
@@ -49,6 +51,7 @@ __all__ = [
     "plot_noise_shares",
     "plot_placement",
     "plot_settling",
+    "plot_support",
     "plot_sweep",
     "plot_training",
     "plot_waveforms",

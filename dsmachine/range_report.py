@@ -23,6 +23,7 @@ from .circuits.errors import Error
 from .circuits.mapping.model import calibration_windows, map_model
 from .circuits.technology import Technology, load_technology
 from .circuits.tokens import window_starts
+from .circuits.words import counted
 from .describe import kind_of, score_line, score_range
 from .range_use import Device, Use, range_use, strongest_devices, together
 
@@ -103,11 +104,11 @@ class CalibrationReport:
         total, lost = self.all, self.most_lost()
         seen = "that calibration did not see" if self.unseen else "some of which calibration saw: the text is short"
         rows = {
-            "windows": f"{self.windows} of {self.positions} tokens {seen}",
+            "windows": f"{self.windows} of {counted(self.positions, 'token')} {seen}",
             "range use": f"median {total.median:.0%}, worst {total.worst:.0%} of full scale ({total.worst_array}); "
             f"{total.headroom_used:.0%} of the headroom used",
             "lost bits": f"{lost.lost_bits:.1f} at most ({lost.name})" if lost.lost_bits else "none",
-            "saturated": f"{total.saturated:,} of {total.nodes:,} nodes at rest"
+            "saturated": f"{total.saturated:,} of {counted(total.nodes, 'node')} at rest"
             + ("" if total.on_the_way is None else f", {total.on_the_way:,} on the way there"),
         }
         if total.quiet is not None and total.noise_rms is not None:
@@ -129,7 +130,7 @@ class CalibrationReport:
         return plot_calibration(self)
 
     def __repr__(self) -> str:
-        head = f"{type(self).__name__} of {self.model!r}, {self.positions} positions on {self.technology}"
+        head = f"{type(self).__name__} of {self.model!r}, {counted(self.positions, 'position')} on {self.technology}"
         return "\n".join([head, *(f"  {name:<10} {text}" for name, text in self.lines().items())])
 
 

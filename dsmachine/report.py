@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,15 @@ import scipy
 
 from . import __version__
 from .circuits.cells.mismatch import Spread
+from .circuits.units import engineering
+from .circuits.words import counted, visible
 from .emulator.files import write_text
-from .energy.report import engineering
-from .report_html import Html, join, page, pairs, picture, section, table, tag, text, tile
+from .report_crosscheck import crosscheck_section
+from .report_html import Html, join, note, page, pairs, picture, section, table, tag, text, tile
 
 if TYPE_CHECKING:
     from .circuits.technology import Technology
+    from .netlists.crosscheck import CrossCheck
     from .tasks import Annealed
 
 LIMITS = (
@@ -31,12 +34,22 @@ LIMITS = (
 )
 
 # of a run's statistics
-TOLD_ELSEWHERE = {"by_layer", "chip_seed", "trim", "weight_bits", *(part.name for part in fields(Spread))}
+TOLD_ELSEWHERE = {"by_layer", "chip_seed", "trim", "weight_bits", "wall_s", *(part.name for part in fields(Spread))}
+UNITS = {  # of settings that are numbers, where there is one
+    "input_resistance": "Ω", "branch_offset": "V", "threshold_area": "V·m", "beta_area": "m", "threshold_gradient": "V",
+    "predicted_bytes": "B", "read_window_s": "s", "duration_s": "s",
+}  # fmt: skip
+OF_WHAT = {
+    "softmax_clamp": "nat", "mismatch": "σ, relative", "vt_mismatch": "σ, share of the row’s largest |G|",
+    "offset": "σ, share of full scale", "beta_gradient": "relative, from coupling to coupling", "gradient_angle": "rad",
+    "write_verify": "σ, relative", "auto_zero": "share of full scale", "tolerance": "share of full scale",
+    "rms": "share of full scale",
+}  # fmt: skip
 
 
 def write_report(
     annealed: Annealed,
-    crosscheck: Any,
+    crosscheck: CrossCheck | None,
     path: str | Path,
     pictures: Mapping[str, Any],
     *,
@@ -45,23 +58,21 @@ def write_report(
 ) -> None:
     """Write one self-contained page.
 
-    crosscheck: what ngspice said, a mapping or dataclass (nrmse, engine, options, …), None if it was not asked.
-    pictures: caption -> Figure, PNG bytes or path of a PNG. continuation: texts of machine and digital reference
-    after the prompt; default the likeliest next token of each.
+    crosscheck: what ngspice said, None if it was not asked. pictures: caption → Figure, PNG bytes or path of a PNG.
+    continuation: texts of machine and digital reference after the prompt; default the likeliest next token of each.
     Raises Error where the page cannot be written or a picture cannot be read.
     """
     ours, theirs = continuation or (annealed.text, annealed.expected)
-    check = _plain(crosscheck)
     document = page(
         f"{annealed.model}: annealing report",
         _header(annealed),
-        _tiles(annealed, check),
+        _tiles(annealed, crosscheck),
         _texts(annealed.prompt, ours, theirs),
         _settling(annealed),
         section("Pictures", *(picture(source, caption) for caption, source in pictures.items())) if pictures else "",
         _energy(annealed),
         _accuracy(annealed),
-        _crosscheck(check),
+        crosscheck_section(crosscheck),
         _settings(annealed),
         _limits(annealed),
         tag("footer", _versions(), cls="muted"),
@@ -73,42 +84,37 @@ def write_report(
 
 
 def _header(annealed: Annealed) -> Html:
+    circuit = annealed.machine.circuit
     settled = "settled" if annealed.run.settled else "did not settle"
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     line = (
-        f"{len(annealed.tokens)} tokens, {annealed.machine.circuit.node_count():,} nodes, "
-        f"{len(annealed.machine.circuit.arrays)} arrays: {settled}. {made}"
+        f"{counted(len(annealed.tokens), 'token')}, {counted(circuit.node_count(), 'node')}, "
+        f"{counted(len(circuit.arrays), 'array')}: {settled}. {made}"
     )
     return tag("header", tag("h1", f"{annealed.model}, annealed"), tag("div", line, cls="muted"))
 
 
-def _tiles(annealed: Annealed, check: dict[str, Any] | None) -> Html:
+def _tiles(annealed: Annealed, check: CrossCheck | None) -> Html:
     agree = annealed.argmax_agreement
     tiles = [
         tile(_seconds(annealed.oracle_time), f"settled to {annealed.settle_bits:g} bits"),
         tile(engineering(float(np.mean(annealed.energy.per_token)), "J"), "drawn from the supply per token"),
         tile(f"{annealed.logit_error:.2g}", "logit error against the digital reference"),
-        tile(_percent(agree["share"]), f"same likeliest token, {agree['compared']} clear positions"),
+        tile(_percent(agree["share"]), f"same likeliest token, {counted(agree['compared'], 'clear position')}"),
     ]
-    nrmse = None if check is None else check.get("nrmse")
-    if nrmse is not None:
-        tiles.append(tile(f"{float(nrmse):.2g}", "NRMSE against ngspice"))
+    if check is not None:
+        tiles.append(tile(f"{check.nrmse:.2g}", f"NRMSE against ngspice, limit {check.limit:g}"))
     return tag("div", *tiles, cls="tiles")
 
 
 def _texts(prompt: str, ours: str, theirs: str) -> Html:
     same = "the same text" if ours == theirs else "the texts differ"
     blocks = [
-        tag("div", tag("h3", title), tag("pre", prompt, tag("mark", _visible(said))))
+        tag("div", tag("h3", title), tag("pre", prompt, tag("mark", visible(said))))
         for title, said in (("Machine", ours), ("Digital reference", theirs))
     ]
     note = "The prompt, and underlined what each makes of it: "
     return section("Text", tag("p", note, same, ".", cls="muted"), tag("div", *blocks, cls="pair"))
-
-
-def _visible(said: str) -> str:
-    """A continuation of blanks only would show nothing."""
-    return said if said.strip() else said.replace(" ", "␣").replace("\n", "⏎") or "(nothing)"
 
 
 def _settling(annealed: Annealed) -> Html:
@@ -116,26 +122,22 @@ def _settling(annealed: Annealed) -> Html:
     slowest: dict[str, tuple[float, str]] = {}
     for name, seconds in annealed.run.by_array.items():
         slowest[layers[name]] = max(slowest.get(layers[name], (-1.0, "")), (seconds, name))
-    rows = [(layer or "(inputs)", _seconds(t), name) for layer, (t, name) in slowest.items()]
+    rows = [(layer or "(inputs)", name, _seconds(t)) for layer, (t, name) in slowest.items()]
     band = join(["2", tag("sup", f"−{annealed.settle_bits:g}")])
-    oracle = _note("when every node of this prompt was inside its band for good")
-    timer = _note("p99 over calibration prompts: what a chip without an oracle waits")
+    oracle = note("when every node of this prompt was inside its band for good")
+    timer = note("p99 over calibration prompts: what a chip without an oracle waits")
     facts: list[tuple[object, object]] = [
         ("Oracle time", join([_seconds(annealed.oracle_time), oracle])),
-        ("Timer time", join([_seconds(annealed.timer_time), timer])),
+        ("Timer time", join([_seconds(annealed.timer_time), timer]) if annealed.timer_time > 0 else "not measured"),
         (
             "Settled means",
             join(["within ", band, " of full scale, and of the logits’ range at every position"]),
         ),
         ("Time simulated", _seconds(annealed.run.duration)),
-        ("Saturated at rest", f"{sum(annealed.run.saturated.values())} nodes"),
+        ("Saturated at rest", counted(sum(annealed.run.saturated.values()), "node")),
     ]
     head = tag("h3", "Last array to settle, by layer")
-    return section("Settling", pairs(facts), head, table(("layer", "settled", "slowest array"), rows))
-
-
-def _note(words: str) -> Html:
-    return tag("span", " – ", words, cls="muted")
+    return section("Settling", pairs(facts), head, table(("layer", "slowest array", "settled"), rows, words=2))
 
 
 def _energy(annealed: Annealed) -> Html:
@@ -153,7 +155,7 @@ def _energy(annealed: Annealed) -> Html:
         ("… without refresh", f"{engineering(bare, 'J')}, {engineering(bare / tokens, 'J')} a token"),
         ("Mean power while annealing", engineering(account["power_w"], "W")),
         ("Dissipated in elements", engineering(account["dissipated"], "J")),
-        ("Programming all weights once", join([once, _note("not in the total")])),
+        ("Programming all weights once", join([once, note("not in the total")])),
     ]
     apart = (
         "Drawn is what the supply delivers; dissipated is what becomes heat in couplings, products, feedback and "
@@ -191,24 +193,12 @@ def _accuracy(annealed: Annealed) -> Html:
                 ("Logit error", f"{annealed.logit_error:.3g} (worst position: max |Δlogit| / max |logit − mean|)"),
                 (
                     "Likeliest token agrees",
-                    f"{_percent(agree['share'])} of {agree['compared']} positions with a clear margin",
+                    f"{_percent(agree['share'])} of {counted(agree['compared'], 'position')} with a clear margin",
                 ),
-                ("Too close to call", f"{agree['close']} positions"),
+                ("Too close to call", counted(agree["close"], "position")),
             ]
         ),
     )
-
-
-def _crosscheck(check: dict[str, Any] | None) -> Html:
-    if check is None:
-        return section("Cross-check with ngspice", tag("p", "Not made in this run."))
-    rows: list[tuple[object, object]] = []
-    for key, value in check.items():
-        if isinstance(value, Mapping):
-            rows += [(f"{_words(key)}: {name}", _value(item)) for name, item in value.items()]
-        else:
-            rows.append((_words(key), _value(value)))
-    return section("Cross-check with ngspice", pairs(rows))
 
 
 def _settings(annealed: Annealed) -> Html:
@@ -230,8 +220,17 @@ def _settings(annealed: Annealed) -> Html:
     if lost:
         worst = sorted(lost.items(), key=lambda item: -item[1])[:5]
         groups.append(("Range given up to fit the devices (bits)", {n: f"{b:.1f}" for n, b in worst}))
-    parts = [(tag("h3", title), pairs((_words(k), _value(v)) for k, v in rows.items())) for title, rows in groups]
+    parts = [(tag("h3", title), pairs(_setting(name, v) for name, v in rows.items())) for title, rows in groups]
     return section("Settings", *(piece for part in parts for piece in part))
+
+
+def _setting(name: str, value: Any) -> tuple[str, Html]:
+    """Its name and its value, with a unit."""
+    if name in UNITS and isinstance(value, int | float):
+        name, unit = _words(name).removesuffix(" bytes").removesuffix(" s"), UNITS[name]
+        return f"{name} memory" if unit == "B" else name, text(engineering(float(value), unit))
+    of_what = f" ({OF_WHAT[name]})" if name in OF_WHAT and value is not None else ""
+    return f"{_words(name)}{of_what}", _value(value)
 
 
 def _technology(tech: Technology) -> dict[str, str]:
@@ -263,14 +262,6 @@ def _versions() -> Html:
 
 
 # --- values -------------------------------------------------------------------------------------------
-
-
-def _plain(crosscheck: Any) -> dict[str, Any] | None:
-    if crosscheck is None:
-        return None
-    if is_dataclass(crosscheck) and not isinstance(crosscheck, type):
-        return {name: value for name, value in asdict(crosscheck).items() if name != "farthest"}
-    return dict(crosscheck)
 
 
 def _value(value: Any) -> Html:

@@ -38,7 +38,7 @@ table { border-collapse: collapse; width: 100%; max-width: 46rem; font-size: .92
 th, td { text-align: left; padding: .34rem .75rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; } thead th { color: var(--muted); font-size: .84rem; vertical-align: bottom; }
 body:has(.wide) { max-width: 78rem; }
-.wide table { max-width: none; } .wide td { white-space: nowrap; }
+thead th.n { white-space: normal; } .wide table { max-width: none; } .wide td { overflow-wrap: normal; }
 .wide td, .wide th { padding: .3rem .45rem; font-size: .86rem; }
 td.n, th.n { text-align: right; white-space: nowrap; }
 tbody th { white-space: nowrap; } .pairs table { max-width: none; }
@@ -55,7 +55,9 @@ figure { margin: 1rem 0 1.6rem; } figure img { display: block; width: 100%; heig
   background: #fff; border: 1px solid var(--line); border-radius: 8px; padding: .6rem; }
 figcaption { margin-top: .4rem; max-width: 46rem; }
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); }
-@media print { body, body:has(.wide) { max-width: none; padding: 0; } figure, .tile, tr { break-inside: avoid; } }
+@media print { body, body:has(.wide) { max-width: none; padding: 0; } figure, .tile, tr { break-inside: avoid; }
+  h2, h3 { break-after: avoid; } .scroll { overflow: visible; }
+  .wide td, .wide th { font-size: .6rem; padding: .2rem; } }
 """
 # Nothing may be loaded and nothing may run, whatever a prompt or a checkpoint's names hold.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -89,6 +91,11 @@ def section(title: str, *inside: object) -> Html:
     return tag("section", tag("h2", title), *inside)
 
 
+def note(words: str) -> Html:
+    """Words in the margin of a value."""
+    return tag("span", " – ", words, cls="muted")
+
+
 def tile(value: object, label: str) -> Html:
     """A figure that stands out."""
     return tag("div", tag("b", value), tag("span", label), cls="tile")
@@ -107,13 +114,14 @@ def table(
     words: int = 1,
     apart: int = -1,
     total: bool = False,
+    wide: bool = False,
 ) -> Html:
-    """Names and numbers a row. words: how many columns are names, more than one in wide tables; apart: column that a
-    line sets off; total: the last row is the sum."""
+    """Names and numbers a row. words: how many columns are names; apart: column that a line sets off; total: the last
+    row is the sum; wide: as wide as the page, for tables of many columns."""
     rows = list(rows)
     lines = [tag("thead", _row(head, "th", words, apart))]
     body = [_row(row, "td", words, apart, "sum" if total and k == len(rows) - 1 else "") for k, row in enumerate(rows)]
-    return tag("div", tag("table", *lines, tag("tbody", *body)), cls="scroll" if words == 1 else "scroll wide")
+    return tag("div", tag("table", *lines, tag("tbody", *body)), cls="scroll wide" if wide else "scroll")
 
 
 def _row(cells: Sequence[object], kind: str, words: int, apart: int, cls: str = "") -> Html:

@@ -58,13 +58,15 @@ class Token:
 @dataclass(frozen=True)
 class Generated:
     """What a serial machine wrote: model, prompt, text (of the new tokens), token by token how; hold: its switches;
-    excluded: what its joules do not count."""
+    prompt_tokens: how many the prompt has, of which the first is loaded and the others are in `tokens`; excluded: what
+    its joules do not count."""
 
     model: str
     prompt: str
     text: str
     hold: str
     technology: str
+    prompt_tokens: int
     tokens: list[Token] = field(default_factory=list)
     excluded: tuple[str, ...] = EXCLUDED + UNCOUNTED
 
@@ -98,6 +100,7 @@ class Generated:
             "hold": self.hold,
             "basis": BASIS,
             "technology": self.technology,
+            "prompt_tokens": self.prompt_tokens,
             "machine_time_s": self.seconds,
             "energy_j": self.joules,
             "agreement": self.agreement,
@@ -175,8 +178,8 @@ def generate(
     stage("reference")
     expected = reference_values(loaded, ids[:-1], circuit)["logits"][1:]
     tokens = [Token(**turn, **_compared(*rows)) for turn, *rows in zip(turns, read, expected, strict=True)]
-    new = ids[len(ids) - max_new_tokens :]
-    return Generated(loaded.name, prompt, loaded.decode(new), hold, tech.name, tokens)
+    prompted = len(ids) - max_new_tokens
+    return Generated(loaded.name, prompt, loaded.decode(ids[prompted:]), hold, tech.name, prompted, tokens)
 
 
 def _settled(run: Run, place: int) -> float:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from .circuits.look import COLOURS, MUTED, drawn, new_figure
+from .circuits.look import COLOURS, MUTED, drawn, new_figure, series_looks
+from .circuits.words import counted
 from .energy.published import INFERENCE, KWH, published
 from .energy.rows import Inputs
 from .energy.systems import Baseline, Machine
 
-MARKS = "osD^vX*P<"  # more than colours: the eighth series has another mark than the first
+ON_CHIPS = " on chips"  # of a machine's label
+HOLLOW = {"linestyle": "--", "markerfacecolor": "none"}
 FEWEST = 1e-6  # of a machine's joules, under which a part is not drawn
 
 
@@ -31,14 +34,12 @@ def plot_parts(inputs: Inputs) -> Figure:
     figure = new_figure(8.2, 1.2 + 0.3 * len(parts))
     ax = figure.subplots()
     models = list(dict.fromkeys(model for model, _ in machines))
-    looks = dict(zip(models, zip(_cycled(COLOURS), _cycled(MARKS), strict=False), strict=False))
+    looks = dict(zip(models, series_looks(), strict=False))
     for model, machine in machines:
-        colour, mark = looks[model]
         joules = [machine.joules_by_part.get(part, 0.0) / machine.tokens for part in parts]
         seen = [value if value > 0 else np.nan for value in joules]
-        face = "none" if machine.on_chips else colour
-        label = f"{model}{machine.on_chips}"
-        ax.plot(seen, range(len(parts)), mark, color=colour, markerfacecolor=face, markersize=5.5, label=label)
+        look = looks[model] | {"linestyle": "", "label": f"{model}{machine.on_chips}", "markersize": 5.5}
+        ax.plot(seen, range(len(parts)), **look | ({"markerfacecolor": "none"} if machine.on_chips else {}))
     ax.set_xscale("log")
     ax.set_yticks(range(len(parts)), parts)
     ax.set_xlabel("drawn from the supply, energy a prompt token (J)")
@@ -54,7 +55,7 @@ def plot_stages(inputs: Inputs) -> Figure:
     groups = [[item for item in machines if bool(item[1].on_chips) is placed] for placed in (False, True)]
     groups = [group for group in groups if group]
     stages = list(dict.fromkeys(stage for _, machine in machines for stage in machine.phases))
-    colours = dict(zip(stages, _cycled(COLOURS), strict=False))
+    colours = dict(zip(stages, cycle(COLOURS), strict=False))
     figure = new_figure(7.8, 0.6 + 0.7 * len(groups) + 0.34 * len(machines))
     ratios = {"height_ratios": [len(group) + 1 for group in groups]}
     for ax, group in zip(np.ravel(figure.subplots(len(groups), 1, gridspec_kw=ratios)), groups, strict=True):
@@ -75,8 +76,10 @@ def _stages(ax: Any, machines: Sequence[tuple[str, Machine]], colours: Mapping[s
         if model in paper:
             said = f"the paper: {float(paper[model]) * 1e6:g} µs"
             ax.annotate(said, (left[k], k), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
-    names = [f"{model}{machine.on_chips},\n{machine.tokens} tokens" if machine.on_chips
-             else f"{model}, {machine.tokens} tokens" for model, machine in machines]  # fmt: skip
+    names = [
+        f"{model}{machine.on_chips}," + ("\n" if machine.on_chips else " ") + counted(machine.tokens, "token")
+        for model, machine in machines
+    ]
     ax.set_yticks(range(len(machines)), names, fontsize=8)
     ax.invert_yaxis()
     ax.set_xlim(0, 1.3 * float(left.max()))
@@ -88,20 +91,24 @@ def _stages(ax: Any, machines: Sequence[tuple[str, Machine]], colours: Mapping[s
 @drawn
 def plot_joules_and_seconds(inputs: Inputs) -> Figure:
     """Joules against seconds a token, both logarithmic: up and right is worse. A line joins the paper's models, the
-    larger higher; others are named."""
+    larger higher; others are named. Machines on chips have the colour and mark of those without, dashed and hollow."""
     figure = new_figure(7.6, 4.8)
     ax = figure.subplots()
     series = [*_of_paper(inputs), *_emulated(inputs), *(_measured(inputs.baseline, inputs) if inputs.baseline else [])]
-    for (label, points), colour, mark in zip(series, _cycled(COLOURS), _cycled(MARKS), strict=False):
+    fresh, looks = series_looks(), dict[str, dict[str, Any]]()
+    for label, points in series:
+        bare = label.replace(ON_CHIPS, "")
+        looks[bare] = looks[bare] | HOLLOW if bare in looks else next(fresh)
+        look = looks[bare]
         names, seconds, joules = zip(*sorted(points, key=lambda point: point[2]), strict=True)
-        line = "-" if set(names) & set(inputs.models) else ""
-        style: dict[str, Any] = {"color": colour, "marker": mark, "markersize": 5, "linewidth": 0.8}
-        ax.plot(seconds, joules, label=label, linestyle=line, **style)
+        joined = {} if set(names) & set(inputs.models) else {"linestyle": ""}
+        ax.plot(seconds, joules, label=label, markersize=5, linewidth=0.8, **look | joined)
         for name, x, y in points:
-            if name not in inputs.models:
-                ax.annotate(
-                    name, (x, y), xytext=(0, -12), ha="center", textcoords="offset points", fontsize=7, color=MUTED
-                )
+            if name not in inputs.models:  # to the right of its mark, where no line comes; the last has no room there
+                side: dict[str, Any] = {"xytext": (7, 0), "ha": "left", "va": "center"}
+                below: dict[str, Any] = {"xytext": (0, -7), "ha": "center", "va": "top"}
+                place = below if x == max(seconds) else side
+                ax.annotate(name, (x, y), textcoords="offset points", fontsize=7, color=MUTED, **place)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.margins(0.12)
@@ -133,7 +140,7 @@ def _of_paper(inputs: Inputs) -> Iterable[Series]:
 
 def _emulated(inputs: Inputs) -> Iterable[Series]:
     """Machines whose devices are all on one chip, then those on several."""
-    for placed, where in ((False, ""), (True, " on chips")):
+    for placed, where in ((False, ""), (True, ON_CHIPS)):
         machines = [(name, m) for name, m in inputs.emulated() if bool(m.on_chips) is placed]
         if machines:
             yield f"emulated{where}, an anneal", [(name, m.latency, m.joules) for name, m in machines]
@@ -150,11 +157,6 @@ def _measured(baseline: Baseline, inputs: Inputs) -> Iterable[Series]:
         points = [(m, s.seconds_per_token, s.joules_per_token) for m, s in steps if s and s.joules_per_token]
         if points:
             yield f"{baseline.device},\n{what}", points
-
-
-def _cycled(each: Sequence[str]) -> Iterable[str]:
-    while True:
-        yield from each
 
 
 def report_pictures(inputs: Inputs) -> dict[str, tuple[str, Figure]]:

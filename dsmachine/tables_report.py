@@ -84,25 +84,48 @@ def _by_task(rows: Sequence[Row], notes: Sequence[str]) -> Grid:
 
 
 def _averages(rows: Sequence[Row], notes: Sequence[str]) -> Grid:
-    cells = [[r.model, r.system, r.source, r.quantity, f"{r.value:,.0f} {r.unit}", _note(r, notes)] for r in rows]
+    cells = [[r.model, r.system, r.source, r.quantity, f"{_ratio(r.value)} {r.unit}", _note(r, notes)] for r in rows]
     return Grid("Gains over the printed GPUs", ["model", "system", "source", "quantity", "mean", "note"], cells, 4)
+
+
+def _ratio(value: float | None) -> str:
+    """To the unit, as the paper has gains; small ones and losses in three digits.
+
+    >>> _ratio(1238.4), _ratio(0.41)
+    ('1,238', '0.41')
+    """
+    return number(value) if value is None or value < 100 else f"{value:,.0f}"
 
 
 def _by_quantity(title: str, rows: Sequence[Row], notes: Sequence[str]) -> Grid:
     quantities = list(dict.fromkeys(f"{row.quantity} ({row.unit})" for row in rows))
     lines: dict[tuple[str, ...], dict[str, str]] = {}
-    marks: dict[tuple[str, ...], list[str]] = {}
+    marks: dict[tuple[str, ...], list[int]] = {}
     for row in rows:
         key = (row.model, row.system, row.source)
         lines.setdefault(key, {})[f"{row.quantity} ({row.unit})"] = number(row.value)
-        marks.setdefault(key, []).append(_note(row, notes))
-    said = {key: " ".join(dict.fromkeys(" ".join(each).split())) for key, each in marks.items()}
-    cells = [[*key, *(line.get(name, "") for name in quantities), said[key]] for key, line in lines.items()]
+        marks.setdefault(key, []).extend(notes.index(said) + 1 for said in row.assumptions)
+    cells = [[*key, *(line.get(name, "") for name in quantities), ranges(marks[key])] for key, line in lines.items()]
     return Grid(title, ["model", "system", "source", *quantities, "note"], cells, 3)
 
 
 def _note(row: Row, notes: Sequence[str]) -> str:
-    return " ".join(str(notes.index(said) + 1) for said in row.assumptions)
+    return ranges(notes.index(said) + 1 for said in row.assumptions)
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Numbers in order, three and more in a row by their ends.
+
+    >>> ranges([5, 2, 3, 4, 9, 8])
+    '2–5, 8, 9'
+    """
+    runs: list[list[int]] = []
+    for each in sorted(set(numbers)):
+        if runs and each == runs[-1][-1] + 1:
+            runs[-1].append(each)
+        else:
+            runs.append([each])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
 
 
 def number(value: float | None) -> str:
@@ -223,7 +246,7 @@ def as_html(found: Sequence[Layout], pictures: Mapping[str, Any]) -> str:
 def _html_of(layout: Layout) -> list[Html]:
     found: list[Html] = []
     for grid in layout.grids:
-        found += [tag("h3", grid.title), table(grid.head, grid.cells, words=grid.names)]
+        found += [tag("h3", grid.title), table(grid.head, grid.cells, words=grid.names, wide=True)]
     return [*found, tag("ol", *(tag("li", note) for note in layout.notes), cls="muted")]
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from .circuits.errors import Error
 from .circuits.mapping.model import calibrate, map_model
 from .circuits.reference import forward
 from .circuits.technology import Technology, load_technology
+from .circuits.units import engineering
+from .circuits.words import counted
 from .emulator.backend import Backend
 from .emulator.checkpoint import Checkpoint, checked
 from .emulator.errors_by_layer import ErrorByLayer
@@ -32,7 +34,6 @@ from .emulator.request import Request, checked_bits, chosen_method
 from .emulator.run import Run, operating_point, transient
 from .emulator.steps import Noise
 from .energy.meter import EnergyMeter, EnergyReport
-from .energy.report import engineering
 from .timer import MOST_PROMPTS, converted, timer_time
 
 if TYPE_CHECKING:
@@ -41,6 +42,14 @@ if TYPE_CHECKING:
 Array = Any
 log = logging.getLogger(__name__)
 TOLERANCE = 1e-3  # of the finite elements, where nothing else is asked for
+
+
+class Agreement(TypedDict):
+    """Share of likeliest tokens that agree; how many positions were compared, how many are too close to tell."""
+
+    share: float | None
+    compared: int
+    close: int
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,7 +89,7 @@ class Annealed:
         return logit_error(self.logits, self.reference)
 
     @property
-    def argmax_agreement(self) -> dict[str, float | int | None]:
+    def argmax_agreement(self) -> Agreement:
         """Share of positions whose likeliest token agrees, where the reference's margin exceeds twice the error."""
         return argmax_agreement(self.logits, self.reference)
 
@@ -100,7 +109,7 @@ class Annealed:
         settled = "did not settle" if self.oracle_time is None else f"settled at {engineering(self.oracle_time, 's')}"
         joules = engineering(float(np.mean(self.energy.per_token)), "J")
         return (
-            f"{type(self).__name__}({self.model!r}, {len(self.tokens)} tokens → {self.text!r}, {settled}, "
+            f"{type(self).__name__}({self.model!r}, {counted(len(self.tokens), 'token')} → {self.text!r}, {settled}, "
             f"{joules} a token, logit error {self.logit_error:.2g})"
         )
 
@@ -164,9 +173,8 @@ def logit_error(logits: Array, reference: Array) -> float:
     return float((np.abs(logits - reference).max(axis=-1) / spread).max())
 
 
-def argmax_agreement(logits: Array, reference: Array) -> dict[str, float | int | None]:
-    """share: positions that agree among those whose margin exceeds twice the largest error (None if there are none);
-    compared, close: counts."""
+def argmax_agreement(logits: Array, reference: Array) -> Agreement:
+    """Of positions whose margin exceeds twice the largest error; no share if there are none."""
     best = np.sort(reference, axis=-1)
     margin = best[:, -1] - best[:, -2]
     clear = margin > 2 * np.abs(logits - reference).max(axis=-1)
@@ -354,7 +362,7 @@ def check_saturation(chip: Chip, run: Run, allowed: bool) -> None:
     ideal = not any(vars(chip.spread).values())
     fix = "calibrate on text like the prompt" if ideal else "lower the chip's mismatch and offset"
     said = (
-        f"{total} nodes saturate at the operating point, most in {name!r} ({count} of "
+        f"{counted(total, 'node', 'saturate')} at the operating point, most in {name!r} ({count} of "
         f"{int(np.prod(chip.circuit.arrays[name].shape))})"
     )
     if not allowed:

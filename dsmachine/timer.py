@@ -18,6 +18,7 @@ from .circuits.checkpoints import Model
 from .circuits.chip import Chip
 from .circuits.circuit import Circuit
 from .circuits.tokens import window_starts
+from .circuits.words import counted
 from .emulator.plan import Plan
 from .emulator.prepare import prepare
 from .emulator.run import transient
@@ -57,16 +58,19 @@ def timer_time(
     if run.saturated:
         name, count = max(run.saturated.items(), key=lambda item: item[1])
         log.warning(
-            "timer: %d nodes saturate on the calibration prompts, most in %r (%d): what they settle to is wrong",
-            sum(run.saturated.values()), name, count,
+            "timer: %s on the calibration prompts, most in %r (%d): what they settle to is wrong",
+            counted(sum(run.saturated.values()), "node", "saturate"), name, count,
         )  # fmt: skip
     if np.isnan(waits).any():
         log.warning(
-            "no timer time: %d of %d calibration prompts have not settled to %g bits in %.3g s, last of all %r",
-            np.isnan(waits).sum(), prompts, settle_bits, run.duration, max(run.by_array, key=run.by_array.__getitem__),
+            "no timer time: %d of %s not settled to %g bits in %.3g s, last of all %r",
+            np.isnan(waits).sum(), counted(prompts, "calibration prompt"), settle_bits, run.duration,
+            max(run.by_array, key=run.by_array.__getitem__),
         )  # fmt: skip
         return float("nan")
-    log.info("timer: %d calibration prompts settle after %.4g to %.4g s", prompts, waits.min(), waits.max())
+    log.info(
+        "timer: %s after %.4g to %.4g s", counted(prompts, "calibration prompt", "settle"), waits.min(), waits.max()
+    )
     return float(np.quantile(waits, QUANTILE))
 
 

@@ -18,6 +18,7 @@ from .circuits.circuit import Circuit
 from .circuits.errors import Error, shown
 from .circuits.mapping.model import map_model
 from .circuits.technology import Technology, load_technology
+from .circuits.words import counted
 from .emulator.checkpoint import check_case, digest, same_file
 from .emulator.files import check_target
 from .emulator.gradients import Gradients
@@ -147,7 +148,7 @@ class Trained:
     def __repr__(self) -> str:
         held = [f"held-out loss {' → '.join(f'{x:.3g}' for x in self.validation['loss'])}"] if self.validation else []
         last = [f"loss {self.loss[0]:.3g} → {self.loss[-1]:.3g}"] if self.loss else []
-        return f"{type(self).__name__}({', '.join([repr(self.model.name), f'{self.steps} steps', *last, *held])})"
+        return f"{type(self).__name__}({', '.join([repr(self.model.name), counted(self.steps, 'step'), *last, *held])})"
 
     def summary(self) -> dict[str, Any]:
         """What the command line prints with --json."""
@@ -301,7 +302,7 @@ def _course(
 ) -> Course:
     count = len(lessons)
     size = checks.whole("batch", min(BATCH, count) if batch is None else batch, 1, count,
-                        f"the data has {count} samples: use 1 … {count}, or more data")  # fmt: skip
+                        f"the data has {counted(count, 'sample')}: use 1 … {count}, or more data")  # fmt: skip
     passes = checks.whole("epochs", epochs, 1, 10**6)
     total = passes * (count // size) if steps is None else checks.whole("steps", steps, 1, 10**9)
     return Course(lessons, held_out, size, total, checks.seed("data_seed", seed))
@@ -348,7 +349,7 @@ def _warn(found: Trained) -> None:
             found.learner.count, found.rails_before,
         )  # fmt: skip
     if found.saturated:
-        log.warning("%d nodes are on their rails in the last step: their values are lost", found.saturated)
+        log.warning("values are lost of %s on rails in the last step", counted(found.saturated, "node"))
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from .circuits.checkpoints import Model
 from .circuits.errors import Error, shown
 from .circuits.losses import LOSSES, TARGET, WEIGHT
 from .circuits.metadata import plain_text
+from .circuits.words import counted
 from .emulator.gradients import next_token_targets
 
 Array = Any
@@ -105,7 +106,9 @@ def read_lessons(
     ids = model.tokenize(text, f"data {path}")
     count = len(ids) // positions
     if not count:
-        raise Error(f"data {path} has {len(ids)} tokens: give more text, or fewer positions than {positions}")
+        raise Error(
+            f"data {path} has {counted(len(ids), 'token')}: give more text, or fewer positions than {positions}"
+        )
     none = np.zeros(0, int)
     return Lessons(np.array(ids[: count * positions]).reshape(count, positions), none, none, none)
 

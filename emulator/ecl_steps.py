@@ -26,6 +26,7 @@ from ..circuits import checks
 from ..circuits.cells.mismatch import Draw
 from ..circuits.ecl import EclLayer
 from ..circuits.errors import Error, shown
+from ..circuits.words import counted
 from .linearized import stage_intensity
 from .operating_point import solve_operating_point
 from .plan import Stage
@@ -99,7 +100,7 @@ def ecl_steps(
     found = backend.host(w)[0]
     at_rails = int(np.count_nonzero(np.abs(found) >= layer.reach * (1 - AT_RAIL)))
     if at_rails:
-        log.warning("%d weights of %r are at their rails, ±%.3g: a lower η, or a larger largest_weight", at_rails,
+        log.warning("%s of %r at the rails, ±%.3g: a lower η, or a larger largest_weight", counted(at_rails, "weight"),
                     layer.term, layer.reach)  # fmt: skip
     return Learned(found, np.array(loss), at_rails)
 

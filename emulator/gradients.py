@@ -20,6 +20,7 @@ from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from ..circuits.losses import LOSSES, TARGET, WEIGHT
 from ..circuits.technology import Technology, load_technology
+from ..circuits.words import counted
 from .operating_point import solve_operating_point
 from .passing import Passing
 from .plan import Plan
@@ -78,7 +79,7 @@ class Gradients:
 
     def __repr__(self) -> str:
         name = self.forward.circuit.name
-        return f"{type(self).__name__}({name!r}, loss {self.loss.mean():.4g}, {len(self.terms)} terms)"
+        return f"{type(self).__name__}({name!r}, loss {self.loss.mean():.4g}, {counted(len(self.terms), 'term')})"
 
 
 def gradients(
@@ -137,7 +138,8 @@ def told(
     """What both machines found, with a warning where gradients are clipped. host: brings arrays from the device."""
     clipped = backward.saturated
     if clipped:
-        log.warning("%d adjoint nodes are on their rails, first of %r: gradients are clipped", *_first(clipped))
+        number, name = _first(clipped)
+        log.warning("gradients are clipped: %s on rails, first of %r", counted(number, "adjoint node"), name)
     return Gradients(loss, Fetched(host, terms), forward, backward, Fetched(host, seen))
 
 

@@ -47,6 +47,7 @@ import numpy as np
 
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
+from ..circuits.units import engineering
 from .backend import Backend, moving
 from .collocation import Piece
 from .fused import fused_stages
@@ -115,8 +116,8 @@ class Memory:
         return plot_memory(self)
 
     def __str__(self) -> str:
-        parts = ", ".join(f"{part} {written(getattr(self, part))}" for part in PARTS if getattr(self, part))
-        return f"{written(self.total)} ({parts})"
+        parts = ", ".join(f"{part} {engineering(getattr(self, part), 'B')}" for part in PARTS if getattr(self, part))
+        return f"{engineering(self.total, 'B')} ({parts})"
 
 
 class _Walk(March):
@@ -298,10 +299,12 @@ def check_room(name: str, memory: Memory, plan: Plan | None, backend: Backend) -
     if there is None or new <= there:
         return
     where = "the GPU" if backend.kind == "cupy" else "this machine"
-    most = getattr(memory, memory.largest)
+    all_of_it, more, left, most = (
+        engineering(size, "B") for size in (memory.total, new, there, getattr(memory, memory.largest))
+    )
     raise Error(
-        f"{name!r} needs {written(memory.total)} of memory, {written(new)} more than is taken, and {where} has "
-        f"{written(there)} left; most of it are {memory.largest} ({written(most)}): {FIXES[memory.largest]}"
+        f"{name!r} needs {all_of_it} of memory, {more} more than is taken, and {where} has {left} left; most of it are "
+        f"{memory.largest} ({most}): {FIXES[memory.largest]}"
     )
 
 
@@ -321,15 +324,3 @@ def host_room(path: str = "/proc/meminfo") -> int | None:
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration, ValueError):
         return None
-
-
-def written(size: int) -> str:
-    """Bytes for people.
-
-    >>> written(61_234_567_890), written(900)
-    ('61.2 GB', '900 B')
-    """
-    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size >= unit:
-            return f"{size / unit:.3g} {name}"
-    return f"{size} B"

@@ -15,6 +15,7 @@ from ..circuits import checks
 from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
+from ..circuits.words import counted
 from .fluctuation import Fluctuation
 from .operating_point import solve_operating_point
 from .plan import Plan, Stage
@@ -141,7 +142,7 @@ def _analysed(
         "noise": noise, "noise_seed": noise_seed, "frequencies": frequencies, "samples": samples,
         "pole_hz": source.pole / math.tau,
     } | plan.fabrication | {"wall_s": wall}  # fmt: skip
-    log.info("%r took %.3g s: %d sweeps", found, wall, frequencies * pairs * tally.batch)
+    log.info("%r took %.3g s: %s", found, wall, counted(frequencies * pairs * tally.batch, "sweep"))
     return found
 
 

@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 
 from ..circuits.errors import Error
 from ..circuits.look import COLOURS, bars, drawn, new_figure, plain_ticks
-from .memory import PARTS, Memory, written
+from ..circuits.units import engineering
+from ..circuits.words import counted
+from .memory import PARTS, Memory
 
 if TYPE_CHECKING:
     from .ecl_steps import Learned
@@ -83,8 +85,7 @@ def plot_gradients(found: Gradients) -> Figure:
     plain_ticks(ax.xaxis)
     ax.set_xlim(left=min(values) / 2)
     ax.set_xlabel("rms gradient dL/dw (nat per logical unit)")
-    count = len(found.loss)
-    ax.set_title(f"loss {float(np.mean(found.loss)):.4g} nat, {count} sample{'' if count == 1 else 's'}")
+    ax.set_title(f"loss {float(np.mean(found.loss)):.4g} nat, {counted(len(found.loss), 'sample')}")
     return figure
 
 
@@ -100,7 +101,7 @@ def plot_learned(found: Learned) -> Figure:
     ax.set_xlim(left=0)
     ax.set_xlabel("presentation")
     ax.set_ylabel("loss ½ Σ I² (output unit²)")
-    ax.set_title(f"{found.weight.size:,} weights, {found.at_rails:,} of them at their rails")
+    ax.set_title(f"{counted(found.weight.size, 'weight')}, {found.at_rails:,} at the rails")
     return figure
 
 
@@ -110,9 +111,9 @@ def plot_memory(found: Memory) -> Figure:
     parts = {part: getattr(found, part) / 1e6 for part in reversed(PARTS)}
     figure = new_figure(5.2, 2.3)
     ax = figure.subplots()
-    bars(ax, parts, COLOURS[0], lambda megabytes: written(int(megabytes * 1e6)))
+    bars(ax, parts, COLOURS[0], lambda megabytes: engineering(int(megabytes * 1e6), "B"))
     ax.set_xlabel("memory (MB)")
-    ax.set_title(f"{written(found.total)} on {found.device}")
+    ax.set_title(f"{engineering(found.total, 'B')} on {found.device}")
     return figure
 
 

@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 
 from ..circuits.errors import Error
 from ..circuits.look import COLOURS, INK, MUTED, drawn, new_figure
+from .activity import UNIT as ACTIVITY
 from .traces import Trace, Traced
 
 Array = Any
+SAID = {"1": "error (share of full scale)", ACTIVITY: "activity (full-scale current)"}
 
 
 def mark_settling(axes: Iterable[Axes], seconds: float | None, *, label: bool = True, colour: str = INK) -> None:
@@ -60,21 +62,22 @@ def plot_waveforms(
     source: Any,
     names: Iterable[str] | None = None,
     *,
-    spins: int = 6,
+    nodes: int = 6,
     sample: int = 0,
     title: str = "",
 ) -> Figure:
     """Voltages of chosen nodes against time, one panel an array, mV and ns.
 
-    source: a run (all its probes) or one probe. names: arrays, default all recorded. spins: at most so many nodes of
-    an array, highest to lowest at the end. sample: row of the batch.
+    source: a run (all its probes) or one probe. names: arrays, default all recorded. nodes: so many of an
+    array at most (up to 9), spread from the highest to the lowest at the end; the legend has their indices in the
+    array. sample: row of the batch.
     Raises Error when nothing was recorded.
     """
     traces = _chosen(recorded(source, "V"), names)
     figure = new_figure(7.0, 0.75 + 1.45 * len(traces))
     axes = np.ravel(figure.subplots(len(traces), 1, sharex=True, squeeze=False))
     for ax, (name, trace) in zip(axes, traces.items(), strict=True):
-        _panel(ax, name, trace, spins, sample)
+        _panel(ax, name, trace, nodes, sample)
     settled = settling_of(source)
     mark_settling(axes, settled)
     figure.supylabel("voltage (mV)", fontsize=9)
@@ -86,16 +89,16 @@ def plot_waveforms(
 
 
 @drawn
-def plot_trace(trace: Trace, *, spins: int = 6) -> Figure:
-    """One record against time: volts of some nodes (mV) of the first sample, or a share of full scale."""
+def plot_trace(trace: Trace, *, nodes: int = 6) -> Figure:
+    """One record against time: volts of some nodes (mV) of the first sample, a share of full scale, or another unit."""
     figure = new_figure(7.0, 2.6)
     ax = figure.subplots()
     if trace.unit == "V":
-        _panel(ax, "", trace, spins, 0)
+        _panel(ax, "", trace, nodes, 0)
         ax.set_ylabel("voltage (mV)")
     else:
         ax.plot(trace.times * 1e9, trace.values.reshape(len(trace.times), -1), color=COLOURS[0])
-        ax.set_ylabel("share of full scale")
+        ax.set_ylabel(SAID.get(trace.unit, trace.unit))
     ax.set_xlabel("time (ns)")
     ax.set_xlim(0, float(trace.times[-1]) * 1e9)
     return figure
@@ -110,18 +113,20 @@ def _chosen(traces: Mapping[str, Trace], names: Iterable[str] | None) -> dict[st
     return {name: traces[name] for name in names or traces}
 
 
-def _panel(ax: Axes, name: str, trace: Trace, spins: int, sample: int) -> None:
+def _panel(ax: Axes, name: str, trace: Trace, nodes: int, sample: int) -> None:
     values = trace.values.reshape(len(trace.times), trace.values.shape[1], -1)
     if not -values.shape[1] <= sample < values.shape[1]:
         raise Error(f"sample {sample} is not in the run: it has {values.shape[1]}")
     millivolts = values[:, sample] * 1e3
-    for n, k in enumerate(spread(millivolts[-1], min(spins, len(COLOURS)))):
+    for n, k in enumerate(spread(millivolts[-1], min(nodes, len(COLOURS)))):
         ax.plot(trace.times * 1e9, millivolts[:, k], color=COLOURS[n], label=trace.label(k))
     ax.axhline(0, color=MUTED, linewidth=0.6, zorder=1)
     ax.set_title(name)
     ax.margins(y=0.12)
     if trace.label(0):
-        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.2, labelspacing=0.3, title="node")
+        ax.legend(
+            loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.2, labelspacing=0.3, title="node, by index"
+        )
 
 
 def spread(ends: Array, count: int) -> list[int]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..circuits.words import counted
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -50,7 +52,7 @@ class Result:
         return plot_waveforms(self, **options)
 
     def __repr__(self) -> str:
-        said = [repr(self._name()), self.analysis, f"{len(self.outputs)} arrays", f"{self.duration * 1e9:.1f} ns"]
+        said = [repr(self._name()), self.analysis, counted(len(self.outputs), "array"), f"{self.duration * 1e9:.1f} ns"]
         if self.settling_time is not None:
             said.append(f"settled at {self.settling_time.max() * 1e9:.1f} ns" if self.settled else "not settled")
         return f"{type(self).__name__}({', '.join(said)})"

@@ -17,6 +17,7 @@ import numpy as np
 from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
+from ..circuits.words import counted
 from .checkpoint import Checkpoint, Keeper, case_of, checked
 from .duration import latest_end, patience, run_windows
 from .graphs import graph_of, remember, replayable
@@ -273,7 +274,7 @@ def _log(run: Run, march: March | Pipeline | Stepper) -> None:
     if within := run.statistics.get("rests_within_bits"):
         log.info("not settled: nodes are within %.1f bits; ask for fewer settle_bits, or a finer precision", within)
     for name, count in run.saturated.items():
-        log.info("%d nodes of %r saturate at the operating point", count, name)
+        log.info("%r: %s at the operating point", name, counted(count, "node", "saturate"))
 
 
 def _start(

@@ -48,6 +48,7 @@ def plot_settling(source: Any, *, settle_bits: float = 8) -> Figure:
         (0.0, 0.0), xycoords="axes fraction", xytext=(6, 6), textcoords="offset points",
         va="bottom", fontsize=8, color=MUTED, linespacing=1.4,
     )  # fmt: skip
+    ax.set_title("worst array of each layer")
     ax.set_yscale("log")
     ax.set_ylim(max(low / 3, 1e-7), None)
     ax.set_xlim(0, end * 1e9)

@@ -15,7 +15,7 @@ Array = Any
 
 @dataclass(frozen=True)
 class Trace:
-    """times (T,) [s]; values (T, …) in `unit` ("V", or "1" for a share of full scale).
+    """times (T,) [s]; values (T, …) in `unit` ("V", "1" for a share of full scale, or `activity.UNIT`).
 
     Of an array's nodes: values (T, batch, *picked); nodes (*picked) their flat indices in the array's `shape`.
     """

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from ..circuits.cells.hold import leakage
 from ..circuits.errors import Error
 from ..circuits.technology import Technology
-from .report import engineering
+from ..circuits.units import engineering
 
 CLASSES = ("AB", "A")
 READS = {"all": "outputs of every position", "last": "outputs of the last position", "none": "no outputs"}

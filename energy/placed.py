@@ -17,6 +17,7 @@ from dataclasses import replace
 from ..circuits.config import Config
 from ..circuits.errors import Error
 from ..circuits.technology import Technology
+from ..circuits.words import counted
 from .machine import Machine as Chips
 from .placement import NOWHERE, Placement, place_sizes
 from .report import STANDING
@@ -69,9 +70,9 @@ def _said(placement: Placement, ways: int) -> str:
     needed = f" of {placement.needed:,} needed, in {placement.passes:,} passes" if placement.passes > 1 else ""
     both = ", forward and back" if ways == 2 else ""
     return (
-        f"on {placement.chips:,} chips of {placement.machine}{needed}; {placement.crossing:,} values cross{both}, each "
-        f"once, settled, into {placement.stages:,} arrays that settle one after another; weights are kept meanwhile, "
-        f"nodes driven while they anneal; not counted of it: {'; '.join(NOWHERE)}"
+        f"on {counted(placement.chips, 'chip')} of {placement.machine}{needed}; {placement.crossing:,} values "
+        f"cross{both}, each once, settled, into {placement.stages:,} arrays that settle one after another; weights are "
+        f"kept meanwhile, nodes driven while they anneal; not counted of it: {'; '.join(NOWHERE)}"
     )
 
 

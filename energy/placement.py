@@ -37,7 +37,9 @@ from ..circuits.mapping.model import TOKENS as MODES
 from ..circuits.mapping.model import check_known
 from ..circuits.mapping.sketch import sketch
 from ..circuits.technology import Technology, load_technology
-from ..emulator.memory import host_room, written
+from ..circuits.units import engineering
+from ..circuits.words import counted
+from ..emulator.memory import host_room
 from .inventory import Piece, deep, inventory
 from .machine import Machine, load_machine
 from .packing import Packing, pack, room_of
@@ -179,8 +181,8 @@ def _sketch(name: str, config: Config, tokens: int, technology: Technology, mode
         needed = round(BYTES * tokens * (one - bent + bent * tokens))
         if needed > room:
             raise Error(
-                f"counting {name} with {tokens:,} tokens side by side needs {written(needed)} of memory, "
-                f"{written(room)} are free: use fewer tokens, or mode serial"
+                f"counting {name} with {counted(tokens, 'token')} side by side needs {engineering(needed, 'B')} of "
+                f"memory, {engineering(room, 'B')} are free: use fewer tokens, or mode serial"
             )
     return sketch(name, config, tokens, technology, mode)
 
@@ -194,7 +196,7 @@ def _packed(
     there = packing.chips if chips is None else checks.whole("chips", chips, 1, 2**31, "give 1 or more")
     if there < packing.chips and not passes:
         raise Error(
-            f"{circuit.name} needs {packing.chips:,} chips of {machine.name}, {there:,} are there, "
+            f"{circuit.name} needs {counted(packing.chips, 'chip')} of {machine.name}, {there:,} are there, "
             f"{packing.chips - there:,} too few: give more, or let it run in passes"
         )
     return _placement(circuit, pieces, packing, min(there, packing.chips), machine, technology)

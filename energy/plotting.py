@@ -10,8 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..circuits.look import COLOURS, bars, drawn, new_figure
+from ..circuits.units import engineering, scaled
+from ..circuits.words import counted
 from .placement import Placement
-from .report import EnergyReport, engineering
+from .report import EnergyReport
 
 
 @drawn
@@ -34,10 +36,10 @@ def plot_energy(report: EnergyReport | Mapping[str, Any]) -> Figure:
 
 
 def _bars(ax: Axes, joules: Mapping[str, float], colour: str) -> None:
-    scale, unit = scaled(max(joules.values(), default=0.0))
+    scale, unit = scaled(max(joules.values(), default=0.0), "J")
     shown = {name: value * scale for name, value in joules.items()}
     bars(ax, shown, colour, lambda value: engineering(value / scale, "J"))
-    ax.set_xlabel(f"energy ({unit}J)")
+    ax.set_xlabel(f"energy ({unit})")
 
 
 @drawn
@@ -59,18 +61,10 @@ def plot_placement(found: Placement) -> Figure:
         ax.set_xlabel("time (s)" if unit == "s" else "energy (J)")
     few = "" if found.passes == 1 else f", {found.passes:,} passes"
     figure.suptitle(
-        f"{found.model} on {found.chips:,} chips of {found.machine} (needed: {found.needed:,}{few}), "
-        f"{found.tokens} tokens, {found.mode}", x=0.01, ha="left", fontsize=9.5, fontweight="bold",
+        f"{found.model} on {counted(found.chips, 'chip')} of {found.machine} (needed: {found.needed:,}{few}), "
+        f"{counted(found.tokens, 'token')}, {found.mode}", x=0.01, ha="left", fontsize=9.5, fontweight="bold",
     )  # fmt: skip
     return figure
 
 
-def scaled(largest: float) -> tuple[float, str]:
-    """Factor and SI prefix that put a value into 1 … 1000."""
-    for power, prefix in ((0, ""), (-3, "m"), (-6, "µ"), (-9, "n"), (-12, "p"), (-15, "f")):
-        if largest >= 10.0**power:
-            return 10.0**-power, prefix
-    return 1e18, "a"
-
-
-__all__ = ["plot_energy", "plot_placement", "scaled"]
+__all__ = ["plot_energy", "plot_placement"]

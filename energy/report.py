@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..circuits.units import engineering
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -218,15 +220,3 @@ class EnergyReport:
             f"{engineering(self.programming, 'J')} and {engineering(self.programming_time, 's')}, once a model"
         )
         return "\n".join([*lines, "taken: " + "; ".join(self.assumed), "not counted: " + "; ".join(self.excluded)])
-
-
-def engineering(value: float, unit: str) -> str:
-    """Three digits and an SI prefix.
-
-    >>> engineering(3.2e-11, "J")
-    '32 pJ'
-    """
-    if value == 0 or not np.isfinite(value):
-        return f"{value:g} {unit}"
-    power = int(np.clip(np.floor(np.log10(abs(value)) / 3), -6, 4))
-    return f"{value / 1000.0**power:.3g} {['a', 'f', 'p', 'n', 'µ', 'm', '', 'k', 'M', 'G', 'T'][power + 6]}{unit}"

@@ -13,6 +13,7 @@ from typing import Any
 from ..circuits.chip import chip_words
 from ..circuits.errors import Error
 from ..circuits.shapes import SHAPES
+from ..circuits.words import counted
 from ..emulator.runfile import format_of, load_run
 from ..emulator.training_file import FORMAT as TRAINING_FORMAT
 from ..emulator.training_file import load_training
@@ -176,8 +177,8 @@ def _said_of_run(summary: Mapping[str, Any], account: Mapping[str, Any]) -> str:
     made = chip_words(summary["chip"].get("seed", 0), spreads)
     noise = summary["noise"] or {}
     return (
-        f"{summary['model']} with its weights on {summary['technology']}, {account['tokens']} tokens of a prompt, "
-        f"read at the {account['until']}, {made}, noise {noise.get('noise', 'off')}"
+        f"{summary['model']} with its weights on {summary['technology']}, {counted(account['tokens'], 'token')} of a "
+        f"prompt, read at the {account['until']}, {made}, noise {noise.get('noise', 'off')}"
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..circuits.errors import Error
 from ..circuits.shapes import SHAPES
+from ..circuits.words import counted
 from .digital import operations
 from .published import INFERENCE, KWH, TRAINED, Published, Rate, published
 from .rows import (
@@ -105,7 +106,7 @@ def _on_gpu(model: str, paper: Published, baseline: Baseline | None) -> Iterator
     step = baseline.quickest(paper.shapes[model], "prefill") if baseline else None
     if baseline is None or step is None:
         return
-    about = f"sequences of {step.tokens} tokens, {step.batch} side by side, {step.about}"
+    about = f"sequences of {counted(step.tokens, 'token')}, {step.batch} side by side, {step.about}"
     for task, samples in paper.rule.samples.items():
         answered = float(samples) * step.tokens
         yield Row("3", model, baseline.device, task, "time", "s", answered * step.seconds_per_token, MEASURED, (about,))
@@ -201,7 +202,7 @@ def _measured_rate(
         if token.joules_per_token:
             values.append(("energy efficiency", "token/kWh", float(KWH) / token.joules_per_token, token))
     for quantity, unit, value, step in values:
-        about = f"{step.phase} of {step.tokens} tokens, {step.batch} side by side, {step.about}"
+        about = f"{step.phase} of {counted(step.tokens, 'token')}, {step.batch} side by side, {step.about}"
         yield Row(table, model, baseline.device, "", quantity, unit, value, MEASURED, (about,))
 
 

@@ -25,8 +25,9 @@ from ..circuits.cells import Coupling
 from ..circuits.cells.ecl import charge_of_step
 from ..circuits.circuit import Circuit
 from ..circuits.technology import Technology
+from ..circuits.units import engineering
+from ..circuits.words import counted
 from .account import conversions
-from .report import engineering
 
 Array = Any
 REACH = 2.0  # the weight at its control capacitor's rail, over the largest there is: as `ecl_layer`
@@ -57,9 +58,9 @@ def by_capacitors(circuit: Circuit, back: AdjointCircuit, technology: Technology
         charge = charge_of_step(loss, source, volts * rate / batch, technology.switch.hold_capacitance)
         joules[node.layer] += vdd * charge
     said = (
-        f"weights move on their control capacitors, learning rate {rate:g} over {batch} samples, in one step of the "
-        f"controller, {engineering(technology.controller.step, 's')}; a multiplier for each weight and position draws "
-        "its full-scale current all that time; capacitors of a weight's copies are joined"
+        f"weights move on their control capacitors, learning rate {rate:g} over {counted(batch, 'sample')}, in one "
+        f"step of the controller, {engineering(technology.controller.step, 's')}; a multiplier for each weight and "
+        "position draws its full-scale current all that time; capacitors of a weight's copies are joined"
     )
     moved = {layer: each for layer, each in joules.items() if each}
     return Update(technology.controller.step, True, moved, (said,))
@@ -80,7 +81,7 @@ def by_converters(circuit: Circuit, technology: Technology, *, batch: int) -> Up
     writing = conversions(copies, converter.dac_count) * converter.dac_time
     said = (
         f"a digital optimizer: gradients through {converter.adc_count:g} ADCs, weights and copies through "
-        f"{converter.dac_count:g} DACs, once in {batch} samples; its arithmetic and memory not counted"
+        f"{converter.dac_count:g} DACs, once in {counted(batch, 'sample')}; its arithmetic and memory not counted"
     )
     return Update((reading + writing) / batch, False, joules, (said,))
 

@@ -25,6 +25,7 @@ from ..circuits.devices.models import ModelCard, load_models
 from ..circuits.errors import Error
 from ..circuits.technology import Technology, load_technology
 from ..circuits.technology_parts import Supply
+from ..circuits.words import counted
 from .cells import check_cells, measure_cell
 from .ngspice import Engine, Waveforms, run_netlist
 
@@ -163,7 +164,7 @@ def _measured(
     gates = GATE_STEP * np.arange(round((supply.vdd + BEYOND) / GATE_STEP) + 1)
     volts = np.linspace(-supply.swing, supply.swing, 2 * SIDE + 1)
     found, waves = bench.sweep(gates, volts / 2, engine)
-    log.info("%s swept %d points in %.2f s", waves.version, found.size, waves.seconds)
+    log.info("%s swept %s in %.2f s", waves.version, counted(found.size, "point"), waves.seconds)
     ignored = sorted({name[:40] for name in IGNORED.findall(waves.log)})
     if ignored:
         log.warning("%s ignores parameters of %s: %s", waves.version, bench.models.origin, ", ".join(ignored[:12]))

@@ -22,10 +22,11 @@ from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from ..emulator.files import write_text
-from ..emulator.observers import Probe
+from ..emulator.observers import Element, Probe
+from ..emulator.plan import Plan
 from ..emulator.run import transient
 from .heat import HeatMeter
-from .ngspice import Engine, Waveforms, run_netlist
+from .ngspice import Engine, Told, Waveforms, run_netlist, silent
 from .selection import Selection
 from .writer import Netlist, write_netlist
 
@@ -127,16 +128,19 @@ def crosscheck(
     folder: str | Path | None = None,
     keep: bool = False,
     timeout: float = 600.0,
+    told: Told = silent,
 ) -> CrossCheck:
     """Run ngspice and the emulator on the same part and inputs, and compare every free node's voltage.
 
     select … energy, options: as for `write_netlist`. engine: "pyspice" (libngspice) or "batch" (`ngspice -b`).
     tolerance: the emulator's; it runs in float64. limit: NRMSE that passes. energy: compare heat too.
     folder: where netlist, log and plot are left if the check fails, or with keep=True (None: a new temporary one).
+    told: told what is under way, and which share of it is done (None: not known), for progress bars.
 
     Raises Error when ngspice is missing or rejects the netlist, and as `write_netlist` does.
     """
     begun = time.perf_counter()
+    told("write the netlist", None)
     netlist = write_netlist(
         machine, select=select, inputs=inputs, position=position, initial=initial, duration=duration, level=level,
         transistors=transistors, energy=energy, options=options,
@@ -145,13 +149,14 @@ def crosscheck(
         netlist = _without_rails(netlist)
     written = time.perf_counter()
     try:
-        waves = run_netlist(netlist.text, engine=engine, timeout=timeout)
+        told("ngspice", None)
+        waves = run_netlist(netlist.text, engine=engine, timeout=timeout, told=told)
     except Error as problem:
         where = _new_folder(folder)
         write_text(where / "netlist.cir", netlist.text, overwrite=True)
         raise Error(f"{problem} (netlist kept: {where / 'netlist.cir'})") from problem
     simulated = time.perf_counter()
-    probe, meter = emulate(netlist, waves.time, tolerance, energy=energy)
+    probe, meter = emulate(netlist, waves.time, tolerance, energy=energy, told=told)
     by_array = compare(netlist, waves, probe)
     found = CrossCheck(
         title=netlist.title,
@@ -187,15 +192,34 @@ def _without_rails(netlist: Netlist) -> Netlist:
     return replace(netlist, bench=replace(netlist.bench, circuit=circuit.with_terms((), free)))
 
 
-def emulate(netlist: Netlist, times: Array, tolerance: float, *, energy: bool = False) -> tuple[Probe, HeatMeter]:
+def emulate(
+    netlist: Netlist, times: Array, tolerance: float, *, energy: bool = False, told: Told = silent
+) -> tuple[Probe, HeatMeter]:
     """The emulator on a netlist's bench: its voltages at `times`, and the heat of its parts."""
     bench, meter = netlist.bench, HeatMeter()
-    probe = Probe(list(netlist.saved), times=times)
+    duration = max(bench.duration, float(times[-1]))
+    probe, clock = Probe(list(netlist.saved), times=times), _Clock(duration, told)
     transient(
-        bench.circuit, bench.inputs, initial=bench.initial or None, duration=max(bench.duration, float(times[-1])),
-        settle_bits=0, tolerance=tolerance, precision="float64", observers=[probe, meter] if energy else [probe],
+        bench.circuit, bench.inputs, initial=bench.initial or None, duration=duration, settle_bits=0,
+        tolerance=tolerance, precision="float64", observers=[probe, clock, *([meter] if energy else [])],
     )  # fmt: skip
     return probe, meter
+
+
+class _Clock:
+    """Observer: tells which share of the duration [s] the emulator has reached."""
+
+    def __init__(self, duration: float, told: Told) -> None:
+        self.duration, self.told = duration, told
+
+    def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
+        self.told("emulator", 0.0)
+
+    def element(self, element: Element) -> None:
+        """Within a window groups are at times of their own."""
+
+    def window(self, time: float) -> None:
+        self.told("emulator", min(time / self.duration, 1.0))
 
 
 def compare(netlist: Netlist, waves: Waveforms, probe: Probe) -> dict[str, float]:

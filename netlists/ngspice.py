@@ -18,8 +18,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +36,7 @@ __all__ = ["Waveforms", "run_netlist", "ngspice_version"]
 
 Engine = Literal["pyspice", "batch", "neospice"]
 Array = NDArray[Any]
+Told = Callable[[str, float | None], None]  # what is under way, and which share of it is done, if that is known
 
 APT = "apt-get install ngspice libngspice0-dev"
 PIP = "pip install 'dsmachine[spice]'"
@@ -48,6 +50,8 @@ AXES = ("time", "v-sweep", "i-sweep", "i(i-sweep)", "temp-sweep", "res-sweep", "
 _FAILED = re.compile(r"simulation\(s\) aborted|due to error!|fatal error|not parsed\.|setting level to 1\b", re.I)
 _DECISIVE = re.compile(r"singular matrix|timestep too small|shorted VSRC|inductor/voltage", re.I)
 _UNHEARD = re.compile(r"\b(delvto|mulu0)\s*=", re.I)
+_SHARE = re.compile(r"(\w+): +(\d+\.\d+)%")
+_DOES = {"Circuit2": "reads the netlist", "tran": "solves"}
 _CHATTER = re.compile(r"^(note|warning|trying|using|circuit:|\s*$)", re.I)
 
 
@@ -104,7 +108,11 @@ def ngspice_version() -> str:
     return found[0]
 
 
-def run_netlist(text: str, *, engine: Engine = "pyspice", timeout: float = 600.0) -> Waveforms:
+def silent(what: str, share: float | None) -> None:
+    """Tells nobody."""
+
+
+def run_netlist(text: str, *, engine: Engine = "pyspice", timeout: float = 600.0, told: Told = silent) -> Waveforms:
     """Simulates ``text``, which holds one analysis, and returns what it found.
 
     Args:
@@ -112,6 +120,7 @@ def run_netlist(text: str, *, engine: Engine = "pyspice", timeout: float = 600.0
             voltages come back unless ``.save v(a) v(b) …`` names fewer: large netlists should.
         engine: ``pyspice`` (libngspice through PySpice), ``batch`` (``ngspice -b``) or ``neospice``.
         timeout: wall-clock seconds after which the run is given up.
+        told: told what ngspice does, and how much of it is done (``pyspice``; others do not say).
 
     Raises:
         Error: the engine is missing, or it rejects the netlist, fails to converge, crashes, or takes too long.
@@ -123,7 +132,7 @@ def run_netlist(text: str, *, engine: Engine = "pyspice", timeout: float = 600.0
     with tempfile.TemporaryDirectory(prefix="dsmachine-ngspice-") as folder:
         netlist = Path(folder) / "netlist.cir"
         netlist.write_text(text, encoding="utf-8")
-        result = _RUNS[engine](Path(folder), netlist, timeout)
+        result = _RUNS[engine](Path(folder), netlist, timeout, told)
     columns = dict(result.columns)
     axis = next((columns.pop(name).real for name in AXES if name in columns), np.empty(0))
     if not columns or (axis.size == 0 and analysis != "op") or _FAILED.search(result.log):
@@ -150,26 +159,27 @@ class _Result:
     solve_seconds: float | None = None
 
 
-def _run_pyspice(folder: Path, netlist: Path, timeout: float) -> _Result:
+def _run_pyspice(folder: Path, netlist: Path, timeout: float, told: Told) -> _Result:
     if importlib.util.find_spec("PySpice") is None:
         raise Error(f"PySpice is not installed: {PIP} (and {APT})")
-    return _worked("ngspice", "PySpice", PIP, folder, netlist, timeout)
+    return _worked("ngspice", "PySpice", PIP, folder, netlist, timeout, told)
 
 
-def _run_neospice(folder: Path, netlist: Path, timeout: float) -> _Result:
+def _run_neospice(folder: Path, netlist: Path, timeout: float, told: Told) -> _Result:
     if importlib.util.find_spec("neospice") is None:
         raise Error(f"neospice is not installed: {RIVALS}")
     if _UNHEARD.search(netlist.read_text(encoding="utf-8")):
         raise Error("engine 'neospice' ignores delvto and mulu0 (corners): take 'pyspice' or 'batch'")
-    return _worked("neospice", "neospice", RIVALS, folder, netlist, timeout)
+    return _worked("neospice", "neospice", RIVALS, folder, netlist, timeout, told)
 
 
-def _worked(name: str, package: str, pip: str, folder: Path, netlist: Path, timeout: float) -> _Result:
+def _worked(name: str, package: str, pip: str, folder: Path, netlist: Path, timeout: float, told: Told) -> _Result:
     """What ``NAME_worker.py`` leaves; it runs in a process of its own."""
     worker = Path(__file__).with_name(f"{name}_worker.py")
     output = folder / "result.npz"
     # -P keeps this folder off the worker's import path.
-    done = _start([sys.executable, "-P", str(worker), str(netlist), str(output)], folder, timeout)
+    command = [sys.executable, "-P", str(worker), str(netlist), str(output)]
+    done = _start(command, folder, timeout, lambda line: _tell(line, told))
     if done.returncode < 0:
         library = "libngspice" if name == "ngspice" else name
         raise Error(f"{library} crashed (signal {-done.returncode}): simplify the netlist")
@@ -190,7 +200,14 @@ def _worked(name: str, package: str, pip: str, folder: Path, netlist: Path, time
     )
 
 
-def _run_batch(folder: Path, netlist: Path, timeout: float) -> _Result:
+def _tell(line: str, told: Told) -> None:
+    """What a line of the worker says of its progress."""
+    found = _SHARE.fullmatch(line.strip())
+    if found and found[1] in _DOES:
+        told(f"ngspice {_DOES[found[1]]}", float(found[2]) / 100)
+
+
+def _run_batch(folder: Path, netlist: Path, timeout: float, told: Told) -> _Result:
     version = ngspice_version()
     output = folder / "result.raw"
     done = _start([_ngspice(), "-n", "-b", "-r", str(output), str(netlist)], folder, timeout)
@@ -209,20 +226,46 @@ def _run_batch(folder: Path, netlist: Path, timeout: float) -> _Result:
 _RUNS = {"pyspice": _run_pyspice, "batch": _run_batch, "neospice": _run_neospice}
 
 
-def _start(command: list[str], folder: Path, timeout: float) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
+def _start(
+    command: list[str], folder: Path, timeout: float, heard: Callable[[str], None] = lambda line: None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end. heard: told every line on its stdout as it comes."""
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as errors,
+        subprocess.Popen(
             command,
             cwd=folder,  # so that no .spiceinit of the present folder is read
             env={**ALONE, **os.environ, "SPICE_ASCIIRAWFILE": "0", "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=errors,
             text=True,
             errors="replace",
-            timeout=timeout,
-        )
-    except subprocess.TimeoutExpired:
-        raise Error(f"ngspice took longer than {timeout:g} s: raise the timeout or take a smaller tile") from None
+        ) as process,
+    ):
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            process.kill()
+
+        limit = threading.Timer(timeout, give_up)
+        limit.start()
+        lines: list[str] = []
+        try:
+            for line in process.stdout or ():
+                lines.append(line)
+                heard(line)
+            process.wait()
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            limit.cancel()
+        if late.is_set():
+            raise Error(f"ngspice took longer than {timeout:g} s: raise the timeout or take a smaller tile")
+        errors.seek(0)
+        return subprocess.CompletedProcess(command, process.returncode, "".join(lines), errors.read())
 
 
 def _ngspice() -> str:

@@ -30,6 +30,7 @@ from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
 from ..circuits.waveforms import PiecewiseLinear
+from ..circuits.words import counted
 from ..emulator.files import check_target, write_text
 from ..emulator.run import operating_point
 from .bench import Bench, set_up
@@ -181,7 +182,8 @@ def _about(bench: Bench, names: Mapping[str, Array], dialect: Dialect, level: st
     free = sum(node.count for node in bench.circuit.arrays.values() if not node.clamped)
     lines = [
         f"{level} netlist by dsmachine, for {dialect.name}: {dialect.command} FILE",
-        f"{free} nodes, {len(bench.circuit.terms)} terms, {bench.duration:.6g} s from the initial voltages",
+        f"{counted(free, 'node')}, {counted(len(bench.circuit.terms), 'term')}, {bench.duration:.6g} s from the "
+        "initial voltages",
         "C dv/dt = limited sum of currents - g(v) v; currents flow into a node's conveyor input, <node>:x",
         *(comment(note) for note in bench.notes),
         "names, ours = SPICE's:",

@@ -1,7 +1,8 @@
 """Pictures: what they show is what was recorded; units on axes; nothing global is touched."""
 
 from collections.abc import Iterator
-from itertools import pairwise
+from dataclasses import replace
+from itertools import combinations, islice, pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,12 +17,17 @@ from dsmachine import plots
 from dsmachine.animation import FRAMES, save_front_animation
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.errors import Error
+from dsmachine.circuits.look import COLOURS, series_looks
 from dsmachine.emulator.activity import Activity
 from dsmachine.emulator.errors_by_layer import ErrorByLayer
 from dsmachine.emulator.observers import Probe
 from dsmachine.emulator.plotting import spread
 from dsmachine.emulator.run import Run, transient
 from dsmachine.emulator.runfile import load_run
+from dsmachine.energy.published import published
+from dsmachine.energy.rows import Inputs
+from dsmachine.energy.systems import load_baseline, machines_of_shapes
+from dsmachine.tables_plots import plot_joules_and_seconds
 
 COST = {
     "total": 3e-9,
@@ -168,12 +174,12 @@ def test_waveforms_show_what_was_recorded(run: Run, tmp_path: Path) -> None:
 
 def test_run_and_probe_plot_themselves(run: Run) -> None:
     assert len(run.plot().axes) == 2
-    assert len(plots.plot_waveforms(run.observed["Probe"], spins=2).axes) == 2
+    assert len(plots.plot_waveforms(run.observed["Probe"], nodes=2).axes) == 2
     front = transient(chain(), {"u": np.ones(4)}, observers=[ErrorByLayer()])
     assert front.plot(settle_bits=6).axes[1].get_ylabel() == plots.plot_front(front).axes[1].get_ylabel()
 
 
-def test_chosen_spins_are_even_from_highest_to_lowest() -> None:
+def test_chosen_nodes_are_even_from_highest_to_lowest() -> None:
     assert spread(np.array([0.0, 0.01, 1.0, -1.0, 0.02]), 3) == [2, 0, 3]
     assert spread(np.array([5.0]), 6) == [0]
     assert sorted(spread(np.zeros(4), 4)) == [0, 1, 2, 3]
@@ -236,6 +242,61 @@ def test_energy_keeps_supply_and_heat_apart(tmp_path: Path) -> None:
     assert "drawn from the supply: 3 nJ" in labels(figure) and "dissipated in elements: 2.5 nJ" in labels(figure)
     assert "energy (nJ)" in labels(figure)
     as_drawn(figure, tmp_path / "e.png")
+
+
+# --- colours ------------------------------------------------------------------------------------------
+
+# Machado, Oliveira & Fernandes, IEEE TVCG 15(6), 2009: what dichromats see of linear RGB.
+SEEN = {
+    "trichromat": np.eye(3),
+    "protanope": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranope": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanope": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+
+
+def lab(colour: str, seen: object) -> np.ndarray:
+    """CIELAB of an sRGB colour as somebody sees it."""
+    rgb = np.array(mpl.colors.to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    xyz = XYZ @ np.clip(np.asarray(seen) @ linear, 0, 1) / [0.95047, 1.0, 1.08883]
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("eyes", SEEN)
+def test_colours_are_told_apart_by_every_kind_of_colour_vision(eyes: str) -> None:
+    """A difference of 2.3 is just noticed side by side."""
+    for one, other in combinations(COLOURS, 2):
+        assert np.linalg.norm(lab(one, SEEN[eyes]) - lab(other, SEEN[eyes])) > 15, (one, other)
+
+
+def test_no_two_series_look_alike() -> None:
+    looks = list(islice(series_looks(), 3 * len(COLOURS)))
+    assert len({tuple(look.values()) for look in looks}) == len(looks)
+    for look, again in zip(looks, looks[len(COLOURS) :], strict=False):
+        assert look["linestyle"] != again["linestyle"] and look["markerfacecolor"] != again["markerfacecolor"]
+
+
+def test_systems_of_the_report_have_colours_of_their_own() -> None:
+    machines, paper = machines_of_shapes(), published()
+    emulated = {name: machines[shape] for name, shape in paper.shapes.items()}
+    (ax,) = plot_joules_and_seconds(Inputs(paper.models, emulated, [], load_baseline())).axes
+    lines = [line for line in ax.lines if line.get_label()[0] != "_"]
+    assert len({line.get_color() for line in lines}) == len(lines) > 7
+
+
+def test_a_machine_on_chips_is_drawn_as_it_is_without_but_hollow() -> None:
+    machine = machines_of_shapes()[published().shapes["GPT2"]]
+    placed = replace(machine, system=f"{machine.system}, 5 × ds-tpu")
+    (ax,) = plot_joules_and_seconds(Inputs(("GPT2",), {"GPT2": machine}, [placed], load_baseline())).axes
+    lines = {str(line.get_label()): line for line in ax.lines}
+    here, there = lines["emulated, an anneal"], lines["emulated on chips, an anneal"]
+    assert here.get_color() == there.get_color() and here.get_marker() == there.get_marker()
+    assert (there.get_markerfacecolor(), there.get_linestyle()) == ("none", "--") and here.get_linestyle() == "-"
 
 
 # --- what cannot be drawn -----------------------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 import base64
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from small_models import PROMPT, write_small
@@ -13,12 +14,20 @@ from small_models import PROMPT, write_small
 from dsmachine import plots
 from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.errors import Error
+from dsmachine.circuits.units import engineering
 from dsmachine.emulator.errors_by_layer import ErrorByLayer
-from dsmachine.energy.report import engineering
+from dsmachine.netlists.crosscheck import CrossCheck, Farthest
 from dsmachine.report import write_report
 from dsmachine.tasks import Annealed, anneal
 
-CHECK = {"nrmse": 2.5e-5, "agrees": True, "engine": "ngspice 42", "options": {"reltol": 1e-7, "method": "gear"}}
+TIMES = np.linspace(0, 4e-8, 5)
+CHECK = CrossCheck(
+    title="h.0 of small", nrmse=2.5e-5, by_array={"h.0.ln": 2e-6, "h.0.mlp": 2.5e-5}, limit=1e-4,
+    heat_emulator={"tanh": 3.003e-12, "coupling": 4e-12}, heat_spice={"tanh": 3e-12, "coupling": 4e-12},
+    energy_limit=1e-3, engine="batch", version="ngspice-42", options={"method": "gear", "vntol": 1e-7, "reltol": 1e-6},
+    tolerance=1e-6, points=1520, nodes=1, duration=4e-8, seconds={"parse": None, "ngspice": 1.5},
+    farthest=Farthest("h.0.mlp.7", TIMES, TIMES * 1e6, TIMES * 1e6 + 3e-6),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +66,7 @@ class Reader(HTMLParser):
         return " ".join(self.words)
 
 
-def written(annealed: Annealed, path: Path, check: object = None, **options: object) -> Reader:
+def written(annealed: Annealed, path: Path, check: CrossCheck | None = None, **options: object) -> Reader:
     """The page, read back."""
     pictures = {"the front": plots.plot_front(annealed.run)}
     write_report(annealed, check, path, pictures, **options)  # type: ignore[arg-type]
@@ -78,9 +87,8 @@ def test_the_page_says_what_happened(annealed: Annealed, tmp_path: Path) -> None
         engineering(account["total"], "J"),
         engineering(account["dissipated"], "J"),
         f"{annealed.logit_error:.3g}",
-        "ngspice 42",
+        "ngspice-42 agrees",
         "2.5e-05",
-        "options: reltol",
         "chip seed",
         "float32",
         "NumPy",
@@ -101,12 +109,26 @@ def test_settings_are_told_once_and_in_plain_words(annealed: Annealed, tmp_path:
     assert "`" not in page
 
 
+def test_settings_have_units(annealed: Annealed, tmp_path: Path) -> None:
+    words = [word.strip() for word in written(annealed, tmp_path / "report.html").words]
+    for name, value in {
+        "input resistance": "0 Ω",
+        "threshold area": "0 V·m",
+        "mismatch (σ, relative)": "0",
+        "tolerance (share of full scale)": "0.001",
+    }.items():
+        assert words[words.index(name) + 1] == value, name
+    assert re.fullmatch(r"[\d.]+ [kM]B", words[words.index("predicted memory") + 1])
+    assert "wall s" not in words
+
+
 def test_one_file_without_scripts_or_links_outside(annealed: Annealed, tmp_path: Path) -> None:
     page = written(annealed, tmp_path / "report.html", CHECK)
     assert "script" not in page.tags and "link" not in page.tags
-    (picture,) = page.links
-    kind, _, data = picture.partition(",")
-    assert kind == "data:image/png;base64" and base64.b64decode(data).startswith(b"\x89PNG")
+    assert len(page.links) == 2
+    for picture in page.links:
+        kind, _, data = picture.partition(",")
+        assert kind == "data:image/png;base64" and base64.b64decode(data).startswith(b"\x89PNG")
     source = (tmp_path / "report.html").read_text()
     assert "http://" not in source and "https://" not in source and "prefers-color-scheme: dark" in source
 
@@ -116,12 +138,13 @@ def test_text_is_escaped(annealed: Annealed, tmp_path: Path) -> None:
     evil = "<script>alert('x')</script>\" onload=\"x\0\x1b[31m"
     marked = replace(annealed, prompt=evil, model=evil, text=evil, expected=evil)
     path = tmp_path / "report.html"
-    write_report(marked, {evil: evil, "options": {evil: [evil]}}, path, {evil: Figure(figsize=(1, 1))})
+    check = replace(CHECK, title=evil, version="<ngspice>", by_array={evil: 2.5e-5}, options={evil: evil})
+    write_report(marked, check, path, {evil: Figure(figsize=(1, 1))})
     source = path.read_text(encoding="utf-8")
     page = Reader(source)
     assert "script" not in page.tags and "<script>alert('x')</script>" in page.text
     assert not re.search(r"[\x00-\x08\x0b-\x1f]", source) and "\\x1b[31m" in page.text
-    assert len(page.links) == 1
+    assert len(page.links) == 2
 
 
 def test_without_a_cross_check_it_says_so(annealed: Annealed, tmp_path: Path) -> None:
@@ -129,14 +152,25 @@ def test_without_a_cross_check_it_says_so(annealed: Annealed, tmp_path: Path) ->
     assert "Not made in this run." in page.text and "NRMSE" not in page.text
 
 
-def test_a_dataclass_serves_as_cross_check(annealed: Annealed, tmp_path: Path) -> None:
-    @dataclass
-    class Agreement:
-        nrmse: float
-        engine: str
-
-    page = written(annealed, tmp_path / "report.html", Agreement(4.2e-6, "ngspice 99"))
-    assert "4.2e-06" in page.text and "ngspice 99" in page.text
+def test_a_cross_check_has_a_verdict_and_units(annealed: Annealed, tmp_path: Path) -> None:
+    page = written(annealed, tmp_path / "report.html", CHECK)
+    for wanted in (
+        "NRMSE 2.5e-05 in h.0.mlp, limit 0.0001; heat +4.3e-04, limit ±0.001",
+        "1 node in 2 arrays",
+        "40 ns, 1,520 points",
+        "vntol 100 nV",
+        "in all 1.5 s",
+        "h.0.mlp.7, the farthest node, at most 3 µV off",
+    ):
+        assert wanted in page.text, wanted
+    words = [word.strip() for word in page.words]
+    at = words.index("Error by array, the worst first")
+    assert words.index("h.0.mlp", at) < words.index("25%", at) < words.index("h.0.ln", at) < words.index("2%", at)
+    row = words.index("tanh", words.index("Heat in elements"))
+    assert [word for word in words[row:] if word][:4] == ["tanh", "3 pJ", "3 pJ", "+1.0e-03"]
+    bad = replace(CHECK, by_array={"h.0.mlp": 3e-3}, nrmse=3e-3, heat_emulator={}, heat_spice={})
+    page = written(annealed, tmp_path / "bad.html", bad)
+    assert "ngspice-42 DISAGREES" in page.text and "3000%" in page.text and "Heat in elements" not in page.text
 
 
 def test_a_machine_that_did_not_settle(annealed: Annealed, tmp_path: Path) -> None:

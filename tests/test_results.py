@@ -25,9 +25,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_small(tmp_path_factory.mktemp("results") / "small"))
 
 
+COUNTED = {"step", "presentation", "token", "mismatch", "perplexity of the text"}  # axes without a unit
+
+
 def drawn(figure: Figure) -> Figure:
-    """The figure, after everything in it was laid out: whatever cannot be drawn fails here."""
+    """The figure, after everything in it was laid out, with units on its axes: whatever cannot be drawn fails here."""
     figure.canvas.draw()
+    shown = [figure.get_supylabel()] + [label for ax in figure.axes for label in (ax.get_xlabel(), ax.get_ylabel())]
+    assert all("(" in label or label in COUNTED for label in shown if label), shown
     for ax in figure.axes:
         assert (ax.get_xlabel() and ax.get_ylabel()) or ax.get_shared_x_axes().get_siblings(ax)
     return figure

@@ -51,7 +51,7 @@ def test_a_timer_prompt_that_does_not_settle_is_said(model: Path, caplog: pytest
     """float32 does not know 40 bits."""
     with caplog.at_level(logging.WARNING, "dsmachine"):
         assert np.isnan(timer(model, 40, precision="float32"))
-    assert "no timer time: 3 of 3 calibration prompts have not settled to 40 bits in" in caplog.text
+    assert "no timer time: 3 of 3 calibration prompts not settled to 40 bits in" in caplog.text
 
 
 def test_a_timer_prompt_that_saturates_is_said(model: Path, caplog: pytest.LogCaptureFixture) -> None:

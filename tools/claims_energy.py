@@ -11,8 +11,8 @@ from finding import IF, NO, Finding, result
 import dsmachine as ds
 from dsmachine.circuits.families import parameters
 from dsmachine.circuits.shapes import SHAPES
+from dsmachine.circuits.units import engineering
 from dsmachine.energy.published import INFERENCE, TRAINED, TRAINING, as_printed, published
-from dsmachine.energy.report import engineering
 from dsmachine.energy.systems import Machine, learners_of_shapes, load_baseline, machines_of_shapes
 
 PAPER, TECHNOLOGY = published(), ds.load_technology("cmos45")

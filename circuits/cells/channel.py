@@ -23,6 +23,8 @@ from .. import checks
 from ..arrays import module_of
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ..circuit import Circuit
     from .conveyor_loop import ConveyorLoop
     from .node import NodeArray
@@ -103,6 +105,12 @@ class Channels:
     conveyor: float = 0.0
     loop: ConveyorLoop | None = None
     ends: Ends | None = None
+
+    def plot(self) -> Figure:
+        """Noise and poles over current; see `pictures.plot_channels`."""
+        from .pictures import plot_channels
+
+        return plot_channels(self)
 
 
 @dataclass(frozen=True)

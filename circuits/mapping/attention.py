@@ -20,6 +20,7 @@ from .. import checks
 from ..cells import Feedback, View
 from ..cells.node import KNEE
 from ..errors import Error
+from ..words import counted
 from .bank import banked
 from .builder import Builder
 from .normalization import PEAK
@@ -128,9 +129,9 @@ def warn_of_held_scores(b: Builder) -> None:
         most = {name: float(b.ranges.values[name].max()) for name in held}
         worst = max(most, key=most.__getitem__)
         log.warning(
-            "scores of %d layers go beyond the softmax cell (%s: %.1f nats on the calibration text) and are held at "
+            "scores of %s go beyond the softmax cell (%s: %.1f nats on the calibration text) and are held at "
             "±%.1f nats: set softmax_clamp, or raise supply.swing",
-            len(held), worst, most[worst], b.technology.supply.swing / _nat_unit(b),
+            counted(len(held), "layer"), worst, most[worst], b.technology.supply.swing / _nat_unit(b),
         )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from ..followers import with_followers
 from ..loads import load_nodes
 from ..reference import calibrate_ranges, forward
 from ..technology import Technology, load_technology
+from ..words import counted
 from . import gpt2, llama, opt
 from .activation import ACTIVATIONS
 from .attention import check_cell, warn_of_held_scores
@@ -218,7 +219,7 @@ def calibrate(
         _check_series(model, positions, order, allow_unstable)
     ids = model.tokenize(model.calibration_text, "calibration text")
     windows = calibration_windows(len(ids), positions)
-    log.info("calibration of %s: %d windows of %d positions", model.name, windows, positions)
+    log.info("calibration of %s: %s of %s", model.name, counted(windows, "window"), counted(positions, "position"))
     found = calibrate_ranges(
         model,
         model.calibration_text,

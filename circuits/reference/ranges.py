@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from ..checkpoints import Model
 from ..errors import Error
 from ..tokens import window_starts
+from ..words import counted
 from .forward import one_pass
 from .parts import Array
 
@@ -93,7 +94,9 @@ def _seen(model: Model, rows: Array, options: dict[str, Any]) -> dict[str, Array
         one_pass(model, record, **options)(rows)
         if (found == sinks).all():
             return seen
-        log.info("%d of %d calibration positions are sinks after the first: left out", found.sum(), found.size)
+        log.info(
+            "left out as sinks after the first: %d of %s", found.sum(), counted(found.size, "calibration position")
+        )
         sinks = found
 
 

@@ -150,11 +150,6 @@ def _flush_stdout() -> None:
 # --- text for people -------------------------------------------------------------------------
 
 
-def counted(number: int, what: str) -> str:
-    """ "1 node", "2,048 nodes"."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def results_console() -> Console:
     """Console on stdout. Names such as ``TERM[0:8]`` stay as they are: no markup, no colours."""
     return Console(markup=False, highlight=False, emoji=False)

@@ -7,6 +7,7 @@ from typing import Any
 
 import h5py
 
+from ..circuits.words import counted
 from ._common import results_console, write_json
 
 
@@ -60,7 +61,8 @@ def _training(path: str) -> tuple[Mapping[str, str], dict[str, Any]]:
     rows = {
         "file": f"a training of {facts['model']}, written {facts['written']}; --resume goes on with it",
         "versions": ", ".join(f"{name} {number}" for name, number in facts["versions"].items()),
-        "learnt": f"{facts['steps']} steps, {facts['weights']:,} weights in {facts['terms']} terms",
+        "learnt": f"{counted(facts['steps'], 'step')}, {counted(facts['weights'], 'weight')} "
+        f"in {counted(facts['terms'], 'term')}",
     }
     return rows | ({"loss": f"{loss[0]:.4g} to {loss[-1]:.4g} nat a token"} if loss else {}), facts
 
@@ -72,4 +74,4 @@ def _sweep(path: str) -> tuple[Mapping[str, str], dict[str, Any]]:
     points = " × ".join(f"{name} {len(values)}" for name, values in found.grid.dimensions.items())
     rows = {"file": f"a sweep of {found.model}", "points": points, "metrics": ", ".join(found.values)}
     lost = sum(found.missing.values())
-    return rows | ({"missing": f"{lost} values"} if lost else {}), {"file": "sweep", **found.summary()}
+    return rows | ({"missing": counted(lost, "value")} if lost else {}), {"file": "sweep", **found.summary()}

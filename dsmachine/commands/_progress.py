@@ -27,7 +27,15 @@ class StageProgress:
         self._task = bar.add_task("", total=None, visible=False)
 
     def __call__(self, name: str) -> None:
-        self.bar.reset(self._task, total=None, description=name, visible=True)
+        self.bar.remove_task(self._task)  # `reset` keeps a total, at which a stage without one would stand still
+        self._task = self.bar.add_task(name, total=None)
+
+    def done(self, what: str, share: float | None) -> None:
+        """Which share of a stage is done (None: not known); the stage begins with its first."""
+        if what != self.bar.tasks[0].description:
+            self(what)
+        if share is not None:
+            self.bar.update(self._task, total=1.0, completed=share)
 
     def reached(self, time: float, share: float | None) -> None:
         """Within a stage: simulated seconds, and the share of arrays that have settled (None: not asked)."""
@@ -85,7 +93,7 @@ def stage_progress() -> Iterator[StageProgress]:
 @contextlib.contextmanager
 def training_progress() -> Iterator[Callable[[Trained], None]]:
     """A live bar on stderr with loss, accuracy and joules; to be called after each step."""
-    from ..energy.report import engineering
+    from ..circuits.units import engineering
 
     with progress() as bar:
         task = bar.add_task("train", total=None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from ..circuits.words import counted
 from ..emulator.files import check_target
 from ._common import (
     DeviceOption,
@@ -165,7 +166,7 @@ def _run(model: Model, prompt: str, options: dict[str, Any], *, recorded: bool) 
 
 def _show(console: Console, found: Annealed, output: Path | None) -> None:
     rows = {
-        "model": f"{found.model}, {len(found.tokens)} tokens, {_chip(found)}",
+        "model": f"{found.model}, {counted(len(found.tokens), 'token')}, {_chip(found)}",
         "prediction": f"{found.text!r} after {_tail(found.prompt)}; digital reference {found.expected!r}",
         "settled": _settling(found),
         "logit error": f"{found.logit_error:.2g} of the logits' range",
@@ -198,7 +199,7 @@ def _tail(prompt: str) -> str:
 
 
 def _settling(found: Annealed) -> str:
-    from ..energy.report import engineering
+    from ..circuits.units import engineering
 
     if found.oracle_time is None:
         return f"no, not to {found.settle_bits:g} bits in {engineering(found.run.duration, 's')}"
@@ -210,5 +211,5 @@ def _agreement(found: Annealed) -> str:
     said = found.argmax_agreement
     if said["share"] is None:
         return f"no position has a margin beyond the error; all {said['close']} are too close to tell"
-    clear = f"{said['share']:.0%} of {said['compared']} positions with a clear margin"
+    clear = f"{said['share']:.0%} of {counted(said['compared'], 'position')} with a clear margin"
     return clear if not said["close"] else f"{clear}; {said['close']} too close to tell"

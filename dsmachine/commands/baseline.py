@@ -76,7 +76,7 @@ def baseline(
 
 
 def _show(found: dict[str, Any]) -> None:
-    from ..energy.report import engineering
+    from ..circuits.units import engineering
 
     console = results_console()
     idle = "" if found["idle_watts"] is None else f", {found['idle_watts']:.0f} W idle"

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..circuits.words import counted
 from ._common import JsonOption, print_table, results_console, stdout_kept_for_json, write_json
 from ._options import (
     ActivationOption,
@@ -86,7 +87,7 @@ def calibrate(
 
 
 def _show(console: Console, found: CalibrationReport) -> None:
-    console.print(f"{found.model}: {found.positions} positions on {found.technology}\n", soft_wrap=True)
+    console.print(f"{found.model}: {counted(found.positions, 'position')} on {found.technology}\n", soft_wrap=True)
     print_table(console, _table(found))
     console.print()
     for name, text in found.lines().items():

@@ -9,11 +9,11 @@ import typer
 from rich.console import Console
 
 from .. import Error
+from ..circuits.words import counted
 from ._common import (
     JsonOption,
     OverwriteOption,
     check_output_folder,
-    counted,
     results_console,
     stdout_kept_for_json,
     write_json,
@@ -147,9 +147,9 @@ def _check(mapped: tuple[Any, ...], *, tile: bool, engine: Any, **options: Any) 
     with stage_progress() as stage:
         stage("calibrate and map")
         part = mapped_part(*mapped, tile=tile)
-        stage(f"ngspice on {part.select}")
         return check(
-            part.machine, select=part.select, inputs=part.inputs, position=part.position, engine=engine, **options,
+            part.machine, select=part.select, inputs=part.inputs, position=part.position, engine=engine,
+            told=lambda what, share: stage.done(f"{what}, {part.select}", share), **options,
         )  # fmt: skip
 
 
@@ -187,7 +187,7 @@ def _show(console: Console, found: CrossCheck) -> None:
     }
     if found.energy_ratio is not None:
         rows["energy"] = f"{found.energy_ratio - 1:+.2g} of what ngspice dissipates, limit {found.energy_limit:g}"
-    rows["time"] = f"{found.duration * 1e9:.0f} ns in {found.points} points"
+    rows["time"] = f"{found.duration * 1e9:.0f} ns in {counted(found.points, 'point')}"
     if found.netlist is not None:
         rows["kept"] = str(found.netlist.parent)
     for name, text in rows.items():

@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 
 from .. import Error
+from ..circuits.words import counted
 from ._common import OverwriteOption, check_output_folder, messages_console, results_console
-from ._progress import SettledShare, stage_progress
+from ._progress import SettledShare, StageProgress, stage_progress
 
 if TYPE_CHECKING:
     from ..continuation import Continuation
@@ -55,7 +56,7 @@ def demo(
         raise typer.Exit(FAILED)
 
 
-def _run(folder: Path, stage: Any) -> Shown:
+def _run(folder: Path, stage: StageProgress) -> Shown:
     from .. import tasks
     from ..circuits.checkpoints import load_model
     from ..circuits.mapping.model import map_model
@@ -68,14 +69,13 @@ def _run(folder: Path, stage: Any) -> Shown:
     stage(f"writing {WRITTEN} characters")
     machine = map_model(model, len(annealed.tokens) + WRITTEN)
     continuation = continue_prompt(model, machine, PROMPT)
-    stage(f"ngspice on block {BLOCK}, {len(BLOCK_PROMPT)} positions")
     try:
-        return Shown(annealed, continuation, _check(folder), "")
+        return Shown(annealed, continuation, _check(folder, stage), "")
     except Error as missing:
         return Shown(annealed, continuation, None, str(missing))
 
 
-def _check(folder: Path) -> CrossCheck:
+def _check(folder: Path, stage: StageProgress) -> CrossCheck:
     """Every coupling of one block, all positions, in ngspice."""
     from ..circuits.checkpoints import load_model
     from ..circuits.mapping.model import map_model
@@ -84,7 +84,11 @@ def _check(folder: Path) -> CrossCheck:
     model = load_model(MODEL)
     circuit = map_model(model, len(BLOCK_PROMPT))
     inputs = {"embed": model.embed(model.encode(BLOCK_PROMPT))}
-    return crosscheck(circuit, select=BLOCK, inputs=inputs, folder=folder / "crosscheck", keep=True)
+    part = f"block {BLOCK}, {counted(len(BLOCK_PROMPT), 'position')}"
+    return crosscheck(
+        circuit, select=BLOCK, inputs=inputs, folder=folder / "crosscheck", keep=True,
+        told=lambda what, share: stage.done(f"{what}, {part}", share),
+    )  # fmt: skip
 
 
 def _leave(folder: Path, shown: Shown) -> None:
@@ -117,7 +121,7 @@ def _leave(folder: Path, shown: Shown) -> None:
 
 
 def _tell(console: Console, shown: Shown, folder: Path) -> None:
-    from ..energy.report import engineering
+    from ..circuits.units import engineering
 
     annealed, said = shown.annealed, shown.continuation
     tokens, energy = len(annealed.tokens), annealed.energy.to_json()
@@ -146,6 +150,5 @@ def _verdict(shown: Shown) -> str:
     if check is None:
         return "not asked: it is not installed"
     word = "agrees" if check.passed else "DISAGREES"
-    return (
-        f"{word}: block {BLOCK}, {check.nodes} nodes, NRMSE {check.nrmse:.1e} (limit {check.limit:g}), {check.version}"
-    )
+    part = f"block {BLOCK}, {counted(check.nodes, 'node')}"
+    return f"{word}: {part}, NRMSE {check.nrmse:.1e} (limit {check.limit:g}), {check.version}"

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..circuits.words import counted
 from ._common import JsonOption, results_console, stdout_kept_for_json, write_json
 from ._options import (
     ActivationOption,
@@ -88,7 +89,7 @@ def generate(
 
 
 def _show(found: object) -> None:
-    from ..energy.report import engineering
+    from ..circuits.units import engineering
     from ..serial import Generated
 
     assert isinstance(found, Generated)
@@ -96,8 +97,8 @@ def _show(found: object) -> None:
     last, slowest = turns[-1], max(token.settling_time for token in turns)
     rows = {
         "text": f"{found.prompt}{found.text}",
-        "annealed": f"{len(turns)} tokens, prompt included, in {engineering(found.seconds, 's')} of machine time; each "
-        f"read when it had settled (oracle time), after {engineering(slowest, 's')} at the latest",
+        "annealed": f"{counted(len(turns), 'token')}, prompt included, in {engineering(found.seconds, 's')} of machine "
+        f"time; each read when it had settled (oracle time), after {engineering(slowest, 's')} at the latest",
         "energy": f"{engineering(found.joules / len(turns), 'J')} a token drawn from the supply",
         "not counted": "; ".join(found.excluded),
         "banks": f"{found.hold} switches, drooped by {last.droop:.2%} of full scale at the end",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from ..circuits.words import counted
 from ._common import JsonOption, print_table, results_console, stdout_kept_for_json, write_json
 from ._kept import show_kept
 from ._options import (
@@ -60,8 +61,8 @@ def info(
     a sweep or a device card, show what made it and what came out.
     """
     from .. import load_model, map_model, memory_needed
+    from ..circuits.units import engineering
     from ..describe import describe
-    from ..emulator.memory import written
     from ..tasks import TOLERANCE
 
     if model.endswith(RUN_SUFFIXES):
@@ -90,14 +91,16 @@ def info(
         write_json(found)
     else:
         _show(results_console(), circuit, found)
-        most = f"{written(getattr(memory, memory.largest))} of it {memory.largest}"
-        results_console().print(f"memory          {written(memory.total)} to anneal one prompt, {most}", soft_wrap=True)
+        most = f"{engineering(getattr(memory, memory.largest), 'B')} of it {memory.largest}"
+        results_console().print(
+            f"memory          {engineering(memory.total, 'B')} to anneal one prompt, {most}", soft_wrap=True
+        )
 
 
 def _show_run(path: str, as_json: bool) -> None:
     """The header of a run file and, of an annealed model, its summary."""
     from .. import load_run
-    from ..energy.report import engineering
+    from ..circuits.units import engineering
 
     run = load_run(path)
     summary = run.extra.get("summary", {})
@@ -109,7 +112,9 @@ def _show_run(path: str, as_json: bool) -> None:
     console = results_console()
     versions = ", ".join(f"{name} {number}" for name, number in run.versions.items())
     rows = {"run": f"{run.name}, {run.analysis}, written {run.written}", "versions": versions}
-    rows["simulated"] = f"{engineering(run.duration, 's')}, {len(run.outputs)} arrays, {run.statistics['engine']}"
+    rows["simulated"] = (
+        f"{engineering(run.duration, 's')}, {counted(len(run.outputs), 'array')}, {run.statistics['engine']}"
+    )
     if run.unfinished:
         rows["unfinished"] = "stopped there; the command that made it goes on with --resume"
     if run.settled and run.settling_time is not None:
@@ -122,15 +127,15 @@ def _show_run(path: str, as_json: bool) -> None:
 
 
 def _show(console: Console, circuit: Circuit, found: dict[str, Any]) -> None:
+    from ..circuits.units import engineering
     from ..describe import score_line
-    from ..energy.report import engineering
 
     card = found["device_card"]
     made_of = ""
     if card is not None:
         made_of = f" of transistors, {card['unit']} {card['width'] * 1e9:.4g} nm × {card['length'] * 1e6:.4g} µm"
     console.print(
-        f"{circuit.name}: {found['positions']} positions on {found['technology']}, "
+        f"{circuit.name}: {counted(found['positions'], 'position')} on {found['technology']}, "
         f"softmax {found['softmax']}, GELU {found['activation']}, coupling {found['coupling']}{made_of}\n",
         soft_wrap=True,
     )
@@ -152,7 +157,7 @@ def _show(console: Console, circuit: Circuit, found: dict[str, Any]) -> None:
 
 def _units(found: dict[str, dict[str, float]]) -> Table:
     """One row a kind of array: volts that stand for 1."""
-    from ..energy.report import engineering
+    from ..circuits.units import engineering
 
     table = Table(box=None, pad_edge=False)
     table.add_column("volts that stand for 1", no_wrap=True)
@@ -165,8 +170,8 @@ def _units(found: dict[str, dict[str, float]]) -> Table:
 
 def _table(circuit: Circuit) -> Table:
     """One row a layer."""
+    from ..circuits.units import engineering
     from ..describe import counts, depths
-    from ..energy.report import engineering
 
     table = Table(box=None, pad_edge=False)
     table.add_column("layer", no_wrap=True)

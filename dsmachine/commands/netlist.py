@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from ..circuits.words import counted
 from ..emulator.files import check_target
-from ._common import JsonOption, OverwriteOption, counted, results_console, stdout_kept_for_json, write_json
+from ._common import JsonOption, OverwriteOption, results_console, stdout_kept_for_json, write_json
 from ._options import (
     ActivationOption,
     AllowUnstableOption,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ._common import JsonOption, counted, print_table, results_console, stdout_kept_for_json, write_json
+from ..circuits.words import counted
+from ._common import JsonOption, print_table, results_console, stdout_kept_for_json, write_json
 from ._options import TechnologyOption, parse_set, technology_of
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ def place(
 
 
 def _show(found: Placement) -> None:
+    from ..circuits.units import engineering
     from ..describe import PLURAL
-    from ..energy.report import engineering
 
     console = results_console()
     what = f"{counted(found.tokens, 'token')}, {found.mode}, {found.technology}"
@@ -81,7 +82,7 @@ def _show(found: Placement) -> None:
     rows = {
         "nodes": f"{found.nodes:,}",
         **{PLURAL.get(kind, kind): f"{number:,}" for kind, number in found.counts.items()},
-        "weights": f"{found.weights:,} programmed values",
+        "weights": counted(found.weights, "programmed value"),
         "silicon": f"{_mm2(found.silicon_m2)} in {found.technology}, converters apart",
         "chips": f"{found.chips:,} of {found.needed:,} that hold it, {turns}; filled: {full}",
         "area": f"{_mm2(found.area_m2)} of chips",
@@ -98,14 +99,14 @@ def _show(found: Placement) -> None:
 
 
 def _costs(found: Placement) -> Table:
-    from ..energy.report import engineering
+    from ..circuits.units import engineering
 
     table = Table(box=None, pad_edge=False)
     for title, side in (("", "left"), ("seconds", "right"), ("joules", "right")):
         table.add_column(title, justify=side, no_wrap=True)  # type: ignore[arg-type]
     costs = {"programming, once": found.programming}
     costs |= {f"reprogramming, each {what}": cost for what, cost in found.reprogramming.items()}
-    costs[f"transfer, each prompt: {found.crossing:,} values"] = found.transfer
+    costs[f"transfer, each prompt: {counted(found.crossing, 'value')}"] = found.transfer
     for name, cost in costs.items():
         table.add_row(name, engineering(cost.seconds, "s"), engineering(cost.joules, "J"))
     return table

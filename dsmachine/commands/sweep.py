@@ -13,6 +13,7 @@ from rich.table import Table
 
 from .. import Error
 from ..circuits.metadata import plain_text
+from ..circuits.words import counted
 from ._common import (
     Interrupted,
     JsonOption,
@@ -148,7 +149,7 @@ def _said(value: Any) -> str:
 
 
 def _number(value: float, unit: str) -> str:
-    from ..energy.report import engineering
+    from ..circuits.units import engineering
 
     return f"{value:.4g}" if unit in ("1", "nat") else engineering(value, unit)
 
@@ -173,9 +174,9 @@ def _show(console: Console, found: Swept, written: Sequence[Path]) -> None:
             if name in found.limits:
                 cells.append(f"{row[name]['yield']:.0%}")
         table.add_row(*cells)
-    chips, seeds = len(found.grid.chips), len(found.grid.noise_seeds)
-    console.print(f"{found.model}: mean ± deviation over {chips} chips × {seeds} noise seeds", soft_wrap=True)
+    over = " × ".join([counted(len(found.grid.chips), "chip"), counted(len(found.grid.noise_seeds), "noise seed")])
+    console.print(f"{found.model}: mean ± deviation over {over}", soft_wrap=True)
     print_table(console, table)
-    console.print(f"{found.computed} measurements made, {found.known} found in the cache", soft_wrap=True)
+    console.print(f"{counted(found.computed, 'measurement')} made, {found.known} found in the cache", soft_wrap=True)
     for path in written:
         console.print(f"written: {path}", soft_wrap=True)

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from .. import Error
+from ..circuits.words import counted
 from ._common import (
     DeviceOption,
     Interrupted,
@@ -142,23 +143,25 @@ def _said_how_to_go_on(kept: Path | None) -> Iterator[None]:
             steps = len(load_training(kept)["loss"]) if kept is not None else 0
         if not steps:
             raise
-        raise Interrupted(f"{kept} has {steps} steps: the same command with --resume {kept} goes on") from None
+        raise Interrupted(
+            f"{kept} has {counted(steps, 'step')}: the same command with --resume {kept} goes on"
+        ) from None
 
 
 def _show(console: Console, found: Trained, kept: Path | None) -> None:
-    from ..energy.report import engineering
+    from ..circuits.units import engineering
 
     share = found.at_rails / found.learner.count
     rows = {
-        "model": f"{found.model.name}, chip {found.chip['chip_seed']}, {found.learner.count:,} weights",
-        "steps": f"{found.steps} of {found.course.batch} samples, {found.optimizer}",
+        "model": f"{found.model.name}, chip {found.chip['chip_seed']}, {counted(found.learner.count, 'weight')}",
+        "steps": f"{found.steps} of {counted(found.course.batch, 'sample')} each, {found.optimizer}",
         "loss": _change(found.loss, "{:.4f}") + " nat",
         "accuracy": _change(found.accuracy, "{:.1%}"),
     }
     if found.validation:
         loss, accuracy = found.validation["loss"], found.validation["accuracy"]
         rows["validation"] = f"loss {_change(loss, '{:.4f}')} nat, accuracy {_change(accuracy, '{:.1%}')}"
-    rows["at rails"] = f"{found.at_rails:,} weights ({share:.2%}), {found.rails_before:,} before"
+    rows["at rails"] = f"{counted(found.at_rails, 'weight')} ({share:.2%}), {found.rails_before:,} before"
     if found.joules is not None and found.energy is not None:
         each = ", ".join(f"{phase} {engineering(joules, 'J')}" for phase, joules in found.joules.items())
         rows["energy"] = f"{engineering(found.energy, 'J')}; of a sample: {each}"

@@ -11,15 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..circuits.errors import Error, shown
-from ..circuits.look import COLOURS, INK, MUTED, drawn, new_figure, plain_ticks
+from ..circuits.look import COLOURS, INK, MARKS, MUTED, drawn, new_figure, plain_ticks
+from ..circuits.units import PLAIN, scaled
+from ..circuits.words import counted
 from .grid import unit_of
 from .metrics import METRICS
 from .result import Swept
 
 Array = Any
-MARKERS = "osD^vPX"
-SCALES = ((1.0, ""), (1e3, "m"), (1e6, "µ"), (1e9, "n"), (1e12, "p"), (1e15, "f"))
-PLAIN = ("1", "nat", "°")
 MOST_TICKS = 9
 LOGARITHMIC = 30.0  # largest over smallest mean, from which on
 
@@ -35,18 +34,20 @@ def plot_sweep(found: Swept, metric: str, *, at: dict[str, Any] | None = None) -
     panels = [_curves, *([_heat] if len(found.axes) > 1 else []), *([_yield] if metric in found.limits else [])]
     chosen = _chosen(found, at or {})
     found.of(metric)
-    figure = new_figure(4.1 * len(panels) + 0.4, 3.6)
+    figure = new_figure(4.1 * len(panels) + 0.4 + 0.9 * (len(found.axes) > 1), 3.6)
     figure.set_layout_engine("constrained", w_pad=0.12)  # axes with labels on both sides
     for ax, draw in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
         draw(ax, found, metric, chosen)
+    _legend(figure, found)
     return figure
 
 
 @drawn
 def plot_yield(found: Swept, metric: str, limit: float | None = None, *, at: dict[str, Any] | None = None) -> Figure:
     """Share of chips × noise seeds within a limit (the sweep's own by default), as `plot_sweep` has it."""
-    figure = new_figure(4.6, 3.6)
+    figure = new_figure(4.6 + 0.9 * (len(found.axes) > 1), 3.6)
     _yield(figure.subplots(), found, metric, _chosen(found, at or {}), limit)
+    _legend(figure, found)
     return figure
 
 
@@ -85,9 +86,7 @@ def _curves(ax: Axes, found: Swept, metric: str, chosen: tuple[int, ...]) -> Non
         plain_ticks(ax.yaxis)
     ax.set_ylabel(_axis_label(METRICS[metric].meaning, unit))
     chips, seeds = len(found.grid.chips), len(found.grid.noise_seeds)
-    told = "1 chip" if chips == 1 else f"{chips} chips"
-    ax.set_title(f"mean ± deviation, {told}" + (f" × {seeds} seeds" if seeds > 1 else ""))
-    _legend(ax, found)
+    ax.set_title(f"mean ± deviation, {counted(chips, 'chip')}" + (f" × {seeds} seeds" if seeds > 1 else ""))
 
 
 def _steep(values: Array) -> bool:
@@ -130,7 +129,6 @@ def _yield(ax: Axes, found: Swept, metric: str, chosen: tuple[int, ...], limit: 
     factor, unit = _scale(np.array([level]), METRICS[metric].unit)
     sign = "≤" if METRICS[metric].fewer else "≥"
     ax.set_ylabel(f"yield (% of chips with {metric} {sign} {level * factor:g}{'' if unit in PLAIN else ' ' + unit})")
-    _legend(ax, found)
 
 
 # --- axes -------------------------------------------------------------------------------------------
@@ -170,12 +168,14 @@ def _styles(found: Swept) -> list[tuple[str, Any, str]]:
     many = len(values) > len(COLOURS)
     colours = mpl.colormaps["cividis"](np.linspace(0, 0.9, len(values))) if many else COLOURS
     end = "" if unit in PLAIN else f" {unit}"
-    return [(f"{text}{end}", colours[k], MARKERS[k % len(MARKERS)]) for k, text in enumerate(said)]
+    return [(f"{text}{end}", colours[k], MARKS[k % len(MARKS)]) for k, text in enumerate(said)]
 
 
-def _legend(ax: Axes, found: Swept) -> None:
+def _legend(figure: Figure, found: Swept) -> None:
+    """One for all panels, beside them: the curves of the first."""
     if len(found.axes) > 1:
-        ax.legend(title=list(found.axes)[1])
+        curves = figure.axes[0].get_legend_handles_labels()
+        figure.legend(*curves, loc="outside right upper", title=list(found.axes)[1])
 
 
 def _ticks(put: Any, label: Any, values: Sequence[Any], name: str) -> None:
@@ -204,9 +204,5 @@ def _label(value: Any) -> str:
 
 
 def _scale(values: Array, unit: str) -> tuple[float, str]:
-    """Factor and unit that put the largest into 1 … 1000; plain numbers stay."""
-    largest = float(np.nanmax(np.abs(values), initial=0.0)) if np.isfinite(values).any() else 0.0
-    if unit in PLAIN or "²" in unit or not largest:
-        return 1.0, unit
-    factor, prefix = next(((f, p) for f, p in SCALES if largest * f >= 1), SCALES[-1])
-    return factor, f"{prefix}{unit}"
+    """Factor and unit that put the largest number there is into 1 … 1000."""
+    return scaled(float(np.max(np.abs(values[np.isfinite(values)]), initial=0.0)), unit)

@@ -12,6 +12,7 @@ from typing import Any
 from ..circuits import checks
 from ..circuits.checkpoints import Model, load_model
 from ..circuits.errors import Error
+from ..circuits.words import counted
 from ..emulator.backend import Backend
 from ..emulator.runfile import versions
 from .bench import Bench, Job, tasks, text_tokens
@@ -189,7 +190,7 @@ class _Work:
         if self._lost and self._lost == self.total:
             raise Error(f"no point could be measured: {self.found.failed[0][0]}")
         for error, count in self.found.failed:
-            log.warning("%d points have no value: %s", count, error)
+            log.warning("%s no value: %s", counted(count, "point", "have"), error)
 
     def _fill(self, job: Job, values: Mapping[str, float]) -> bool:
         """Put metrics where they belong; False if a metric is not among them (a newer one)."""

@@ -137,6 +137,20 @@ def test_progress_ends_with_every_array_settled(small: str) -> None:
     assert lines[4:] == ["timer"]
 
 
+def test_a_stage_of_unknown_length_does_not_stand_at_zero() -> None:
+    """After one whose share was known, too: its bar moves."""
+    with Progress(console=Console(file=io.StringIO(), force_terminal=True)) as bar:
+        stage = StageProgress(bar)
+        stage.done("ngspice solves", 0.5)
+        assert (bar.tasks[0].description, bar.tasks[0].percentage) == ("ngspice solves", 50)
+        stage.done("emulator", None)
+        assert (bar.tasks[0].description, bar.tasks[0].total) == ("emulator", None)
+        stage("anneal")
+        stage.reached(1e-9, 0.25)
+        stage("report")
+        assert len(bar.tasks) == 1 and bar.tasks[0].total is None
+
+
 def test_api_takes_a_loaded_model(small: str) -> None:
     found = ds.anneal(ds.load_model(small), PROMPT, timer_prompts=0)
     assert np.isnan(found.timer_time)

@@ -18,8 +18,9 @@ def test_text_and_json(capfd: pytest.CaptureFixture[str]) -> None:
     found = json.loads(out)
     assert set(found) == {
         "model", "prompt", "text", "hold", "basis", "technology", "machine_time_s", "energy_j", "agreement", "tokens",
-        "excluded",
+        "excluded", "prompt_tokens",
     }  # fmt: skip
+    assert found["prompt_tokens"] == len(PROMPT)
     assert len(found["text"]) == 2 and len(found["tokens"]) == len(PROMPT)
     assert found["machine_time_s"] == pytest.approx(sum(token["seconds"] for token in found["tokens"]))
     assert main(["generate", "tiny-shakespeare", "--prompt", PROMPT, "--max-new-tokens", "2", "--hold", "ideal"]) == 0

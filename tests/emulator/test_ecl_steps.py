@@ -11,6 +11,7 @@ from scipy.linalg import expm
 
 import dsmachine as ds
 from dsmachine.circuits.ecl import EclLayer
+from dsmachine.circuits.words import counted
 
 Array = Any
 Q, K = 1.602176634e-19, 1.380649e-23  # C, J/K
@@ -268,7 +269,7 @@ def test_steps_that_are_too_long_are_warned_of(caplog: Any) -> None:
     assert swinging.at_rails == 0 and (swinging.loss[-5:] > swinging.loss[0]).all()
     found = ds.ecl_steps(made, given, 30 * turn)
     assert found.at_rails > 0
-    assert f"{found.at_rails} weights of 'w' are at their rails, ±8: a lower η" in caplog.text
+    assert f"{counted(found.at_rails, 'weight')} of 'w' at the rails, ±8: a lower η" in caplog.text
     assert learned(made, {"x": x, "y": t}, 30 * turn) @ x == pytest.approx(t, abs=1e-4)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time as clock
 from collections.abc import Mapping
@@ -219,4 +220,4 @@ def test_nodes_on_their_rails_are_warned_of(caplog: Any) -> None:
     tight = back.with_terms((), [replace(n, rail=0.02) for n in back.arrays.values() if n.name == "adjoint.h"])
     found = ds.gradients(circuit, inputs, targets, back=tight)  # type: ignore[arg-type]
     assert found.backward.saturated["adjoint.h"] > 0
-    assert "adjoint nodes are on their rails, first of 'adjoint.h': gradients are clipped" in caplog.text
+    assert re.search(r"gradients are clipped: \d+ adjoint nodes? on rails, first of 'adjoint.h'", caplog.text)

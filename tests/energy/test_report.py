@@ -11,10 +11,10 @@ from small_models import PROMPT, write_small
 from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.mapping.model import map_model
 from dsmachine.circuits.technology import Technology, load_technology
+from dsmachine.circuits.units import engineering
 from dsmachine.emulator.run import transient
 from dsmachine.energy.area import area
 from dsmachine.energy.meter import EnergyMeter, EnergyReport, driver_counts
-from dsmachine.energy.report import engineering
 from dsmachine.netlists.writer import write_netlist
 
 

@@ -99,6 +99,15 @@ def test_failure_keeps_netlist_log_and_plot(tmp_path: Path) -> None:
         assert path is not None and path.parent == tmp_path / "failed" and path.stat().st_size > 100
 
 
+def test_a_check_tells_what_is_under_way() -> None:
+    told: list[tuple[str, float | None]] = []
+    circuit, inputs = rc()
+    crosscheck(circuit, inputs=inputs, engine="batch", told=lambda what, share: told.append((what, share)))
+    assert list(dict.fromkeys(what for what, _ in told)) == ["write the netlist", "ngspice", "emulator"]
+    shares = [share for what, share in told if what == "emulator" and share is not None]
+    assert shares == sorted(shares) and (shares[0], shares[-1]) == (0.0, 1.0)
+
+
 def test_disagreement_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """One coupling of 48 wrong by 1 % is far beyond the limit."""
     circuit, inputs = dense()

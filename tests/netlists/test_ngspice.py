@@ -54,6 +54,16 @@ def test_rc_follows_its_exponential(engine: module.Engine) -> None:
     assert "No. of Data Rows" in waves.log
 
 
+@pytest.mark.spice
+def test_ngspice_tells_how_far_it_is() -> None:
+    """libngspice's own shares of the time, the last near its end."""
+    told: list[tuple[str, float | None]] = []
+    long = RC.replace(f"{5 * TAU} 0 {TAU / 50}", f"{5 * TAU} 0 {TAU / 2e4}")
+    run_netlist(long, engine="pyspice", told=lambda what, share: told.append((what, share)))
+    solving = [share for what, share in told if what == "ngspice solves" and share is not None]
+    assert len(solving) > 1 and solving == sorted(solving) and 0 < solving[0] < solving[-1] <= 1
+
+
 LOWPASS = """RC lowpass
 V1 in 0 dc 2 ac 1
 R1 in y 30k

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..conveyor_loop import ConveyorLoop
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,12 @@ class Support:
     buffer_current: float
     conveyor_slope: float
     buffer_slope: float
+
+    def plot(self) -> Figure:
+        """Its conveyor over frequency; see `pictures.plot_support`."""
+        from ..pictures import plot_support
+
+        return plot_support(self)
 
     def overrides(self) -> dict[str, float]:
         """What a technology says of a node's conveyors and buffers, two of each: for `load_technology(overrides=)`.
