@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ..circuits.arrays import module_of
+from ..circuits.arrays import module_of, pieces
 
 Array = Any
 
@@ -24,9 +24,10 @@ class Sgd:
     state: dict[str, Any] = field(default_factory=dict)
     """What it remembers from step to step: nothing."""
 
-    def moved(self, name: str, value: Array, gradient: Array, step: int) -> Array:
-        """The value after step number `step` (1, 2, …)."""
-        return (value - self.rate * gradient).astype(value.dtype, copy=False)
+    def move(self, name: str, value: Array, gradient: Array, step: int) -> None:
+        """Step number `step` (1, 2, …) of a contiguous array, where it stands."""
+        for w, g in pieces(value, gradient):
+            w -= self.rate * g
 
 
 @dataclass
@@ -41,17 +42,19 @@ class AdamW:
     digital: ClassVar[bool] = True
     state: dict[str, Any] = field(default_factory=dict)
 
-    def moved(self, name: str, value: Array, gradient: Array, step: int) -> Array:
-        """The value after step number `step` (1, 2, …)."""
-        g = gradient.astype(value.dtype, copy=False)
+    def move(self, name: str, value: Array, gradient: Array, step: int) -> None:
+        """Step number `step` (1, 2, …) of a contiguous array, where it stands."""
         xp = module_of(value)
-        m, v = self.state.setdefault(name, [xp.zeros_like(value), xp.zeros_like(value)])
-        m = self.first * m + (1 - self.first) * g
-        v = self.second * v + (1 - self.second) * g * g
-        self.state[name] = [m, v]
-        root = xp.sqrt(v / (1 - self.second**step)) + self.tiny
-        found = value * (1 - self.rate * self.decay) - self.rate / (1 - self.first**step) * m / root
-        return found.astype(value.dtype, copy=False)
+        if name not in self.state:
+            self.state[name] = [xp.zeros_like(value), xp.zeros_like(value)]
+        rate, grown = self.rate / (1 - self.first**step), 1 - self.second**step
+        for w, g, m, v in pieces(value, gradient.astype(value.dtype, copy=False), *self.state[name]):
+            m *= self.first
+            m += (1 - self.first) * g
+            v *= self.second
+            v += (1 - self.second) * g * g
+            w *= 1 - self.rate * self.decay
+            w -= rate * m / (xp.sqrt(v / grown) + self.tiny)
 
 
 OPTIMIZERS: dict[str, type[Sgd] | type[AdamW]] = {"sgd": Sgd, "adamw": AdamW}
