@@ -9,8 +9,8 @@ A snippet is cut so that a prompt fits behind it; the class is the likelier of t
 is the surprise of the right one among all. Seeds are orders of the data and chips. The model is mapped once, then each
 seed is a process of its own; on a processor one after another.
 
-RATE is the better of two for labels, of the original's accuracy after these steps (seed 1, from 65 %): 69 % at 2e-5,
-78 % at 5e-5. Twelve steps of 4 samples teach which two words are asked for, and no labels.
+RATE is the better of two for labels, by the original's accuracy (seed 1): from 65 % to 59 % after 16 such steps and
+69 % after 32 at 2e-5, 74 % and 78 % at 5e-5. Twelve steps of 4 samples teach which two words are asked for, no labels.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .data import Files, prompted
 from .offline import Tensors, begun_llama
 from .table1 import CHIPS
 
-SIZES = Sizes(positions=16, batch=16, steps=32, held_out=100)
+SIZES = Sizes(positions=16, batch=16, steps=20, held_out=100)
 RATE = 5e-5
 PROMPT, WORDS = " This film is", {"0": " bad", "1": " good"}
 SYSTEMS = {"original": ["–"], "DS": list(CHIPS), "DS-ECL": list(CHIPS)}
