@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import pieces
-from ..rows import distinct, row_peaks
+from ..rows import by_rows, distinct, row_peaks
 
 if TYPE_CHECKING:
     from .mismatch import Draw, Spread
@@ -70,13 +70,16 @@ def least(each: Array, shape: tuple[int, ...]) -> Array:
     return each.min(axis=over, keepdims=True).reshape(shape)
 
 
-def reach(u_in: Array, u_out: Array, most: float) -> Array:
+def reach(u_in: Array, u_out: Array, most: float, dtype: Any) -> Array:
     """The |w| (out, in) that conductances of `most` (over g of the driven nodes) make at the position where they make
     least. u_in, u_out: volts per unit of driving and driven nodes, position by position."""
     rows, both = u_out.shape[-1], np.concatenate([u_out, u_in], axis=-1)
-    found = np.full((rows, u_in.shape[-1]), np.inf)
-    for u in distinct(both)[0]:
-        np.minimum(found, most * u[None, rows:] / u[:rows, None], out=found)
+    each, found = distinct(both)[0], np.empty((rows, u_in.shape[-1]), dtype)
+
+    def least_of(part: slice) -> None:
+        found[part] = most * np.min([u[None, rows:] / u[:rows][part, None] for u in each], axis=0)
+
+    by_rows(least_of, found.shape)
     return found
 
 
