@@ -31,11 +31,11 @@ def pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     >>> [a.tolist() for a, _ in pieces(np.ones((2, 2)), np.array(3.0))]
     [[1.0, 1.0, 1.0, 1.0]]
     """
-    flat = [each.reshape(-1) if np.ndim(each) else each for each in arrays]
-    size = max(np.size(each) for each in flat)
+    flat = [each.reshape(-1) if getattr(each, "ndim", 0) else each for each in arrays]
+    size = max(getattr(each, "size", 1) for each in flat)
     step = PIECE if module_of(flat[0]) is np else max(1, size)
     for begin in range(0, size, step):
-        yield tuple(each[begin : begin + step] if np.ndim(each) else each for each in flat)
+        yield tuple(each[begin : begin + step] if getattr(each, "ndim", 0) else each for each in flat)
 
 
 def matmul(a: Array, b: Array, out: Array | None = None, scale: float = 1.0) -> Array:
