@@ -18,7 +18,7 @@ from dsmachine.circuits.reference import calibrate_ranges
 from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator import learning
 from dsmachine.emulator.learning import Learner
-from dsmachine.emulator.optimizers import OPTIMIZERS
+from dsmachine.emulator.optimizers import OPTIMIZERS, AdamW
 
 WIDE = load_technology("cmos45", overrides={"supply.swing": 4.0, "coupling.g_max": 1e-3})
 RATES = {"sgd": 0.1, "adamw": 0.01}
@@ -79,8 +79,8 @@ def as_programmed(theirs: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_steps_on_the_ideal_machine_are_torchs(optimizer: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("optimizer", "clip"), [("sgd", None), ("adamw", None), ("adamw", 0.3)])
+def test_steps_on_the_ideal_machine_are_torchs(optimizer: str, clip: float | None, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from transformers import GPT2LMHeadModel
 
@@ -91,6 +91,8 @@ def test_steps_on_the_ideal_machine_are_torchs(optimizer: str, tmp_path: Path) -
     tokens = np.random.default_rng(1).integers(0, config.vocabulary, (2, config.context))
     ours = ds.load_model(folder)
     machine = learner(ours, tokens, optimizer, RATES[optimizer])
+    if clip is not None:
+        machine.optimizer = AdamW(RATES[optimizer], clip=clip)
     assert set(machine.programs) == set(programmed)
     rule = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[optimizer](programmed.values(), lr=RATES[optimizer])
     ids = torch.tensor(tokens)
@@ -99,6 +101,8 @@ def test_steps_on_the_ideal_machine_are_torchs(optimizer: str, tmp_path: Path) -
         loss = torch.nn.functional.cross_entropy(logits.reshape(-1, config.vocabulary), ids[:, 1:].reshape(-1))
         rule.zero_grad()
         loss.backward()
+        if clip is not None:
+            assert torch.nn.utils.clip_grad_norm_(programmed.values(), clip) > clip
         rule.step()
         assert step(machine, *lesson(ours, tokens)) == pytest.approx(float(loss.detach()), rel=1e-7)
     assert machine.at_rails == 0
