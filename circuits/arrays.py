@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 Array = Any
+PIECE = 1 << 15  # numbers of an array: a handful of such pieces stay in a processor's cache
 
 
 def module_of(x: Array) -> Any:
@@ -20,6 +22,20 @@ def module_of(x: Array) -> Any:
 def on_host(x: Array) -> Array:
     """The array as NumPy's, once the work queued on the current stream is done."""
     return x.get() if hasattr(x, "get") else np.asarray(x)
+
+
+def pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Contiguous arrays of one size side by side, flat, a piece at a time on a processor, whole on a GPU; what is
+    written into a piece is in its array. Single numbers come with every piece.
+
+    >>> [a.tolist() for a, _ in pieces(np.ones((2, 2)), np.array(3.0))]
+    [[1.0, 1.0, 1.0, 1.0]]
+    """
+    flat = [each.reshape(-1) if getattr(each, "ndim", 0) else each for each in arrays]
+    size = max(getattr(each, "size", 1) for each in flat)
+    step = PIECE if module_of(flat[0]) is np else max(1, size)
+    for begin in range(0, size, step):
+        yield tuple(each[begin : begin + step] if getattr(each, "ndim", 0) else each for each in flat)
 
 
 def matmul(a: Array, b: Array, out: Array | None = None, scale: float = 1.0) -> Array:

@@ -6,14 +6,15 @@ Gradients are those of the chip's own devices, as both machines are the chip's. 
 control capacitor gets the charge of a_i x_j whatever its device makes of it, so the device's error stays where it is
 (`circuits/cells/programming.py`) and the values stop at the ends of their range.
 
-The circuit is mapped once. Weights of both machines are written where they stand on the device; which of the forward
-devices a coupling of the backward machine is, is found once, by numbering them.
+The circuit is mapped once. Weights are written where they stand on the device. The backward machine reads the forward
+one's, transposed: which of them a coupling of it is, is found once, by numbering them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,16 +40,6 @@ from .still_noise import StillNoise
 Array = Any
 BEYOND = 1 << 40  # numbers that no weight is as large as
 ASKED = 1 << 32  # steps at most: where readings that are not learnt from are counted
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Weights of a coupling onto `target` of the backward machine: the forward term's [rows, columns], transposed."""
-
-    target: str
-    weights: Array
-    rows: slice
-    columns: slice
 
 
 class Learner:
@@ -83,11 +74,11 @@ class Learner:
         self._latest: Any = None
         self._recorded: dict[Any, Recorded] = {}
         self._forward = placed_terms(self.plan)
-        self._backward = shown_by(made.loss, own, self.behind, self.programs)
+        self._backward = shared(made.loss, own, self._forward, placed_terms(self.behind), self.programs)
         with self.plan.backend.here():
             xp = self.plan.backend.xp
             self.programs = {name: each.placed(xp) for name, each in self.programs.items()}
-            self.values: dict[str, Array] = {name: xp.array(each.value) for name, each in self.programs.items()}
+            self.values: dict[str, Array] = {n: xp.array(each.value, order="C") for n, each in self.programs.items()}
 
     def gradients(self, inputs: dict[str, Any], targets: dict[str, Any]) -> Gradients:
         """Both machines at rest, and dL/d(what each device does), summed over the batch. On a GPU launches are recorded
@@ -107,18 +98,19 @@ class Learner:
         """One step along gradients by term, on the device."""
         self.steps += 1
         with self.plan.backend.here():
+            share = self.optimizer.share(terms[name] for name in self.programs if name in terms)
             for name, program in self.programs.items():
                 if name in terms:
-                    moved = self.optimizer.moved(name, self.values[name], terms[name], self.steps)
-                    self.values[name] = program.held(moved)
+                    self.optimizer.move(name, self.values[name], terms[name], self.steps, share)
+                    program.hold(self.values[name])
         self.write()
 
     def restore(self, values: Mapping[str, Array], memory: Mapping[str, Sequence[Array]], steps: int) -> None:
         """Stand where another learner of the same chip stood: its values, its optimizer's state and its steps."""
         with self.plan.backend.here():
-            place = self.plan.backend.xp.asarray
-            self.values = {n: place(values[n].reshape(each.value.shape)) for n, each in self.programs.items()}
-            self.optimizer.state = {name: [place(each) for each in parts] for name, parts in memory.items()}
+            own = partial(self.plan.backend.xp.array, order="C")
+            self.values = {n: own(values[n].reshape(each.value.shape)) for n, each in self.programs.items()}
+            self.optimizer.state = {name: [own(each) for each in parts] for name, parts in memory.items()}
         self.steps = steps
         self.write()
 
@@ -126,15 +118,12 @@ class Learner:
         """Program the chip with `values`."""
         with self.plan.backend.here():
             for name, program in self.programs.items():
-                seen = self.plan.backend.array(program.seen(self.values[name]))
-                getattr(self._forward[name], program.field)[...] = seen.reshape(np.shape(program.value))
-                for each in self._backward.get(name, ()):
-                    each.weights[...] = seen[each.rows, each.columns].T
+                program.write(self.values[name], getattr(self._forward[name], program.field))
             rewrite(self.plan, {self._forward[name].target for name in self.programs})
-            rewrite(self.behind, {each.target for shown in self._backward.values() for each in shown})
+            rewrite(self.behind, self._backward)
 
     def kept(self) -> tuple[dict[str, Array], dict[str, list[Array]]]:
-        """What `restore` takes, on the host: values, and the optimizer's state."""
+        """What `restore` takes, on the host: values, and the optimizer's state; as they stand until the next step."""
         host = self.plan.backend.host
         memory = {name: [host(each) for each in parts] for name, parts in self.optimizer.state.items()}
         return {name: host(value) for name, value in self.values.items()}, memory
@@ -184,11 +173,15 @@ def placed_terms(plan: Plan) -> dict[str, Term]:
     return {term.name: term for stage in plan.stages for term in stage.terms}
 
 
-def shown_by(
-    loss: str, circuit: Circuit, behind: Plan, programmed: Mapping[str, Programming]
-) -> dict[str, list[Shown]]:
-    """What of the backward machine are the devices of each programmed term. Their weights are numbered in a copy of
-    both machines, to see where each number comes to stand."""
+def shared(
+    loss: str,
+    circuit: Circuit,
+    forward: Mapping[str, Term],
+    backward: Mapping[str, Term],
+    programmed: Mapping[str, Programming],
+) -> set[str]:
+    """Let the backward machine's couplings on the device be the forward ones, read transposed. Returns what they drive.
+    Weights are numbered in a copy of both machines, to see where each number comes to stand."""
     first: dict[str, int] = {}
     numbered, begin = [], BEYOND
     for name, each in programmed.items():
@@ -197,14 +190,14 @@ def shown_by(
             term: Any = circuit.terms[name]
             numbered.append(replace(term, weight=numbers))
             first[name], begin = begin, begin + each.value.size
-    found: dict[str, list[Shown]] = {name: [] for name in first}
-    on_device = placed_terms(behind)
+    found: set[str] = set()
     for back in adjoint(circuit.with_terms(numbered), loss=loss).terms.values():
         if isinstance(back, Transposed) and np.ndim(back.weight) == 2 and back.weight[0, 0] >= BEYOND:
             corner, end = int(back.weight[0, 0]), int(back.weight[-1, -1])
             name = next(n for n, at in first.items() if at <= corner < at + programmed[n].value.size)
             width = programmed[name].value.shape[1]
             (top, left), (bottom, right) = divmod(corner - first[name], width), divmod(end - first[name], width)
-            weights = on_device[back.name].weight  # type: ignore[attr-defined]
-            found[name].append(Shown(back.target, weights, slice(top, bottom + 1), slice(left, right + 1)))
+            devices = forward[name].weight[top : bottom + 1, left : right + 1]  # type: ignore[attr-defined]
+            vars(backward[back.name])["weight"] = devices.T
+            found.add(back.target)
     return found

@@ -57,18 +57,21 @@ def solve_operating_point(
     for part in plan.parts:
         with part.backend.arithmetic():
             own = {name: part.backend.brought(value) for name, value in x.items()}
-            rest = settle(part, own, shaken)
+            rest = settle(part, own, shaken, counting=saturated is not None)
             if saturated is not None:
-                saturated |= _saturation(part, own, rest)
+                saturated |= rest.beyond()
+                for _, group in part.visited():
+                    saturated |= saturation(group.stages, own) if group.cyclic else {}
             found = {name: value for name, value in own.items() if part is plan or name not in x}
         x |= {name: backend.brought(value) for name, value in found.items()}
     return x
 
 
-def settle(plan: Plan, x: dict[str, Array], shaken: Shaking | None = None) -> Any:
-    """Adds every free array to the inputs x, (batch, *shape) on the device. Returns what found where they rest."""
+def settle(plan: Plan, x: dict[str, Array], shaken: Shaking | None = None, counting: bool = False) -> Rest | FusedRest:
+    """Adds every free array to the inputs x, (batch, *shape) on the device. Returns what found where they rest, which
+    has counted nodes beyond their rails where that is asked for, or costs nothing."""
     backend = plan.backend
-    rest = FusedRest(plan) if backend.fused else settled_stage
+    rest = FusedRest(plan) if backend.fused else Rest(counting)
     batch = batch_size(x, {})
     for name, value in x.items():
         x[name] = backend.xp.broadcast_to(value, (batch, *value.shape[1:]))
@@ -87,27 +90,32 @@ def settle(plan: Plan, x: dict[str, Array], shaken: Shaking | None = None) -> An
     return rest
 
 
-def _saturation(plan: Plan, x: Mapping[str, Array], rest: Any) -> dict[str, int]:
-    """Nodes of each array beyond the linear part of their rail at x (only arrays that have any)."""
-    fused = isinstance(rest, FusedRest)
-    found: dict[str, int] = rest.beyond() if fused else {}
-    if not fused or any(group.cyclic for group in plan.groups):
-        for _, group in plan.visited():
-            found |= saturation(group.stages, x) if group.cyclic or not fused else {}
-    return found
+class Rest:
+    """Where arrays rest, one after another; `beyond()`: how many nodes of each are beyond their rail's linear part,
+    of those that conveyors drive, if `counting`."""
 
+    def __init__(self, counting: bool) -> None:
+        self._counting = counting
+        self._counts: dict[str, int] = {}
 
-def settled_stage(stage: Stage, x: Mapping[str, Array], batch: int) -> Array:
-    """The values at which one array rests while the arrays it reads stand still."""
-    gamma = None if stage.node.is_root else stage.gamma(x)
-    held = stage.delivered(x, gamma)
-    if stage.node.is_root:
-        assert stage.node.feedback is not None
-        value = stage.node.feedback.settled_root(held, stage.standing, stage.offset)
-    else:
-        value = held / gamma
-    xp = module_of(value)
-    return xp.broadcast_to(value, (batch, *stage.node.shape))
+    def __call__(self, stage: Stage, x: Mapping[str, Array], batch: int) -> Array:
+        """The values at which one array rests while the arrays it reads stand still."""
+        node = stage.node
+        gamma = None if node.is_root else stage.gamma(x)
+        drive = stage.drive(x) if stage.conveyed else None
+        if self._counting and drive is not None and node.rail is not None and not node.held:
+            self._counts[stage.name] = int(node.saturated(drive, stage.own(gamma)).sum())
+        held = stage.passed(drive, x, gamma)
+        if node.is_root:
+            assert node.feedback is not None
+            value = node.feedback.settled_root(held, stage.standing, stage.offset)
+        else:
+            value = held / gamma
+        return module_of(value).broadcast_to(value, (batch, *node.shape))
+
+    def beyond(self) -> dict[str, int]:
+        """Only arrays that have any."""
+        return {name: count for name, count in self._counts.items() if count}
 
 
 def saturation(stages: Sequence[Stage], x: Mapping[str, Array]) -> dict[str, int]:
@@ -177,7 +185,7 @@ def _settle_by_node(plan: Plan, group: Group, stage: Stage, x: Mapping[str, Arra
         return {each.name: value for each in group.stages}
 
     own = xp.zeros((batch, *stage.node.shape), plan.backend.dtype)
-    own = settled_stage(stage, {**x, **alike(own)}, batch)
+    own = Rest(counting=False)(stage, {**x, **alike(own)}, batch)
     tolerance = 100 * float(np.finfo(plan.backend.dtype).eps)
     for _ in range(MOST_NEWTON):
         here = {**x, **alike(own)}

@@ -96,12 +96,13 @@ class HeldStage(Stage):
     slope: Array
     stands: Array
 
-    def delivered(self, x: Signals, gamma: Array) -> Array:
-        whole = super().delivered(x, gamma)
+    def passed(self, drive: Array | None, x: Signals, gamma: Array) -> Array:
+        whole = super().passed(drive, x, gamma)
         return whole * self.passing.share(whole, self.slope, self.stands)
 
     def delivered_jvp(self, x: Signals, dx: Signals, gamma: Array) -> Array:
-        share = self.passing.share(super().delivered(x, gamma), self.slope, self.stands)
+        whole = super().passed(self.drive(x) if self.conveyed else None, x, gamma)
+        share = self.passing.share(whole, self.slope, self.stands)
         return super().delivered_jvp(x, dx, gamma) * share
 
 

@@ -76,7 +76,11 @@ class Stage:
 
     def delivered(self, x: Signals, gamma: Array) -> Array:
         """The drive that reaches the capacitor: rail applied, offset too where γ is known (not None, a root)."""
-        held = self.node.delivered(self.drive(x), self.own(gamma)) if self.conveyed else 0.0
+        return self.passed(self.drive(x) if self.conveyed else None, x, gamma)
+
+    def passed(self, drive: Array | None, x: Signals, gamma: Array) -> Array:
+        """The same of what conveyors are driven with; None: there are none."""
+        held = 0.0 if drive is None else self.node.delivered(drive, self.own(gamma))
         if self.direct:
             past = summed(self.direct, x)
             held = held + (past if self.node.exists is None else past * self.node.exists)

@@ -26,6 +26,7 @@ from .bench import POINTS, Found, rounded
 Array = Any
 Weights = dict[str, torch.Tensor]
 PENALTY, MARGIN, TOGETHER = 0.3, 0.2, 32
+CLIP = 1.0  # largest norm of all gradients together
 SCORES = {1: (-0.85, 3.0), 3: (-1.4, 2.8), 5: (-2.0, 3.5), 7: (-2.5, 4.5)}
 """Where the series of exp of each order is positive, and grows as it should, with some room; in nats."""
 
@@ -100,7 +101,7 @@ class Offline:
             loss = _surprise(logits, torch.from_dlpack(targets[TARGET]).float())
             adamw.zero_grad()
             (loss + PENALTY * penalty).backward()
-            torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
+            torch.nn.utils.clip_grad_norm_(list(weights.values()), CLIP)
             adamw.step()
             lost.append(float(loss.detach()))
             if (step + 1) % every == 0 and course.held_out is not None:

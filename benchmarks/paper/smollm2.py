@@ -3,11 +3,14 @@
     original  all 135 million weights fine-tuned by PyTorch's AdamW, asked digitally
     DS        the same weights written into chips, asked at their operating points
     DS-ECL    all programmed couplings and biases (the head apart from the embedding, which DACs write) learnt by AdamW
-              from a chip's own gradients, asked on that chip
+              from a chip's own gradients, clipped as the original's, asked on that chip
 
 A snippet is cut so that a prompt fits behind it; the class is the likelier of two words after that, and what is learnt
 is the surprise of the right one among all. Seeds are orders of the data and chips. The model is mapped once, then each
 seed is a process of its own; on a processor one after another.
+
+RATE is the better of two for labels, by the original's accuracy (seed 1): from 65 % to 59 % after 16 such steps and
+69 % after 32 at 2e-5, 74 % and 78 % at 5e-5. Twelve steps of 4 samples teach which two words are asked for, no labels.
 """
 
 from __future__ import annotations
@@ -31,10 +34,10 @@ from dsmachine.training_data import Lessons, read_lessons
 
 from .bench import Bench, Found, Runs, Sizes, percent, rounded, told
 from .data import Files, prompted
-from .offline import Tensors, begun_llama
+from .offline import CLIP, Tensors, begun_llama
 from .table1 import CHIPS
 
-SIZES = Sizes(positions=16, batch=4, steps=12, held_out=32)
+SIZES = Sizes(positions=16, batch=16, steps=20, held_out=100)
 RATE = 5e-5
 PROMPT, WORDS = " This film is", {"0": " bad", "1": " good"}
 SYSTEMS = {"original": ["–"], "DS": list(CHIPS), "DS-ECL": list(CHIPS)}
@@ -64,7 +67,7 @@ def run(bench: Bench) -> None:
 
 
 def key(system: str, chip: str, seed: int) -> Found:
-    return {"prompt": PROMPT, "rate": RATE, "system": system, "chip": chip, "seed": seed}
+    return {"prompt": PROMPT, "rate": RATE, "clip": CLIP, "system": system, "chip": chip, "seed": seed}
 
 
 def _row(runs: Runs, sizes: Sizes, seeds: range, system: str, chip: str) -> Found:
@@ -127,7 +130,7 @@ def chip_of(bench: Bench, shared: Ready, course: Course, spread: dict[str, float
     """A chip that has learnt nothing yet; its number is that of the order of the data."""
     chip = ds.fabricate(shared.circuit, seed=course.seed, **spread)
     technology = load_technology("cmos45")
-    learner = Learner(shared.circuit, chip, technology, AdamW(RATE), device=bench.device)
+    learner = Learner(shared.circuit, chip, technology, AdamW(RATE, clip=CLIP), device=bench.device)
     return Trained(shared.model, "classify", learner, course, "adamw", dict(spread), rails_before=learner.at_rails)
 
 

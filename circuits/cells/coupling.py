@@ -328,6 +328,8 @@ class Coupling(Term):
         return replace(self, weight=found)
 
     def fabricate(self, circuit: Circuit, spread: Spread, draw: Draw) -> Coupling:
+        if not (spread.mismatch or spread.vt_mismatch or self.balanced or self.elementwise):
+            return self
         w = np.asarray(self.weight, float)
         if self.elementwise:
             w = np.array(np.broadcast_to(w, circuit.arrays[self.target].shape))
@@ -360,7 +362,7 @@ class Coupling(Term):
         peak = self._row_peak(circuit, w.astype(float)) if spread.vt_mismatch else 0.0
         most = largest / circuit.arrays[self.target].conductance
         u_in, u_out = self._source_units(circuit), circuit.units(self.target)
-        reached = least(most * u_in / u_out, w.shape) if self.elementwise else reach(u_in, u_out, most)
+        reached = least(most * u_in / u_out, w.shape) if self.elementwise else reach(u_in, u_out, most, w.dtype)
         gain, shift = errors(self.name, w.shape, peak, spread, draw)
         return Programming("weight", w, *(np.asarray(each, w.dtype) for each in (gain, shift, reached)))
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..rows import distinct, row_peaks
+from ..arrays import pieces
+from ..rows import by_rows, distinct, row_peaks
 
 if TYPE_CHECKING:
     from .mismatch import Draw, Spread
@@ -38,6 +39,11 @@ class Programming:
         """What this chip's devices make of it, a new array."""
         return (value * self.gain + self.shift).astype(value.dtype, copy=False)
 
+    def write(self, value: Array, onto: Array) -> None:
+        """The same into an array of as many numbers."""
+        for v, gain, shift, seen in pieces(value, self.gain, self.shift, onto):
+            seen[...] = v * gain + shift
+
     def placed(self, xp: Any) -> Programming:
         """With its arrays where values of module xp are; `value` stays."""
         moved = {name: xp.asarray(each) for name, each in vars(self).items() if isinstance(each, np.ndarray)}
@@ -47,9 +53,10 @@ class Programming:
         """The cell (dataclass) as this chip has it with another value, of which `seen` is what its devices make."""
         return replace(term, **{self.field: seen})
 
-    def held(self, value: Array) -> Array:
-        """The value within its range."""
-        return value.clip(-self.reach, self.reach).astype(value.dtype, copy=False)
+    def hold(self, value: Array) -> None:
+        """Bring the value back into its range, where it stands."""
+        for v, most in pieces(value, self.reach):
+            v.clip(-most, most, out=v)
 
     def at_rails(self, value: Array) -> int:
         """How many stand at an end of their range."""
@@ -63,11 +70,17 @@ def least(each: Array, shape: tuple[int, ...]) -> Array:
     return each.min(axis=over, keepdims=True).reshape(shape)
 
 
-def reach(u_in: Array, u_out: Array, most: float) -> Array:
+def reach(u_in: Array, u_out: Array, most: float, dtype: Any) -> Array:
     """The |w| (out, in) that conductances of `most` (over g of the driven nodes) make at the position where they make
     least. u_in, u_out: volts per unit of driving and driven nodes, position by position."""
     rows, both = u_out.shape[-1], np.concatenate([u_out, u_in], axis=-1)
-    return np.min([most * u[None, rows:] / u[:rows, None] for u in distinct(both)[0]], axis=0)
+    each, found = distinct(both)[0], np.empty((rows, u_in.shape[-1]), dtype)
+
+    def least_of(part: slice) -> None:
+        found[part] = most * np.min([u[None, rows:] / u[:rows][part, None] for u in each], axis=0)
+
+    by_rows(least_of, found.shape)
+    return found
 
 
 def erring(name: str, w: Array, peak: Array, spread: Spread, draw: Draw) -> Array:

@@ -13,11 +13,12 @@ from small_models import PROMPT, write_small
 
 import dsmachine as ds
 from dsmachine.circuits.calibration import Ranges
+from dsmachine.circuits.cells import Transposed
 from dsmachine.circuits.reference import calibrate_ranges
 from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator import learning
 from dsmachine.emulator.learning import Learner
-from dsmachine.emulator.optimizers import OPTIMIZERS
+from dsmachine.emulator.optimizers import OPTIMIZERS, AdamW
 
 WIDE = load_technology("cmos45", overrides={"supply.swing": 4.0, "coupling.g_max": 1e-3})
 RATES = {"sgd": 0.1, "adamw": 0.01}
@@ -78,8 +79,8 @@ def as_programmed(theirs: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_steps_on_the_ideal_machine_are_torchs(optimizer: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("optimizer", "clip"), [("sgd", None), ("adamw", None), ("adamw", 0.3)])
+def test_steps_on_the_ideal_machine_are_torchs(optimizer: str, clip: float | None, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from transformers import GPT2LMHeadModel
 
@@ -90,6 +91,8 @@ def test_steps_on_the_ideal_machine_are_torchs(optimizer: str, tmp_path: Path) -
     tokens = np.random.default_rng(1).integers(0, config.vocabulary, (2, config.context))
     ours = ds.load_model(folder)
     machine = learner(ours, tokens, optimizer, RATES[optimizer])
+    if clip is not None:
+        machine.optimizer = AdamW(RATES[optimizer], clip=clip)
     assert set(machine.programs) == set(programmed)
     rule = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[optimizer](programmed.values(), lr=RATES[optimizer])
     ids = torch.tensor(tokens)
@@ -98,6 +101,8 @@ def test_steps_on_the_ideal_machine_are_torchs(optimizer: str, tmp_path: Path) -
         loss = torch.nn.functional.cross_entropy(logits.reshape(-1, config.vocabulary), ids[:, 1:].reshape(-1))
         rule.zero_grad()
         loss.backward()
+        if clip is not None:
+            assert torch.nn.utils.clip_grad_norm_(programmed.values(), clip) > clip
         rule.step()
         assert step(machine, *lesson(ours, tokens)) == pytest.approx(float(loss.detach()), rel=1e-7)
     assert machine.at_rails == 0
@@ -126,6 +131,34 @@ def test_what_is_written_in_place_is_the_machine_built_anew(
     assert found.loss == pytest.approx(anew.loss, rel=1e-12)
     for name, value in anew.terms.items():
         np.testing.assert_allclose(found.terms[name], value, rtol=0, atol=1e-12 * np.abs(value).max(), err_msg=name)
+
+
+def test_the_backward_machine_reads_the_forward_devices(tmp_path: Path) -> None:
+    """It has no copy of a programmed matrix: all of each is read there once, transposed, where it stands."""
+    model = ds.load_model(write_small(tmp_path / "model"))
+    machine = learner(model, np.array(model.encode(PROMPT)), mismatch=0.05)
+    forward = learning.placed_terms(machine.plan)
+    devices = [getattr(forward[name], each.field) for name, each in machine.programs.items() if each.field == "weight"]
+    read = [term.weight for term in learning.placed_terms(machine.behind).values() if isinstance(term, Transposed)]
+    for each in devices:
+        assert sum(w.size for w in read if np.shares_memory(w, each)) == each.size
+
+
+def test_a_step_moves_nothing_that_a_learner_was_given(tmp_path: Path) -> None:
+    """Values move where they stand: not in the model, nor in what another learner went on from."""
+    model = ds.load_model(write_small(tmp_path / "model"))
+    tokens = np.array(model.encode(PROMPT))
+    machine, other = (learner(model, tokens, "adamw", 0.01, mismatch=0.05) for _ in range(2))
+    step(machine, *lesson(model, tokens))
+    values, memory = machine.kept()
+    before = {name: value.copy() for name, value in values.items()}
+    designed = {name: each.value.copy() for name, each in other.programs.items()}
+    other.restore(values, memory, machine.steps)
+    step(other, *lesson(model, tokens))
+    for name, each in other.programs.items():
+        np.testing.assert_array_equal(each.value, designed[name], err_msg=name)
+        np.testing.assert_array_equal(values[name], before[name], err_msg=name)
+        assert (other.values[name] != before[name]).any(), name
 
 
 @pytest.mark.parametrize("which", ["plan", "behind"])
