@@ -128,7 +128,7 @@ def _difference(kept: Swept, wanted: Swept) -> str:
 
 def _facts(kept: Swept, wanted: Swept) -> Iterator[tuple[str, str, str]]:
     """(what, there, here) of whatever both have one value of."""
-    yield "windows", str(kept.about["windows"]), str(wanted.about["windows"])  # first: they are in the text's fingerprint
+    yield "windows", str(kept.about["windows"]), str(wanted.about["windows"])  # which is in the fingerprint of a text
     for what in ("model", "text"):
         prints = [str(each.about["fingerprints"][what]) for each in (kept, wanted)]
         if prints[0] != prints[1]:  # its name may be another
