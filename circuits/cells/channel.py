@@ -21,6 +21,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import module_of
+from ..errors import Error
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -182,6 +183,17 @@ def with_channels(circuit: Circuit, channels: Channels | None) -> Circuit:
     circuit = circuit.with_terms([term.measured(channels) for term in circuit.terms.values()])
     nodes = [node for node in circuit.arrays.values() if not (node.is_inner or node.clamped)]
     return circuit.with_terms((), [replace(node, loop=_loop(circuit, node, channels)) for node in nodes])
+
+
+def check_poles_come_later(circuit: Circuit, function: str) -> None:
+    """Raises Error where conveyors have poles already: they are those of its r_x and of the couplings on its input, and
+    `function` is about to change these."""
+    for node in circuit.arrays.values():
+        if node.loop is not None:
+            raise Error(
+                f"conveyors of {node.name!r} have the poles of r_x = {node.input_resistance:g} Ω and of the couplings "
+                f"they have now: call {function} first, then with_channels"
+            )
 
 
 def _loop(circuit: Circuit, node: NodeArray, channels: Channels | None) -> ConveyorLoop | None:
