@@ -90,6 +90,22 @@ def spaced(written: str) -> str:
     return f"{found[1] or ''}{found[2]} {found[3]}" if found else written
 
 
+def written_number(written: str, what: str, unit: str | None) -> float | None:
+    """A number as people write it, with a unit or with none, in SI; None for what begins with no number.
+
+    what: said in messages; unit: that it is measured in, where this is known ("1": a plain number, or %).
+
+    >>> written_number("10%", "--mismatch", "1"), written_number("240 nm", "--width", "m")
+    (0.1, 2.4e-07)
+    """
+    number, _, own = spaced(written).strip().partition(" ")
+    try:
+        value = float(number)
+    except ValueError:
+        return None
+    return float(f"{value * factor_of(own.strip(), what, unit, value):.15g}")
+
+
 def factor_of(written: str, what: str, unit: str | None, value: float) -> float:
     """What a number with a written unit, or with none, is multiplied by for SI.
 
@@ -101,7 +117,8 @@ def factor_of(written: str, what: str, unit: str | None, value: float) -> float:
         raise Error(f"{what} has the unit {written!r}: it is measured in K, write {value + 273.15:g} K")
     factor, found = si(written)
     if unit is not None and found != unit:
-        raise Error(f"{what} has the unit {written!r}: it is measured in {unit} (with any prefix)")
+        fix = "it is a plain number, or in %" if unit == "1" else f"it is measured in {unit} (with any prefix)"
+        raise Error(f"{what} has the unit {written!r}: {fix}")
     return factor
 
 

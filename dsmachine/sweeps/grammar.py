@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from ..circuits.errors import Error, shown
-from ..circuits.quantities import factor_of, spaced
+from ..circuits.quantities import factor_of, spaced, written_number
+from .metrics import METRICS
 from .parameters import parameter
 
 MOST_VALUES = 10_000
@@ -53,7 +54,7 @@ def parse_limit(text: str) -> tuple[str, float]:
     ('settling_time', 1.1e-07)
     """
     name, body = _named(text, "--limit", "METRIC=NUMBER, such as perplexity=9.0")
-    limit = _value(text, spaced(body), None)
+    limit = _value(text, spaced(body), METRICS[name].unit if name in METRICS else None)
     if isinstance(limit, str):
         raise Error(f"--limit {shown(text)} is not understood: write METRIC=NUMBER, such as perplexity=9.0")
     return name, limit
@@ -86,10 +87,10 @@ def _range(text: str, body: str, measured: str) -> list[float | str]:
 
 def _value(text: str, part: str, measured: str | None) -> float | str:
     """A number, in SI or with a unit, or a word. measured: the SI unit of such numbers, where it is known."""
+    number = written_number(part, shown(text), measured)
+    if number is not None and math.isfinite(number):
+        return number
     word, _, unit = part.strip().partition(" ")
-    number = _number(word)
-    if number is not None:
-        return _tidy(number * factor_of(unit.strip(), shown(text), measured, number))
     if not word or unit.strip():
         raise Error(f"{shown(text)} is not understood: write numbers, with a unit after the last, or words")
     return word
