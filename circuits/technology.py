@@ -12,6 +12,7 @@ A node's feedback is programmed through its gate and keeps its conductance when 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -41,9 +42,10 @@ from .technology_parts import (
     Switch,
     TanhUnit,
     Wire,
+    outside,
 )
 
-COLDEST, HOTTEST = 200.0, 450.0  # kelvin
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ def _parse(document: dict[str, Any], where: str) -> tuple[Technology, dict[str, 
         for part in names:
             key = f"{section}.{part}"
             found[key], sources[key] = quantity(table, part, key, where, unit=UNITS[key], zero=_may_be_zero(key))
+            _plausible(f"{where}: {key!r}", key, found[key])
         sections[section] = kind(**{part: found[f"{section}.{part}"] for part in names})
     sections |= {"temperature": found["temperature"], "sources": sources}
     tech = Technology(name=name, description=description, corner="TT", **sections)
@@ -183,14 +186,25 @@ def _corners(table: Any, where: str) -> dict[str, dict[str, tuple[float, str]]]:
 
 def _number(key: str, value: Any) -> float:
     found = number(repr(key), value, zero=_may_be_zero(key))
-    return _kelvin(key, found) if key == "temperature" else found
+    if key == "temperature":
+        return _kelvin(key, found)
+    _plausible(repr(key), key, found)
+    return found
 
 
 def _kelvin(what: str, value: float) -> float:
     """A temperature of transistors; degrees Celsius are below."""
-    if not COLDEST <= value <= HOTTEST:
-        raise Error(f"{what} is {value!r} K: give {COLDEST:g} … {HOTTEST:g} K, −73 … 177 °C")
+    coldest, hottest = (float(FIELDS["temperature"][end]) for end in ("least", "most"))
+    if not coldest <= value <= hottest:
+        raise Error(f"{what} is {value!r} K: give {coldest:g} … {hottest:g} K, −73 … 177 °C")
     return value
+
+
+def _plausible(what: str, key: str, value: float) -> None:
+    """Says what is odd of a number, and goes on. Raises Error where it cannot be meant."""
+    odd = outside(what, key, value)
+    if odd:
+        log.warning("%s", odd)
 
 
 def _may_be_zero(key: str) -> bool:
