@@ -28,7 +28,7 @@ from .cells.mos.node import HOLD
 from .cells.mos.support import Support
 from .cells.transistor_feedback import FeedbackBend
 from .circuit import Circuit
-from .technology import Technology, load_technology
+from .technology import Technology, as_technology
 from .technology_parts import Buffer, Conveyor
 
 
@@ -37,8 +37,7 @@ def with_followers(circuit: Circuit, technology: Technology | str, *, input_resi
 
     Raises Error for a circuit whose conveyors have poles: `with_channels` made them for the r_x that they had then.
     """
-    tech = load_technology(technology) if isinstance(technology, str) else technology
-    checks.made("technology", tech, Technology, "give a name such as 'cmos45', or what load_technology returns")
+    tech = as_technology(technology)
     check_poles_come_later(circuit, "with_followers")
     conveyor = tech.conveyor
     ohms = conveyor.input_resistance if input_resistance is None else input_resistance

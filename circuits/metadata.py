@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import checks
 from .errors import Error, place, shown
 
 MAX_TEXT_BYTES = 2**20
@@ -102,6 +103,7 @@ def read_json(path: Path) -> Metadata:
 
 def plain_text(path: str | Path, what: str, fix: str) -> str:
     """A UTF-8 file, its byte order mark left out. Raises Error, which calls it `what`, for one that cannot be read."""
+    checks.path(what, path)
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as problem:  # ValueError: no UTF-8, or a path with a zero byte

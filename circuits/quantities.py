@@ -11,7 +11,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from .errors import Error
+from . import checks
+from .errors import Error, shown
 from .metadata import plain_text
 from .units import si
 
@@ -30,7 +31,7 @@ def read_toml(name_or_path: str | Path, kind: str, folder: Traversable) -> tuple
 
     kind: what it describes, "technology".
     """
-    path = Path(name_or_path)
+    path = checks.path(kind, name_or_path)
     if isinstance(name_or_path, str) and path.name == name_or_path and not name_or_path.endswith(".toml"):
         names = names_in(folder)
         if name_or_path not in names:
@@ -76,8 +77,8 @@ def quantity(
     factor, found = si(entry["unit"])
     if found != unit:
         raise Error(f"{where}: {key!r} has the unit {entry['unit']!r}: it is measured in {unit} (with any prefix)")
-    value = number(f"{where}: {key!r}", entry["value"], zero=zero) * factor
-    return float(f"{number(f'{where}: {key!r}', value, zero=zero):.15g}"), str(entry["source"])
+    value = float(f"{number(f'{where}: {key!r}', entry['value'], zero=zero) * factor:.15g}")
+    return number(f"{where}: {key!r}", value, zero=zero), str(entry["source"])
 
 
 def spaced(written: str) -> str:
@@ -125,7 +126,7 @@ def factor_of(written: str, what: str, unit: str | None, value: float) -> float:
 def number(what: str, value: Any, *, zero: bool = False) -> float:
     """A finite number above 0, or 0 too."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Error(f"{what} is {value!r}: give a number")
+        raise Error(f"{what} is {shown(value)}: give a number")
     try:
         finite = math.isfinite(value)
     except OverflowError:  # an integer beyond all floats

@@ -13,12 +13,14 @@ A node's feedback is programmed through its gate and keeps its conductance when 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from . import checks
 from .errors import Error
 from .quantities import known, names_in, number, quantity, read_toml, text
 from .technology_parts import (
@@ -127,14 +129,23 @@ def load_technology(
     """
     document, where = read_toml(name_or_path, "technology", resources.files(__package__) / "technologies")
     tech, corners = _parse(document, where)
-    if corner != "TT":
+    if checks.text("corner", corner) != "TT":
         known(corner, ["TT", *corners], f"corner of {where}")
         tech = _cornered(tech, corner, corners[corner])
     if temperature is not None:
         tech = _heated(tech, _number("temperature", temperature))
     if vdd is not None:
         tech = _supplied(tech, _number("supply.vdd", vdd))
-    return tech.changed(overrides, "override") if overrides else tech
+    numbers = checks.mapping("overrides", overrides, "give numbers by key, {'node.capacitance': 60e-15}")
+    return tech.changed(numbers, "override") if numbers else tech
+
+
+def as_technology(technology: Any) -> Technology:
+    """One that was loaded, or a bundled one by its name, or one by the path of its file."""
+    if isinstance(technology, str | os.PathLike):
+        return load_technology(technology if isinstance(technology, str) else Path(technology))
+    checks.made("technology", technology, Technology, "give a name such as 'cmos45', or what load_technology returns")
+    return technology  # type: ignore[no-any-return]
 
 
 def bundled() -> list[str]:

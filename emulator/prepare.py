@@ -10,7 +10,7 @@ from typing import Any
 from ..circuits import checks
 from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
-from ..circuits.errors import Error
+from ..circuits.errors import Error, shown
 from .backend import Backend
 from .memory import Memory, check_room, needed, placed
 from .plan import Plan, make_plan
@@ -42,6 +42,8 @@ def prepare(
     circuit = circuit_of(machine)
     if len(circuit.inputs()) == len(circuit.arrays):
         raise Error(f"circuit {circuit.name!r} has no free nodes: add some, such as circuit.nodes('s', (3,))")
+    if not isinstance(device, str | list | tuple):
+        raise Error(f"device is {shown(device)}: give 'numpy', 'cupy', or a list of them")
     backends = [Backend(name, precision) for name in ([device] if isinstance(device, str) else device)]
     if not backends:
         raise Error("device is an empty list: give one device, such as 'numpy', or several")
@@ -65,10 +67,10 @@ def planned(
             device="numpy" if device is None else device,
         )
     made = machine.devices if machine.split else machine.backend.device
-    asked = device if device is None or isinstance(device, str) else list(device)
+    asked = list(device) if isinstance(device, tuple) else device
     for what, wanted, found in (("precision", precision, machine.backend.precision), ("device", asked, made)):
-        if wanted not in (None, found):
-            raise Error(f"{what} {wanted!r} is not what the machine was prepared for, {found!r}: prepare it again")
+        if wanted is not None and not (type(wanted) is type(found) and wanted == found):
+            raise Error(f"{what} {shown(wanted)} is not what the machine was prepared for, {found!r}: prepare it again")
     return machine
 
 
@@ -100,7 +102,7 @@ def memory_needed(
     if isinstance(machine, Plan):
         plan = planned(machine, precision, device)
     else:
-        backend = Backend(device or "numpy", precision or "float32")
+        backend = Backend("numpy" if device is None else device, "float32" if precision is None else precision)
         plan = make_plan(circuit_of(machine), weightless(backend, "weights"))
     try:
         return _needed(plan, request, size)

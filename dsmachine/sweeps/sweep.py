@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..circuits import checks
-from ..circuits.checkpoints import Model, load_model
+from ..circuits.checkpoints import Model, as_model
 from ..circuits.errors import Error
 from ..emulator.backend import Backend
 from ..emulator.runfile import versions
@@ -71,7 +71,7 @@ def sweep(
     question, before any work is done, and if no point at all can be measured.
     """
     names = _named(metrics)
-    loaded = model if isinstance(model, Model) else load_model(model)
+    loaded = as_model(model)
     loaded.check_speaks()
     grid = Grid.of(vary, chips, noise_seeds, settings or {})
     if "positions" not in grid.axes:
