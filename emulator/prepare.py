@@ -110,31 +110,34 @@ def memory_needed(
         raise Error(f"memory of {plan.circuit.name!r} cannot be predicted: {problem}") from problem
 
 
-def _needed(plan: Plan, request: Request, batch: int) -> Memory:
-    """The same of a request, found once for all that are alike."""
+def _needed(plan: Plan, request: Request, batch: int, levels: int = 0) -> Memory:
+    """The same of a request, found once for all that are alike. Each level takes as much as the second."""
+    if levels > 2:
+        one, two = (_needed(plan, request, batch, few) for few in (1, 2))
+        return one.grown(two, levels - 1)
     longest = max((n.time_constant for n in plan.circuit.arrays.values() if not n.clamped), default=1.0)
     key = (
-        batch, request.samples, request.engine, request.noise, request.settle_bits, request.local_tolerance,
+        batch, levels, request.samples, request.engine, request.noise, request.settle_bits, request.local_tolerance,
         request.growing, request.collocation_points, request.elements is None, request.duration,
         request.read_window,
     )  # fmt: skip
     if key not in plan.needs:
         stop = float(request.read_window or request.duration or math.inf)
-        plan.needs[key] = needed(plan, request, batch, longest, stop)
+        plan.needs[key] = needed(plan, request, batch, longest, stop, levels)
     found: Memory = plan.needs[key]
     return found
 
 
-def check_memory(plan: Plan, request: Request, batch: int, *, marches: int = 1, drawn: int = 0) -> dict[str, int]:
+def check_memory(plan: Plan, request: Request, batch: int, *, levels: int = 0) -> dict[str, int]:
     """Raises Error for a run that does not fit. Returns what its statistics say of it: nothing where a cell does what
     `shadow.py` does not know, or where weights pass by or several devices share them.
 
-    marches, drawn: of runs side by side, see `Memory.beside`.
+    levels: of noise that march side by side (`levels.py`); 0: a run of its own.
     """
     if not plan.resident:
         return {}
     try:
-        memory = _needed(plan, request, batch).beside(marches, drawn)
+        memory = _needed(plan, request, batch, levels)
     except Unpredicted as problem:
         log.info("memory of %r not predicted: %s", plan.circuit.name, problem)
         return {}
