@@ -20,7 +20,7 @@ class Error(Exception):
 
 def shown(value: object) -> str:
     """Untrusted text for an error message: quoted, on one line, at most 80 characters."""
-    text = " ".join(repr(value).split())
+    text = " ".join(line.strip() for line in repr(value).splitlines())
     return text if len(text) <= 80 else text[:77] + "..."
 
 

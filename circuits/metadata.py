@@ -117,7 +117,7 @@ def read_text(path: Path) -> str:
         with open(path, "rb") as file:
             data = file.read(MAX_TEXT_BYTES + 1)
     except OSError as error:
-        raise Error(f"{place(path)} cannot be read: {error.strerror}") from None
+        raise Error(f"{place(path)} cannot be read ({error.strerror}): check the path") from None
     if len(data) > MAX_TEXT_BYTES:
         raise Error(f"{place(path)} has more than {MAX_TEXT_BYTES} bytes: shorten it")
     try:

@@ -116,7 +116,10 @@ def factor_of(written: str, what: str, unit: str | None, value: float) -> float:
         return 1.0
     if written in CELSIUS and unit == "K":
         raise Error(f"{what} has the unit {written!r}: it is measured in K, write {value + 273.15:g} K")
-    factor, found = si(written)
+    try:
+        factor, found = si(written)
+    except Error as problem:
+        raise Error(f"{what}: {problem}") from None
     if unit is not None and found != unit:
         fix = "it is a plain number, or in %" if unit == "1" else f"it is measured in {unit} (with any prefix)"
         raise Error(f"{what} has the unit {written!r}: {fix}")

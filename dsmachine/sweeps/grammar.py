@@ -8,6 +8,7 @@ import numpy as np
 
 from ..circuits.errors import Error, shown
 from ..circuits.quantities import factor_of, spaced, written_number
+from ..circuits.units import si
 from .metrics import METRICS
 from .parameters import parameter
 
@@ -50,11 +51,11 @@ def parse_setting(text: str) -> tuple[str, float | str]:
 def parse_limit(text: str) -> tuple[str, float]:
     """A metric and its limit.
 
-    >>> parse_limit("settling_time=110 ns")
-    ('settling_time', 1.1e-07)
+    >>> parse_limit("settling_time=110 ns"), parse_limit("loss=2 nat")
+    (('settling_time', 1.1e-07), ('loss', 2.0))
     """
     name, body = _named(text, "--limit", "METRIC=NUMBER, such as perplexity=9.0")
-    limit = _value(text, spaced(body), METRICS[name].unit if name in METRICS else None)
+    limit = _value(text, spaced(body), si(METRICS[name].unit)[1] if name in METRICS else None)
     if isinstance(limit, str):
         raise Error(f"--limit {shown(text)} is not understood: write METRIC=NUMBER, such as perplexity=9.0")
     return name, limit
