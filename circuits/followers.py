@@ -37,6 +37,7 @@ def with_followers(circuit: Circuit, technology: Technology | str, *, input_resi
 
     Raises Error for a circuit whose conveyors have poles: `with_channels` made them for the r_x that they had then.
     """
+    checks.made("circuit", circuit, Circuit, "give a Circuit; that of a chip is its .circuit")
     tech = as_technology(technology)
     check_poles_come_later(circuit, "with_followers")
     conveyor = tech.conveyor

@@ -49,7 +49,7 @@ def timer_time(
     checks.whole("positions", positions, 1, model.config.context)
     if dac is not None:
         checks.made("dac", dac, Converter, "give what converter('dac_bits', bits) returns, or None")
-    checked_bits(settle_bits)
+    settle_bits = checked_bits(settle_bits)
     checks.whole("prompts", prompts, 1, MOST_PROMPTS, f"use a whole number, 1 … {MOST_PROMPTS}")
     plan = machine if isinstance(machine, Plan) else prepare(machine)
     ids = model.tokenize(model.calibration_text, "calibration text")

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..circuits import checks
 from ..circuits.cells.mos import follower
-from ..circuits.cells.mos.design import Transistors
+from ..circuits.cells.mos.design import MADE, Transistors
 from ..circuits.cells.mos.rails import KELVIN
 from ..circuits.cells.mos.sheet import DeviceSheet
 from ..circuits.cells.mos.support import Support
@@ -43,6 +43,7 @@ LOADED = 0.5e-3  # S at x, noiseless, while the input's noise and what couplings
 
 def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "batch") -> Support:
     """Measure the conveyor and buffer of a class, "A" or "AB", of these transistors."""
+    checks.made("transistors", transistors, Transistors, MADE)
     bench = _Bench(transistors, kind, engine)
     swept, both = bench.sweep()
     x, copied = swept["x"].real, (swept["i(vw)"] - swept["i(vz)"]).real

@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import module_of
-from ..errors import Error
+from ..errors import Error, shown
 
 if TYPE_CHECKING:
     from ..circuit import Circuit
@@ -178,6 +178,8 @@ def with_channels(circuit: Circuit, channels: Channels | None) -> Circuit:
     """A copy of a circuit whose products, transfer cells and conveyors have the noise of measured transistors; None: of
     ideal cells, and conveyors without poles. These have what couplings of transistors hang on their inputs, the mean
     over an array."""
+    if not hasattr(circuit, "with_terms"):
+        raise Error(f"circuit is {shown(circuit)}: give a Circuit; that of a chip is its .circuit")
     if channels is not None:
         checks.made("channels", channels, Channels, "give what measure_channels returns, or None for ideal cells")
     circuit = circuit.with_terms([term.measured(channels) for term in circuit.terms.values()])

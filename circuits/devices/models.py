@@ -170,7 +170,7 @@ def _chosen(names: list[str], kind: str, wanted: str | None, where: str) -> str 
     """The model of a kind that is meant: the one asked for, or the only one."""
     distinct = list(dict.fromkeys(names))
     if wanted is not None:
-        if wanted.lower() not in distinct:
+        if checks.text(kind, wanted).lower() not in distinct:
             raise Error(f"{kind} {shown(wanted)} is not in {where}: it has {_listed(distinct)}")
         return wanted.lower()
     if len(distinct) > 1:

@@ -17,6 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ..circuits import checks
 from ..circuits.errors import Error
 from ..circuits.quantities import listed
 from ..emulator import hdf5
@@ -101,7 +102,7 @@ def _read(file: h5py.File) -> Swept:
 
 def check_output(path: str | Path, wanted: Swept, *, overwrite: bool) -> None:
     """Raises Error if a sweep cannot be written there: for a file that holds anything which this sweep will not."""
-    if overwrite or not Path(path).exists():
+    if overwrite or not checks.path("output", path).exists():
         check_target(path, overwrite=overwrite)
         return
     kept = load_sweep(path)

@@ -73,7 +73,7 @@ def sweep(
     names = _named(metrics)
     loaded = as_model(model)
     loaded.check_speaks()
-    grid = Grid.of(vary, chips, noise_seeds, settings or {})
+    grid = Grid.of(vary, chips, noise_seeds, {} if settings is None else settings)
     if "positions" not in grid.axes:
         grid = Grid(grid.axes, grid.chips, grid.noise_seeds, {"positions": _positions(loaded), **grid.settings})
     bench = Bench(loaded, text_tokens(loaded, text, windows), windows)
@@ -97,7 +97,7 @@ def sweep(
 
 
 def _named(metrics: str | Sequence[str]) -> list[str]:
-    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    names = list(metrics) if isinstance(metrics, list | tuple) else [metrics]
     if not names:
         raise Error(f"no metric: use one of {', '.join(METRICS)}")
     return list(dict.fromkeys(metric(name).name for name in names))
