@@ -322,7 +322,7 @@ def _check(noise: str | float, noise_seed: int, method: str | None, settle_bits:
     """Error for what only the last stages would notice."""
     chosen_method(noise, method, {})
     checked_bits(settle_bits)
-    if noise != "off":
+    if not checks.among(noise, ("off",)):
         Noise(noise, noise_seed)
     checks.whole("timer_prompts", timer_prompts, 0, MOST_PROMPTS, f"use a whole number, 0 (no timer) … {MOST_PROMPTS}")
 

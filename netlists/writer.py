@@ -37,7 +37,7 @@ from .bench import Bench, set_up
 from .dialects import CHARGE_SHARE, DIALECTS, MANY, Dialect
 from .heat import power_at
 from .names import comment, name_table, node_names
-from .selection import Selection, parse_selection
+from .selection import Block, Selection, Tile, parse_selection
 
 Array = Any
 LEVELS = ("behavioural", "device")
@@ -104,6 +104,8 @@ def write_netlist(
     if path is not None:
         check_target(path, overwrite=overwrite)
     chosen = parse_selection(select, circuit_of(machine)) if isinstance(select, str) else select
+    if chosen is not None and not isinstance(chosen, Tile | Block):
+        raise Error(f"select is {shown(select)}: write TERM[rows,columns], or a prefix such as h.0")
     bench = set_up(machine, chosen, inputs, position=position, initial=initial, duration=duration)
     netlist = compose(bench, settings, transistors, energy=energy, options=options)
     if path is None:

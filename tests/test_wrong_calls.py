@@ -123,6 +123,8 @@ CALLS: list[tuple[Callable[[Bench], Any], tuple[str, ...]]] = [
     (lambda b: ds.write_netlist(b.circuit, inputs=[0.1, 0.2]), ("inputs are [0.1, 0.2]", "mapping")),
     (lambda b: ds.write_netlist(b.circuit, inputs=U, duration="1 ns"), ("duration is '1 ns'", "positive")),
     (lambda b: ds.write_netlist(b.circuit, inputs=U, options="reltol"), ("options are 'reltol'", "mapping")),
+    (lambda b: ds.write_netlist(b.circuit, inputs=U, select=5), ("select is 5", "TERM[rows,columns]")),
+    (lambda b: ds.anneal(b.model, PROMPT, noise=[0.1]), ("noise [0.1] is unknown", "thermal")),
     (lambda b: ds.write_netlist(b.circuit, inputs=U, level=["device"]), ("level ['device'] is unknown",)),
     (lambda b: ds.crosscheck(b.circuit, inputs=U, engine=["batch"]), ("engine ['batch'] is unknown", "'pyspice'")),
     (lambda b: ds.crosscheck(b.circuit, inputs=U, engine="batch", timeout=math.nan), ("timeout is nan", "seconds")),
