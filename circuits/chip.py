@@ -179,6 +179,6 @@ def _residuals(trim: Mapping[str, float] | None) -> dict[str, float]:
         if name not in TRIMS:
             raise Error(f"trim {name!r} is unknown: use {' or '.join(TRIMS)}")
         fix = "it is what remains, a standard deviation of 0 … 10"
-        if checks.number(f"trim {name}", sigma, fix, least=0) > 10:
+        if checks.number(f"trim {name}", sigma, fix, least=0) >= 10:
             raise Error(f"trim {name} is {sigma!r}: {fix}")
     return dict(trim or {})

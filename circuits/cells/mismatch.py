@@ -67,7 +67,7 @@ class Spread:
                 checks.number(name, value, "it is a direction in radians, 0 along a row, 1.5708 along a column")
                 continue
             checks.number(name, value, MEANING[name], least=0)
-            if value > MOST.get(name, 10):
+            if value >= MOST.get(name, 10):
                 raise Error(f"{name} is {value!r}: {MEANING[name]}")
 
     @property
