@@ -17,11 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from . import checks
 from .arrays import module_of
 from .backward import PREFIX, Backward, Part
 from .cells import Transposed
 from .circuit import Circuit
-from .errors import Error
+from .errors import Error, shown
 from .losses import LOSSES
 
 Array = Any
@@ -105,9 +106,10 @@ def adjoint(circuit: Circuit, *, loss: str = "cross-entropy", devices: str = "sh
 
     Raises Error for a circuit without output, for cells without adjoint, and for unknown options.
     """
+    checks.made("circuit", circuit, Circuit, "give a Circuit; that of a chip is its .circuit")
     for what, value, known in (("loss", loss, LOSSES), ("devices", devices, DEVICES)):
-        if value not in known:
-            raise Error(f"{what} {value!r} is unknown: use {', '.join(known)}")
+        if not checks.among(value, known):
+            raise Error(f"{what} {shown(value)} is unknown: use {', '.join(known)}")
     if circuit.output is None:
         raise Error(f"{circuit.name!r} has no output for a loss to read: name one, circuit.output = 'logits'")
     made = AdjointCircuit(PREFIX + circuit.name, circuit.temperature, loss=loss, devices=devices)

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from . import checks
 from .adjoint import AdjointCircuit
 from .calibration import MARGIN, SMALLEST_SHARE, fit_to_devices
 from .cells import NodeArray, Transposed
 from .errors import Error
 from .loads import load_nodes
-from .technology import Technology
+from .technology import Technology, as_technology
 
 Array = Any
 
@@ -36,6 +37,9 @@ def adjoint_volts(made: AdjointCircuit, seen: Mapping[str, Array], technology: T
     nodes give up swing.
     Raises Error where an array of `seen` is missing, and where such a coupling is far beyond the device.
     """
+    checks.made("made", made, AdjointCircuit, "give what adjoint returns")
+    seen = checks.mapping("values seen", seen, "give arrays by name, those of a run of the adjoint circuit")
+    technology = as_technology(technology)
     held, scale, changed = set(made.holds()), {}, []
     for name, node in made.arrays.items():
         if name in held:

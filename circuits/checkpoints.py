@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import tokens
+from . import checks, tokens
 from .config import Config
 from .errors import Error, place, shown
 from .families import FAMILIES, parameters
@@ -73,7 +73,21 @@ class Model:
     def embed(self, ids: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Embedding (P, width) of tokens (P,), or (batch, P, width) of (batch, P), with the position where the family
         adds one: what the DACs write onto the input nodes, ``{"embed": model.embed(model.encode(prompt))}``."""
-        return FAMILIES[self.family].embed(self.tensors, np.asarray(ids))
+        return FAMILIES[self.family].embed(self.tensors, self.checked_ids(ids))
+
+    def checked_ids(self, ids: Any) -> NDArray[np.intp]:
+        """Tokens (P,) or (batch, P); `Error` for what is no id, outside the vocabulary or beyond the context."""
+        found = np.asarray(ids)
+        if found.ndim not in (1, 2) or not found.size or found.dtype.kind not in "iu":
+            raise Error(f"tokens {shown(ids)} are no ids: give at least one whole number")
+        if found.shape[-1] > self.config.context:
+            raise Error(
+                f"{found.shape[-1]} tokens exceed the context of {self.name}: give at most {self.config.context}"
+            )
+        outside = found[(found < 0) | (found >= self.config.vocabulary)]
+        if outside.size:
+            raise Error(f"token {outside[0]} is outside the vocabulary: use 0 to {self.config.vocabulary - 1}")
+        return found.astype(np.intp)
 
     @property
     def family(self) -> str:
@@ -120,7 +134,16 @@ def load_model(path_or_name: str | os.PathLike[str], *, calibration: str | os.Pa
     dsmachine.circuits.errors.Error: model 'tiny-shakespear' is neither a folder, a GGUF file nor a known name: ...
     """
     model = _load(path_or_name)
-    return model if calibration is None else replace(model, calibration_text=_own_text(Path(calibration)))
+    return (
+        model
+        if calibration is None
+        else replace(model, calibration_text=_own_text(checks.path("calibration", calibration)))
+    )
+
+
+def as_model(model: Any) -> Model:
+    """One that was loaded, or what `load_model` makes of a name or path."""
+    return model if isinstance(model, Model) else load_model(model)
 
 
 def load_config(path_or_name: str | os.PathLike[str]) -> tuple[str, Config]:
@@ -131,6 +154,7 @@ def load_config(path_or_name: str | os.PathLike[str]) -> tuple[str, Config]:
 
     Raises `Error` for what is missing or unsupported.
     """
+    _check_path(path_or_name)
     path = find_model(path_or_name)
     if path is None:
         return os.fspath(path_or_name), SHAPES[os.fspath(path_or_name)]
@@ -151,13 +175,17 @@ def _read_sizes(folder: Path) -> Config:
 
 
 def _load(path_or_name: str | os.PathLike[str]) -> Model:
-    if not isinstance(path_or_name, str | os.PathLike):
-        raise Error(f"model is {shown(path_or_name)}: give a bundled model, a Hugging Face folder or a GGUF file")
+    _check_path(path_or_name)
     name = os.fspath(path_or_name)
     if name in INSTALLED:
         return _load_file(installed_file(name), name)
     path = _existing(name, [*bundled_models(), *INSTALLED])
     return _load_folder(path) if path.is_dir() else _load_file(path, path.stem)
+
+
+def _check_path(path_or_name: Any) -> None:
+    if not isinstance(path_or_name, str | os.PathLike):
+        raise Error(f"model is {shown(path_or_name)}: give a bundled model, a Hugging Face folder or a GGUF file")
 
 
 def installed_file(name: str) -> Path:

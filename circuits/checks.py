@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,7 @@ def number(what: str, value: Any, fix: str, *, least: float = -math.inf, above: 
 
 def values(what: str, value: Any, fix: str = "check what produced it") -> Any:
     """Numbers, all finite; arrays on a device are believed."""
-    if hasattr(value, "get"):
+    if hasattr(value, "get") and hasattr(value, "dtype"):
         return value
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
@@ -51,6 +53,32 @@ def values(what: str, value: Any, fix: str = "check what produced it") -> Any:
 def _finite(array: Any) -> bool:
     rows = once(np.atleast_1d(array))
     return all(by_rows(lambda part: bool(np.isfinite(rows[part]).all()), rows.shape))
+
+
+def among(value: Any, known: Iterable[str]) -> bool:
+    """Whether it is one of these words; what is no word is none, whatever it can be compared with."""
+    return isinstance(value, str) and value in known
+
+
+def path(what: str, value: Any) -> Path:
+    """A path, which may lead nowhere."""
+    if not isinstance(value, str | os.PathLike):
+        raise Error(f"{what} is {shown(value)}: give the path of a file")
+    return Path(value)
+
+
+def text(what: str, value: Any) -> str:
+    """Some text, which may be empty."""
+    if not isinstance(value, str):
+        raise Error(f"{what} is {shown(value)}: give a text")
+    return value
+
+
+def mapping(what: str, value: Any, fix: str) -> Mapping[str, Any]:
+    """Values by name; nothing where it is None."""
+    if value is not None and not isinstance(value, Mapping):
+        raise Error(f"{what} are {shown(value)}: {fix}")
+    return {} if value is None else value
 
 
 def made(what: str, value: Any, kind: type, fix: str) -> None:
@@ -75,6 +103,14 @@ def fits(what: str, value: Any, shape: Sequence[int]) -> None:
         found = ()
     if found != tuple(shape):
         raise Error(f"{what} has shape {np.shape(value)}: give one number, or an array for nodes {tuple(shape)}")
+
+
+def moments(what: str, times: Any) -> Any:
+    """Times [s], one axis, at least one, in any order."""
+    array = values(what, times, "use times in seconds")
+    if getattr(array, "ndim", None) != 1 or not array.size:
+        raise Error(f"{what} has shape {np.shape(times)}: give times in seconds, at least one")
+    return array.astype(float)
 
 
 def ascending(what: str, times: Any, *, above: float = -math.inf) -> Any:

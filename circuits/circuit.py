@@ -17,7 +17,7 @@ A three-node ring by hand:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, Self
 
@@ -93,6 +93,11 @@ class Circuit:
 
     def add(self, term: Term) -> Term:
         """Add a term; the arrays it names must exist and its result must fit the target."""
+        checks.made("term", term, Term, "derive its class from dsmachine.circuits.cells.Term (docs/howto/own-cell.md)")
+        for member in ("name", "target"):
+            if not isinstance(getattr(term, member, None), str) or not is_dataclass(term):
+                kind = type(term).__name__
+                raise Error(f"cell of class {kind} lacks {member}: make it a dataclass with name and target first")
         if term.name in self.terms:
             raise Error(f"term {term.name!r} exists already: choose another name")
         for name in (term.target, *(view.array for view in term.sources)):

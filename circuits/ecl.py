@@ -22,7 +22,7 @@ from .cells.hold import leakage
 from .chip import Chip, circuit_of
 from .circuit import Circuit
 from .errors import Error, shown
-from .technology import Technology, load_technology
+from .technology import Technology, as_technology
 
 Array = Any
 
@@ -94,7 +94,8 @@ def ecl_layer(
     couplings read, are slower by the gates of the multipliers.
     Raises Error for a term that is not there, not dense or passive, and for an output whose feedback a node drives.
     """
-    tech = load_technology(technology) if isinstance(technology, str) else technology
+    checks.made("circuit", circuit, Circuit, "give a Circuit; that of a chip is its .circuit")
+    tech = as_technology(technology)
     coupling = _learnable(circuit, term)
     out, (rows, width) = circuit.arrays[coupling.target], coupling.weight.shape
     checks.number("time_constant", time_constant, "give seconds, above 0", above=0)
@@ -138,7 +139,7 @@ def ecl_layer(
 
 def _learnable(circuit: Circuit, term: str) -> Coupling:
     """The couplings of that name. Raises Error where they are none that can learn."""
-    if term not in circuit.terms:
+    if not checks.among(term, circuit.terms):
         raise Error(f"{circuit.name!r} has no term {shown(term)}: it has {', '.join(circuit.terms) or 'none'}")
     found = circuit.terms[term]
     if not isinstance(found, Coupling) or found.elementwise or found.passive or found.balanced:

@@ -14,10 +14,13 @@ class Error(Exception):
     The command line prints it as ``error: …`` and exits with code 2.
     """
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
+
 
 def shown(value: object) -> str:
     """Untrusted text for an error message: quoted, on one line, at most 80 characters."""
-    text = repr(value)
+    text = " ".join(line.strip() for line in repr(value).splitlines())
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -22,19 +22,24 @@ import numpy as np
 
 from . import checks
 from .cells import InnerNode, NodeArray, Term, TransitNode, behind
+from .cells.channel import check_poles_come_later
 from .cells.conveyor_errors import ConveyorErrors, Conveyors
 from .cells.mos.node import HOLD
 from .cells.mos.support import Support
 from .cells.transistor_feedback import FeedbackBend
 from .circuit import Circuit
-from .technology import Technology, load_technology
+from .technology import Technology, as_technology
 from .technology_parts import Buffer, Conveyor
 
 
 def with_followers(circuit: Circuit, technology: Technology | str, *, input_resistance: float | None = None) -> Circuit:
-    """A copy of a circuit with a technology's conveyors and buffers. input_resistance: r_x [Ω] instead of its own."""
-    tech = load_technology(technology) if isinstance(technology, str) else technology
-    checks.made("technology", tech, Technology, "give a name such as 'cmos45', or what load_technology returns")
+    """A copy of a circuit with a technology's conveyors and buffers. input_resistance: r_x [Ω] instead of its own.
+
+    Raises Error for a circuit whose conveyors have poles: `with_channels` made them for the r_x that they had then.
+    """
+    checks.made("circuit", circuit, Circuit, "give a Circuit; that of a chip is its .circuit")
+    tech = as_technology(technology)
+    check_poles_come_later(circuit, "with_followers")
     conveyor = tech.conveyor
     ohms = conveyor.input_resistance if input_resistance is None else input_resistance
     used = {term.target for term in circuit.terms.values() if term.conveyed}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import checks
 from .errors import Error, place, shown
 
 MAX_TEXT_BYTES = 2**20
@@ -102,6 +103,7 @@ def read_json(path: Path) -> Metadata:
 
 def plain_text(path: str | Path, what: str, fix: str) -> str:
     """A UTF-8 file, its byte order mark left out. Raises Error, which calls it `what`, for one that cannot be read."""
+    checks.path(what, path)
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as problem:  # ValueError: no UTF-8, or a path with a zero byte
@@ -115,7 +117,7 @@ def read_text(path: Path) -> str:
         with open(path, "rb") as file:
             data = file.read(MAX_TEXT_BYTES + 1)
     except OSError as error:
-        raise Error(f"{place(path)} cannot be read: {error.strerror}") from None
+        raise Error(f"{place(path)} cannot be read ({error.strerror}): check the path") from None
     if len(data) > MAX_TEXT_BYTES:
         raise Error(f"{place(path)} has more than {MAX_TEXT_BYTES} bytes: shorten it")
     try:

@@ -11,7 +11,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from .errors import Error
+from . import checks
+from .errors import Error, shown
 from .metadata import plain_text
 from .units import si
 
@@ -30,7 +31,7 @@ def read_toml(name_or_path: str | Path, kind: str, folder: Traversable) -> tuple
 
     kind: what it describes, "technology".
     """
-    path = Path(name_or_path)
+    path = checks.path(kind, name_or_path)
     if isinstance(name_or_path, str) and path.name == name_or_path and not name_or_path.endswith(".toml"):
         names = names_in(folder)
         if name_or_path not in names:
@@ -76,8 +77,8 @@ def quantity(
     factor, found = si(entry["unit"])
     if found != unit:
         raise Error(f"{where}: {key!r} has the unit {entry['unit']!r}: it is measured in {unit} (with any prefix)")
-    value = number(f"{where}: {key!r}", entry["value"], zero=zero) * factor
-    return float(f"{number(f'{where}: {key!r}', value, zero=zero):.15g}"), str(entry["source"])
+    value = float(f"{number(f'{where}: {key!r}', entry['value'], zero=zero) * factor:.15g}")
+    return number(f"{where}: {key!r}", value, zero=zero), str(entry["source"])
 
 
 def spaced(written: str) -> str:
@@ -90,6 +91,22 @@ def spaced(written: str) -> str:
     return f"{found[1] or ''}{found[2]} {found[3]}" if found else written
 
 
+def written_number(written: str, what: str, unit: str | None) -> float | None:
+    """A number as people write it, with a unit or with none, in SI; None for what begins with no number.
+
+    what: said in messages; unit: that it is measured in, where this is known ("1": a plain number, or %).
+
+    >>> written_number("10%", "--mismatch", "1"), written_number("240 nm", "--width", "m")
+    (0.1, 2.4e-07)
+    """
+    number, _, own = spaced(written).strip().partition(" ")
+    try:
+        value = float(number)
+    except ValueError:
+        return None
+    return float(f"{value * factor_of(own.strip(), what, unit, value):.15g}")
+
+
 def factor_of(written: str, what: str, unit: str | None, value: float) -> float:
     """What a number with a written unit, or with none, is multiplied by for SI.
 
@@ -99,16 +116,20 @@ def factor_of(written: str, what: str, unit: str | None, value: float) -> float:
         return 1.0
     if written in CELSIUS and unit == "K":
         raise Error(f"{what} has the unit {written!r}: it is measured in K, write {value + 273.15:g} K")
-    factor, found = si(written)
+    try:
+        factor, found = si(written)
+    except Error as problem:
+        raise Error(f"{what}: {problem}") from None
     if unit is not None and found != unit:
-        raise Error(f"{what} has the unit {written!r}: it is measured in {unit} (with any prefix)")
+        fix = "it is a plain number, or in %" if unit == "1" else f"it is measured in {unit} (with any prefix)"
+        raise Error(f"{what} has the unit {written!r}: {fix}")
     return factor
 
 
 def number(what: str, value: Any, *, zero: bool = False) -> float:
     """A finite number above 0, or 0 too."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Error(f"{what} is {value!r}: give a number")
+        raise Error(f"{what} is {shown(value)}: give a number")
     try:
         finite = math.isfinite(value)
     except OverflowError:  # an integer beyond all floats

@@ -12,12 +12,15 @@ A node's feedback is programmed through its gate and keeps its conductance when 
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from . import checks
 from .errors import Error
 from .quantities import known, names_in, number, quantity, read_toml, text
 from .technology_parts import (
@@ -41,9 +44,10 @@ from .technology_parts import (
     Switch,
     TanhUnit,
     Wire,
+    outside,
 )
 
-COLDEST, HOTTEST = 200.0, 450.0  # kelvin
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -125,14 +129,23 @@ def load_technology(
     """
     document, where = read_toml(name_or_path, "technology", resources.files(__package__) / "technologies")
     tech, corners = _parse(document, where)
-    if corner != "TT":
+    if checks.text("corner", corner) != "TT":
         known(corner, ["TT", *corners], f"corner of {where}")
         tech = _cornered(tech, corner, corners[corner])
     if temperature is not None:
         tech = _heated(tech, _number("temperature", temperature))
     if vdd is not None:
         tech = _supplied(tech, _number("supply.vdd", vdd))
-    return tech.changed(overrides, "override") if overrides else tech
+    numbers = checks.mapping("overrides", overrides, "give numbers by key, {'node.capacitance': 60e-15}")
+    return tech.changed(numbers, "override") if numbers else tech
+
+
+def as_technology(technology: Any) -> Technology:
+    """One that was loaded, or a bundled one by its name, or one by the path of its file."""
+    if isinstance(technology, str | os.PathLike):
+        return load_technology(technology if isinstance(technology, str) else Path(technology))
+    checks.made("technology", technology, Technology, "give a name such as 'cmos45', or what load_technology returns")
+    return technology  # type: ignore[no-any-return]
 
 
 def bundled() -> list[str]:
@@ -163,6 +176,7 @@ def _parse(document: dict[str, Any], where: str) -> tuple[Technology, dict[str, 
         for part in names:
             key = f"{section}.{part}"
             found[key], sources[key] = quantity(table, part, key, where, unit=UNITS[key], zero=_may_be_zero(key))
+            _plausible(f"{where}: {key!r}", key, found[key])
         sections[section] = kind(**{part: found[f"{section}.{part}"] for part in names})
     sections |= {"temperature": found["temperature"], "sources": sources}
     tech = Technology(name=name, description=description, corner="TT", **sections)
@@ -183,14 +197,25 @@ def _corners(table: Any, where: str) -> dict[str, dict[str, tuple[float, str]]]:
 
 def _number(key: str, value: Any) -> float:
     found = number(repr(key), value, zero=_may_be_zero(key))
-    return _kelvin(key, found) if key == "temperature" else found
+    if key == "temperature":
+        return _kelvin(key, found)
+    _plausible(repr(key), key, found)
+    return found
 
 
 def _kelvin(what: str, value: float) -> float:
     """A temperature of transistors; degrees Celsius are below."""
-    if not COLDEST <= value <= HOTTEST:
-        raise Error(f"{what} is {value!r} K: give {COLDEST:g} … {HOTTEST:g} K, −73 … 177 °C")
+    coldest, hottest = (float(FIELDS["temperature"][end]) for end in ("least", "most"))
+    if not coldest <= value <= hottest:
+        raise Error(f"{what} is {value!r} K: give {coldest:g} … {hottest:g} K, −73 … 177 °C")
     return value
+
+
+def _plausible(what: str, key: str, value: float) -> None:
+    """Says what is odd of a number, and goes on. Raises Error where it cannot be meant."""
+    odd = outside(what, key, value)
+    if odd:
+        log.warning("%s", odd)
 
 
 def _may_be_zero(key: str) -> bool:

@@ -1,4 +1,10 @@
-"""The sections of a `Technology`: documented numbers in SI units, one class a section of the TOML file."""
+"""The sections of a `Technology`: documented numbers in SI units, one class a section of the TOML file.
+
+    name: float = _q(SI unit, least, most)
+
+A number outside of least … most is warned of; one that is a prefix (1,000 times) beyond is refused, since it is no
+choice but a slip: 49 F for 49 fF.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +12,15 @@ import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from .errors import Error
 
-def _q(unit: str, zero: bool = False) -> Any:
-    """A quantity in an SI unit; above zero, or at zero too where `zero`."""
-    return field(metadata={"unit": unit, "zero": zero})
+PREFIX = 1e3  # how far a number is off whose prefix was forgotten, at least
+
+
+def _q(unit: str, least: float, most: float, zero: bool = False) -> Any:
+    """A quantity in an SI unit, and between what it lies in any process and design that is known or thinkable, in
+    orders of magnitude; above zero, or at zero too where `zero`."""
+    return field(metadata={"unit": unit, "least": least, "most": most, "zero": zero})
 
 
 @dataclass(frozen=True)
@@ -17,10 +28,10 @@ class Supply:
     """vdd [V]; common_mode [V] about which both terminals of a node move; swing [V]: differential rail of a node;
     headroom: rail over settled range."""
 
-    vdd: float = _q("V")
-    common_mode: float = _q("V")
-    swing: float = _q("V")
-    headroom: float = _q("1")
+    vdd: float = _q("V", 0.1, 10)
+    common_mode: float = _q("V", 0.01, 10)
+    swing: float = _q("V", 0.01, 10)
+    headroom: float = _q("1", 0.5, 50)
 
     @property
     def full_scale(self) -> float:
@@ -33,19 +44,19 @@ class Device:
     """Of the process: threshold [V], on_conductance [S] of a transistor at full gate drive, mobility_exponent of its
     fall with temperature."""
 
-    threshold: float = _q("V")
-    on_conductance: float = _q("S")
-    mobility_exponent: float = _q("1", zero=True)
+    threshold: float = _q("V", 0.01, 3)
+    on_conductance: float = _q("S", 1e-8, 0.1)
+    mobility_exponent: float = _q("1", 0.1, 5, zero=True)
 
 
 @dataclass(frozen=True)
 class Node:
     """capacitance [F] of its own; conductance [S] g of the feedback; feedback_floor g_min/g; area [m²]."""
 
-    capacitance: float = _q("F")
-    conductance: float = _q("S")
-    feedback_floor: float = _q("1", zero=True)
-    area: float = _q("m²", zero=True)
+    capacitance: float = _q("F", 1e-16, 1e-9)
+    conductance: float = _q("S", 1e-10, 0.1)
+    feedback_floor: float = _q("1", 0.0001, 1, zero=True)
+    area: float = _q("m²", 1e-14, 1e-6, zero=True)
 
     @property
     def time_constant(self) -> float:
@@ -58,9 +69,9 @@ class Wire:
     """pitch [m] of couplings along a row and along a column; tile: couplings of a row behind one buffer;
     gate_capacitance [F] of each product unit and buffer that a node drives."""
 
-    pitch: float = _q("m")
-    tile: float = _q("1")
-    gate_capacitance: float = _q("F", zero=True)
+    pitch: float = _q("m", 1e-8, 0.001)
+    tile: float = _q("1", 1, 1e6)
+    gate_capacitance: float = _q("F", 1e-18, 1e-11, zero=True)
 
 
 @dataclass(frozen=True)
@@ -68,9 +79,9 @@ class Metal:
     """Layer of a kind of line. resistance [Ω/m] and capacitance [F/m] per length at the layer's least pitch [m], which
     two wires of a differential line need twice per coupling."""
 
-    resistance_per_length: float = _q("Ω/m", zero=True)
-    capacitance_per_length: float = _q("F/m", zero=True)
-    pitch: float = _q("m")
+    resistance_per_length: float = _q("Ω/m", 100, 1e9, zero=True)
+    capacitance_per_length: float = _q("F/m", 1e-12, 1e-8, zero=True)
+    pitch: float = _q("m", 1e-8, 0.001)
 
 
 @dataclass(frozen=True)
@@ -78,17 +89,17 @@ class CouplingUnit:
     """width, length [m] of a transistor of one finger; g_max [S]: largest conductance of a unit, fingers in parallel;
     area [m²]."""
 
-    width: float = _q("m")
-    length: float = _q("m")
-    g_max: float = _q("S")
-    area: float = _q("m²", zero=True)
+    width: float = _q("m", 1e-8, 0.001)
+    length: float = _q("m", 1e-8, 0.001)
+    g_max: float = _q("S", 1e-9, 0.1)
+    area: float = _q("m²", 1e-15, 1e-7, zero=True)
 
 
 @dataclass(frozen=True)
 class ProductUnit:
     """area [m²]."""
 
-    area: float = _q("m²", zero=True)
+    area: float = _q("m²", 1e-15, 1e-7, zero=True)
 
 
 @dataclass(frozen=True)
@@ -96,28 +107,28 @@ class SoftmaxUnit:
     """slope_factor n; tail_current [A] of a row; leakage_floor [nats] under the row's maximum, used only when asked
     for; junction_capacitance C_j [F] of a branch on its tail (0: the tail follows at once); area [m²] a branch."""
 
-    slope_factor: float = _q("1")
-    tail_current: float = _q("A")
-    leakage_floor: float = _q("1")
-    junction_capacitance: float = _q("F", zero=True)
-    area: float = _q("m²", zero=True)
+    slope_factor: float = _q("1", 1, 3)
+    tail_current: float = _q("A", 1e-12, 0.01)
+    leakage_floor: float = _q("1", 0.1, 100)
+    junction_capacitance: float = _q("F", 1e-19, 1e-11, zero=True)
+    area: float = _q("m²", 1e-15, 1e-7, zero=True)
 
 
 @dataclass(frozen=True)
 class TanhUnit:
     """slope_factor n, which sets the (ideal) divider in front of the pair; tail_current [A]; area [m²]."""
 
-    slope_factor: float = _q("1")
-    tail_current: float = _q("A")
-    area: float = _q("m²", zero=True)
+    slope_factor: float = _q("1", 1, 3)
+    tail_current: float = _q("A", 1e-12, 0.01)
+    area: float = _q("m²", 1e-15, 1e-7, zero=True)
 
 
 @dataclass(frozen=True)
 class RectifierUnit:
     """bias_current [A]; area [m²]."""
 
-    bias_current: float = _q("A", zero=True)
-    area: float = _q("m²", zero=True)
+    bias_current: float = _q("A", 1e-12, 0.01, zero=True)
+    area: float = _q("m²", 1e-15, 1e-7, zero=True)
 
 
 @dataclass(frozen=True)
@@ -128,15 +139,15 @@ class Buffer:
     ampere of common mode that comes back from them; delay [s] without couplings; inductance [H] of its output, which
     couplings make more delay of; area [m²]."""
 
-    bias_current: float = _q("A", zero=True)
-    gain: float = _q("1")
-    output_resistance: float = _q("Ω", zero=True)
-    conductance: float = _q("S")
-    class_b_factor: float = _q("1", zero=True)
-    common_mode: float = _q("1", zero=True)
-    delay: float = _q("s", zero=True)
-    inductance: float = _q("H", zero=True)
-    area: float = _q("m²", zero=True)
+    bias_current: float = _q("A", 1e-12, 0.1, zero=True)
+    gain: float = _q("1", 0.1, 10)
+    output_resistance: float = _q("Ω", 0.001, 1e7, zero=True)
+    conductance: float = _q("S", 1e-9, 10)
+    class_b_factor: float = _q("1", 0.1, 100, zero=True)
+    common_mode: float = _q("1", 1e-6, 100, zero=True)
+    delay: float = _q("s", 1e-14, 1e-6, zero=True)
+    inductance: float = _q("H", 1e-12, 0.01, zero=True)
+    area: float = _q("m²", 1e-15, 1e-7, zero=True)
 
 
 @dataclass(frozen=True)
@@ -148,17 +159,17 @@ class Conveyor:
     flows out of both inputs; delay [s] of what it delivers, without couplings; inductance [H] in series with r_x,
     which couplings make more delay of; area [m²]."""
 
-    bias_current: float = _q("A", zero=True)
-    mirror_copies: float = _q("1", zero=True)
-    input_resistance: float = _q("Ω")
-    gain_error: float = _q("1")
-    current_gain: float = _q("1")
-    noise_conductance: float = _q("S", zero=True)
-    noise_resistance: float = _q("Ω", zero=True)
-    common_mode: float = _q("1", zero=True)
-    delay: float = _q("s", zero=True)
-    inductance: float = _q("H", zero=True)
-    area: float = _q("m²", zero=True)
+    bias_current: float = _q("A", 1e-12, 0.1, zero=True)
+    mirror_copies: float = _q("1", 0.1, 100, zero=True)
+    input_resistance: float = _q("Ω", 0.001, 1e7)
+    gain_error: float = _q("1", 1e-6, 10)
+    current_gain: float = _q("1", 0.1, 10)
+    noise_conductance: float = _q("S", 1e-10, 1, zero=True)
+    noise_resistance: float = _q("Ω", 0.001, 1e7, zero=True)
+    common_mode: float = _q("1", 1e-6, 100, zero=True)
+    delay: float = _q("s", 1e-14, 1e-6, zero=True)
+    inductance: float = _q("H", 1e-12, 0.01, zero=True)
+    area: float = _q("m²", 1e-15, 1e-7, zero=True)
 
 
 @dataclass(frozen=True)
@@ -166,15 +177,15 @@ class Converter:
     """Energy [J] and time [s] of one conversion, area [m²] of one converter, how many share the work; bits that these
     figures are of."""
 
-    dac_energy: float = _q("J", zero=True)
-    dac_time: float = _q("s")
-    dac_area: float = _q("m²", zero=True)
-    dac_count: float = _q("1")
-    adc_energy: float = _q("J", zero=True)
-    adc_time: float = _q("s")
-    adc_area: float = _q("m²", zero=True)
-    adc_count: float = _q("1")
-    bits: float = _q("1")
+    dac_energy: float = _q("J", 1e-16, 1e-6, zero=True)
+    dac_time: float = _q("s", 1e-12, 0.01)
+    dac_area: float = _q("m²", 1e-12, 0.0001, zero=True)
+    dac_count: float = _q("1", 1, 1e7)
+    adc_energy: float = _q("J", 1e-16, 1e-6, zero=True)
+    adc_time: float = _q("s", 1e-12, 0.01)
+    adc_area: float = _q("m²", 1e-12, 0.0001, zero=True)
+    adc_count: float = _q("1", 1, 1e7)
+    bits: float = _q("1", 1, 32)
 
     def of_bits(self, dac_bits: int | None, adc_bits: int | None) -> Converter:
         """These converters with other bits (None: as they are), by Walden's figure of merit: energy E = FoM·2^bits.
@@ -195,12 +206,12 @@ class Switch:
     source, leakage_doubling [K], hold_capacitance [F] of a weight, key or value, droop [V] that is allowed to a weight,
     refresh_energy [J] of one weight."""
 
-    off_current: float = _q("A", zero=True)
-    low_leakage_current: float = _q("A", zero=True)
-    leakage_doubling: float = _q("K")
-    hold_capacitance: float = _q("F")
-    droop: float = _q("V")
-    refresh_energy: float = _q("J", zero=True)
+    off_current: float = _q("A", 1e-20, 1e-6, zero=True)
+    low_leakage_current: float = _q("A", 1e-20, 1e-6, zero=True)
+    leakage_doubling: float = _q("K", 1, 100)
+    hold_capacitance: float = _q("F", 1e-16, 1e-9)
+    droop: float = _q("V", 1e-7, 1)
+    refresh_energy: float = _q("J", 1e-16, 1e-6, zero=True)
 
     def of_bits(self, bits: float, own: float) -> Switch:
         """These switches for weights of so many bits, where the figures above are of `own`: half a step of droop."""
@@ -218,10 +229,10 @@ class Controller:
     """Digital controller. power_per_coupling [W] of a published one, for each weight that is not a copy; scale: of its
     power to this process. For information: least evolution step [s], area [m²] per coupling."""
 
-    power_per_coupling: float = _q("W", zero=True)
-    scale: float = _q("1")
-    step: float = _q("s")
-    area_per_coupling: float = _q("m²", zero=True)
+    power_per_coupling: float = _q("W", 1e-12, 0.01, zero=True)
+    scale: float = _q("1", 0.0001, 100)
+    step: float = _q("s", 1e-13, 0.01)
+    area_per_coupling: float = _q("m²", 1e-14, 1e-6, zero=True)
 
 
 @dataclass(frozen=True)
@@ -234,11 +245,11 @@ class Mismatch:
     gradient_angle [rad], 0 along a row.
     """
 
-    threshold_area: float = _q("V·m", zero=True)
-    beta_area: float = _q("m", zero=True)
-    threshold_gradient: float = _q("V", zero=True)
-    beta_gradient: float = _q("1", zero=True)
-    gradient_angle: float = _q("1", zero=True)
+    threshold_area: float = _q("V·m", 1e-11, 1e-7, zero=True)
+    beta_area: float = _q("m", 1e-11, 1e-6, zero=True)
+    threshold_gradient: float = _q("V", 1e-9, 0.01, zero=True)
+    beta_gradient: float = _q("1", 1e-9, 0.01, zero=True)
+    gradient_angle: float = _q("1", 1e-6, 6.3, zero=True)
 
     def of(self, area: float) -> tuple[float, float]:
         """(σ of the threshold [V], σ of the current factor, relative) of a transistor of gate area W·L [m²]."""
@@ -257,10 +268,10 @@ class Flicker:
     conveyor_area [m²]: gate of the transistor whose voltage is that of a node's two conveyors; 0: ideal conveyors.
     """
 
-    density: float = _q("V²·m²", zero=True)
-    slowest: float = _q("s")
-    fastest: float = _q("s")
-    conveyor_area: float = _q("m²", zero=True)
+    density: float = _q("V²·m²", 1e-28, 1e-18, zero=True)
+    slowest: float = _q("s", 1e-6, 1e10)
+    fastest: float = _q("s", 1e-12, 10000)
+    conveyor_area: float = _q("m²", 1e-15, 1e-8, zero=True)
 
     @property
     def area(self) -> float:
@@ -288,7 +299,7 @@ SECTIONS: dict[str, type] = {
     "mismatch": Mismatch,
     "flicker": Flicker,
 }
-FIELDS = {"temperature": {"unit": "K", "zero": False}} | {
+FIELDS: dict[str, dict[str, Any]] = {"temperature": {"unit": "K", "least": 200.0, "most": 450.0, "zero": False}} | {
     f"{section}.{f.name}": dict(f.metadata) for section, kind in SECTIONS.items() for f in fields(kind)
 }
 INFORMATION = (  # for people: nothing is computed from these
@@ -299,3 +310,15 @@ INFORMATION = (  # for people: nothing is computed from these
     "controller.area_per_coupling",
 )
 UNITS: dict[str, str] = {key: str(meta["unit"]) for key, meta in FIELDS.items()}
+
+
+def outside(what: str, key: str, value: float) -> str | None:
+    """A warning of a number that is not where such numbers lie. Raises Error for one that cannot be meant."""
+    least, most, unit = (FIELDS[key][name] for name in ("least", "most", "unit"))
+    if least <= value <= most or value == 0:
+        return None
+    range_ = f"{least:g} … {most:g}{'' if unit == '1' else f' {unit}'}"
+    said = f"{what} is {value:g}{'' if unit == '1' else f' {unit}'}"
+    if not least / PREFIX <= value <= most * PREFIX:
+        raise Error(f"{said}, far outside of {range_}: check its unit and prefix")
+    return f"{said}, outside of {range_} where such numbers lie: check its unit and prefix"

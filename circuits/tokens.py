@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from . import checks
 from .errors import Error, place, shown
 
 Array = Any
@@ -63,7 +64,7 @@ def checked(path: Path, build: Callable[[], Any], vocabulary: int) -> Any:
 
 def tokenize(tokenizer: Any, text: str, what: str = "prompt") -> list[int]:
     """Token ids of a text of any length; `Error` names the first character it has no token for."""
-    if not text:
+    if not checks.text(what, text):
         raise Error(f"{what} '' is empty: give at least one character")
     unknown = getattr(tokenizer.model, "unk_token", None)
     try:
@@ -118,6 +119,5 @@ def takes(tokenizer: Any, text: str) -> bool:
 def detokenize(tokenizer: Any, ids: Sequence[int], vocabulary: int) -> str:
     """The text of some tokens; `Error` for an id outside the vocabulary."""
     for token in ids:
-        if not 0 <= token < vocabulary:
-            raise Error(f"token {token} is outside the vocabulary: use 0 to {vocabulary - 1}")
+        checks.whole("token", token, 0, vocabulary - 1, f"use 0 to {vocabulary - 1}, the vocabulary")
     return str(tokenizer.decode([int(token) for token in ids], skip_special_tokens=False))

@@ -23,13 +23,13 @@ def si(unit: str) -> tuple[float, str]:
 
     >>> si("mV·µm")
     (1e-09, 'V·m')
-    >>> si("%")
-    (0.01, '1')
+    >>> si("%"), si("kohm")
+    ((0.01, '1'), (1000.0, 'Ω'))
 
     Raises Error for a unit it does not know.
     """
     factor, text = 1.0, ""
-    for sign, token in re.findall(r"(^|[·/])([^·/]+)", unit.replace("μ", "µ").replace("*", "·")):
+    for sign, token in re.findall(r"(^|[·/])([^·/]+)", _plain(unit)):
         scale, base = _factor(token.strip(), unit)
         factor = factor / scale if sign == "/" else factor * scale
         if base != "1":
@@ -37,6 +37,13 @@ def si(unit: str) -> tuple[float, str]:
     if not unit.strip():
         raise Error("a unit is empty: write an SI unit such as 'fF', or '1' for a plain number")
     return _tidy(factor), text or "1"
+
+
+def _plain(unit: str) -> str:
+    """One way of writing for what has several: Greek mu and the micro sign, Ω, the ohm sign and ohm."""
+    for other, own in (("μ", "µ"), ("*", "·"), ("\N{OHM SIGN}", "Ω"), ("ohm", "Ω"), ("Ohm", "Ω")):
+        unit = unit.replace(other, own)
+    return unit
 
 
 def _factor(token: str, unit: str) -> tuple[float, str]:

@@ -17,11 +17,11 @@ import numpy as np
 
 from .circuits import checks
 from .circuits.calibration import MARGIN
-from .circuits.checkpoints import Model, load_model
+from .circuits.checkpoints import Model, as_model
 from .circuits.circuit import Circuit
 from .circuits.errors import Error
 from .circuits.mapping.model import calibration_windows, map_model
-from .circuits.technology import Technology, load_technology
+from .circuits.technology import Technology, as_technology
 from .circuits.tokens import window_starts
 from .circuits.words import counted
 from .describe import kind_of, score_line, score_range
@@ -157,8 +157,8 @@ def calibration_report(
         raise Error(
             f"tokens {mapping['tokens']!r} has no report: use 'parallel', whose ranges the serial machine shares"
         )
-    tech = load_technology(technology) if isinstance(technology, str) else technology
-    loaded = model if isinstance(model, Model) else load_model(model)
+    tech = as_technology(technology)
+    loaded = as_model(model)
     begun = time.perf_counter()
     stage("calibrate and map")
     circuit = map_model(loaded, positions, technology=tech, **mapping)

@@ -17,13 +17,13 @@ import numpy as np
 from .circuits import checks
 from .circuits.cells import Product
 from .circuits.cells.hold import drooped, leakage
-from .circuits.checkpoints import Model, load_model
+from .circuits.checkpoints import Model, as_model
 from .circuits.chip import fabricate, pelgrom_areas
 from .circuits.circuit import Circuit
 from .circuits.errors import Error
 from .circuits.mapping.bank import BANK, HELD, SELECT, WRITE
 from .circuits.mapping.model import calibrate, map_model
-from .circuits.technology import Technology, load_technology
+from .circuits.technology import Technology, as_technology
 from .emulator.observers import Observer
 from .emulator.run import Run, transient
 from .energy.meter import EnergyMeter
@@ -139,8 +139,8 @@ def generate(
     Raises Error for a prompt of one token (the machine anneals from the second on), beyond the context, and for a turn
     that does not settle.
     """
-    tech = load_technology(technology) if isinstance(technology, str) else technology
-    loaded = load_model(model) if isinstance(model, str) else model
+    tech = as_technology(technology)
+    loaded = as_model(model)
     loaded.check_speaks()
     banks = _Banks(leakage(tech, hold), tech)
     ids = loaded.encode(prompt)

@@ -15,14 +15,14 @@ import numpy as np
 
 from .circuits import checks
 from .circuits.cells import converter
-from .circuits.checkpoints import Model, load_model
+from .circuits.checkpoints import Model, as_model
 from .circuits.chip import Chip, fabricate, flicker_areas, flickered, pelgrom_areas
 from .circuits.circuit import Circuit
 from .circuits.devices.card import DeviceCard
 from .circuits.errors import Error
 from .circuits.mapping.model import calibrate, map_model
 from .circuits.reference import forward
-from .circuits.technology import Technology, load_technology
+from .circuits.technology import Technology, as_technology
 from .circuits.units import engineering
 from .circuits.words import counted
 from .emulator.backend import Backend
@@ -253,18 +253,18 @@ def anneal(
     kept = checked(checkpoint, resume, observers)
     kept = replace(kept, stays_open=True) if kept else None
     _ = Backend(device, precision).xp  # before anything long begins
-    if tokens == "serial":
+    if checks.among(tokens, ("serial",)):
         raise Error("tokens 'serial' is read token by token: use generate, or tokens 'parallel'")
     dac, adc = converter("dac_bits", dac_bits), converter("adc_bits", adc_bits)
     converter("weight_bits", weight_bits)
     watch = _Stopwatch(stage)
     watch("calibrate")
-    tech = load_technology(technology) if isinstance(technology, str) else technology
+    tech = as_technology(technology)
     meter = EnergyMeter(
         tech, dac_bits=dac_bits, adc_bits=adc_bits, weight_bits=weight_bits, output_class=output_class, read=read,
         weight_hold=weight_hold,
     )  # fmt: skip
-    loaded = load_model(model) if isinstance(model, str) else model
+    loaded = as_model(model)
     loaded.check_speaks()
     ids = loaded.encode(prompt)
     series: dict[str, Any] = {"softmax": softmax, "order": order, "activation": activation}
@@ -330,7 +330,7 @@ def _check(noise: str | float, noise_seed: int, method: str | None, settle_bits:
     """Error for what only the last stages would notice."""
     chosen_method(noise, method, {})
     checked_bits(settle_bits)
-    if noise != "off":
+    if not checks.among(noise, ("off",)):
         Noise(noise, noise_seed)
     checks.whole("timer_prompts", timer_prompts, 0, MOST_PROMPTS, f"use a whole number, 0 (no timer) … {MOST_PROMPTS}")
 

@@ -21,6 +21,7 @@ from .circuits.tokens import window_starts
 from .circuits.words import counted
 from .emulator.plan import Plan
 from .emulator.prepare import prepare
+from .emulator.request import checked_bits
 from .emulator.run import transient
 
 Array = Any
@@ -45,6 +46,11 @@ def timer_time(
     machine: mapped from the model with so many positions (its input is the array `embed`); dac: writes its inputs.
     nan, and a warning, where one of them does not settle. Raises Error for prompts outside 1 … 1000.
     """
+    checks.made("model", model, Model, "give what load_model returns")
+    checks.whole("positions", positions, 1, model.config.context)
+    if dac is not None:
+        checks.made("dac", dac, Converter, "give what converter('dac_bits', bits) returns, or None")
+    settle_bits = checked_bits(settle_bits)
     checks.whole("prompts", prompts, 1, MOST_PROMPTS, f"use a whole number, 1 … {MOST_PROMPTS}")
     plan = machine if isinstance(machine, Plan) else prepare(machine)
     ids = model.tokenize(model.calibration_text, "calibration text")

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .circuits import checks
-from .circuits.checkpoints import Model, load_model
+from .circuits.checkpoints import Model, as_model
 from .circuits.chip import chip_words, fabricate
 from .circuits.circuit import Circuit
 from .circuits.errors import Error, shown
 from .circuits.mapping.model import map_model
-from .circuits.technology import Technology, load_technology
+from .circuits.technology import Technology, as_technology
 from .circuits.words import counted
 from .emulator.checkpoint import check_case, digest, same_file
 from .emulator.files import check_target
@@ -233,8 +233,8 @@ def train(
     rate = _checked_rate(optimizer, lr)
     output, overwrite = _target(output, resume, overwrite)
     kept = None if resume is None else load_training(resume)
-    loaded = load_model(model) if isinstance(model, str) else model
-    tech = load_technology(technology) if isinstance(technology, str) else technology
+    loaded = as_model(model)
+    tech = as_technology(technology)
     width = min(POSITIONS, loaded.config.context) if positions is None else positions
     read = partial(read_lessons, loaded, task, positions=checked_positions(loaded, width), labels=labels)
     course = _course(
@@ -242,10 +242,10 @@ def train(
     )
     circuit = map_model(
         loaded, width, technology=tech, softmax=softmax, order=order, activation=activation,
-        precision="float64" if precision == "float64" else "float32",
+        precision="float64" if checks.among(precision, ("float64",)) else "float32",
     )  # fmt: skip
     chip = fabricate(circuit, seed=chip_seed, mismatch=mismatch, vt_mismatch=vt_mismatch, offset=offset, trim=trim)
-    shaken = None if noise == "off" else StillNoise(noise, noise_seed, noise_unit)
+    shaken = None if checks.among(noise, ("off",)) else StillNoise(noise, noise_seed, noise_unit)
     learner = Learner(
         circuit, chip, tech, OPTIMIZERS[optimizer](rate), precision=precision, device=device, noise=shaken
     )
@@ -278,7 +278,7 @@ def train(
 
 
 def _checked_rate(optimizer: str, lr: float | None) -> float:
-    if optimizer not in OPTIMIZERS:
+    if not checks.among(optimizer, OPTIMIZERS):
         raise Error(f"optimizer {shown(optimizer)} is unknown: use {' or '.join(OPTIMIZERS)}")
     return RATES[optimizer] if lr is None else checks.number("lr", lr, "use a number above 0, such as 0.01", above=0)
 
@@ -290,6 +290,8 @@ def checked_positions(model: Model, positions: int) -> int:
 
 def _target(output: str | Path | None, resume: str | Path | None, overwrite: bool) -> tuple[str | Path | None, bool]:
     """Where to write, which is where what is gone on with came from unless said otherwise, and whether over it."""
+    if resume is not None:
+        checks.path("run file", resume)
     output = resume if output is None else output
     overwrite = overwrite or (output is not None and same_file(output, resume))
     if output is not None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .circuits import checks
 from .circuits.arrays import module_of
 from .circuits.checkpoints import Model
 from .circuits.errors import Error, shown
@@ -92,13 +93,14 @@ def read_lessons(
     labels: the word that stands for each label, of sentences; None: GLUE's labels, said as they are written.
     Raises Error for a file that is missing, empty or malformed, and for labels outside the set.
     """
-    if task not in TASKS:
+    if not checks.among(task, TASKS):
         raise Error(f"task {shown(task)} is unknown: use {', '.join(TASKS)}")
     if positions < 2:
         raise Error(f"positions is {positions}: use 2 or more, or there is no next token to learn")
     text = plain_text(path, f"data {path}", "name a text file")
     if not text.strip():
         raise Error(f"data {path} is empty: give text to learn from")
+    labels = None if labels is None else checks.mapping("labels", labels, "give the word of each, {'0': 'bad'}")
     if task != "text":
         return _labelled(model, path, text.split("\n"), LAYOUTS[task], positions, labels)
     if labels:

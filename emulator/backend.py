@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..circuits import threefold
+from ..circuits import checks, threefold
 from ..circuits.arrays import on_host
 from ..circuits.cublas import TF32, THREEFOLD
-from ..circuits.errors import Error
+from ..circuits.errors import Error, shown
 from . import kernels
 
 Array = Any
@@ -43,10 +43,10 @@ class Backend:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        if self.precision not in tuple(DTYPES):
-            raise Error(f"precision {self.precision!r} is unknown: choose one of {', '.join(DTYPES)}")
+        if not checks.among(self.precision, tuple(DTYPES)):
+            raise Error(f"precision {shown(self.precision)} is unknown: choose one of {', '.join(DTYPES)}")
         if not re.fullmatch(r"numpy|cupy(:\d+)?", str(self.device)):
-            raise Error(f"device {self.device!r} is unknown: choose numpy or cupy (cupy:1 is a GPU by its number)")
+            raise Error(f"device {shown(self.device)} is unknown: choose numpy or cupy (cupy:1 is a GPU by its number)")
         if self.precision.startswith("tf32") and self.kind != "cupy":
             raise Error(f"precision {self.precision!r} is a GPU's: use device='cupy', or float32")
 
@@ -75,7 +75,7 @@ class Backend:
         if found > (self.number or 0):
             return cupy
         if found:
-            raise Error(f"device {self.device!r} is not here: there are {found} GPUs, counted from cupy:0")
+            raise Error(f"device {shown(self.device)} is not here: there are {found} GPUs, counted from cupy:0")
         raise Error(
             f"device {self.device!r} needs CuPy and a GPU, which are not here: pip install 'dsmachine[cuda13]' or use "
             "numpy"

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits import checks
 from ..circuits.errors import Error
 from .files import check_target
 from .plan import Plan
@@ -120,6 +121,8 @@ def checked(checkpoint: Checkpoint | str | Path | None, resume: str | Path | Non
     """A checkpoint that can be written, before any work; one that replaces the file that is gone on with may."""
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         checkpoint = Checkpoint(checkpoint)
+    if resume is not None:
+        checks.path("run file", resume)
     for observer in observers if checkpoint or resume else ():
         if not hasattr(observer, "keeps"):
             raise Error(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from ..circuits.errors import Error
+from ..circuits.errors import Error, shown
 from .backend import Backend
 
 Machine = TypeVar("Machine")
@@ -31,6 +31,10 @@ def each(
 
     Raises Error that names the first machine whose task fails; those that have begun are finished, no others begun.
     """
+    if isinstance(devices, str) or not isinstance(devices, Iterable):
+        raise Error(f"devices is {shown(devices)}: give a list, such as ['numpy']")
+    if not isinstance(machines, Iterable):
+        raise Error(f"machines is {shown(machines)}: give a list of chips, circuits or whatever the task takes")
     backends = [Backend(device) for device in devices]
     if not backends:
         raise Error("devices is empty: give at least one, such as 'numpy'")

@@ -77,6 +77,8 @@ def ecl_steps(
     Warns where weights end at their rails. With η |x|² above 2 steps swing, as those of any gradient descent.
     Raises Error for inputs that do not fit each other or the circuit, and for a `seconds` that is none.
     """
+    checks.made("layer", layer, EclLayer, "give what ecl_layer returns")
+    inputs = checks.mapping("inputs", inputs, "give a mapping {array: values} of the layer's circuit")
     checks.number("seconds", seconds, "give the seconds of a presentation, above 0", above=0)
     checks.whole("steps", steps, 1, 1_000_000)
     plan = prepare(layer.circuit.clamped(layer.control), precision=precision, device=device)
@@ -106,7 +108,7 @@ def ecl_steps(
 
 
 def _noisy(noise: str) -> bool:
-    if noise not in ("off", "thermal"):
+    if not checks.among(noise, ("off", "thermal")):
         raise Error(f"noise is {shown(noise)}: steps of a layer know 'off' and 'thermal'")
     return noise == "thermal"
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..circuits import checks
 from ..circuits.errors import Error
 
 
@@ -16,7 +17,7 @@ def check_target(path: str | Path, *, overwrite: bool = False) -> Path:
     Raises Error for a folder, an existing file without `overwrite`, and a folder that is missing or takes no file
     (tried, not asked: permissions say nothing to root, and nothing about a read-only disk).
     """
-    target = Path(path)
+    target = checks.path("output", path)
     try:
         if target.is_dir():
             raise Error(f"output {path} is a folder: name a file in it")

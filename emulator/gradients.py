@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..circuits import checks
 from ..circuits.adjoint import AdjointCircuit, adjoint
 from ..circuits.adjoint_volts import adjoint_volts
 from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
-from ..circuits.errors import Error
+from ..circuits.errors import Error, shown
 from ..circuits.losses import LOSSES, TARGET, WEIGHT
-from ..circuits.technology import Technology, load_technology
+from ..circuits.technology import Technology, as_technology
 from ..circuits.words import counted
 from .operating_point import solve_operating_point
 from .passing import Passing
@@ -67,7 +68,7 @@ class Gradients:
     def calibrated(self, technology: Technology | str = "cmos45") -> AdjointCircuit:
         """The adjoint circuit with volts that suit what it held in this run; see `adjoint_volts`."""
         made = _adjoint_of(self.backward.circuit)
-        tech = load_technology(technology) if isinstance(technology, str) else technology
+        tech = as_technology(technology)
         free = {name: self.backward.logical(name) for name in self.backward.outputs}
         return adjoint_volts(made, free | {name: self.seen[name] for name in LOSSES[made.loss].inputs}, tech)
 
@@ -109,6 +110,10 @@ def gradients(
     Raises Error for an adjoint of another circuit, and as `operating_point` does.
     """
     begun = clock.perf_counter()
+    if not isinstance(targets, Mapping):
+        raise Error(f"targets are {shown(targets)}: give a mapping, such as next_token_targets(tokens, vocabulary)")
+    if noise is not None:
+        checks.made("noise", noise, StillNoise, "give a StillNoise, or None")
     plan = planned(machine, precision, device, "float64")
     asked = adjoint(plan.circuit, loss=loss) if back is None else back
     behind = planned(asked, plan.backend.precision, plan.backend.device)
@@ -178,6 +183,7 @@ def next_token_targets(tokens: Any, vocabulary: int, *, xp: Any = np) -> dict[st
     xp: the module whose arrays they are; made where they are used, a large vocabulary's need not travel.
     Raises Error for ids that are none of the vocabulary.
     """
+    checks.whole("vocabulary", vocabulary, 1, 10**9)
     ids = np.atleast_2d(np.asarray(tokens))
     if ids.dtype.kind not in "iu" or ids.ndim != 2 or ids.shape[1] < 2:
         raise Error(f"tokens have shape {np.shape(tokens)}: give whole numbers (P,) or (batch, P), P 2 or more")

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits import checks
 from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error
@@ -49,6 +50,7 @@ def hamiltonian(machine: Circuit | Chip, v: Mapping[str, Array]) -> Array:
 
 
 def _batched(circuit: Circuit, v: Mapping[str, Array]) -> tuple[dict[str, Array], bool]:
+    v = checks.mapping("volts", v, "give a mapping {array: volts}")
     found, single = {}, True
     for name, node in circuit.arrays.items():
         if name not in v:

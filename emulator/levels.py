@@ -5,19 +5,15 @@ block of steps each in turn, and what one has drawn the others use. Of N levels
 
     bytes ≤ weights + constants + N · state + normals + temporaries
 
-as `memory.py` has them of one run, whose inputs and operating point are counted N times; normals: of a block of steps,
-a number a step, sample and node of all arrays, which stay until the last march has used them; none on a GPU, whose
-kernels draw for themselves.
+as `memory.py` finds by marching shadows the same way; normals: of a block of steps, a number a step, sample and node of
+all arrays, which stay until the last march has used them; none on a GPU, whose kernels draw for themselves.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from .duration import noise_come_through, run_windows
 from .inputs import batch_size, checked_inputs
@@ -27,7 +23,7 @@ from .prepare import check_memory
 from .quickest import shortest_time_constant
 from .request import Request
 from .steps import Noise
-from .stochastic import Stepper, block_of
+from .stochastic import Stepper
 from .volts import Volts
 
 Array = Any
@@ -75,7 +71,7 @@ def ends_of_levels(
     with plan.backend.arithmetic():
         values = checked_inputs(plan.circuit, plan.backend, inputs)
         batch = batch_size(values, {})
-        check_memory(plan, requests[0], batch, marches=len(levels), drawn=_drawn_together(plan, batch))
+        check_memory(plan, requests[0], batch, levels=len(levels))
         saturated: dict[str, int] = {}
         rest = solve_operating_point(plan, values, saturated=saturated)
         start = {stage.name: rest[stage.name] for stage in plan.stages}
@@ -87,11 +83,3 @@ def ends_of_levels(
             for _ in zip(*(march.blocks(begin, duration) for march in marches), strict=True):
                 pass
     return Ends([Volts(plan, march.x) for march in marches], saturated)
-
-
-def _drawn_together(plan: Plan, batch: int) -> int:
-    """Bytes of the normals of a block."""
-    if plan.backend.fused:
-        return 0
-    nodes = sum(math.prod(stage.node.shape) for stage in plan.stages if not stage.node.is_inner)
-    return block_of(plan, batch) * batch * nodes * int(np.dtype(plan.backend.dtype).itemsize)

@@ -104,10 +104,10 @@ class Memory:
         """The part that takes most."""
         return max(PARTS, key=lambda part: getattr(self, part))
 
-    def beside(self, marches: int, drawn: int) -> Memory:
-        """Of so many marches of one machine that take their blocks in turn: weights and constants once, states of each,
-        the block in work, and the random numbers of a block [bytes], which all of them use."""
-        return replace(self, state=marches * self.state + drawn)
+    def grown(self, other: Memory, times: int) -> Memory:
+        """With so many times what there is more of in another."""
+        more = {part: times * max(getattr(other, part) - getattr(self, part), 0) for part in PARTS}
+        return replace(self, **{part: getattr(self, part) + more[part] for part in PARTS})
 
     def plot(self) -> Figure:
         """Bytes by part; see `pictures.plot_memory`."""
@@ -163,14 +163,31 @@ class _Silent(Noise):
         return Shadow.fresh(self._ledger, (count, *shape), dtype)
 
 
-def needed(plan: Plan, request: Request, batch: int, longest: float, stop: float) -> Memory:
+class _Shared(_Silent):
+    """Of one of several marches, as in `levels.py`. drawn: by array, the latest steps and their numbers."""
+
+    def __init__(self, noise: str | float, seed: int, ledger: Ledger, drawn: dict[str, tuple[int, Array]]) -> None:
+        super().__init__(noise, seed, ledger)
+        self._drawn = drawn
+
+    def normals(self, name: str, first: int, count: int, shape: tuple[int, ...], dtype: Any) -> Array:
+        if name not in self._drawn or self._drawn[name][0] != first:
+            with self._ledger.of("state"):
+                self._drawn[name] = first, super().normals(name, first, count, shape, dtype)
+        return self._drawn[name][1]
+
+
+def needed(plan: Plan, request: Request, batch: int, longest: float, stop: float, levels: int = 0) -> Memory:
     """Bytes of a run of a plan, prepared or weightless. batch: of its inputs; longest: of its time constants [s]; stop:
-    when the run ends at the latest [s]."""
+    when the run ends at the latest [s]. levels: of noise, as in `levels.py`; 0: a run of its own."""
     shadow = plan if isinstance(plan.backend, Weightless) else _shadowed(plan)
     backend = shadow.backend
     assert isinstance(backend, Weightless)
     with backend.ledger.of("temporaries"), backend.arithmetic():
-        _run(shadow, request, batch, longest, stop)
+        if levels:
+            _side_by_side(shadow, request, batch, levels)
+        else:
+            _run(shadow, request, batch, longest, stop)
     return Memory(backend.device, *(backend.ledger.most[part] for part in PARTS))
 
 
@@ -206,6 +223,31 @@ def _run(plan: Plan, request: Request, batch: int, longest: float, stop: float) 
     march.step = 1.0 / march.most
     for block in range(2):  # of the longest, after which all that it keeps is there
         march.window(float(block), 1.0)
+
+
+def _side_by_side(plan: Plan, request: Request, batch: int, levels: int) -> None:
+    """What `levels.py` does, as far as memory goes."""
+    backend: Any = plan.backend
+    ledger, drawn = backend.ledger, dict[str, tuple[int, Array]]()
+    with ledger.of("state"):
+        inputs = {n.name: backend.xp.zeros((batch, *n.shape), backend.dtype) for n in plan.circuit.inputs()}
+    if backend.fused:
+        with ledger.of("constants"):
+            fused_stages(plan)
+    rest = dict(inputs)
+    settle(plan, rest)
+    _move(rest.values(), "state")
+    start = {stage.name: rest[stage.name] for stage in plan.stages}
+    with ledger.of("state"):
+        marches = []
+        for _ in range(levels):
+            noise = _Shared(request.noise, request.noise_seed, ledger, drawn)
+            marches.append(Stepper(plan, inputs, start, step=math.inf, noise=noise, observers=[]))
+    for march in marches:
+        march.step = 1.0 / march.most
+    for block in range(2):  # of the longest, after which all that they keep is there
+        for _turn in zip(*(march.blocks(float(block), 1.0) for march in marches), strict=True):
+            pass
 
 
 def _march(plan: Plan, request: Request, inputs: Any, start: Any, watch: SettlingWatch | None) -> _Walk:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time as clock
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from ..circuits import checks
 from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
-from ..circuits.errors import Error
+from ..circuits.errors import Error, shown
 from ..circuits.words import counted
 from .fluctuation import Fluctuation
 from .operating_point import solve_operating_point
@@ -109,7 +109,7 @@ def noise(
     if not plan.resident:
         raise Error(f"{plan.circuit.name!r} is prepared for several devices or to stream: noise wants it all on one")
     with plan.backend.arithmetic():
-        return _analysed(plan, inputs or {}, noise, noise_seed, frequencies, samples, record)
+        return _analysed(plan, {} if inputs is None else inputs, noise, noise_seed, frequencies, samples, record)
 
 
 def _analysed(
@@ -158,9 +158,13 @@ def _recorded(plan: Plan, record: Sequence[str] | None) -> list[str]:
     free = [stage.name for stage in plan.stages]
     if record is None:
         return [plan.circuit.output] if plan.circuit.output in free else []
+    if isinstance(record, str) or not isinstance(record, Iterable):
+        raise Error(f"record is {shown(record)}: give a list of arrays, such as {free[:2]}")
     for name in record:
-        if name not in free:
-            raise Error(f"record names {name!r}, which is no free array of {plan.circuit.name!r}: it has {free[:8]}")
+        if not checks.among(name, free):
+            raise Error(
+                f"record names {shown(name)}, which is no free array of {plan.circuit.name!r}: it has {free[:8]}"
+            )
     return list(record)
 
 

@@ -6,14 +6,15 @@ elements, so two groups' elements need not coincide.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..circuits.errors import Error
+from ..circuits import checks
+from ..circuits.errors import Error, shown
 from .collocation import Collocation, Piece
 from .held import Held
 from .plan import Group, Plan
@@ -137,9 +138,12 @@ class Probe:
 
     keeps = ("_times", "_values", "_next")
 
-    def __init__(self, nodes: Mapping[str, Any] | list[str], times: Array | None = None, density: int = 8) -> None:
+    def __init__(self, nodes: Mapping[str, Any] | Sequence[str], times: Array | None = None, density: int = 8) -> None:
+        if not (isinstance(nodes, Mapping | list | tuple) and {*map(type, nodes)} <= {str}):
+            raise Error(f"nodes of a probe are {shown(nodes)}: give a list of arrays, or a mapping {{array: index}}")
+        checks.whole("density", density, 1, 10_000)
         self.index = dict(nodes) if isinstance(nodes, Mapping) else dict.fromkeys(nodes, ...)
-        self.sample_times = None if times is None else np.sort(np.asarray(times, float))
+        self.sample_times = None if times is None else np.sort(checks.moments("times", times))
         self._next: dict[str, int] = {}
         self.density = density
         self._times: dict[str, list[Array]] = {name: [] for name in self.index}

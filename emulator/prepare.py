@@ -10,7 +10,7 @@ from typing import Any
 from ..circuits import checks
 from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
-from ..circuits.errors import Error
+from ..circuits.errors import Error, shown
 from .backend import Backend
 from .memory import Memory, check_room, needed, placed
 from .plan import Plan, make_plan
@@ -42,6 +42,8 @@ def prepare(
     circuit = circuit_of(machine)
     if len(circuit.inputs()) == len(circuit.arrays):
         raise Error(f"circuit {circuit.name!r} has no free nodes: add some, such as circuit.nodes('s', (3,))")
+    if not isinstance(device, str | list | tuple):
+        raise Error(f"device is {shown(device)}: give 'numpy', 'cupy', or a list of them")
     backends = [Backend(name, precision) for name in ([device] if isinstance(device, str) else device)]
     if not backends:
         raise Error("device is an empty list: give one device, such as 'numpy', or several")
@@ -65,10 +67,10 @@ def planned(
             device="numpy" if device is None else device,
         )
     made = machine.devices if machine.split else machine.backend.device
-    asked = device if device is None or isinstance(device, str) else list(device)
+    asked = list(device) if isinstance(device, tuple) else device
     for what, wanted, found in (("precision", precision, machine.backend.precision), ("device", asked, made)):
-        if wanted not in (None, found):
-            raise Error(f"{what} {wanted!r} is not what the machine was prepared for, {found!r}: prepare it again")
+        if wanted is not None and not (type(wanted) is type(found) and wanted == found):
+            raise Error(f"{what} {shown(wanted)} is not what the machine was prepared for, {found!r}: prepare it again")
     return machine
 
 
@@ -100,7 +102,7 @@ def memory_needed(
     if isinstance(machine, Plan):
         plan = planned(machine, precision, device)
     else:
-        backend = Backend(device or "numpy", precision or "float32")
+        backend = Backend("numpy" if device is None else device, "float32" if precision is None else precision)
         plan = make_plan(circuit_of(machine), weightless(backend, "weights"))
     try:
         return _needed(plan, request, size)
@@ -108,31 +110,34 @@ def memory_needed(
         raise Error(f"memory of {plan.circuit.name!r} cannot be predicted: {problem}") from problem
 
 
-def _needed(plan: Plan, request: Request, batch: int) -> Memory:
-    """The same of a request, found once for all that are alike."""
+def _needed(plan: Plan, request: Request, batch: int, levels: int = 0) -> Memory:
+    """The same of a request, found once for all that are alike. Each level takes as much as the second."""
+    if levels > 2:
+        one, two = (_needed(plan, request, batch, few) for few in (1, 2))
+        return one.grown(two, levels - 1)
     longest = max((n.time_constant for n in plan.circuit.arrays.values() if not n.clamped), default=1.0)
     key = (
-        batch, request.samples, request.engine, request.noise, request.settle_bits, request.local_tolerance,
+        batch, levels, request.samples, request.engine, request.noise, request.settle_bits, request.local_tolerance,
         request.growing, request.collocation_points, request.elements is None, request.duration,
         request.read_window,
     )  # fmt: skip
     if key not in plan.needs:
         stop = float(request.read_window or request.duration or math.inf)
-        plan.needs[key] = needed(plan, request, batch, longest, stop)
+        plan.needs[key] = needed(plan, request, batch, longest, stop, levels)
     found: Memory = plan.needs[key]
     return found
 
 
-def check_memory(plan: Plan, request: Request, batch: int, *, marches: int = 1, drawn: int = 0) -> dict[str, int]:
+def check_memory(plan: Plan, request: Request, batch: int, *, levels: int = 0) -> dict[str, int]:
     """Raises Error for a run that does not fit. Returns what its statistics say of it: nothing where a cell does what
     `shadow.py` does not know, or where weights pass by or several devices share them.
 
-    marches, drawn: of runs side by side, see `Memory.beside`.
+    levels: of noise that march side by side (`levels.py`); 0: a run of its own.
     """
     if not plan.resident:
         return {}
     try:
-        memory = _needed(plan, request, batch).beside(marches, drawn)
+        memory = _needed(plan, request, batch, levels)
     except Unpredicted as problem:
         log.info("memory of %r not predicted: %s", plan.circuit.name, problem)
         return {}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from ..circuits import checks
-from ..circuits.errors import Error
+from ..circuits.errors import Error, shown
 
 METHODS = ("elements", "stepper")
 OF_ELEMENTS = ("tolerance", "accuracy", "points", "elements")
@@ -56,12 +57,14 @@ class Request:
                 checks.whole(name, value, least, most)
         if self.elements is not None:
             checks.ascending("elements", self.elements, above=0.0)
-        if self.settle_bits != 0:
-            checked_bits(self.settle_bits)
-        if self.settle_bits == 0 and self.duration is None and self.elements is None:
+        bits: Any = self.settle_bits
+        unwatched = isinstance(bits, Real) and bits == 0
+        if not unwatched:
+            checked_bits(bits)
+        if unwatched and self.duration is None and self.elements is None:
             raise Error("settle_bits=0 watches no settling: give a duration")
-        if self.accuracy not in (None, "waveform", "settling"):
-            raise Error(f"accuracy {self.accuracy!r} is unknown: use 'waveform' or 'settling'")
+        if self.accuracy is not None and not checks.among(self.accuracy, ("waveform", "settling")):
+            raise Error(f"accuracy {shown(self.accuracy)} is unknown: use 'waveform' or 'settling'")
         if self.tolerance is not None:
             fix = "it is a share of full scale, 1e-12 … 0.5"
             if checks.number("tolerance", self.tolerance, fix, least=1e-12) > 0.5:
@@ -119,9 +122,9 @@ class Request:
 
 def chosen_method(noise: str | float, method: str | None, options: Mapping[str, Any]) -> str:
     """ "elements" or "stepper": what `method` says, else what the noise needs. `options`: None where not given."""
-    noisy = noise != "off"
-    if method not in (None, *METHODS):
-        raise Error(f"method {method!r} is unknown: use {' or '.join(METHODS)}")
+    noisy = not checks.among(noise, ("off",))
+    if method is not None and not checks.among(method, METHODS):
+        raise Error(f"method {shown(method)} is unknown: use {' or '.join(METHODS)}")
     if noisy and method == "elements":
         raise Error(f"method 'elements' cannot follow noise {noise!r}: leave method out, or set noise='off'")
     chosen = method or ("stepper" if noisy else "elements")

@@ -94,7 +94,7 @@ def operating_point(
     plan = planned(machine, precision, device, "float64")
     saturated: dict[str, int] = {}
     with plan.backend.arithmetic():
-        x = solve_operating_point(plan, inputs or {}, saturated=saturated)
+        x = solve_operating_point(plan, {} if inputs is None else inputs, saturated=saturated)
     return rested(plan, x, saturated, begun)
 
 
@@ -175,9 +175,10 @@ def transient(
         raise Error(f"{_shared(plan)}: the noise engine runs on one device; prepare it for one")
     if plan.split and (checkpoint or resume):
         raise Error(f"{_shared(plan)}: checkpoints are of runs on one device; prepare it for one, or leave them out")
+    driven = {} if inputs is None else inputs
     with plan.backend.arithmetic():
         return _transient(
-            plan, request, inputs or {}, initial, initial_seed, list(observers or []), begun, checkpoint, resume
+            plan, request, driven, initial, initial_seed, list(observers or []), begun, checkpoint, resume
         )
 
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from ..circuits import checks
 from ..circuits.errors import Error
 from . import hdf5
 from .files import written_whole
@@ -238,6 +239,7 @@ def format_of(path: str | Path) -> str:
 
 
 def _check_signature(path: str | Path) -> None:
+    checks.path("run file", path)
     try:
         if Path(path).is_dir():
             raise Error(f"run file {path} is a folder: name a file in it")

@@ -182,7 +182,7 @@ class _Account:
         """Amperes of all conveyors of an array: transconductance, so 1/r_x, goes with the bias."""
         conveyor, into = self.technology.conveyor, self.circuit.into(node.name)
         load = sum((self.laws[term.name].load for term in into), start=np.zeros(node.shape))
-        ohms = node.conveyor_resistance(conveyor, load)[node.present]
+        ohms = np.asarray(node.conveyor_resistance(conveyor, load), float)[node.present]
         self.least_resistance = min(self.least_resistance, float(ohms.min(initial=np.inf)))
         return float((conveyor.bias_current * conveyor.input_resistance / ohms).sum())
 

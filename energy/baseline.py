@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..circuits import checks
 from ..circuits.checkpoints import load_config
 from ..circuits.config import Config
 from ..circuits.errors import Error
@@ -113,6 +114,7 @@ def measure(
     what is measured next. Raises Error without PyTorch, transformers or the device, for tokens beyond a model's
     context, and for weights that do not fit.
     """
+    checks.number("seconds", seconds, "use 0 or more seconds", least=0)
     place = Device(device)
     versions = {name: str(needed(name).__version__) for name in ("torch", "transformers")}
     kept = place.precision(precision)

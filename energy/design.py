@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ..circuits import checks
 from ..circuits.cells.hold import leakage
-from ..circuits.errors import Error
+from ..circuits.errors import Error, shown
 from ..circuits.technology import Technology
 from ..circuits.units import engineering
 
@@ -56,8 +57,13 @@ class Design:
             ("read", read, READS),
             ("weight_hold", weight_hold, HOLDS),
         ):
-            if value not in known:
-                raise Error(f"{name} {value!r} is unknown: use {' or '.join(map(repr, known))}")
+            if not checks.among(value, known):
+                raise Error(f"{name} {shown(value)} is unknown: use {' or '.join(map(repr, known))}")
+        for name, bits in (("dac_bits", dac_bits), ("adc_bits", adc_bits), ("weight_bits", weight_bits)):
+            if bits is not None:
+                checks.number(name, bits, "give bits, 1 … 32", least=1)
+                if bits > 32:
+                    raise Error(f"{name} is {bits!r}: give bits, 1 … 32")
         own = technology.converter.bits
         converter = technology.converter.of_bits(dac_bits, adc_bits)
         switch = technology.switch.of_bits(own if weight_bits is None else weight_bits, own)

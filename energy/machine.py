@@ -7,12 +7,14 @@ technology's cells.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ..circuits import checks
 from ..circuits.errors import Error
 from ..circuits.quantities import known, names_in, number, quantity, read_toml, text
 
@@ -82,7 +84,8 @@ def load_machine(name_or_path: str | Path, *, overrides: Mapping[str, float] | N
     sources: dict[str, str] = {}
     for section in SECTIONS:
         _read_section(document, section, where, values, sources)
-    for key, value in (overrides or {}).items():
+    numbers = checks.mapping("overrides", overrides, "give numbers by key, {'chip.nodes': 4000}")
+    for key, value in numbers.items():
         known(key, FIELDS, f"key of {where}")
         values[key], sources[key] = number(repr(key), value, zero=FIELDS[key]["zero"]), "override"
     sections: dict[str, Any] = {
@@ -93,6 +96,14 @@ def load_machine(name_or_path: str | Path, *, overrides: Mapping[str, float] | N
     machine = Machine(name, description, **sections, sources=sources)
     _check(machine.chip, where)
     return machine
+
+
+def as_machine(machine: Any) -> Machine:
+    """One that was loaded, or a bundled one by its name, or one by the path of its file."""
+    if isinstance(machine, str | os.PathLike):
+        return load_machine(machine if isinstance(machine, str) else Path(machine))
+    checks.made("machine", machine, Machine, "give a name such as 'ds-tpu', or what load_machine returns")
+    return machine  # type: ignore[no-any-return]
 
 
 def bundled_machines() -> list[str]:

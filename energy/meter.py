@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..circuits.errors import Error
-from ..circuits.technology import Technology, load_technology
+from ..circuits.technology import Technology, as_technology
 from ..emulator.observers import Element
 from ..emulator.plan import Plan
 from .account import END_OF_RUN, driver_counts, weigh
@@ -56,7 +56,7 @@ class EnergyMeter:
         read: str = "all",
         weight_hold: str = "plain",
     ) -> None:
-        found = load_technology(technology) if isinstance(technology, str) else technology
+        found = as_technology(technology)
         self.design = Design.of(found, output_class, dac_bits, adc_bits, weight_bits, read, weight_hold)
         self.duration = 0.0
         self.state: Tally | None = None  # what was weighed so far; another after runs of another plan

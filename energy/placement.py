@@ -36,12 +36,12 @@ from ..circuits.errors import Error
 from ..circuits.mapping.model import TOKENS as MODES
 from ..circuits.mapping.model import check_known
 from ..circuits.mapping.sketch import sketch
-from ..circuits.technology import Technology, load_technology
+from ..circuits.technology import Technology, as_technology
 from ..circuits.units import engineering
 from ..circuits.words import counted
 from ..emulator.memory import host_room
 from .inventory import Piece, deep, inventory
-from .machine import Machine, load_machine
+from .machine import Machine, as_machine
 from .packing import Packing, pack, room_of
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ def place(
     chips: how many there are; None: as many as it takes. passes: whether it may then run in passes.
     Raises Error for what is unknown, for what does not fit on a chip, and where `chips` are too few without passes.
     """
-    tech = load_technology(technology) if isinstance(technology, str) else technology
-    kind = load_machine(machine) if isinstance(machine, str) else machine
+    tech = as_technology(technology)
+    kind = as_machine(machine)
     circuit, layers = _sketched(model, tokens, mode, tech)
     return _packed(circuit, layers, kind, tech, chips, passes)
 
@@ -162,7 +162,7 @@ def _sketched(
             raise Error(f"tokens and mode of {model.name!r} are the circuit's own: leave them out")
         return model, 0
     name, config = load_config(model)
-    mode = mode or "parallel"
+    mode = "parallel" if mode is None else mode
     check_known("mode", mode, MODES)
     least, most = (2 if mode == "serial" else 1), config.context
     fix = f"use a whole number, {least} … {most}, the context of {name}"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits import checks
 from ..circuits.cells import NodeArray
 from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
@@ -75,15 +76,17 @@ def set_up(
     inputs: as for `transient`, one sample. duration [s]: default until the part has settled to 8 bits.
     """
     whole = circuit_of(machine)
-    if duration is not None and not duration > 0:
-        raise Error(f"duration is {duration!r}: it must be positive")
+    if duration is not None:
+        checks.number("duration", duration, "it must be positive", above=0)
+    inputs = checks.mapping("inputs", inputs, "give a mapping {array: values} of one sample")
+    initial = checks.mapping("initial values", initial, "give a mapping {array: values} of one sample")
     if selection is None and position is not None:
         raise Error(f"position {position} without a tile: name a tile, or leave it out")
     part = acting(whole) if selection is None else part_of(whole, selection, position)
     if not any(not node.clamped for node in part.arrays.values()):
         raise Error(f"circuit {part.name!r} has no free nodes: there is nothing to write")
-    given = {name: _one_sample(name, value, whole) for name, value in (inputs or {}).items()}
-    start = {name: _one_sample(name, value, whole) for name, value in (initial or {}).items()}
+    given = {name: _one_sample(name, value, whole) for name, value in inputs.items()}
+    start = {name: _one_sample(name, value, whole) for name, value in initial.items()}
     values, notes = _inputs(whole, part, given, start, duration)
     held = {name: value for name, value in start.items() if name in part.arrays and not part.arrays[name].clamped}
     return Bench(

@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import least_squares
 
+from ..circuits import checks
 from ..circuits.cells.channel import Channel, Channels
-from ..circuits.cells.mos.design import Transistors
+from ..circuits.cells.mos.design import MADE, Transistors
 from ..circuits.cells.mos.mirror import mirrored
 from ..circuits.cells.mos.product import REACH
 from ..circuits.cells.mos.rails import BIAS, BIAS_N, DECOUPLED, KELVIN
@@ -47,6 +48,7 @@ def measure_channels(transistors: Transistors, *, engine: Engine = "batch") -> C
 
     Raises Error where ngspice is missing or rejects the model cards.
     """
+    checks.made("transistors", transistors, Transistors, MADE)
     bench, pair, centre = _Bench(transistors, engine), transistors.pair_card, transistors.quad_bias
     pushed, pulled = (bench.densities(partial(bench.mirrors, end=end)) for end in "pn")
     (straight,), (turned,) = (bench.passed(partial(bench.mirrors, end=end), "i(Vout)") for end in "pn")

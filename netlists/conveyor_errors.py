@@ -10,8 +10,9 @@ import itertools
 import math
 from collections.abc import Callable
 
+from ..circuits import checks
 from ..circuits.cells.conveyor_errors import ConveyorErrors
-from ..circuits.cells.mos.design import Transistors
+from ..circuits.cells.mos.design import MADE, Transistors
 from ..circuits.cells.mos.follower import conveyor_areas, erring_conveyor
 from ..circuits.cells.mos.rails import KELVIN
 from ..circuits.cells.mos.sheet import DeviceSheet
@@ -24,6 +25,7 @@ INTO = 1e-6  # A
 
 def measure_conveyor_errors(transistors: Transistors, kind: str, *, engine: Engine = "batch") -> ConveyorErrors:
     """Of a class, "A" or "AB"."""
+    checks.made("transistors", transistors, Transistors, MADE)
     sheet = DeviceSheet(Circuit("conveyors", transistors.card.temperature), {}, transistors=transistors)
     name, areas, middle = erring_conveyor(sheet, kind), conveyor_areas(kind), transistors.card.common_mode
     lines: list[str] = []

@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ..circuits import checks
 from ..circuits.devices.branch_card import LAWS, BranchCard
 from ..circuits.devices.card import UNITS, DeviceCard, Origin
 from ..circuits.devices.cell_card import CELLS, CellCard
@@ -40,6 +41,7 @@ def save_device(card: DeviceCard, path: str | Path, *, overwrite: bool = False) 
 
     Raises Error for a path that cannot be written, or a file that is there already.
     """
+    checks.made("card", card, DeviceCard, "give what characterize or load_device returns")
     check_target(path, overwrite=overwrite)
 
     def fill(file: h5py.File) -> None:
@@ -72,7 +74,7 @@ def load_device(path: str | Path) -> DeviceCard:
 
     Raises Error, in one line, for a file that is none, is damaged, or holds numbers that make no card.
     """
-    where = f"device card {place(Path(path))}"
+    where = f"device card {place(checks.path('device card', path))}"
     try:
         with hdf5.open_to_read(Path(path)) as file:
             _check_kind(file, where)

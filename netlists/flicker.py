@@ -6,7 +6,8 @@ conveyor_area   of a node of g: S_i of its two conveyors makes S_i/g² of it, th
 
 from __future__ import annotations
 
-from ..circuits.cells.mos.design import Transistors
+from ..circuits import checks
+from ..circuits.cells.mos.design import MADE, Transistors
 from ..circuits.cells.mos.rails import KELVIN
 from ..circuits.circuit import BOLTZMANN
 from .ngspice import Engine, run_netlist
@@ -22,6 +23,7 @@ def measure_flicker(
 
     Raises Error where ngspice is missing or rejects the model cards.
     """
+    checks.made("transistors", transistors, Transistors, MADE)
     card = transistors.card
     density = _one_over_f(*(_at_gate(transistors, f, engine) for f in (LOW, HIGH))) * card.width * card.length
     found = {"flicker.density": density, "flicker.conveyor_area": 0.0}

@@ -28,7 +28,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..circuits.errors import Error
+from ..circuits import checks
+from ..circuits.errors import Error, shown
 from .allowed import check_netlist
 from .rawfile import plain_name, read_rawfile
 
@@ -125,8 +126,11 @@ def run_netlist(text: str, *, engine: Engine = "pyspice", timeout: float = 600.0
     Raises:
         Error: the engine is missing, or it rejects the netlist, fails to converge, crashes, or takes too long.
     """
-    if engine not in _RUNS:
-        raise Error(f"engine '{engine}' is unknown: take 'pyspice', 'batch' or 'neospice'")
+    checks.number("timeout", timeout, "give seconds, above 0 and up to 1e6", above=0)
+    if timeout > 1e6:
+        raise Error(f"timeout is {timeout!r}: give seconds, above 0 and up to 1e6")
+    if not checks.among(engine, _RUNS):
+        raise Error(f"engine {shown(engine)} is unknown: take 'pyspice', 'batch' or 'neospice'")
     analysis = check_netlist(text)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="dsmachine-ngspice-") as folder:

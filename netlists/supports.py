@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits import checks
 from ..circuits.cells.mos import follower
-from ..circuits.cells.mos.design import Transistors
+from ..circuits.cells.mos.design import MADE, Transistors
 from ..circuits.cells.mos.rails import KELVIN
 from ..circuits.cells.mos.sheet import DeviceSheet
 from ..circuits.cells.mos.support import Support
@@ -34,6 +35,7 @@ from .ngspice import Engine, Waveforms, run_netlist
 
 Array = Any
 WIRE = 20e-15  # F at x
+CARD = "give what characterize returns, or load_device of its file"
 SMALL = 1e-6  # A either way, for slopes
 NOISE_FREQUENCY = 1e7  # Hz
 LOADED = 0.5e-3  # S at x, noiseless, while the input's noise and what couplings add to the delays are measured
@@ -41,6 +43,7 @@ LOADED = 0.5e-3  # S at x, noiseless, while the input's noise and what couplings
 
 def measure_support(transistors: Transistors, kind: str, *, engine: Engine = "batch") -> Support:
     """Measure the conveyor and buffer of a class, "A" or "AB", of these transistors."""
+    checks.made("transistors", transistors, Transistors, MADE)
     bench = _Bench(transistors, kind, engine)
     swept, both = bench.sweep()
     x, copied = swept["x"].real, (swept["i(vw)"] - swept["i(vz)"]).real
@@ -103,6 +106,11 @@ def transistors_of(
 
     Raises Error for an unknown class, cards that do not go together, or where ngspice is missing.
     """
+    checks.made("card", card, DeviceCard, CARD)
+    if pair is not None:
+        checks.made("pair", pair, DeviceCard, CARD)
+    if models is not None:
+        checks.made("models", models, ModelCard, "give what load_models returns")
     corner = card.origin.corner
     shift, mobility = (0.0, 1.0) if corner == "TT" else corner_of(card.origin.technology, corner)
     found = Transistors(

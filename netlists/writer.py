@@ -22,13 +22,14 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits import checks
 from ..circuits.cells import parts
-from ..circuits.cells.mos.design import Transistors
+from ..circuits.cells.mos.design import MADE, Transistors
 from ..circuits.cells.mos.sheet import DeviceSheet
 from ..circuits.cells.spice import Sheet
 from ..circuits.chip import Chip, circuit_of
 from ..circuits.circuit import Circuit
-from ..circuits.errors import Error
+from ..circuits.errors import Error, shown
 from ..circuits.waveforms import PiecewiseLinear
 from ..circuits.words import counted
 from ..emulator.files import check_target, write_text
@@ -37,7 +38,7 @@ from .bench import Bench, set_up
 from .dialects import CHARGE_SHARE, DIALECTS, MANY, Dialect
 from .heat import power_at
 from .names import comment, name_table, node_names
-from .selection import Selection, parse_selection
+from .selection import Block, Selection, Tile, parse_selection
 
 Array = Any
 LEVELS = ("behavioural", "device")
@@ -104,6 +105,8 @@ def write_netlist(
     if path is not None:
         check_target(path, overwrite=overwrite)
     chosen = parse_selection(select, circuit_of(machine)) if isinstance(select, str) else select
+    if chosen is not None and not isinstance(chosen, Tile | Block):
+        raise Error(f"select is {shown(select)}: write TERM[rows,columns], or a prefix such as h.0")
     bench = set_up(machine, chosen, inputs, position=position, initial=initial, duration=duration)
     netlist = compose(bench, settings, transistors, energy=energy, options=options)
     if path is None:
@@ -114,22 +117,23 @@ def write_netlist(
 
 def check_level(level: str) -> None:
     """Raises Error for a level that does not exist."""
-    if level not in LEVELS:
-        raise Error(f"level {level!r} is unknown: use {' or '.join(repr(known) for known in LEVELS)}")
+    if not checks.among(level, LEVELS):
+        raise Error(f"level {shown(level)} is unknown: use {' or '.join(repr(known) for known in LEVELS)}")
 
 
 def check_transistors(transistors: Transistors | None, *, energy: bool) -> None:
     """Raises Error where a netlist of level device lacks its transistors, or is asked for heat part by part."""
     if transistors is None:
         raise Error("level 'device' needs transistors: give model cards and a characterised unit, transistors=…")
+    checks.made("transistors", transistors, Transistors, MADE)
     if energy:
         raise Error("heat by part is of level 'behavioural': at level 'device' integrate the supply's current, i(vvdd)")
 
 
 def dialect_of(name: str) -> Dialect:
     """The dialect of that name. Raises Error if there is none."""
-    if name not in DIALECTS:
-        raise Error(f"dialect {name!r} is unknown: use {' or '.join(repr(known) for known in DIALECTS)}")
+    if not checks.among(name, DIALECTS):
+        raise Error(f"dialect {shown(name)} is unknown: use {' or '.join(repr(known) for known in DIALECTS)}")
     return DIALECTS[name]
 
 
@@ -149,7 +153,8 @@ def compose(
     units, terms = _nodes(sheet), _terms(sheet)
     heat, meters = _heat(bench, sheet) if energy else ([], {})
     tight = dialect.options if len(units) + len(terms) <= MANY else dialect.large
-    settings = dict(tight) | {"chgtol": CHARGE_SHARE * bench.smallest_charge} | sheet.options | dict(options or {})
+    wanted = checks.mapping("options", options, "give a mapping {option: value}, such as {'reltol': 1e-5}")
+    settings = dict(tight) | {"chgtol": CHARGE_SHARE * bench.smallest_charge} | sheet.options | dict(wanted)
     step = float(settings.pop("max_step")) * bench.shortest
     saved = tuple(node.name for node in circuit.arrays.values() if not node.clamped and sheet.shows(node))
     drivers = sheet.drivers()

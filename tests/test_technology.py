@@ -1,5 +1,6 @@
 """Technology files: the bundled one, overlays, and every way to get one wrong."""
 
+import logging
 import re
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from dsmachine.circuits.errors import Error
 from dsmachine.circuits.technology import bundled, load_technology
+from dsmachine.circuits.technology_parts import FIELDS
 from dsmachine.circuits.units import si
 from dsmachine.circuits.wires import row
 
@@ -148,3 +150,46 @@ def test_binary_files_and_folders_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "x.toml", tmp_path):
         with pytest.raises(Error, match="cannot be read"):
             load_technology(path)
+
+
+def test_every_number_has_a_range_that_the_bundled_ones_lie_in(caplog: pytest.LogCaptureFixture) -> None:
+    for corner in ("TT", "SS", "FF"):
+        load_technology(corner=corner)
+    assert not caplog.records
+    assert all(0 < meta["least"] < meta["most"] for meta in FIELDS.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "odd", "impossible", "unit", "where"),
+    [
+        ("node.capacitance", 49e-9, 49.0, " F", "1e-16 … 1e-09 F"),
+        ("coupling.width", 120e-12, 120.0, " m", "1e-08 … 0.001 m"),
+        ("conveyor.input_resistance", 18e6, 18e12, " Ω", "0.001 … 1e+07 Ω"),
+        ("mismatch.threshold_area", 3.5e-6, 3.5, " V·m", "1e-11 … 1e-07 V·m"),
+        ("softmax.slope_factor", 0.9, 1e9, "", "1 … 3"),
+    ],
+)
+def test_numbers_that_are_orders_of_magnitude_off(
+    key: str, odd: float, impossible: float, unit: str, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A slip of a prefix is said; what is beyond one is refused."""
+    tech = load_technology(overrides={key: odd})
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    said = "where such numbers lie: check its unit and prefix"
+    assert record.getMessage() == f"{key!r} is {odd:g}{unit}, outside of {where} {said}"
+    assert tech.get(key) == odd
+    with pytest.raises(Error) as caught:
+        load_technology(overrides={key: impossible})
+    assert str(caught.value) == f"{key!r} is {impossible:g}{unit}, far outside of {where}: check its unit and prefix"
+
+
+def test_a_prefix_forgotten_in_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "mine.toml"
+    text = TOML.read_text(encoding="utf-8")
+    file.write_text(text.replace('value = 49, unit = "fF"', 'value = 49, unit = "F"', 1), encoding="utf-8")
+    with pytest.raises(Error, match=r"mine\.toml': 'node\.capacitance' is 49 F, far outside"):
+        load_technology(file)
+    file.write_text(text.replace('value = 49, unit = "fF"', 'value = 49, unit = "nF"', 1), encoding="utf-8")
+    assert load_technology(file).node.capacitance == 49e-9
+    assert "mine.toml': 'node.capacitance' is 4.9e-08 F, outside" in caplog.text

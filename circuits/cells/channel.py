@@ -21,6 +21,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import module_of
+from ..errors import Error, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -185,11 +186,24 @@ def with_channels(circuit: Circuit, channels: Channels | None) -> Circuit:
     """A copy of a circuit whose products, transfer cells and conveyors have the noise of measured transistors; None: of
     ideal cells, and conveyors without poles. These have what couplings of transistors hang on their inputs, the mean
     over an array."""
+    if not hasattr(circuit, "with_terms"):
+        raise Error(f"circuit is {shown(circuit)}: give a Circuit; that of a chip is its .circuit")
     if channels is not None:
         checks.made("channels", channels, Channels, "give what measure_channels returns, or None for ideal cells")
     circuit = circuit.with_terms([term.measured(channels) for term in circuit.terms.values()])
     nodes = [node for node in circuit.arrays.values() if not (node.is_inner or node.clamped)]
     return circuit.with_terms((), [replace(node, loop=_loop(circuit, node, channels)) for node in nodes])
+
+
+def check_poles_come_later(circuit: Circuit, function: str) -> None:
+    """Raises Error where conveyors have poles already: they are those of its r_x and of the couplings on its input, and
+    `function` is about to change these."""
+    for node in circuit.arrays.values():
+        if node.loop is not None:
+            raise Error(
+                f"conveyors of {node.name!r} have the poles of r_x = {node.input_resistance:g} Ω and of the couplings "
+                f"they have now: call {function} first, then with_channels"
+            )
 
 
 def _loop(circuit: Circuit, node: NodeArray, channels: Channels | None) -> ConveyorLoop | None:

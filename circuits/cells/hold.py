@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from .. import checks
 from ..arrays import module_of
-from ..errors import Error
+from ..errors import Error, shown
 from .mos.rails import SIDES
 from .power import Meter
 from .siemens import Siemens
@@ -40,8 +41,8 @@ def leakage(technology: Technology, hold: str) -> float:
     """I_off [A] of a bank's switches: plain, low-leakage or ideal (none). Raises Error for others."""
     switch = technology.switch
     currents = {"plain": switch.off_current, "low-leakage": switch.low_leakage_current, "ideal": 0.0}
-    if hold not in currents:
-        raise Error(f"hold {hold!r} is unknown: use {', '.join(HOLDS)}")
+    if not checks.among(hold, currents):
+        raise Error(f"hold {shown(hold)} is unknown: use {', '.join(HOLDS)}")
     return currents[hold]
 
 

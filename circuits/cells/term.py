@@ -125,14 +125,20 @@ class Term:
     ends: ClassVar[tuple[str, ...]] = ()
     """Its views that it reads late where something makes it late (`transit.py`)."""
 
+    def lacks(self, member: str) -> Error:
+        """What to raise for a member that has no default."""
+        return Error(
+            f"cell {self.name!r} of class {type(self).__name__} lacks {member}: define it (docs/howto/own-cell.md)"
+        )
+
     @property
     def sources(self) -> tuple[View, ...]:
         """The arrays this cell reads."""
-        raise NotImplementedError
+        raise self.lacks("sources")
 
     def drive(self, x: Signals) -> Array:
         """Normalised current into each target node, (K, *target shape), or broadcastable to it."""
-        raise NotImplementedError
+        raise self.lacks("drive")
 
     @property
     def inline(self) -> Inline | None:
@@ -146,7 +152,7 @@ class Term:
 
     def jvp(self, x: Signals, dx: Signals) -> Array:
         """Derivative of `drive` along dx (arrays absent from dx do not move)."""
-        raise NotImplementedError
+        raise self.lacks("jvp")
 
     def adjoint(self, back: Backward) -> None:
         """Adds to the adjoint circuit what carries the adjoint of the target to the adjoints of what the cell reads."""
@@ -159,7 +165,7 @@ class Term:
 
     def noise(self, circuit: Circuit) -> Siemens:
         """ΣG that the cell's devices show at each target node: thermal noise follows."""
-        raise NotImplementedError
+        raise self.lacks("noise")
 
     def loading(self, circuit: Circuit) -> tuple[Array, Array]:
         """Static ΣG [S] at each target node: (through the conveyor's input, straight onto the capacitor)."""
@@ -184,7 +190,7 @@ class Term:
 
     def meter(self, circuit: Circuit) -> Meter:
         """Heat in the cell, power its drivers deliver, amperes drawn from the supply (class-B drivers: Σ|I|)."""
-        raise NotImplementedError
+        raise self.lacks("meter")
 
     def quantized(self, circuit: Circuit, dac: Converter) -> Term:
         """This cell with its programmed values as a DAC writes them."""
@@ -237,7 +243,7 @@ class Term:
 
     def spice(self, sheet: Sheet) -> list[str]:
         """SPICE elements that push the cell's current into the conveyor inputs of its target."""
-        raise NotImplementedError
+        raise self.lacks("spice")
 
     def spice_device(self, sheet: DeviceSheet) -> list[str]:
         """The same in transistors."""
@@ -249,7 +255,7 @@ class Term:
 
     def count(self, circuit: Circuit) -> int:
         """Number of units (devices or device groups) the cell consists of."""
-        raise NotImplementedError
+        raise self.lacks("count")
 
     def blocks(self, circuit: Circuit) -> int:
         """Parts that the cell falls into: a node of one part reads no node that a node of another reads."""

@@ -33,10 +33,10 @@ class Transfer(Term):
         return (self.source,)
 
     def f(self, x: Array) -> Array:
-        raise NotImplementedError
+        raise self.lacks("f, its law")
 
     def slope(self, x: Array) -> Array:
-        raise NotImplementedError
+        raise self.lacks("slope, the derivative of f")
 
     @property
     def inline_slope(self) -> Inline | None:

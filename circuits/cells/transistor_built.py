@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import Error
 from ..rows import row_peaks
+from .channel import check_poles_come_later
 from .coupling import Coupling
 from .crossbar import Runs, rows_of
 from .transistor import TransistorCoupling
@@ -63,5 +64,6 @@ def neighbours(rows: Array) -> tuple[Runs, list[int]]:
 
 def with_transistors(circuit: Circuit, card: DeviceCard) -> Circuit:
     """A copy whose programmable couplings, matrices of weights, are built of a card's transistors."""
+    check_poles_come_later(circuit, "with_transistors")
     terms: list[Any] = [t for t in circuit.terms.values() if isinstance(t, Coupling) and not t.elementwise]
     return circuit.with_terms([of_transistors(term, circuit, card) for term in terms if term.programmable])

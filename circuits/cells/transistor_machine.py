@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import Error
+from .channel import check_poles_come_later
 from .coupling import Coupling
 from .lift import Lift, lift_of, overdrive
 from .mos.coupling import fingers
@@ -43,6 +44,7 @@ def machine_of_transistors(
 
     Raises Error for couplings of singles without the card of a pair.
     """
+    check_poles_come_later(circuit, "machine_of_transistors")
     pair = pair or card.pair or card
     if pair.unit != "pair":
         raise Error(f"couplings are of unit {card.unit!r}: give the card of a pair for feedback devices, pair=…")

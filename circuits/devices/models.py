@@ -14,12 +14,14 @@ comments (a comment can be a command to ngspice), one blank between words.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
+from .. import checks
 from ..errors import Error, place, shown
 
 LARGEST = 4_000_000  # bytes; foundry files with bins have a few 100,000
@@ -84,10 +86,13 @@ def load_models(
     Raises Error for a file that cannot be read or holds anything but .model and .param cards, and where it is not
     clear which model is meant.
     """
-    files = [paths] if isinstance(paths, str | Path) else list(paths)
-    texts = [_read(Path(path)) for path in files] or [_bundled()]
-    names = " + ".join(place(Path(Path(path).name)) for path in files) or "cmos45.pm"
-    cards = [card for name, raw in zip(files or ["cmos45.pm"], texts, strict=True) for card in _cards(raw, str(name))]
+    listed = [paths] if isinstance(paths, str | os.PathLike) or not isinstance(paths, Iterable) else paths
+    files = [checks.path("model card", path) for path in listed]
+    texts = [_read(path) for path in files] or [_bundled()]
+    names = " + ".join(place(Path(path.name)) for path in files) or "cmos45.pm"
+    cards = [
+        card for name, raw in zip(files or [Path("cmos45.pm")], texts, strict=True) for card in _cards(raw, str(name))
+    ]
     found = [(BIN.sub("", name), kind) for name, kind, _ in _models(cards)]
     return ModelCard(
         text="\n".join(cards),
@@ -165,7 +170,7 @@ def _chosen(names: list[str], kind: str, wanted: str | None, where: str) -> str 
     """The model of a kind that is meant: the one asked for, or the only one."""
     distinct = list(dict.fromkeys(names))
     if wanted is not None:
-        if wanted.lower() not in distinct:
+        if checks.text(kind, wanted).lower() not in distinct:
             raise Error(f"{kind} {shown(wanted)} is not in {where}: it has {_listed(distinct)}")
         return wanted.lower()
     if len(distinct) > 1:

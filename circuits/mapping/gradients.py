@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import checks
 from ..checkpoints import Model
 from ..circuit import Circuit
 from ..errors import Error
@@ -32,8 +33,19 @@ def tensor_gradients(
     input nodes, (batch, P, width); tokens: (P,) or (batch, P) that they stand for.
     Raises Error for a circuit that is not the model's, and for a model without learned embedding rows for the tokens.
     """
+    checks.made("model", model, Model, "give what load_model returns")
+    checks.made("circuit", circuit, Circuit, "give a Circuit; that of a chip is its .circuit")
+    terms = checks.mapping("terms", terms, "give gradients by term, those of ds.gradients(…).terms")
+    ids = np.atleast_2d(model.checked_ids(tokens))
+    rows = checks.values("embedding", embedding)
+    if np.shape(rows)[-2:] != (ids.shape[-1], model.config.width) or np.ndim(rows) != 3:
+        raise Error(
+            f"embedding has shape {np.shape(rows)}: give (batch, {ids.shape[-1]}, {model.config.width}), a row a token"
+        )
     found: dict[str, Array] = {}
     for term, how in _mapped(model, circuit).items():
+        if term not in terms:
+            raise Error(f"terms have no {term!r}: give those of ds.gradients on the circuit of this model")
         weight, bias = linear(model.tensors, term, transposed=how["transposed"])
         each = terms[term]
         if how["norm"] is not None:
@@ -41,7 +53,7 @@ def tensor_gradients(
         _add(found, f"{term}.weight", each.T if how["transposed"] else each)
         if bias is not None:
             _add(found, f"{term}.bias", terms[f"{term}.bias"])
-    _embedded(model, embedding, np.atleast_2d(np.asarray(tokens)), found)
+    _embedded(model, rows, ids, found)
     return found
 
 

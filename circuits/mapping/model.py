@@ -12,14 +12,14 @@ import numpy as np
 from .. import checks
 from ..calibration import Ranges, fit_to_devices
 from ..cells import machine_of_transistors, with_transistors
-from ..checkpoints import Model, load_model
+from ..checkpoints import Model, as_model
 from ..circuit import Circuit
 from ..devices.card import DeviceCard
-from ..errors import Error
+from ..errors import Error, shown
 from ..followers import with_followers
 from ..loads import load_nodes
 from ..reference import calibrate_ranges, forward
-from ..technology import Technology, load_technology
+from ..technology import Technology, as_technology
 from ..words import counted
 from . import gpt2, llama, opt
 from .activation import ACTIVATIONS
@@ -87,8 +87,8 @@ def map_model(
     Raises Error for unknown options, positions beyond the context, Taylor attention on a model that was not trained
     with it and whose Σe is not positive, couplings far beyond the device, and cards that do not fit the technology.
     """
-    tech = load_technology(technology) if isinstance(technology, str) else technology
-    model = model if isinstance(model, Model) else load_model(model)
+    tech = as_technology(technology)
+    model = as_model(model)
     check_known("tokens", tokens, TOKENS)
     check_known("precision", precision, PRECISIONS)
     check_options(
@@ -96,6 +96,8 @@ def map_model(
         input_resistance=input_resistance, leakage=leakage, softmax_clamp=softmax_clamp, softmax_gain=softmax_gain,
         device_card=device_card,
     )  # fmt: skip
+    if ranges is not None:
+        checks.made("ranges", ranges, Ranges, "give what calibrate returns, or leave it out")
     if ranges is None:
         series: dict[str, Any] = {"softmax": softmax, "order": order, "activation": activation}
         ranges = calibrate(model, positions, **series, allow_unstable=allow_unstable)
@@ -170,6 +172,7 @@ def _check_card(card: DeviceCard | None, coupling: str, technology: Technology) 
     """Error, or a warning, for a device card that does not fit the machine that is to be built of it."""
     if card is None:
         return
+    checks.made("device_card", card, DeviceCard, "give what characterize returns, or load_device of its file")
     if coupling != "buffered":
         raise Error(f"coupling {coupling!r} is not built of transistors: leave out the device card or use 'buffered'")
     for what, own, given, unit, near in (
@@ -242,7 +245,7 @@ def resolved(model: Model, positions: int, softmax: str | None, order: int | Non
     """(softmax, order) as they will be built."""
     context = model.config.context
     checks.whole("positions", positions, 1, context, f"use a whole number, 1 … {context}, the context of {model.name}")
-    softmax = softmax or ("taylor" if model.config.softmax != "exact" else "translinear")
+    softmax = softmax if softmax is not None else ("taylor" if model.config.softmax != "exact" else "translinear")
     check_known("softmax", softmax, SOFTMAXES)
     check_known("activation", activation, ACTIVATIONS)
     own = model.config.activation
@@ -264,8 +267,8 @@ def place_of(tokens: str, place: int | None, positions: int) -> int:
 
 
 def check_known(what: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise Error(f"{what} {value!r} is unknown: use {' or '.join(known)}")
+    if not checks.among(value, known):
+        raise Error(f"{what} {shown(value)} is unknown: use {' or '.join(known)}")
 
 
 def _check_series(model: Model, positions: int, order: int, allowed: bool) -> None:

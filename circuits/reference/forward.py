@@ -73,7 +73,7 @@ def forward(
         Error: tokens outside the vocabulary or the context; unknown option.
     """
     out: dict[str, Array] = {}
-    ids = checked_tokens(model, tokens)
+    ids = model.checked_ids(tokens)
     one_pass(model, out.__setitem__, softmax=softmax, order=order, activation=activation, dtype=dtype)(ids)
     return out
 
@@ -93,19 +93,6 @@ def one_pass(
     _check_options(model, softmax, order, activation)
     work = Pass(model.config, model.tensors, record, softmax, order, activation, np.dtype(dtype))
     return lambda ids: FAMILIES[model.family](work, ids)
-
-
-def checked_tokens(model: Model, tokens: ArrayLike) -> NDArray[np.intp]:
-    """Ids within vocabulary and context, (P,) or (batch, P)."""
-    ids = np.asarray(tokens)
-    if ids.ndim not in (1, 2) or not ids.size or ids.dtype.kind not in "iu":
-        raise Error(f"tokens {shown(tokens)} are no ids: give at least one whole number")
-    if ids.shape[-1] > model.config.context:
-        raise Error(f"{ids.shape[-1]} tokens exceed the context of {model.name}: give at most {model.config.context}")
-    outside = ids[(ids < 0) | (ids >= model.config.vocabulary)]
-    if outside.size:
-        raise Error(f"token {outside[0]} is outside the vocabulary: use 0 to {model.config.vocabulary - 1}")
-    return ids.astype(np.intp)
 
 
 def _check_options(model: Model, softmax: str, order: int, activation: str) -> None:

@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .. import Error
-from ..circuits.quantities import factor_of, spaced
+from ..circuits.quantities import written_number
 from ..circuits.technology_parts import UNITS
+from ..circuits.units import si
 
 if TYPE_CHECKING:
     from ..circuits.checkpoints import Model
     from ..circuits.devices.card import DeviceCard
     from ..circuits.technology import Technology
+
+FORMS = {  # by what a quantity is measured in: its name in help, and one written in SI and with a unit
+    "1": ("SHARE", "0.02 or 2%"),
+    "nat": ("NATS", "12"),
+    "V": ("VOLTS", "0.3 or 300mV"),
+    "Ω": ("OHMS", "1e3 or 1kΩ"),
+    "m": ("METRES", "240e-9 or 240nm"),
+    "s": ("SECONDS", "2 or 2000ms"),
+    "K": ("KELVIN", "300"),
+}
+
+
+def quantity(unit: str, help: str, default: str = "") -> Any:
+    """An option that takes a number in SI or one with a unit, as `--set` does. default: in words, where it is None."""
+    name, example = FORMS[unit]
+
+    def parse(text: str | float) -> float:
+        if not isinstance(text, str):
+            return text  # the default
+        try:
+            found = written_number(text, repr(text), si(unit)[1])
+        except Error as error:
+            raise typer.BadParameter(str(error)) from None
+        if found is None:
+            raise typer.BadParameter(f"{text!r} is no number: write one such as {example}")
+        return found
+
+    tail = f" [default: {default}]" if default else ""
+    return typer.Option(parser=parse, metavar=name, help=f"{help} ({example}){tail}", show_default=not default)
+
 
 ModelArgument = Annotated[
     str,
@@ -47,14 +77,19 @@ DeviceCardOption = Annotated[
 PelgromOption = Annotated[
     bool, typer.Option("--pelgrom", help="Transistors differ by Pelgrom's law: mismatch.* of the technology, W and L.")
 ]
-TrimOption = Annotated[str, typer.Option(help="none, or what trimming leaves: write-verify=σ,auto-zero=σ.")]
+TrimOption = Annotated[
+    str, typer.Option(help="none, or what trimming leaves: write-verify=σ,auto-zero=σ, shares (0.005 or 0.5%).")
+]
 ChipSeedOption = Annotated[int, typer.Option(help="Which chip: all static draws.")]
-InputResistanceOption = Annotated[float, typer.Option(help="r_x of every conveyor in ohms; 0: ideal.", metavar="OHM")]
+InputResistanceOption = Annotated[float, quantity("Ω", "r_x of every conveyor; 0: ideal")]
 LeakageOption = Annotated[bool, typer.Option("--leakage", help="Softmax branches leak at the technology's floor.")]
 SoftmaxClampOption = Annotated[
-    float | None, typer.Option(help="Hold scores at ± so many nats [default: the reach of the cell].")
+    float | None, quantity("nat", "Hold scores at ± so many nats", default="the reach of the cell")
 ]
 SoftmaxGainOption = Annotated[float, typer.Option(help="Nats the softmax makes of one: calibrated over actual kelvin.")]
+MismatchOption = Annotated[float, quantity("1", "Relative σ of conductances")]
+VtMismatchOption = Annotated[float, quantity("1", "Additive σ, share of the row's largest conductance")]
+OffsetOption = Annotated[float, quantity("1", "σ of node offsets, share of full scale")]
 AllowUnstableOption = Annotated[
     bool, typer.Option("--allow-unstable", help="Taylor attention although its Σe is not positive on this model.")
 ]
@@ -87,16 +122,13 @@ def positions_of(model: Model, positions: int | None) -> int:
 def parse_noise(text: str) -> str | float:
     """ "off", "thermal" or σ as a share of full scale.
 
-    >>> parse_noise("0.01")
-    0.01
+    >>> parse_noise("0.01"), parse_noise("1%")
+    (0.01, 0.01)
     """
     if text in ("off", "thermal"):
         return text
-    try:
-        sigma = float(text)
-    except ValueError:
-        sigma = math.nan
-    if not 0 < sigma < 1:
+    sigma = written_number(text, "--noise", "1")
+    if sigma is None or not 0 < sigma < 1:
         raise Error(f"--noise {text!r} is unknown: use off, thermal, or σ between 0 and 1 (0.01: 1 % of full scale)")
     return sigma
 
@@ -104,19 +136,16 @@ def parse_noise(text: str) -> str | float:
 def parse_trim(text: str) -> dict[str, float]:
     """ "none", or residual spreads by trim.
 
-    >>> parse_trim("write-verify=0.005,auto-zero=0.001")
+    >>> parse_trim("write-verify=0.5%,auto-zero=0.001")
     {'write-verify': 0.005, 'auto-zero': 0.001}
     """
     if text == "none":
         return {}
     found: dict[str, float] = {}
     for part in text.split(","):
-        name, equals, value = part.partition("=")
-        try:
-            sigma = float(value)
-        except ValueError:
-            equals = ""
-        if not equals:
+        name, _, value = part.partition("=")
+        sigma = written_number(value, f"--trim {name!r}", "1")
+        if sigma is None:
             raise Error(f"--trim {part!r} is not understood: write none, or write-verify=0.005,auto-zero=0.001")
         if name in found:
             raise Error(f"--trim has {name!r} twice: give it once")
@@ -134,17 +163,12 @@ def parse_set(settings: list[str] | None, units: Mapping[str, str] | None = None
     units = UNITS | {"vdd": UNITS["supply.vdd"]} if units is None else units
     for text in settings or []:
         key, _, value = text.partition("=")
-        number, _, unit = spaced(value).strip().partition(" ")
         if (key := key.strip()) in found:
             raise Error(f"--set has {key!r} twice: give it once")
-        try:
-            if not key:
-                raise ValueError
-            said = float(number)
-            factor = factor_of(unit.strip(), f"--set {key!r}", units.get(key), said)
-            found[key] = float(f"{said * factor:.15g}")
-        except ValueError:
-            raise Error(f"--set {text!r} is not understood: write KEY=VALUE, such as coupling.width=240e-9") from None
+        number = written_number(value, f"--set {key!r}", units.get(key))
+        if not key or number is None:
+            raise Error(f"--set {text!r} is not understood: write KEY=VALUE, such as coupling.width=240e-9")
+        found[key] = number
     return found
 
 

@@ -31,7 +31,9 @@ from ._options import (
     DeviceCardOption,
     InputResistanceOption,
     LeakageOption,
+    MismatchOption,
     ModelArgument,
+    OffsetOption,
     PelgromOption,
     SetOption,
     SoftmaxClampOption,
@@ -41,9 +43,11 @@ from ._options import (
     TechnologyOption,
     TokensOption,
     TrimOption,
+    VtMismatchOption,
     card_of,
     parse_noise,
     parse_trim,
+    quantity,
     technology_of,
 )
 from ._progress import SettledShare, stage_progress
@@ -69,11 +73,11 @@ def anneal(
     softmax_clamp: SoftmaxClampOption = None,
     softmax_gain: SoftmaxGainOption = 1.0,
     tokens: TokensOption = "parallel",
-    mismatch: Annotated[float, typer.Option(help="Relative σ of conductances (0.02: 2 %).")] = 0.0,
-    vt_mismatch: Annotated[float, typer.Option(help="Additive σ, share of the row's largest conductance.")] = 0.0,
+    mismatch: MismatchOption = 0.0,
+    vt_mismatch: VtMismatchOption = 0.0,
     pelgrom: PelgromOption = False,
-    offset: Annotated[float, typer.Option(help="σ of node offsets, share of full scale.")] = 0.0,
-    branch_offset: Annotated[float, typer.Option(help="σ of the softmax's branches, volts.")] = 0.0,
+    offset: OffsetOption = 0.0,
+    branch_offset: Annotated[float, quantity("V", "σ of the softmax's branches")] = 0.0,
     weight_bits: Annotated[int | None, typer.Option(help="Of the DACs that write weights [default: exact].")] = None,
     dac_bits: Annotated[int | None, typer.Option(help="Of the DACs that write inputs [default: exact].")] = None,
     adc_bits: Annotated[int | None, typer.Option(help="Of the ADCs that read logits [default: exact].")] = None,
@@ -84,7 +88,9 @@ def anneal(
     weight_hold: Annotated[
         str, typer.Option(help="Switches that weights are kept behind, in the joules: plain or low-leakage.")
     ] = "plain",
-    noise: Annotated[str, typer.Option(help="off, thermal, or σ of every node as a share of full scale.")] = "off",
+    noise: Annotated[
+        str, typer.Option(help="off, thermal, or σ of every node, share of full scale (0.01 or 1%).")
+    ] = "off",
     flicker: Annotated[
         bool,
         typer.Option("--flicker", help="1/f noise of transistors, frozen: flicker.* of the technology."),
@@ -93,7 +99,7 @@ def anneal(
     chip_seed: ChipSeedOption = 0,
     noise_seed: Annotated[int, typer.Option(help="Which noise.")] = 0,
     tolerance: Annotated[
-        float | None, typer.Option(help="Local error of the solver, share of full scale [default: 0.001].")
+        float | None, quantity("1", "Local error of the solver, share of full scale", default="0.001")
     ] = None,
     settle_bits: Annotated[float, typer.Option(help="Settled means within 2⁻ᵇ: when to stop.")] = 8,
     accuracy: Annotated[

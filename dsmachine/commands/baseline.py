@@ -22,6 +22,7 @@ from ._common import (
     to_plain,
     write_json,
 )
+from ._options import quantity
 from ._progress import stage_progress
 
 BATCHES = (1, 8)
@@ -47,7 +48,7 @@ def baseline(
         str | None, typer.Option(help="bfloat16, float16 or float32 [default: bfloat16; on a processor float32].")
     ] = None,
     device: Annotated[str, typer.Option(help="cuda, cuda:1 or cpu.")] = "cuda",
-    seconds: Annotated[float, typer.Option(min=0, help="Repeat each step for at least so long.")] = 1.5,
+    seconds: Annotated[float, quantity("s", "Repeat each step for at least so long")] = 1.5,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:

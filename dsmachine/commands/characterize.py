@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..emulator.files import check_target
 from ._common import JsonOption, OverwriteOption, print_table, results_console, stdout_kept_for_json, write_json
-from ._options import SetOption, SpiceModelsOption, TechnologyOption, parse_set
+from ._options import SetOption, SpiceModelsOption, TechnologyOption, parse_set, quantity
 
 if TYPE_CHECKING:
     from ..circuits.devices.card import DeviceCard
@@ -30,16 +30,18 @@ def characterize(
     technology: TechnologyOption = "cmos45",
     spice_models: SpiceModelsOption = None,
     nfet: Annotated[str | None, typer.Option(help="Which n-channel model, where a file has several.")] = None,
-    width: Annotated[float | None, typer.Option(help="[default: the technology's coupling.width]", metavar="M")] = None,
+    width: Annotated[
+        float | None, quantity("m", "W of a transistor", default="the technology's coupling.width")
+    ] = None,
     length: Annotated[
-        float | None, typer.Option(help="[default: the technology's coupling.length]", metavar="M")
+        float | None, quantity("m", "L of a transistor", default="the technology's coupling.length")
     ] = None,
     corner: Annotated[str, typer.Option(help="Corner of the technology: TT, SS or FF.")] = "TT",
-    temperature: Annotated[float | None, typer.Option(help="[default: the technology's]", metavar="K")] = None,
-    vdd: Annotated[float | None, typer.Option(help="[default: the technology's]", metavar="V")] = None,
+    temperature: Annotated[float | None, quantity("K", "Of the chip", default="the technology's")] = None,
+    vdd: Annotated[float | None, quantity("V", "Supply", default="the technology's")] = None,
     settings: SetOption = None,
-    bias: Annotated[float | None, typer.Option(help="Mean gate voltage of a quad.", metavar="V")] = None,
-    tolerance: Annotated[float, typer.Option(help="Largest residual, as a share of the largest current.")] = 1e-3,
+    bias: Annotated[float | None, quantity("V", "Mean gate voltage of a quad")] = None,
+    tolerance: Annotated[float, quantity("1", "Largest residual, as a share of the largest current")] = 1e-3,
     cell: Annotated[
         list[str] | None,
         typer.Option(

@@ -39,6 +39,7 @@ from ._options import (
     TrimOption,
     card_of,
     parse_trim,
+    quantity,
     technology_of,
 )
 from ._part import (
@@ -72,10 +73,10 @@ def crosscheck(
     level: LevelOption = "behavioural",
     conveyor: ConveyorOption = "ideal",
     spice_models: SpiceModelsOption = None,
-    limit: Annotated[float, typer.Option(help="NRMSE of the worst array that passes.")] = 1e-4,
+    limit: Annotated[float, quantity("1", "NRMSE of the worst array that passes")] = 1e-4,
     energy: Annotated[bool, typer.Option("--energy", help="Compare dissipated joules too, to 1e-3.")] = False,
     engine: Annotated[str, typer.Option(help="pyspice (libngspice), batch (ngspice -b) or neospice.")] = "pyspice",
-    timeout: Annotated[float, typer.Option(help="Seconds that ngspice may take.")] = 600.0,
+    timeout: Annotated[float, quantity("s", "What ngspice may take")] = 600.0,
     technology: TechnologyOption = "cmos45",
     settings: SetOption = None,
     softmax: SoftmaxOption = None,

@@ -14,7 +14,9 @@ from ._options import (
     CalibrationOption,
     ChipSeedOption,
     DeviceCardOption,
+    MismatchOption,
     ModelArgument,
+    OffsetOption,
     PelgromOption,
     SetOption,
     SoftmaxClampOption,
@@ -22,8 +24,10 @@ from ._options import (
     TaylorOrderOption,
     TechnologyOption,
     TrimOption,
+    VtMismatchOption,
     card_of,
     parse_trim,
+    quantity,
     technology_of,
 )
 from ._progress import SettledShare, stage_progress
@@ -45,13 +49,13 @@ def generate(
     device_card: DeviceCardOption = None,
     softmax_clamp: SoftmaxClampOption = None,
     allow_unstable: AllowUnstableOption = False,
-    mismatch: Annotated[float, typer.Option(help="Relative σ of conductances (0.02: 2 %).")] = 0.0,
-    vt_mismatch: Annotated[float, typer.Option(help="Additive σ, share of the row's largest conductance.")] = 0.0,
+    mismatch: MismatchOption = 0.0,
+    vt_mismatch: VtMismatchOption = 0.0,
     pelgrom: PelgromOption = False,
-    offset: Annotated[float, typer.Option(help="σ of node offsets, share of full scale.")] = 0.0,
+    offset: OffsetOption = 0.0,
     trim: TrimOption = "none",
     chip_seed: ChipSeedOption = 0,
-    tolerance: Annotated[float, typer.Option(help="Local error of the solver, share of full scale.")] = 1e-3,
+    tolerance: Annotated[float, quantity("1", "Local error of the solver, share of full scale")] = 1e-3,
     allow_saturation: Annotated[
         bool, typer.Option("--allow-saturation", help="Read a machine that has nodes on their rails.")
     ] = False,

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from ..circuits import checks
 from ..circuits.errors import Error
 
 TABLE = "CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, found TEXT NOT NULL) WITHOUT ROWID"
@@ -31,7 +32,7 @@ class Cache:
     """Metrics by key. Opened and closed by each call but for `writing`, so nothing is held while jobs run."""
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self.path = cache_path() if path is None else Path(path)
+        self.path = cache_path() if path is None else checks.path("cache", path)
         with _named(self.path):
             if path is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ attributes                       format, format_version, written, about (JSON)
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ..circuits import checks
 from ..circuits.errors import Error
+from ..circuits.quantities import listed
 from ..emulator import hdf5
 from ..emulator.files import check_target, written_whole
 from ..emulator.runfile import opened
 from .grid import CHIP, NOISE_SEED, Grid, unit_of
 from .metrics import METRICS
+from .parameters import parameter
 from .result import Swept
 
 Array = Any
@@ -98,7 +102,7 @@ def _read(file: h5py.File) -> Swept:
 
 def check_output(path: str | Path, wanted: Swept, *, overwrite: bool) -> None:
     """Raises Error if a sweep cannot be written there: for a file that holds anything which this sweep will not."""
-    if overwrite or not Path(path).exists():
+    if overwrite or not checks.path("output", path).exists():
         check_target(path, overwrite=overwrite)
         return
     kept = load_sweep(path)
@@ -109,22 +113,35 @@ def check_output(path: str | Path, wanted: Swept, *, overwrite: bool) -> None:
 
 
 def _difference(kept: Swept, wanted: Swept) -> str:
-    """What a file holds that a sweep will not; "" if nothing."""
-    for what in ("model", "text"):
-        if kept.about["fingerprints"][what] != wanted.about["fingerprints"][what]:
-            return f"another {what}"
-    if list(kept.axes) != list(wanted.axes):
-        return f"it varies {', '.join(kept.axes) or 'nothing'}"
-    for name in {**kept.grid.settings, **wanted.grid.settings}:
-        mine = kept.grid.settings.get(name, "its default")
-        if mine != wanted.grid.settings.get(name, "its default"):
-            return f"{name} is {mine} there"
+    """What a file holds that a sweep will not, with both values; "" if nothing."""
+    for what, first, second in _facts(kept, wanted):
+        if first != second:
+            return f"{what}: {first} there, {second} here"
     for name, values in kept.grid.dimensions.items():
-        gone = [value for value in values if value not in wanted.grid.dimensions[name]]
-        if gone:
-            return f"it has {name} {gone[0]}"
-    gone = [name for name in kept.values if name not in wanted.values]
-    return f"it has the metric {gone[0]}" if gone else ""
+        here = wanted.grid.dimensions[name]
+        lost = [value for value in values if value not in here]
+        if lost:
+            return f"{name}: {_said(lost[0])} there, {listed([_said(value) for value in here])} here"
+    if any(name not in wanted.values for name in kept.values):
+        return f"metrics: {', '.join(kept.values)} there, {', '.join(wanted.values)} here"
+    return ""
+
+
+def _facts(kept: Swept, wanted: Swept) -> Iterator[tuple[str, str, str]]:
+    """(what, there, here) of whatever both have one value of."""
+    yield "windows", str(kept.about["windows"]), str(wanted.about["windows"])  # which is in the fingerprint of a text
+    for what in ("model", "text"):
+        prints = [str(each.about["fingerprints"][what]) for each in (kept, wanted)]
+        if prints[0] != prints[1]:  # its name may be another
+            named = [str(each.model if what == "model" else each.about["text"]) for each in (kept, wanted)]
+            there, here = named if named[0] != named[1] else [f"fingerprint {each[:8]}" for each in prints]
+            yield what, there, here
+    yield "axes", ", ".join(kept.axes) or "none", ", ".join(wanted.axes) or "none"
+    for name in {**kept.grid.settings, **wanted.grid.settings}:
+        own = parameter(name).default
+        given = [grid.settings.get(name, own) for grid in (kept.grid, wanted.grid)]
+        there, here = ("its default" if value == own else _said(value) for value in given)
+        yield name, there, here
 
 
 __all__ = ["load_sweep", "save_sweep"]

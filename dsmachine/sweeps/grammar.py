@@ -7,7 +7,9 @@ import math
 import numpy as np
 
 from ..circuits.errors import Error, shown
-from ..circuits.quantities import factor_of, spaced
+from ..circuits.quantities import factor_of, spaced, written_number
+from ..circuits.units import si
+from .metrics import METRICS
 from .parameters import parameter
 
 MOST_VALUES = 10_000
@@ -49,11 +51,11 @@ def parse_setting(text: str) -> tuple[str, float | str]:
 def parse_limit(text: str) -> tuple[str, float]:
     """A metric and its limit.
 
-    >>> parse_limit("settling_time=110 ns")
-    ('settling_time', 1.1e-07)
+    >>> parse_limit("settling_time=110 ns"), parse_limit("loss=2 nat")
+    (('settling_time', 1.1e-07), ('loss', 2.0))
     """
     name, body = _named(text, "--limit", "METRIC=NUMBER, such as perplexity=9.0")
-    limit = _value(text, spaced(body), None)
+    limit = _value(text, spaced(body), si(METRICS[name].unit)[1] if name in METRICS else None)
     if isinstance(limit, str):
         raise Error(f"--limit {shown(text)} is not understood: write METRIC=NUMBER, such as perplexity=9.0")
     return name, limit
@@ -86,10 +88,10 @@ def _range(text: str, body: str, measured: str) -> list[float | str]:
 
 def _value(text: str, part: str, measured: str | None) -> float | str:
     """A number, in SI or with a unit, or a word. measured: the SI unit of such numbers, where it is known."""
+    number = written_number(part, shown(text), measured)
+    if number is not None and math.isfinite(number):
+        return number
     word, _, unit = part.strip().partition(" ")
-    number = _number(word)
-    if number is not None:
-        return _tidy(number * factor_of(unit.strip(), shown(text), measured, number))
     if not word or unit.strip():
         raise Error(f"{shown(text)} is not understood: write numbers, with a unit after the last, or words")
     return word

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits import checks
 from ..circuits.errors import Error, shown
 from ..circuits.quantities import hint
 from ..circuits.reference import loss
@@ -99,8 +100,8 @@ METRICS = {each.name: each for each in _TABLE}
 
 def metric(name: Any) -> Metric:
     """A metric by its name. Raises Error, with what may have been meant."""
-    if name in METRICS:
-        return METRICS[name]
+    if checks.among(name, METRICS):
+        return METRICS[str(name)]
     raise Error(f"metric {shown(name)} is unknown: use {', '.join(METRICS)}{hint(str(name), list(METRICS))}")
 
 

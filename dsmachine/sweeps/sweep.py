@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..circuits import checks
-from ..circuits.checkpoints import Model, load_model
+from ..circuits.checkpoints import Model, as_model
 from ..circuits.errors import Error
 from ..circuits.words import counted
 from ..emulator.backend import Backend
@@ -72,9 +72,9 @@ def sweep(
     question, before any work is done, and if no point at all can be measured.
     """
     names = _named(metrics)
-    loaded = model if isinstance(model, Model) else load_model(model)
+    loaded = as_model(model)
     loaded.check_speaks()
-    grid = Grid.of(vary, chips, noise_seeds, settings or {})
+    grid = Grid.of(vary, chips, noise_seeds, {} if settings is None else settings)
     if "positions" not in grid.axes:
         grid = Grid(grid.axes, grid.chips, grid.noise_seeds, {"positions": _positions(loaded), **grid.settings})
     bench = Bench(loaded, text_tokens(loaded, text, windows), windows)
@@ -98,7 +98,7 @@ def sweep(
 
 
 def _named(metrics: str | Sequence[str]) -> list[str]:
-    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    names = list(metrics) if isinstance(metrics, list | tuple) else [metrics]
     if not names:
         raise Error(f"no metric: use one of {', '.join(METRICS)}")
     return list(dict.fromkeys(metric(name).name for name in names))

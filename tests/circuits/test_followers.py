@@ -9,7 +9,9 @@ from device_cards import BETA, square_feedback, square_pair
 from scipy.signal import lti
 
 import dsmachine as ds
-from dsmachine.circuits.cells import machine_of_transistors
+from dsmachine.circuits.cells import machine_of_transistors, with_transistors
+from dsmachine.circuits.cells.channel import Channel, Channels
+from dsmachine.circuits.cells.conveyor_loop import ConveyorLoop
 from dsmachine.circuits.cells.mirror import MirrorNode
 from dsmachine.circuits.cells.mos.node import HOLD, constant_gate
 from dsmachine.circuits.cells.mos.support import Support
@@ -201,3 +203,19 @@ def test_mirrors_are_later() -> None:
     later = mirror.later(2e-10)
     assert later.time_constants == pytest.approx([5e-10, 7e-10])
     assert later.weak * later.time_constants.mean() == pytest.approx(0.5 * mirror.time_constants.mean())
+
+
+def test_poles_of_conveyors_come_last() -> None:
+    """A loop is of a conveyor's r_x and of what hangs on it: put in too early it would be another conveyor's."""
+    technology = load_technology(overrides={"conveyor.input_resistance": 500.0})
+    looped = Channels(*[Channel(1.0, 1e-6)] * 5, tail=1.0, difference=0.0, standing=0.0, loop=ConveyorLoop(1e-10))
+    behind = ds.with_channels(with_followers(chain(), technology), looped)
+    assert behind.arrays["w"].loop == looped.loop
+    with pytest.raises(ds.Error, match=r"poles of r_x = 500 Ω .*: call with_followers first, then with_channels"):
+        with_followers(behind, technology, input_resistance=0.0)
+    with pytest.raises(ds.Error, match="call with_transistors first"):
+        with_transistors(behind, square_pair())
+    with pytest.raises(ds.Error, match="call machine_of_transistors first"):
+        machine_of_transistors(behind, square_pair())
+    again = with_followers(ds.with_channels(behind, None), technology, input_resistance=0.0)
+    assert again.arrays["w"].input_resistance == 0.0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from small_models import PROMPT, write_small
 
 import dsmachine as ds
 from dsmachine.commands import COMMANDS, main
-from dsmachine.commands._options import technology_of
+from dsmachine.commands._options import FORMS, technology_of
 
 FARADS = 98e-15
 
@@ -60,6 +61,75 @@ def test_other_commands_take_it_too(
     assert main([command, small, *more[command], "--set", "coupling.g_max=1e-9"]) == 2
     out, err = capfd.readouterr()
     assert out == "" and err.splitlines()[-1].startswith("error: ") and "device" in err
+
+
+PLAIN = {"softmax_gain", "settle_bits", "lr"}  # neither shares nor physical quantities
+
+
+def test_whatever_is_measured_takes_a_unit() -> None:
+    """Every number of every command that is no count is a quantity, by the one parser of `--set`."""
+    for command in COMMANDS:
+        for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
+            kind, *options = get_args(parameter.annotation) or (parameter.annotation,)
+            if float in (kind, *get_args(kind)) and name not in PLAIN:
+                [(unit, (_, example))] = [each for each in FORMS.items() if each[1][0] == options[0].metavar]
+                assert example in options[0].help, (command.__name__, name)
+                numbers = [options[0].parser(written) for written in example.split(" or ")]
+                assert numbers[0] == numbers[-1], unit
+
+
+@pytest.mark.parametrize(
+    ("option", "written", "plain"),
+    [
+        ("--mismatch", "2%", "0.02"),
+        ("--vt-mismatch", "0.5 %", "0.005"),
+        ("--offset", "1e-1 %", "0.001"),
+        ("--branch-offset", "2mV", "0.002"),
+        ("--input-resistance", "0.02kΩ", "20"),
+        ("--input-resistance", "20 ohm", "20"),
+        ("--tolerance", "0.05%", "5e-4"),
+        ("--noise", "1%", "0.01"),
+        ("--trim", "write-verify=0.5%", "write-verify=0.005"),
+    ],
+)
+def test_a_quantity_is_what_it_is_without_its_unit(
+    option: str, written: str, plain: str, small: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def found(value: str) -> str:
+        assert main(["-q", "anneal", small, "--prompt", PROMPT, "--timer-prompts", "0", "--json", option, value]) == 0
+        return capfd.readouterr().out
+
+    def numbers(text: str) -> dict[str, object]:
+        return {name: value for name, value in json.loads(text).items() if name not in ("wall_s", "peak_rss_bytes")}
+
+    assert numbers(found(written)) == numbers(found(plain))
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "words"),
+    [
+        ("anneal", ["--mismatch", "10 mV"], ("'--mismatch'", "'10 mV'", "'mV'", "a plain number, or in %")),
+        ("anneal", ["--branch-offset", "1 A"], ("'--branch-offset'", "'1 A'", "measured in V")),
+        ("anneal", ["--mismatch", "much"], ("'--mismatch'", "'much' is no number", "0.02 or 2%")),
+        ("anneal", ["--input-resistance", "1 kparsec"], ("'1 kparsec'", "Ω")),
+        ("anneal", ["--noise", "1 V"], ("--noise", "'V'", "a plain number, or in %")),
+        ("anneal", ["--trim", "auto-zero=1mV"], ("--trim 'auto-zero'", "'mV'", "a plain number, or in %")),
+        ("characterize", ["--width", "240"], ("width is 240.0", "give metres")),
+        ("characterize", ["--width", "240 mV"], ("'--width'", "'240 mV'", "measured in m")),
+        ("characterize", ["--temperature", "27°C"], ("'--temperature'", "'°C'", "write 300.15 K")),
+        ("crosscheck", ["--timeout", "2 V"], ("'--timeout'", "'2 V'", "measured in s")),
+    ],
+)
+def test_quantities_of_another_kind_are_refused(
+    command: str, given: list[str], words: tuple[str, ...], small: str, tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    more = {"anneal": [small, "--prompt", PROMPT], "crosscheck": [small, "--block", "h.0"]}
+    assert main([command, *more.get(command, ["-o", str(tmp_path / "card.h5")]), *given]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.startswith("error: ") and err.count("\n") == 1
+    for word in words:
+        assert word in err
 
 
 def test_overlays_are_those_of_a_sweep() -> None:

@@ -211,13 +211,16 @@ def test_a_file_of_another_sweep_is_kept(small: str, tmp_path: Path, capfd: pyte
     assert main(["-q", "sweep", small, *whole]) == 0
     capfd.readouterr()
     content = path.read_bytes()
+    given = tmp_path / "given.txt"
+    given.write_text("abcdefghijkl" * 5)
     for changed, why in (
-        (["--vary", "mismatch=0,0.2"], "it has mismatch 0.1"),
-        (["--vary", "offset=0,0.1"], "it varies mismatch"),
-        (["--vary", "mismatch=0,0.1", "--chips", "1"], "it has chip 1"),
-        (["--vary", "mismatch=0,0.1", "--set", "offset=0.1"], "offset is its default there"),
-        (["--vary", "mismatch=0,0.1", "--metric", "energy"], "it has the metric perplexity"),
-        (["--vary", "mismatch=0,0.1", "--windows", "3"], "another text"),
+        (["--vary", "mismatch=0,0.2"], "(mismatch: 0.1 there, 0, 0.2 here)"),
+        (["--vary", "offset=0,0.1"], "(axes: mismatch there, offset here)"),
+        (["--vary", "mismatch=0,0.1", "--chips", "1"], "(chip: 1 there, 0 here)"),
+        (["--vary", "mismatch=0,0.1", "--set", "offset=0.1"], "(offset: its default there, 0.1 here)"),
+        (["--vary", "mismatch=0,0.1", "--metric", "energy"], "(metrics: perplexity there, energy here)"),
+        (["--vary", "mismatch=0,0.1", "--windows", "3"], "(windows: 2 there, 3 here)"),
+        (["--vary", "mismatch=0,0.1", "--text", str(given)], "(text: calibration text there, given here)"),
     ):
         err = refused(capfd, small, *QUICK, "--chips", "2", *changed, "-o", str(path))
         assert "is of another sweep" in err and why in err and "--overwrite" in err
@@ -228,6 +231,7 @@ def test_a_file_of_another_sweep_is_kept(small: str, tmp_path: Path, capfd: pyte
     assert "is HDF5 but not a sweep" in refused(capfd, small, "--vary", "mismatch=0,0.1", "-o", str(other))
     assert main(["-q", "sweep", small, "--vary", "offset=0,0.1", *whole[2:], "--overwrite"]) == 0
     assert ds.load_sweep(path).dimensions[0] == "offset"
+    assert main(["-q", "sweep", small, "--vary", "offset=0,0.1", *whole[2:], "--set", "mismatch=0"]) == 0
 
 
 def test_somebody_elses_database_is_not_written_to(

@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from ... import checks
 from ...devices.card import DeviceCard
 from ...devices.models import ModelCard
-from ...errors import Error
+from ...errors import Error, shown
 from .support import Support
 
 Array = Any
 SUPPORTS = ("ideal", "A", "AB")
 FEEDBACKS = ("transistors", "ideal")
 DIFFUSION = 100e-9  # m, length of a source or drain: its junction is width x 100 nm (technology, [softmax])
+
+
+MADE = "give what transistors_of returns"
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ class Transistors:
 
     def __post_init__(self) -> None:
         for name in ("conveyor", "buffer"):
-            if getattr(self, name) not in SUPPORTS:
-                raise Error(f"{name} {getattr(self, name)!r} is unknown: use {', '.join(SUPPORTS)}")
+            if not checks.among(getattr(self, name), SUPPORTS):
+                raise Error(f"{name} {shown(getattr(self, name))} is unknown: use {', '.join(SUPPORTS)}")
         if self.feedback not in FEEDBACKS:
             raise Error(f"feedback {self.feedback!r} is unknown: use {', '.join(FEEDBACKS)}")
         pair = self.pair_card

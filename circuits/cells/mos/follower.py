@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ... import checks
 from ...errors import Error, shown
 from ..spice import Array, elements
 from .design import NO_DEVICES
@@ -75,6 +76,7 @@ TURNED = {
 
 def define(sheet: DeviceSheet, kind: str) -> None:
     """The subcircuits conveyor_a(b) y x z w and buffer_a(b) y x of a class."""
+    follower_devices(kind, copied=True)  # there is such a class
     _follower(sheet, kind, f"conveyor_{kind.lower()}", copied=True)
     _follower(sheet, kind, f"buffer_{kind.lower()}", copied=False)
 
@@ -108,7 +110,7 @@ def drives_sinks(kind: str) -> bool:
 
 def follower_devices(kind: str, *, copied: bool) -> dict[str, Size]:
     """name -> (ends, kind, width, length) of the transistors of a conveyor, or of a buffer."""
-    if kind not in SINK:
+    if not checks.among(kind, SINK):
         raise Error(f"conveyor {shown(kind)} has no transistors: use {' or '.join(SINK)}")
     gate, width, length = SINK[kind]
     devices: dict[str, Size] = dict(AMPLIFIER) | (PUSH_PULL if kind == "AB" else {})
