@@ -12,8 +12,9 @@ from dsmachine.circuits.checkpoints import load_model
 from dsmachine.circuits.mapping.model import map_model
 from dsmachine.circuits.technology import Technology, load_technology
 from dsmachine.emulator.run import transient
+from dsmachine.energy.account import driver_counts
 from dsmachine.energy.area import area
-from dsmachine.energy.meter import EnergyMeter, EnergyReport, driver_counts
+from dsmachine.energy.meter import EnergyMeter, EnergyReport
 from dsmachine.energy.report import engineering
 from dsmachine.netlists.writer import write_netlist
 
