@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from host_kernels import HostKernel
+from normal_kernels import fill_source
 from scipy import stats
 
 from dsmachine.emulator.kernels import defines
-from dsmachine.emulator.normals import CUDA, array_key, fill_source, normals, schedule, words
+from dsmachine.emulator.normals import CUDA, array_key, normals, schedule, words
 
 Array = Any
 KEYS = [(0, "a"), (1, "h.0.mlp.act"), (2**63 - 1, "logits"), (123456789, "π")]

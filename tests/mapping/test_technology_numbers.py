@@ -25,8 +25,10 @@ from dsmachine.circuits.mapping.model import calibrate, map_model
 from dsmachine.circuits.technology import Technology, load_technology
 from dsmachine.circuits.technology_parts import INFORMATION, UNITS
 from dsmachine.emulator.run import transient
-from dsmachine.energy.area import area
+from dsmachine.energy.inventory import inventory
+from dsmachine.energy.machine import load_machine
 from dsmachine.energy.meter import EnergyMeter
+from dsmachine.energy.packing import room_of
 from dsmachine.energy.weight_update import by_capacitors
 from dsmachine.netlists.characterize import Bench
 from dsmachine.netlists.writer import write_netlist
@@ -44,6 +46,7 @@ def numbers(model: Model, technology: Technology) -> Iterator[Any]:
     area, netlist, joules; what is found soon comes first."""
     tokens = model.encode(PROMPT)
     yield [leakage(technology, hold) for hold in HOLDS]
+    yield room_of(load_machine("wafer"), technology)
     yield load_nodes(wide_row(), technology).arrays["v"].capacitance
     learning = pairs(technology)
     yield by_capacitors(learning, adjoint(learning), technology, rate=0.1, batch=1)
@@ -65,7 +68,7 @@ def numbers(model: Model, technology: Technology) -> Iterator[Any]:
         (pairs(technology), {"u": [0.1, 0.2]}),
     )  # fmt: skip
     for circuit, inputs in parts:
-        yield area(circuit, technology)
+        yield inventory(circuit, technology)
         x = {name: np.full((1, *node.shape), 0.1) for name, node in circuit.arrays.items()}
         noise = [float(np.mean(term.noise(circuit)(x))) for term in circuit.terms.values()]
         noise += [float(np.mean(node.noise_conductance(1.0, 1e-4))) for node in circuit.arrays.values()]
