@@ -18,7 +18,7 @@ from dsmachine.circuits.mapping.model import calibrate
 from dsmachine.circuits.reference import calibrate_ranges, forward
 from dsmachine.circuits.technology import load_technology
 
-TEXT = "But, soft! what light"
+TEXT = "But, soft!"
 WIDE = load_technology("cmos45", overrides={"supply.swing": 4.0})
 
 
@@ -85,7 +85,7 @@ def test_it_writes_what_the_reference_writes() -> None:
 def test_banks_droop_with_the_machines_own_time() -> None:
     leaky = load_technology(overrides={"switch.off_current": 69e-11})  # ten times a plain switch
     options: dict[str, Any] = {"max_new_tokens": 2, "technology": leaky}
-    found = [ds.generate("tiny-shakespeare", TEXT, hold=hold, **options) for hold in HOLDS[:2]]
+    found = [ds.generate("tiny-shakespeare", TEXT[:4], hold=hold, **options) for hold in HOLDS[:2]]
     for run, amperes in zip(found, (69e-11, 0.69e-12), strict=True):
         waited = sum(token.seconds for token in run.tokens[:-1])
         assert run.tokens[-1].droop == pytest.approx(amperes * waited / 49e-15 / (0.5 / 1.5), rel=1e-6)
