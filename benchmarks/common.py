@@ -44,6 +44,15 @@ def nrmse(circuit: Circuit, probe: Probe, reference: Probe, until: float) -> tup
     return worst
 
 
+def settled_by_layer(circuit: Circuit, run: ds.Run) -> dict[str, float]:
+    """Seconds until the last array of each layer has settled."""
+    found: dict[str, float] = {}
+    for array, seconds in run.by_array.items():
+        layer = circuit.arrays[array].layer
+        found[layer] = max(found.get(layer, 0.0), seconds)
+    return found
+
+
 def timed(task: Callable[[], Any], repeats: int) -> tuple[float, Any]:
     """(median seconds, last result) of `repeats` calls."""
     seconds = []

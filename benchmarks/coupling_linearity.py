@@ -17,6 +17,7 @@ from common import RESULTS, save
 from matplotlib.figure import Figure
 
 import dsmachine as ds
+from dsmachine.circuits.cells.mos.rails import KELVIN
 from dsmachine.circuits.devices.card import UNITS, DeviceCard
 from dsmachine.circuits.devices.linearity import harmonics, linearity
 from dsmachine.circuits.devices.models import load_models
@@ -28,7 +29,6 @@ SIZES = [(90, 50), (120, 250), (120, 1000), (240, 1000), (480, 4000)]  # nm
 SHARES = (1.0, 0.5, 0.2)  # of a finger's conductance at the highest control voltage
 AMPLITUDES = (0.1, 0.2, 1 / 3, 0.5)  # volts across the unit
 CORNERS, CELSIUS = ("TT", "SS", "FF"), (-40, 27, 125)
-KELVIN = 273.15
 TOLERANCE = 5e-3
 BIAS = 0.8  # volts, of the quad in the rank table
 

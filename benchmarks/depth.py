@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from common import RESULTS, save, seconds_of, waiting
-from settling_by_layer import gpt2_like, random_machine
+from machines import gpt2_like, random_machine
 
 import dsmachine as ds
 from dsmachine.circuits.circuit import Circuit

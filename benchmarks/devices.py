@@ -8,7 +8,7 @@ and with streamed ones, by the length of a window in usual ones (16 of the longe
 weights were copied, the operating point included; copy_s: what one pass takes by itself. pipeline: the same run, the
 machine's layers over 1, 2 and 4 GPUs, whose windows grow. chips: seconds that so many chips take over 1, 2 and 4 GPUs,
 each prepared, run adaptively once and with three more inputs, the first of which records it. Weights are random, of the
-family's shape (see settling_by_layer.py).
+family's shape (see machines.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from common import save
-from settling_by_layer import random_machine
+from machines import random_machine
 
 import dsmachine as ds
 from dsmachine.circuits.circuit import Circuit

@@ -6,7 +6,7 @@
     python benchmarks/energy_by_shape.py --device cupy --whole --tokens 128 --models opt-2.7b llama2-7b  # 80 GB or more
 
 Rows are put beside those that the result file has; `dsmachine report` reads it. Weights are random (σ 0.02, residual
-projections 0.02/sqrt(2 L); `settling_by_layer.py`), the vocabulary is whole, inputs are random tokens. Read after the
+projections 0.02/sqrt(2 L); `machines.py`), the vocabulary is whole, inputs are random tokens. Read after the
 p99 of the texts' settling times to 8 bits. Where not all layers are built, joules follow `energy/depth.py`, and the
 time at which the whole depth is read is the one measured on a GPU (`gpu.json`) or a straight line through the
 settling times of the later half of the layers.
@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import RESULTS, keep, origin, save
-from settling_by_layer import BITS, random_machine
+from common import RESULTS, keep, origin, save, settled_by_layer
+from machines import random_machine
 
 import dsmachine as ds
 from dsmachine.circuits.circuit import Circuit
@@ -31,7 +31,7 @@ from dsmachine.energy.depth import joules_of_depth, settling_of_depth
 from dsmachine.energy.report import APART
 
 Array = Any
-NAME = "energy_by_shape"
+NAME, BITS = "energy_by_shape", 8
 BUILT = {"gpt2": 12, "gpt2-medium": 24, "opt-1.3b": 8, "opt-2.7b": 6, "llama2-7b": 2}  # where 5 or 12 GB have to do
 CHOICES: dict[str, Any] = {"accuracy": "settling", "tolerance": 1e-3, "settle_bits": BITS}
 
@@ -46,15 +46,6 @@ def annealed(circuit: Circuit, embedded: Array, options: argparse.Namespace) -> 
     return run, meter
 
 
-def settling_by_layer(circuit: Circuit, run: ds.Run) -> dict[str, float]:
-    """Seconds until the last array of each layer has settled."""
-    found: dict[str, float] = {}
-    for array, seconds in run.by_array.items():
-        layer = circuit.arrays[array].layer
-        found[layer] = max(found.get(layer, 0.0), seconds)
-    return found
-
-
 def read_after(name: str, circuit: Circuit, run: ds.Run, built: int) -> tuple[float, str]:
     """(seconds after which the whole model's machine is read, how they are known)."""
     assert run.settling_time is not None
@@ -64,7 +55,7 @@ def read_after(name: str, circuit: Circuit, run: ds.Run, built: int) -> tuple[fl
     for row in json.loads((RESULTS / "gpu.json").read_text())["rows"]:
         if row["case"] == name and row["kind"] == "S" and row["layers"] == layers:
             return row["settled_ns"] * 1e-9, _known(row)
-    line = settling_of_depth(settling_by_layer(circuit, run), layers)
+    line = settling_of_depth(settled_by_layer(circuit, run), layers)
     return line, "a line through the settling times of the layers built"
 
 
@@ -120,7 +111,7 @@ def law_of_depth(options: argparse.Namespace) -> list[dict[str, Any]]:
         found = {
             "joules": total(joules),
             "joules of the circuits": total(joules, APART),
-            "settling time": settling_of_depth(settling_by_layer(circuit, run), shape.layers),
+            "settling time": settling_of_depth(settled_by_layer(circuit, run), shape.layers),
         }
         whole = whole or found
         rows.append({"built": built} | {f"{name} over whole": found[name] / whole[name] for name in found})

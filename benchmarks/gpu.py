@@ -14,7 +14,7 @@ the machine takes to settle, in steps of a quarter of the shortest time constant
 
 Errors are against the same circuit in the finest precision asked for but TF32, at tolerance 1e-5, 8 points an element,
 on 121 common times, over up to 4096 nodes of each array (--reference-tolerance, --sampled). Weights are random, of the
-family's shape with all of its layers (see settling_by_layer.py), but for smollm2. The floor is the larger of the
+family's shape with all of its layers (see machines.py), but for smollm2. The floor is the larger of the
 couplings' FLOP, over the rate of a large matrix product measured beside it, and of one write and one read of every
 polynomial, over the rate of a copy. --unreferenced: how long it takes and where it rests, without errors.
 """
@@ -35,7 +35,7 @@ from typing import Any
 
 import numpy as np
 from common import free_arrays, nrmse, save
-from settling_by_layer import random_machine
+from machines import random_machine
 
 import dsmachine as ds
 from dsmachine.circuits.cells import Coupling

@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 from common import save, seconds_of, timed, waiting
-from settling_by_layer import SHAPES, random_machine
+from machines import random_machine
 
 import dsmachine as ds
 from dsmachine.circuits.circuit import Circuit
+from dsmachine.circuits.shapes import SHAPES
 from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator.gradients import Gradients
 from dsmachine.emulator.learning import Learner

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from common import save
-from settling_by_layer import gpt2_like, random_machine, trained_machine
+from machines import gpt2_like, random_machine, trained_machine
 
 import dsmachine as ds
 from dsmachine.emulator.observers import Element

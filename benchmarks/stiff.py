@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import rivals
 from common import save
+from machines import gpt2_like, random_machine
 from outside.cases import Row, referred, without_tails
-from settling_by_layer import gpt2_like, random_machine
 
 from dsmachine.circuits.cells import Coupling
 from dsmachine.circuits.circuit import Circuit

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from common import save, timed
+from recorder import Recorder, Replay
 from scipy.integrate import solve_ivp
 
 import dsmachine as ds
@@ -24,7 +25,6 @@ from dsmachine.circuits.waveforms import PiecewiseLinear
 from dsmachine.emulator.backend import Backend
 from dsmachine.emulator.observers import Probe
 from dsmachine.emulator.plan import make_plan
-from dsmachine.emulator.recorder import Recorder, Replay
 from dsmachine.netlists.bench import choose_knots
 from dsmachine.netlists.ngspice import run_netlist
 from dsmachine.netlists.writer import write_netlist

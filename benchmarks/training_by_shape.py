@@ -20,9 +20,9 @@ import time
 from typing import Any
 
 import numpy as np
-from common import keep, origin
-from energy_by_shape import BUILT, read_after, settling_by_layer, total
-from settling_by_layer import random_machine
+from common import keep, origin, settled_by_layer
+from energy_by_shape import BUILT, read_after, total
+from machines import random_machine
 
 import dsmachine as ds
 from dsmachine.circuits.losses import TARGET, WEIGHT
@@ -51,7 +51,7 @@ def settled(name: str, made: Anneals, built: int) -> tuple[Settled, str]:
     assert own is not None
     if built == layers:
         return Settled(forward, own.backward), f"forward and backward {known}"
-    by_layer = settling_by_layer(made.back, made.backward)
+    by_layer = settled_by_layer(made.back, made.backward)
     if built >= 4:
         front = dict(sorted(by_layer.items(), key=lambda item: item[1]))
         how = "backward by a line through the settling times of the layers built"

@@ -227,7 +227,7 @@ class Switch:
 @dataclass(frozen=True)
 class Controller:
     """Digital controller. power_per_coupling [W] of a published one, for each weight that is not a copy; scale: of its
-    power to this process. For information: least evolution step [s], area [m²] per coupling."""
+    power to this process; step [s]: least one of an evolution. For information: area [m²] per coupling."""
 
     power_per_coupling: float = _q("W", 1e-12, 0.01, zero=True)
     scale: float = _q("1", 0.0001, 100)
@@ -306,7 +306,6 @@ INFORMATION = (  # for people: nothing is computed from these
     "row_wire.pitch",
     "column_wire.pitch",
     "tanh.slope_factor",
-    "controller.step",
     "controller.area_per_coupling",
 )
 UNITS: dict[str, str] = {key: str(meta["unit"]) for key, meta in FIELDS.items()}

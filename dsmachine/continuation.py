@@ -12,7 +12,7 @@ from typing import Any
 from .circuits.checkpoints import Model
 from .circuits.circuit import Circuit
 from .emulator.run import Run, transient
-from .tasks import reference_values
+from .tasks import TOLERANCE, reference_values
 
 Array = Any
 
@@ -27,14 +27,14 @@ class Continuation:
     anneal_s: list[float]
 
 
-def continue_prompt(model: Model, circuit: Circuit, prompt: str, *, tolerance: float = 1e-3) -> Continuation:
+def continue_prompt(model: Model, circuit: Circuit, prompt: str) -> Continuation:
     """Greedy continuation up to the circuit's positions; the circuit must hold more positions than the prompt."""
     known = model.encode(prompt)
     total = int(circuit.notes["positions"])
     written, times = list(known), []
     run: Run | None = None
     while len(written) < total:
-        run = _anneal(model, circuit, written, total, tolerance, run)
+        run = _anneal(model, circuit, written, total, run)
         assert run.settling_time is not None
         times.append(float(run.settling_time.max()))
         written.append(int(run.logical("logits")[0, len(written) - 1].argmax()))
@@ -45,16 +45,9 @@ def continue_prompt(model: Model, circuit: Circuit, prompt: str, *, tolerance: f
     return Continuation(model.decode(written[count:]), model.decode(digital[count:]), times)
 
 
-def _anneal(
-    model: Model, circuit: Circuit, written: list[int], total: int, tolerance: float, before: Run | None
-) -> Run:
+def _anneal(model: Model, circuit: Circuit, written: list[int], total: int, before: Run | None) -> Run:
     """One relaxation, from where the last one ended."""
     held = written + [written[-1]] * (total - len(written))
     start = None if before is None else {name: before.logical(name) for name in before.outputs}
-    return transient(
-        circuit,
-        {"embed": model.embed(held)},
-        initial=start,
-        tolerance=tolerance,
-        accuracy="settling",
-    )
+    inputs = {"embed": model.embed(held)}
+    return transient(circuit, inputs, initial=start, tolerance=TOLERANCE, accuracy="settling")

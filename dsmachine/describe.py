@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from .circuits.cells import NodeArray, Term
+from .circuits.cells import InnerNode, NodeArray, Term
 from .circuits.circuit import Circuit
 
 MAPPED = ("technology", "positions", "softmax", "activation", "coupling", "device_card", "input_resistance", "tokens")
@@ -32,11 +32,12 @@ def describe(circuit: Circuit) -> dict[str, Any]:
 
 
 def cell_of(node: NodeArray) -> str:
-    """What a node does: input, node, root or division (feedback driven by itself or another), or tail of a pair."""
+    """What a node does: input, node, root or division (feedback driven by itself or another), or what it is inside of a
+    cell: tail, mirror, transit."""
     if node.clamped:
         return "input"
-    if node.is_inner:
-        return "tail"
+    if isinstance(node, InnerNode):
+        return node.kind
     if node.feedback is None:
         return "node"
     return "root" if node.is_root else "division"

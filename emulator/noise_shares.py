@@ -154,7 +154,7 @@ class _Sweep:
         for stage in self.plan.stages:
             force = np.zeros((2, *stage.node.shape))
             if stage.name == target:
-                force[0] = self.read.reshape(self.read.shape) if self.read.ndim else self.read
+                force[0] = self.read
             if not moved.keys().isdisjoint(self.reads[stage.name]):
                 force += cosine * residual_jvp(stage, wide, moved)
             elif stage.name != target:

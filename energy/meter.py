@@ -25,7 +25,7 @@ from ..circuits.errors import Error
 from ..circuits.technology import Technology, as_technology
 from ..emulator.observers import Element
 from ..emulator.plan import Plan
-from .account import END_OF_RUN, driver_counts, weigh
+from .account import END_OF_RUN, weigh
 from .design import Design
 from .fused import tally
 from .integrals import Tally
@@ -117,4 +117,4 @@ class EnergyMeter:
         return self.state
 
 
-__all__ = ["EnergyMeter", "EnergyReport", "driver_counts"]
+__all__ = ["EnergyMeter", "EnergyReport"]

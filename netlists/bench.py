@@ -192,10 +192,8 @@ def _misses(times: Array, values: Array, begin: int, end: int, error: float) -> 
 
 def _straight(part: Circuit, value: Any) -> Any:
     """A waveform as straight lines between knots; steps get edges of finite width."""
-    if not hasattr(value, "at"):
+    if not hasattr(value, "at") or isinstance(value, PiecewiseLinear):
         return value
-    if isinstance(value, PiecewiseLinear):
-        return PiecewiseLinear(np.asarray(value.times, float), np.asarray(value.values, float))
     if not isinstance(value, Steps):
         raise Error(f"waveform {type(value).__name__} has no form in SPICE: use PiecewiseLinear or Steps")
     edge = EDGE * min(float(np.min(node.time_constants)) for node in node_units(part))

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..circuits import checks
 from ..circuits.cells.mos.design import Transistors
+from ..circuits.cells.mos.rails import KELVIN
 from ..circuits.devices.card import UNITS, DeviceCard, Origin, Unit, check_surface
 from ..circuits.devices.factors import factored
 from ..circuits.devices.models import ModelCard, load_models
@@ -35,7 +36,6 @@ GATE_STEP = 10e-3  # volts; factors are made from every second one
 BEYOND = 0.1  # volts over VDD: ten σ of a threshold, 120 nm × 1 µm
 SIDE = 40  # voltages on either side of 0
 FORWARD = 0.4  # volts under the bulk at which a junction would count
-KELVIN = 273.15
 SMALLEST, LARGEST = 10e-9, 1e-3  # metres
 IGNORED = re.compile(r"unrecognized parameter \((\w+)\)")
 OPTIONS = "reltol=1e-6 abstol=1e-15 vntol=1e-9 gmin=1e-15"

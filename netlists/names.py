@@ -16,28 +16,28 @@ import numpy as np
 from ..circuits.circuit import Circuit
 
 Array = Any
-LONGEST = 80
+LONGEST, LONGEST_COMMENT = 80, 200  # characters
 
 
-def plain(text: str, longest: int = LONGEST) -> str:
+def plain(text: str) -> str:
     """Text reduced to what SPICE takes as one word.
 
     >>> plain("h.0.mlp.Act"), plain("a b\\n.control"), plain("3,π"), plain("")
     ('h.0.mlp.act', 'a_b_.control', 'n3_', 'n')
     """
     word = re.sub(r"[^a-z0-9_.]+", "_", text.lower())
-    word = re.sub(r"\.{2,}", ".", word)[:longest].strip(".")
+    word = re.sub(r"\.{2,}", ".", word)[:LONGEST].strip(".")
     return word if word[:1].isalpha() else f"n{word}"
 
 
-def comment(text: str, longest: int = 200) -> str:
+def comment(text: str) -> str:
     """Text as part of one comment line: printable ASCII, anything else as escapes.
 
     >>> comment("a\\n.control")
     'a\\\\n.control'
     """
     shown = ascii(text)[1:-1]
-    return shown if len(shown) <= longest else shown[:longest] + "..."
+    return shown if len(shown) <= LONGEST_COMMENT else shown[:LONGEST_COMMENT] + "..."
 
 
 def node_names(circuit: Circuit) -> dict[str, Array]:

@@ -41,8 +41,8 @@ def test_the_ideal_machine_has_the_references_perplexity(study: Any) -> None:
     bench = study.Bench(24, "short", 2.0, name="tiny-shakespeare")
     expected = float(np.exp(_mean_surprise(bench.reference, bench.ids)))
     assert bench.score(bench.circuit()) == {"perplexity": pytest.approx(expected, rel=1e-5), "saturated": 0}
-    again = study.Bench(24, "short", 2.0, name="tiny-shakespeare").ranges()  # from the cache
-    assert all(np.array_equal(again.values[name], value) for name, value in bench.ranges().values.items())
+    again = study.Bench(24, "short", 2.0, name="tiny-shakespeare").ranges  # from the cache
+    assert all(np.array_equal(again.values[name], value) for name, value in bench.ranges.values.items())
 
 
 def _mean_surprise(logits: Any, ids: list[int]) -> float:

@@ -32,8 +32,8 @@ def benchmarks_importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def machine(change: str) -> tuple[Circuit, Array]:
     """A GPT-2-like machine of three layers, as mapped or changed, and its embedding."""
     import stiff
+    from machines import gpt2_like, random_machine
     from outside.cases import without_tails
-    from settling_by_layer import gpt2_like, random_machine
 
     circuit, embedded = random_machine(gpt2_like(3, 32, 4), 8, 32)
     changes = {"as mapped": lambda c: c, "tails at rest": without_tails, "passive": stiff.passive, "fast": stiff.fast}

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from common import Seconds, free_arrays, nrmse
-from settling_by_layer import gpt2_like, random_machine
+from machines import gpt2_like, random_machine
 
 import dsmachine as ds
 from dsmachine.circuits.cells import Softmax

@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,7 +44,6 @@ class Bench:
     fresh: bool = False
     name: str = "smollm2"
     skipped: int = 0
-    _ranges: dict[str, Ranges] = field(default_factory=dict)
 
     @cached_property
     def model(self) -> Any:
@@ -67,19 +66,17 @@ class Bench:
         """Logits (P, V) of the dequantised model in plain NumPy, float32."""
         return forward(self.model, self.ids, dtype=np.float32)["logits"]
 
-    def ranges(self, calibration: str | None = None) -> Ranges:
+    @cached_property
+    def ranges(self) -> Ranges:
         """Ranges on the calibration text, worked out once and kept in results/.cache."""
-        name = calibration or self.calibration
-        if name not in self._ranges:
-            self._ranges[name] = _calibrated(self.model, calibration_text(name), self.positions)
-        return self._ranges[name]
+        return _calibrated(self.model, calibration_text(self.calibration), self.positions)
 
     def circuit(
         self, overrides: Mapping[str, float] | None = None, *, ranges: Ranges | None = None, **options: Any
     ) -> Any:
         """The passage's machine; overrides of the technology, options of `map_model`."""
         technology = ds.load_technology(overrides={"supply.headroom": self.headroom} | dict(overrides or {}))
-        chosen = self.ranges() if ranges is None else ranges
+        chosen = self.ranges if ranges is None else ranges
         return ds.map_model(self.model, self.positions, technology=technology, ranges=chosen, **options)
 
     def read(self, machine: Any, inputs: dict[str, Array] | None = None) -> tuple[Array, dict[str, int]]:

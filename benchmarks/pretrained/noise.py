@@ -63,7 +63,7 @@ def run(bench: Bench) -> None:
 
 def fluctuating(bench: Bench, case: Case) -> dict[str, Any]:
     """Perplexity with and without noise, and each array's rms as a share of full scale: median and worst."""
-    circuit = bench.circuit(case.overrides, ranges=bench.ranges().scaled(case.scaling), coupling=case.coupling)
+    circuit = bench.circuit(case.overrides, ranges=bench.ranges.scaled(case.scaling), coupling=case.coupling)
     if case.scaling != "first":
         quiet = bench.score(circuit)
         if quiet["perplexity"] > LOST * perplexity(bench.reference, bench.ids):

@@ -38,7 +38,7 @@ def run(bench: Bench) -> None:
     if not seen or any(row["array"] == "logits" for row in rows.rows):  # the last that is written
         return
     few = replace(bench, positions=TOKENS)
-    found = scatter(planned(few.circuit(ranges=bench.ranges()), "float32", "numpy"), few.inputs)
+    found = scatter(planned(few.circuit(ranges=bench.ranges), "float32", "numpy"), few.inputs)
     rows.row({"array": "all"}, lambda: _all(seen[0], [each.relative for each in found.values()]))
     for row in seen[1:]:
         rows.row({"array": row["in"]}, lambda row=row: _one(row, found[row["in"]]))

@@ -46,7 +46,7 @@ def run(bench: Bench) -> None:
     rows = Rows("stepper", fresh=bench.fresh)
     if any(row.get("arrays") == "logits" for row in rows.rows):  # the last that is written
         return
-    found = _compared(replace(bench, positions=TOKENS), bench.ranges())
+    found = _compared(replace(bench, positions=TOKENS), bench.ranges)
     for kind in ("", *found.kinds):
         for strength in STRENGTHS:
             key = {"tokens": TOKENS, "step": STEP, "arrays": kind or "all", "times thermal": strength}

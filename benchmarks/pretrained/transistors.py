@@ -15,6 +15,7 @@ from typing import Any
 import dsmachine as ds
 from dsmachine.circuits.cells import Coupling, Signals, TransistorCoupling, of_transistors
 from dsmachine.circuits.cells.mismatch import Draw, Spread
+from dsmachine.circuits.cells.mos.rails import KELVIN
 from dsmachine.circuits.cells.transistor_units import fingers_for
 from dsmachine.circuits.circuit import Circuit
 from dsmachine.circuits.devices.card import DeviceCard
@@ -27,7 +28,7 @@ SWINGS = (0.5, 0.3, 0.2, 0.15, 0.1)
 SIZES = {"120n/1µ": (120e-9, 1e-6), "240n/2µ": (240e-9, 2e-6), "500n/1µ": (500e-9, 1e-6), "1µ/2µ": (1e-6, 2e-6)}
 A_VT, A_BETA = 3.5e-9, 1.5e-8  # V·m, m: the technology's
 RESIDUALS = (None, 0.01, 0.003, 0.001)  # to which write-verify trims conductances; None: no trim
-HOME, ZERO = ("TT", 27), 273.15
+HOME = ("TT", 27)
 PLACES = (("SS", 27), ("FF", 27), ("TT", -40), ("TT", 85), ("TT", 125))
 BASE = 0.2  # V, where units are studied closer
 UNITS = ("pair", "quad")
@@ -49,7 +50,7 @@ class Device:
     @cached_property
     def card(self) -> DeviceCard:
         (width, length), (corner, celsius) = SIZES[self.size], self.place
-        options: dict[str, Any] = {"corner": corner, "temperature": celsius + ZERO}
+        options: dict[str, Any] = {"corner": corner, "temperature": celsius + KELVIN}
         return ds.characterize(
             self.unit,
             width=width,
@@ -146,7 +147,7 @@ class Study:
         temperature, or has the gain T_home/T."""
         corner, celsius = device.place
         name, home = f"{corner}, {celsius} °C", replace(device, place=HOME)
-        gain = (HOME[1] + ZERO) / (celsius + ZERO)
+        gain = (HOME[1] + KELVIN) / (celsius + KELVIN)
         self._row(device, f"{name}, written there", lambda term, circuit: _anew(term, circuit, device, home))
         self._row(device, f"{name}, as written at home", lambda term, circuit: _kept(term, circuit, device, home))
         if gain != 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class InnerNode(NodeArray):
     """Subclasses that bend state `pull` and `cuda_law`, and the same over a step: `stepped` and `cuda_step`."""
 
     rail: float | None = None
+    kind: ClassVar[str]
+    """What the node is, in words."""
 
     @property
     def is_inner(self) -> bool:

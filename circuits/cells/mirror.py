@@ -41,6 +41,7 @@ class MirrorNode(InnerNode):
     as y; conductance: I_T/1 V."""
 
     weak: float = 0.5
+    kind: ClassVar[str] = "mirror"
 
     def later(self, seconds: float) -> MirrorNode:
         """With so much more s."""

@@ -42,6 +42,8 @@ FARTHEST = 60.0  # nats; e^60 is no current, but a number in float32
 class TailNode(InnerNode):
     """Tails of a softmax, (…, 1): one a row. unit: nV_T; capacitance: N C_j; conductance: I_T / nV_T."""
 
+    kind: ClassVar[str] = "tail"
+
     def pull(self, x: Array, drive: Array, standing: Array, offset: Array) -> tuple[Array, Array]:
         """τ dT/dt = e^(d − T) − 1, and minus its derivative."""
         xp = module_of(x)

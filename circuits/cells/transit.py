@@ -32,6 +32,7 @@ class TransitNode(InnerNode):
     """y of an array that a coupling reads. stands_for: that array, whose nodes drive the transistors themselves."""
 
     stands_for: str = ""
+    kind: ClassVar[str] = "transit"
 
     @property
     def bends(self) -> bool:

@@ -21,6 +21,7 @@ from .card import DeviceCard
 
 Array = Any
 POINTS = 1001
+SHARE = 0.01  # of the current, by which it ends to be linear
 MILLIVOLT = 1e-3
 
 
@@ -46,12 +47,11 @@ class Linearity:
 
 
 def linearity(
-    card: DeviceCard, control: float, amplitude: float, *, spread: tuple[float, float] = (0.0, 0.0), share: float = 0.01
+    card: DeviceCard, control: float, amplitude: float, *, spread: tuple[float, float] = (0.0, 0.0)
 ) -> Linearity:
     """Measures a card at a control voltage [V].
 
-    amplitude [V] of a sine; spread: σ(V_t) [V] and σ(β) of each transistor (`Mismatch.of`); share that ends the linear
-    range.
+    amplitude [V] of a sine; spread: σ(V_t) [V] and σ(β) of each transistor (`Mismatch.of`).
     """
     tone = harmonics(card, control, amplitude)
     conductance = float(card.conductance(control))
@@ -61,7 +61,7 @@ def linearity(
         control=control,
         conductance=conductance,
         amplitude=amplitude,
-        linear_range=linear_range(card, control, share),
+        linear_range=linear_range(card, control),
         hd2=float(abs(tone[2] / tone[1])),
         hd3=float(abs(tone[3] / tone[1])),
         offset=float(tone[0] / tone[1]),
@@ -77,12 +77,12 @@ def harmonics(card: DeviceCard, control: float, amplitude: float) -> Array:
     return np.pad(series, (0, max(0, 4 - len(series))))
 
 
-def linear_range(card: DeviceCard, control: float, share: float = 0.01) -> float:
-    """Largest |v| [V] up to which |I − G₀v| <= share·|G₀v|, G₀ the slope at v = 0; at most the volts measured."""
+def linear_range(card: DeviceCard, control: float) -> float:
+    """Largest |v| [V] up to which |I − G₀v| <= SHARE·|G₀v|, G₀ the slope at v = 0; at most the volts measured."""
     volts = np.linspace(0, float(card.volts[-1]), POINTS)[1:]
     slope = float(card.factors(control) @ card.coefficients[:, 1])
     off = np.abs(np.stack([card.current(control, side * volts) / (side * volts) for side in (1, -1)]) / slope - 1)
-    beyond = np.flatnonzero((off > share).any(axis=0))
+    beyond = np.flatnonzero((off > SHARE).any(axis=0))
     return float(volts[beyond[0] - 1]) if beyond.size and beyond[0] else float(volts[-1]) * (not beyond.size)
 
 

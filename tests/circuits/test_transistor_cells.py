@@ -20,6 +20,7 @@ from dsmachine.circuits.devices.lag import Lag
 from dsmachine.circuits.devices.laws import between_sides, fitted, quad_law
 from dsmachine.circuits.devices.transit_card import TransitCard
 from dsmachine.circuits.errors import Error
+from dsmachine.describe import cell_of
 
 Array = Any
 NODE = {"rail": 0.3, "full_scale": 0.2}
@@ -165,6 +166,12 @@ def test_a_machine_comes_to_rest_at_its_operating_point() -> None:
     rest = ds.operating_point(machine, inputs).outputs
     for name, found in ds.transient(machine, inputs, duration=2e-7, tolerance=1e-5).outputs.items():
         assert found == pytest.approx(rest[name], abs=1e-4), name
+
+
+def test_inner_nodes_are_told_apart() -> None:
+    machine = machine_of_transistors(all_cells()[0], with_cells(device_cards.square_pair()))
+    named = {cell_of(node) for node in machine.arrays.values() if node.is_inner}
+    assert named == {"tail", "mirror", "transit"}
 
 
 def test_chips_of_lines_err_as_linear_ones() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from dsmachine.commands import main
 
-PROMPT = "But, soft!"
+PROMPT = "But"
 
 
 def test_text_and_json(capfd: pytest.CaptureFixture[str]) -> None:

@@ -95,7 +95,7 @@ def shape() -> tuple[ds.Circuit, Array]:
     """(GPT-2's shape, narrower, with random weights; its input)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-        from settling_by_layer import gpt2_like, random_machine  # type: ignore[import-not-found, unused-ignore]
+        from machines import gpt2_like, random_machine  # type: ignore[import-not-found, unused-ignore]
 
         return random_machine(gpt2_like(12, 128, 4), 16, 256, layers=4)  # type: ignore[no-any-return]
 

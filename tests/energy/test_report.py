@@ -13,8 +13,9 @@ from dsmachine.circuits.mapping.model import map_model
 from dsmachine.circuits.technology import Technology, load_technology
 from dsmachine.circuits.units import engineering
 from dsmachine.emulator.run import transient
-from dsmachine.energy.area import area
-from dsmachine.energy.meter import EnergyMeter, EnergyReport, driver_counts
+from dsmachine.energy.account import driver_counts
+from dsmachine.energy.inventory import inventory
+from dsmachine.energy.meter import EnergyMeter, EnergyReport
 from dsmachine.netlists.writer import write_netlist
 
 
@@ -126,17 +127,14 @@ def test_only_the_checkpoints_tensors_are_programmed(tmp_path: Path) -> None:
 # --- silicon ------------------------------------------------------------------------------------------
 
 
-def test_area_counts_units() -> None:
+def test_silicon_counts_units() -> None:
+    """Of two arrays, 8 and 3 nodes behind conveyors; of 2·2·4 pairs in products a quarter is masked."""
     circuit, _ = tile()
-    circuit.output = "p"
     tech = load_technology()
-    parts = area(circuit, tech)
-    assert parts["nodes"] == pytest.approx((8 + 3) * tech.node.area)
-    assert parts["coupling"] == pytest.approx(2 * 12 * tech.coupling.area)
-    assert parts["product"] == pytest.approx(12 * tech.product.area)  # 2·2·4 pairs, a quarter masked
     assert driver_counts(circuit, tech) == {"u": 6, "a": 8}
-    assert parts["conveyors"] == pytest.approx((8 + 3) * tech.conveyor.area)
-    assert parts["converters"] == pytest.approx(64 * (tech.converter.dac_area + tech.converter.adc_area))
+    units = (8 + 3) * tech.node.area + 2 * 12 * tech.coupling.area + 12 * tech.product.area
+    support = (8 + 3) * tech.conveyor.area + (6 + 8) * tech.buffer.area
+    assert sum(piece.silicon for piece in inventory(circuit, tech)) == pytest.approx(units + support)
 
 
 @pytest.mark.parametrize(

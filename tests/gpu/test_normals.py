@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from normal_kernels import fill_source
 
 from dsmachine.emulator import kernels
-from dsmachine.emulator.normals import array_key, fill_source, normals, schedule, words
+from dsmachine.emulator.normals import array_key, normals, schedule, words
 
 cupy = pytest.importorskip("cupy", reason="CuPy is missing: pip install 'dsmachine[cuda13]'")
 pytestmark = [

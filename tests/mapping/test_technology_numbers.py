@@ -1,6 +1,7 @@
 """No number of a technology file is idle: each changes something that is reported, solved or written, or is listed."""
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from device_cards import square_pair
 from small_models import PROMPT, write_small
 
+from dsmachine.circuits.adjoint import adjoint
 from dsmachine.circuits.calibration import fit_to_devices
 from dsmachine.circuits.cells.hold import HOLDS, leakage
 from dsmachine.circuits.checkpoints import Model, load_model
@@ -23,8 +25,11 @@ from dsmachine.circuits.mapping.model import calibrate, map_model
 from dsmachine.circuits.technology import Technology, load_technology
 from dsmachine.circuits.technology_parts import INFORMATION, UNITS
 from dsmachine.emulator.run import transient
-from dsmachine.energy.area import area
+from dsmachine.energy.inventory import inventory
+from dsmachine.energy.machine import load_machine
 from dsmachine.energy.meter import EnergyMeter
+from dsmachine.energy.packing import room_of
+from dsmachine.energy.weight_update import by_capacitors
 from dsmachine.netlists.characterize import Bench
 from dsmachine.netlists.writer import write_netlist
 
@@ -36,11 +41,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return load_model(str(write_small(tmp_path_factory.mktemp("model"))))
 
 
-def numbers(model: Model, technology: Technology) -> list[Any]:
+def numbers(model: Model, technology: Technology) -> Iterator[Any]:
     """What a user reads of a mapped model, and of what it lacks, rectifiers and a coupling beyond the device: circuit,
-    netlist, joules, area."""
+    area, netlist, joules; what is found soon comes first."""
     tokens = model.encode(PROMPT)
-    found: list[Any] = []
+    yield [leakage(technology, hold) for hold in HOLDS]
+    yield room_of(load_machine("wafer"), technology)
+    yield load_nodes(wide_row(), technology).arrays["v"].capacitance
+    learning = pairs(technology)
+    yield by_capacitors(learning, adjoint(learning), technology, rate=0.1, batch=1)
+    yield transistor(technology)
     ranges = _ranges(model, len(tokens))
     resistance = technology.conveyor.input_resistance
     mapped = map_model(
@@ -52,26 +62,23 @@ def numbers(model: Model, technology: Technology) -> list[Any]:
     strong = b.nodes("strong", (len(tokens), 1), spread=np.ones((len(tokens), 1)))
     b.dense("sum", map_relu(b, "h.0.mlp", "h.0.mlp.pre", 32), strong, np.full((1, 32), 9.0))
     relu, fit = fit_to_devices(relu, technology)
-    found += [
-        str(fit),
-        [leakage(technology, hold) for hold in HOLDS],
-        load_nodes(wide_row(), technology).arrays["v"].capacitance,
-        transistor(technology),
-    ]
+    yield str(fit)
     parts = (
         (mapped, {"embed": model.embed(tokens)}), (relu, {"h.0.mlp.pre": np.ones((4, 32))}),
         (pairs(technology), {"u": [0.1, 0.2]}),
     )  # fmt: skip
     for circuit, inputs in parts:
-        meter = EnergyMeter(technology, dac_bits=6, adc_bits=10)
-        transient(circuit, inputs, duration=3e-9, settle_bits=0, tolerance=1e-2, observers=[meter])
-        text = write_netlist(circuit, inputs=inputs, duration=3e-9).text
+        yield inventory(circuit, technology)
         x = {name: np.full((1, *node.shape), 0.1) for name, node in circuit.arrays.items()}
         noise = [float(np.mean(term.noise(circuit)(x))) for term in circuit.terms.values()]
         noise += [float(np.mean(node.noise_conductance(1.0, 1e-4))) for node in circuit.arrays.values()]
+        yield noise
+        yield write_netlist(circuit, inputs=inputs, duration=3e-9).text
+        meter = EnergyMeter(technology, dac_bits=6, adc_bits=10)
+        transient(circuit, inputs, duration=3e-9, settle_bits=0, tolerance=1e-2, observers=[meter])
         report = meter.report()
-        found += [text, noise, report.to_json(), str(report), area(circuit, technology)]
-    return found
+        yield report.to_json()
+        yield str(report)
 
 
 def transistor(technology: Technology) -> list[Any]:
@@ -95,6 +102,7 @@ def pairs(technology: Technology) -> Circuit:
     circuit.clamp("u", (2,))
     circuit.nodes("v", (1,))
     circuit.couple("w", "u", "v", [[0.5, 0.2]], device_card=square_pair())
+    circuit.output = "v"
     return circuit
 
 
@@ -129,8 +137,12 @@ def edited(key: str, folder: Path) -> Technology:
 
 
 def test_every_number_does_something_or_is_listed(model: Model, tmp_path: Path) -> None:
-    base = numbers(model, load_technology(TOML, temperature=310.0, vdd=1.1))
-    assert numbers(model, load_technology(TOML, temperature=310.0, vdd=1.1)) == base
-    idle = [k for k in UNITS if k != "temperature" and numbers(model, edited(k, tmp_path)) == base]
+    base = list(numbers(model, load_technology(TOML, temperature=310.0, vdd=1.1)))
+
+    def same(technology: Technology) -> bool:
+        return all(a == b for a, b in zip(numbers(model, technology), base, strict=True))
+
+    assert same(load_technology(TOML, temperature=310.0, vdd=1.1))
+    idle = [k for k in UNITS if k != "temperature" and same(edited(k, tmp_path))]
     assert idle == list(INFORMATION)
-    assert numbers(model, edited("temperature", tmp_path)) != numbers(model, load_technology(TOML, vdd=1.1))
+    assert list(numbers(model, edited("temperature", tmp_path))) != list(numbers(model, load_technology(TOML, vdd=1.1)))

@@ -33,6 +33,7 @@ from dsmachine.energy.meter import EnergyMeter
 from dsmachine.netlists.cells import measure_cell
 from dsmachine.netlists.characterize import characterize
 from dsmachine.netlists.crosscheck import CrossCheck, crosscheck
+from dsmachine.netlists.dialects import LARGE
 from dsmachine.netlists.ngspice import run_netlist
 from dsmachine.netlists.supports import _Bench, transistors_of
 from dsmachine.netlists.writer import write_netlist
@@ -309,8 +310,7 @@ def by_the_laws(select: str, feedback: str, tmp_path: Path, **spread: float) -> 
     devices = replace(transistors(feedback=feedback), card=known)
     return crosscheck(
         fabricate(machine, seed=1, **spread), select=select, inputs={"embed": model.embed(tokens)}, level="device",
-        transistors=devices,
-        engine="batch", limit=5e-3, timeout=3600,
+        transistors=devices, engine="batch", options=LARGE, limit=5e-3, timeout=3600,
     )  # fmt: skip
 
 

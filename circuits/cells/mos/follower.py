@@ -68,10 +68,8 @@ MIRROR = {
     "qc": ("q bc r", "p", 4.0, 0.1),
 }
 CASCODES = ("dc", "zc", "wc", "qc", "vc")
-TURNED = {
-    "A": 0.95,
-    "AB": 0.93,
-}  # the copy of the sink at w, whose original stands at 0.55 V, not 0.25 V, drain to source
+# the copy of the sink at w, whose original stands at 0.55 V, not 0.25 V, drain to source
+TURNED = {"A": 0.95, "AB": 0.93}
 
 
 def define(sheet: DeviceSheet, kind: str) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .held import Held
-from .observers import Element
-from .plan import Plan
-from .radau import interpolation
+from dsmachine.emulator.held import Held
+from dsmachine.emulator.observers import Element
+from dsmachine.emulator.plan import Plan
+from dsmachine.emulator.radau import interpolation
 
 Array = Any
 
@@ -54,8 +54,6 @@ class Replay:
 
 class Recorder:
     """Observer that keeps arrays' polynomials. nodes: array name -> index into its shape (... for all of it)."""
-
-    keeps = ("_times", "_starts", "_points")
 
     def __init__(self, nodes: Mapping[str, Any]) -> None:
         self.index = dict(nodes)
