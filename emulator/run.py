@@ -210,9 +210,7 @@ def _transient(
     start = _start(plan, values, request, initial, initial_seed, target)
     batch = batch_size(values, start) * (request.samples or 1)
     start, target = _repeated(plan, start, batch), _repeated(plan, target, batch)
-    run = Run(plan.circuit, "noise" if request.noisy else "tran", {})
-    run.saturated = saturated
-    run.observed = _named(seen)
+    run = Run(plan.circuit, "noise" if request.noisy else "tran", {}, saturated=saturated, observed=_named(seen))
     for observer in aimed:
         observer.aim(target)
     stop = latest_end(plan, request)
