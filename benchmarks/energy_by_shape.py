@@ -53,7 +53,8 @@ def read_after(name: str, circuit: Circuit, run: ds.Run, built: int) -> tuple[fl
     if built == layers:
         return float(np.quantile(run.settling_time, 0.99)), f"settled in this run to {BITS} bits"
     for row in json.loads((RESULTS / "gpu.json").read_text())["rows"]:
-        if row["case"] == name and row["kind"] == "S" and row["layers"] == layers:
+        alike = row["kind"] == "S" and row.get("settle_bits", BITS) == BITS
+        if alike and row["case"] == name and row["layers"] == layers:
             return row["settled_ns"] * 1e-9, _known(row)
     line = settling_of_depth(settled_by_layer(circuit, run), layers)
     return line, "a line through the settling times of the layers built"

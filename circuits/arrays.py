@@ -24,6 +24,18 @@ def on_host(x: Array) -> Array:
     return x.get() if hasattr(x, "get") else np.asarray(x)
 
 
+def real(value: Array) -> Array:
+    """Numbers in floating point: what is worked out in whole ones, such as a chip's errors, would be rounded away.
+
+    >>> real(1), real([1, 2])
+    (1.0, array([1., 2.]))
+    """
+    if isinstance(value, int | np.integer):
+        return float(value)
+    value = np.asarray(value) if isinstance(value, list | tuple) else value
+    return value.astype(float) if isinstance(value, np.ndarray) and value.dtype.kind in "biu" else value
+
+
 def pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     """Contiguous arrays of one size side by side, flat, a piece at a time on a processor, whole on a GPU; what is
     written into a piece is in its array. Single numbers come with every piece.

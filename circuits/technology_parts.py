@@ -3,7 +3,7 @@
     name: float = _q(SI unit, least, most)
 
 A number outside of least … most is warned of; one that is a prefix (1,000 times) beyond is refused, since it is no
-choice but a slip: 49 F for 49 fF.
+choice but a slip: 49 F for 49 fF. What may be 0 may be as small as it likes, as differences of measurements are.
 """
 
 from __future__ import annotations
@@ -318,6 +318,6 @@ def outside(what: str, key: str, value: float) -> str | None:
         return None
     range_ = f"{least:g} … {most:g}{'' if unit == '1' else f' {unit}'}"
     said = f"{what} is {value:g}{'' if unit == '1' else f' {unit}'}"
-    if not least / PREFIX <= value <= most * PREFIX:
+    if value > most * PREFIX or (value < least / PREFIX and not FIELDS[key]["zero"]):
         raise Error(f"{said}, far outside of {range_}: check its unit and prefix")
     return f"{said}, outside of {range_} where such numbers lie: check its unit and prefix"

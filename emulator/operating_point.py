@@ -60,8 +60,9 @@ def solve_operating_point(
             rest = settle(part, own, shaken, counting=saturated is not None)
             if saturated is not None:
                 saturated |= rest.beyond()
-                for _, group in part.visited():
-                    saturated |= saturation(group.stages, own) if group.cyclic else {}
+                if any(group.cyclic for group in part.groups):
+                    for _, group in part.visited():
+                        saturated |= saturation(group.stages, own) if group.cyclic else {}
             found = {name: value for name, value in own.items() if part is plan or name not in x}
         x |= {name: backend.brought(value) for name, value in found.items()}
     return x

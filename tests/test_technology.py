@@ -184,6 +184,19 @@ def test_numbers_that_are_orders_of_magnitude_off(
     assert str(caught.value) == f"{key!r} is {impossible:g}{unit}, far outside of {where}: check its unit and prefix"
 
 
+@pytest.mark.parametrize("key", [key for key, meta in FIELDS.items() if meta["zero"]])
+def test_what_may_be_nothing_may_be_little(key: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Such as a noise resistance, what is left of one measurement after another; it is said."""
+    little = 1e-5 * FIELDS[key]["least"]
+    assert load_technology(overrides={key: little}).get(key) == little
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+def test_a_number_that_is_too_small() -> None:
+    with pytest.raises(Error, match=r"'node\.capacitance' is 4.9e-26 F, far outside of 1e-16 … 1e-09 F"):
+        load_technology(overrides={"node.capacitance": 49e-27})
+
+
 def test_a_prefix_forgotten_in_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "mine.toml"
     text = TOML.read_text(encoding="utf-8")

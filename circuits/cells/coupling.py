@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..arrays import matmul
+from ..arrays import matmul, real
 from ..errors import Error
 from ..rows import by_rows, distinct, once, row_peaks
 from .coupling_law import Loaded
@@ -74,6 +74,9 @@ class Coupling(Term):
     buffer_gain: float = 1.0
     kind: ClassVar[str] = "coupling"
     ends: ClassVar[tuple[str, ...]] = ("source",)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", real(self.weight))
 
     @property
     def sources(self) -> tuple[View, ...]:
@@ -130,8 +133,7 @@ class Coupling(Term):
     def siemens(self, circuit: Circuit, position: int | None = None) -> Array:
         """Signed G_ij [S]: (out, in) at one position for a dense coupling, else (target shape)."""
         node = circuit.arrays[self.target]
-        u_in = self._source_units(circuit)
-        u_out = circuit.units(self.target)
+        u_in, u_out = self._source_units(circuit), circuit.units(self.target)
         if self.elementwise:
             return node.conductance * np.broadcast_to(self.weight, node.shape) * u_out / u_in
         p = 0 if position is None else position
@@ -394,6 +396,5 @@ def coupling(
     programmable: bool = True,
 ) -> Coupling:
     """A `Coupling` whose weight's shape says what it is: a matrix is dense, a vector or scalar one per node."""
-    weight = weight if np.ndim(weight) == 0 else np.asarray(weight)
     each = np.ndim(weight) < 2 if elementwise is None else elementwise
     return Coupling(name, target, as_view(source), weight, passive, balanced, each, programmable)

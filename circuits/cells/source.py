@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from ..arrays import real
 from .gradient import summed
 from .mos.rails import INPUTS
 from .power import Meter
@@ -38,6 +39,10 @@ class Source(Term):
     value: Array
     programmable: bool = True
     kind: ClassVar[str] = "source"
+
+    def __post_init__(self) -> None:
+        value = real(self.value)
+        object.__setattr__(self, "value", np.asarray(value) if isinstance(value, float) else value)
 
     @property
     def sources(self) -> tuple[View, ...]:

@@ -7,6 +7,7 @@ import pytest
 
 import dsmachine as ds
 from dsmachine.circuits import chip as module
+from dsmachine.circuits.cells import Source
 from dsmachine.circuits.cells.mismatch import Draw
 from dsmachine.circuits.chip import fabricate
 from dsmachine.circuits.circuit import Circuit
@@ -54,6 +55,24 @@ def test_spreads_have_the_size_they_say() -> None:
     offsets = fabricate(build(), offset=0.03).circuit.arrays
     volts = np.concatenate([offsets["a"].offset, offsets["b"].offset])
     assert volts.std() * 3 == pytest.approx(0.03, rel=4 / np.sqrt(2 * len(volts)))
+
+
+@pytest.mark.parametrize(("weight", "value"), [(1, 2), (np.eye(3, dtype=int), np.array([2, 0, -2])), (np.eye(3), 2.0)])
+def test_whole_numbers_err_as_others_do(weight: Any, value: Any) -> None:
+    """And rest where others do, one number for all nodes too: nothing is rounded to whole numbers."""
+    found = []
+    for cast in (float, int):
+        circuit = Circuit("whole", output="v")
+        circuit.clamp("u", (3,), unit=0.1)
+        for name in ("v", "w"):
+            circuit.nodes(name, (3,), unit=0.1)
+        circuit.couple("c", "u", "v", np.asarray(weight, cast) if np.ndim(weight) else cast(weight))
+        circuit.add(Source("s", "w", np.asarray(value, cast) if np.ndim(value) else cast(value)))
+        chip = fabricate(circuit, seed=1, mismatch=0.05, vt_mismatch=0.01)
+        found.append(ds.operating_point(chip, {"u": np.array([0.5, 1.0, -1.0])}).outputs)
+    for name in ("v", "w"):
+        assert np.array_equal(found[0][name], found[1][name])
+        assert np.abs(found[0][name]).max() > 0.05
 
 
 def test_no_two_draws_of_a_chip_of_the_bundled_model_are_correlated(monkeypatch: pytest.MonkeyPatch) -> None:
