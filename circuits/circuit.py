@@ -120,9 +120,14 @@ class Circuit:
         target = self.arrays[term.target].shape
         try:
             found = np.shape(term.drive(probe))
-            np.broadcast_to(np.empty(found, bool), (0, *target))
         except (ValueError, TypeError, IndexError) as problem:
             raise Error(f"term {term.name!r} does not fit {term.target!r} of shape {target}: {problem}") from None
+        try:
+            np.broadcast_to(np.empty(found, bool), (0, *target))
+        except ValueError:
+            raise Error(
+                f"term {term.name!r} does not fit {term.target!r} of shape {target}: it drives {found[1:]}"
+            ) from None
 
     def couple(
         self,

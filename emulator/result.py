@@ -17,12 +17,13 @@ Array = Any
 
 class Result:
     """outputs: last value of each free array [V], (batch, *shape); settling_time: oracle, of each sample, nan where it
-    did not settle; duration: seconds simulated."""
+    did not settle; duration: seconds simulated; saturated: nodes beyond their rail's linear part, by array."""
 
     analysis: str
     outputs: Mapping[str, Array]
     settling_time: Array | None
     duration: float
+    saturated: dict[str, int]
 
     def _name(self) -> str:
         """The circuit's."""
@@ -55,4 +56,6 @@ class Result:
         said = [repr(self._name()), self.analysis, counted(len(self.outputs), "array"), f"{self.duration * 1e9:.1f} ns"]
         if self.settling_time is not None:
             said.append(f"settled at {self.settling_time.max() * 1e9:.1f} ns" if self.settled else "not settled")
+        if clipped := sum(self.saturated.values()):
+            said.append(f"{counted(clipped, 'node')} saturated")
         return f"{type(self).__name__}({', '.join(said)})"

@@ -263,8 +263,9 @@ def _format(file: h5py.File) -> str:
 def _check_format(file: h5py.File, path: str | Path, kind: str, latest: int) -> None:
     found = _format(file)
     if found != kind:
-        what = f"a {found}" if found.startswith(FORMAT.split()[0]) else "HDF5"
-        raise Error(f"{path} is {what} but not a {kind.split()[1]}: name a file that dsmachine wrote")
+        wanted, ours = kind.split()[1], found.startswith(FORMAT.split()[0])
+        fix = f"a file that holds a {wanted}" if ours else "a file that dsmachine wrote"
+        raise Error(f"{path} is {f'a {found}' if ours else 'HDF5'} but not a {wanted}: name {fix}")
     version = int(file.attrs["format_version"])
     if version > latest:
         raise Error(f"{path} is format {version}, this dsmachine reads up to {latest}: upgrade dsmachine")

@@ -46,6 +46,18 @@ def test_a_circuit_and_a_chip() -> None:
     assert repr(ds.adjoint(circuit, loss="given")).startswith("AdjointCircuit('")
 
 
+def test_a_run_says_how_many_nodes_are_on_their_rail() -> None:
+    follower = ds.Circuit("follower")
+    follower.clamp("u", (2,))
+    follower.nodes("v", (2,))
+    follower.couple("w", "u", "v", 1.0)
+    assert (
+        repr(ds.operating_point(follower, {"u": [5.0, 0.1]}))
+        == "Run('follower', op, 1 array, 0.0 ns, 1 node saturated)"
+    )
+    assert "saturated" not in repr(ds.transient(follower, {"u": [0.2, 0.1]}))
+
+
 def test_an_anneal_and_its_account(small: str) -> None:
     found = ds.anneal(small, PROMPT, timer_prompts=0)
     said = repr(found)

@@ -88,5 +88,5 @@ def lead_of(shape: tuple[int, ...], width: int) -> tuple[int, ...]:
         axis -= 1
         held *= shape[axis]
     if held != width:
-        raise ValueError(f"a weight of {width} columns does not fit nodes of shape {shape}")
+        raise ValueError(f"a weight of {width} columns does not fit its source, {shape[-1]} along the last axis")
     return shape[:axis]

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import __version__
+from ..circuits.words import counted
 from ._common import JsonOption, results_console, stdout_kept_for_json, write_json
 
 _HOME = os.path.dirname(os.path.dirname(__file__))
@@ -113,8 +114,8 @@ def _blas() -> Part:
     config = np.show_config(mode="dicts")
     blas = config.get("Build Dependencies", {}).get("blas", {})
     threads, cores = _blas_threads(), len(os.sched_getaffinity(0))
-    count = "threads unknown" if threads is None else f"{threads} threads"
-    detail = f"{blas.get('name', 'unknown')}, {count} on {cores} cores"
+    count = "threads unknown" if threads is None else counted(threads, "thread")
+    detail = f"{blas.get('name', 'unknown')}, {count} on {counted(cores, 'core')}"
     return Part("BLAS", "every coupling", True, blas.get("version"), detail)
 
 

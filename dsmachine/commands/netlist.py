@@ -119,7 +119,8 @@ def netlist(
         return
     console = results_console()
     console.print(
-        f"{output}: {select}, {counted(nodes, 'node')}, {counted(len(bench.terms), 'term')}, on {part.prompt!r}",
+        f"{output}: {select}, {counted(nodes, 'node')}, {counted(len(bench.terms), 'term')}, "
+        f"on the prompt {part.prompt!r}",
         soft_wrap=True,
     )
     console.print(f"run it: ngspice -b {output}", soft_wrap=True)

@@ -12,7 +12,7 @@ import typer
 
 from .. import Error
 from ..emulator.files import check_target, write_text
-from ._common import OverwriteOption, check_output_folder
+from ._common import OverwriteOption, check_output_folder, results_console
 
 if TYPE_CHECKING:
     from ..energy.placement import Placement
@@ -94,6 +94,7 @@ def report(
         sys.stdout.write(text)
     else:
         write_text(output, text, overwrite=overwrite)
+        results_console().print(f"written: {output}", soft_wrap=True)
 
 
 def _tables(asked: Sequence[str], inputs: Inputs, shown: bool) -> tuple[list[Row], Pictures]:

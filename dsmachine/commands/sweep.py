@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -151,6 +152,8 @@ def _said(value: Any) -> str:
 def _number(value: float, unit: str) -> str:
     from ..circuits.units import engineering
 
+    if math.isnan(value):
+        return "–"
     return f"{value:.4g}" if unit in ("1", "nat") else engineering(value, unit)
 
 

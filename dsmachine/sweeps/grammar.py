@@ -33,6 +33,8 @@ def parse_vary(text: str) -> tuple[str, list[float | str]]:
     measured = parameter(name).unit
     if ":" in body and not _is_word(name):
         return name, _range(text, spaced(body), measured)
+    if ".." in body and not _is_word(name):
+        raise Error(f"range {shown(text)} is not understood: write {RANGE}")
     parts = (body if _is_word(name) else spaced(body)).split(",")
     unit = parts[-1].strip().partition(" ")[2].strip()
     return name, [_value(text, part if part is parts[-1] else f"{part.strip()} {unit}", measured) for part in parts]

@@ -25,7 +25,7 @@ def test_versions_are_those_installed(capsys: pytest.CaptureFixture[str]) -> Non
     assert parts["numpy"]["version"] == np.__version__
     assert parts["h5py"]["version"] == importlib.metadata.version("h5py")
     assert parts["python"]["found"] is True
-    assert "threads" in str(parts["BLAS"]["detail"])
+    assert "thread" in str(parts["BLAS"]["detail"])
     for name in ("PySpice", "ngspice", "libngspice", "CuPy", "torch", "transformers"):
         assert name in parts
 

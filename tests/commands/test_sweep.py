@@ -150,6 +150,7 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--set", "vt-mismatch=0.1", "--vary", "mismatch=0,1"], ("did you mean 'vt_mismatch'",)),
         (["--vary", "mismatch"], ("'mismatch'", "NAME=FROM:TO:COUNT")),
         (["--vary", "mismatch=0:0.3"], ("'mismatch=0:0.3'", "FROM:TO:COUNT")),
+        (["--vary", "mismatch=0..0.3"], ("'mismatch=0..0.3'", "FROM:TO:COUNT")),
         (["--vary", "mismatch=0:0.3:x"], ("FROM:TO:COUNT",)),
         (["--vary", "mismatch=0:0.3:1"], ("1 values",)),
         (["--vary", "mismatch=0:0.3:7:cubic"], ("FROM:TO:COUNT",)),
