@@ -256,13 +256,11 @@ def test_crosscheck_folder_is_full(small: Path, out: Path, refused: Refused) -> 
 def test_file_that_is_not_a_run(tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "text.h5").write_text("no run")
     refused("info", tmp_path / "text.h5", words=("text.h5", "is not HDF5", "name a file that dsmachine wrote"))
-    with h5py.File(tmp_path / "other.h5", "w") as file:
-        file["x"] = 1
+    with h5py.File(tmp_path / "other.h5", "w") as file, h5py.File(tmp_path / "sweep.h5", "w") as sweep:
+        file["x"], sweep.attrs["format"] = 1, np.bytes_("dsmachine sweep")
     refused("info", tmp_path / "other.h5", words=("other.h5", "not a run", "name a file that dsmachine wrote"))
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
         file.attrs["format"], file.attrs["kind"] = "another program's", [1, 2]
-    with h5py.File(tmp_path / "sweep.h5", "w") as file:
-        file.attrs["format"] = np.bytes_("dsmachine sweep")
     refused("report", "--runs", tmp_path / "sweep.h5", words=("a dsmachine sweep", "name a file that holds a run"))
     refused("info", tmp_path / "foreign.h5", words=("foreign.h5", "name a file that dsmachine wrote"))
     refused("info", tmp_path / "none.h5", words=("none.h5", "does not exist", "check the path"))
