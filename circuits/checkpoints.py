@@ -134,11 +134,9 @@ def load_model(path_or_name: str | os.PathLike[str], *, calibration: str | os.Pa
     dsmachine.circuits.errors.Error: model 'tiny-shakespear' is neither a folder, a GGUF file nor a known name: ...
     """
     model = _load(path_or_name)
-    return (
-        model
-        if calibration is None
-        else replace(model, calibration_text=_own_text(checks.path("calibration", calibration)))
-    )
+    if calibration is None:
+        return model
+    return replace(model, calibration_text=_own_text(checks.path("calibration", calibration)))
 
 
 def as_model(model: Any) -> Model:

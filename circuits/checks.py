@@ -29,10 +29,12 @@ def seed(what: str, value: Any) -> int:
     return whole(what, value, 0, LARGEST_SEED, "choose a whole number, 0 … 2⁶³ − 1")
 
 
-def number(what: str, value: Any, fix: str, *, least: float = -math.inf, above: float = -math.inf) -> float:
-    """A finite number, at least `least` and more than `above`."""
+def number(
+    what: str, value: Any, fix: str, *, least: float = -math.inf, above: float = -math.inf, most: float = math.inf
+) -> float:
+    """A finite number, at least `least`, more than `above` and at most `most`."""
     real = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-    if not real or not math.isfinite(value) or value < least or value <= above:
+    if not real or not math.isfinite(value) or value <= above or not least <= value <= most:
         raise Error(f"{what} is {shown(value)}: {fix}")
     return float(value)
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from . import checks
 from .errors import Error
-from .quantities import known, names_in, number, quantity, read_toml, text
+from .quantities import known, number, quantity, read_toml, text
 from .technology_parts import (
     FIELDS,
     SECTIONS,
@@ -146,11 +146,6 @@ def as_technology(technology: Any) -> Technology:
         return load_technology(technology if isinstance(technology, str) else Path(technology))
     checks.made("technology", technology, Technology, "give a name such as 'cmos45', or what load_technology returns")
     return technology  # type: ignore[no-any-return]
-
-
-def bundled() -> list[str]:
-    """Names of the technologies that come with the package."""
-    return names_in(resources.files(__package__) / "technologies")
 
 
 def _parse(document: dict[str, Any], where: str) -> tuple[Technology, dict[str, dict[str, tuple[float, str]]]]:

@@ -113,8 +113,8 @@ def _texts(prompt: str, ours: str, theirs: str) -> Html:
         tag("div", tag("h3", title), tag("pre", prompt, tag("mark", visible(said))))
         for title, said in (("Machine", ours), ("Digital reference", theirs))
     ]
-    note = "The prompt, and underlined what each makes of it: "
-    return section("Text", tag("p", note, same, ".", cls="muted"), tag("div", *blocks, cls="pair"))
+    about = "The prompt, and underlined what each makes of it: "
+    return section("Text", tag("p", about, same, ".", cls="muted"), tag("div", *blocks, cls="pair"))
 
 
 def _settling(annealed: Annealed) -> Html:
@@ -125,10 +125,15 @@ def _settling(annealed: Annealed) -> Html:
     rows = [(layer or "(inputs)", name, _seconds(t)) for layer, (t, name) in slowest.items()]
     band = join(["2", tag("sup", f"−{annealed.settle_bits:g}")])
     oracle = note("when every node of this prompt was inside its band for good")
-    timer = note("p99 over calibration prompts: what a chip without an oracle waits")
+    waits: object = "none: this prompt has not settled"
+    if annealed.timer_time > 0:
+        about = note("p99 over calibration prompts: what a chip without an oracle waits")
+        waits = join([_seconds(annealed.timer_time), about])
+    elif annealed.run.settled:
+        waits = "none: no calibration prompts were asked for, or one has not settled"
     facts: list[tuple[object, object]] = [
         ("Oracle time", join([_seconds(annealed.oracle_time), oracle])),
-        ("Timer time", join([_seconds(annealed.timer_time), timer]) if annealed.timer_time > 0 else "not measured"),
+        ("Timer time", waits),
         (
             "Settled means",
             join(["within ", band, " of full scale, and of the logits’ range at every position"]),

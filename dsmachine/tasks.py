@@ -61,7 +61,8 @@ class Annealed:
     run: the noiseless transient, from zero until settled; read: the noisy window after it (None without noise);
     energy: joules by part until the timer time (without a timer, the oracle time); machine: the chip;
     technology: what it is made in; settle_bits: what settled means; dac_bits, adc_bits: of its converters;
-    timer_time [s]: p99 of N calibration prompts' oracle settling times; wall_s: seconds of each stage (calibrate, map,
+    timer_time [s]: p99 of N calibration prompts' oracle settling times (nan: none asked for, or one has not settled, or
+    this prompt has not); wall_s: seconds of each stage (calibrate, map,
     solve, read, timer, reference).
     """
 

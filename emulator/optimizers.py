@@ -28,7 +28,7 @@ class Sgd:
     """What it remembers from step to step: nothing."""
 
     def share(self, gradients: Iterable[Array]) -> float:
-        """Of all gradients, what a step goes along."""
+        """By how much of all gradients a step goes."""
         return 1.0
 
     def move(self, name: str, value: Array, gradient: Array, step: int, share: float) -> None:
@@ -51,7 +51,7 @@ class AdamW:
     state: dict[str, Any] = field(default_factory=dict)
 
     def share(self, gradients: Iterable[Array]) -> float:
-        """Of all gradients, what a step goes along."""
+        """By how much of all gradients a step goes."""
         if math.isinf(self.clip):
             return 1.0
         norm = math.sqrt(sum(float(g.reshape(-1) @ g.reshape(-1)) for g in gradients))

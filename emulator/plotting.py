@@ -18,13 +18,13 @@ Array = Any
 SAID = {"1": "error (share of full scale)", ACTIVITY: "activity (full-scale current)"}
 
 
-def mark_settling(axes: Iterable[Axes], seconds: float | None, *, label: bool = True, colour: str = INK) -> None:
+def mark_settling(axes: Iterable[Axes], seconds: float | None, *, colour: str = INK) -> None:
     """A line where the machine settled, of a colour seen on what it crosses; named on the first of the axes."""
     if seconds is None or not np.isfinite(seconds):
         return
     for k, ax in enumerate(axes):
         ax.axvline(seconds * 1e9, color=colour, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1.5)
-        if k == 0 and label:
+        if k == 0:
             ax.annotate(
                 f"settled {seconds * 1e9:.0f} ns",
                 (seconds * 1e9, 1.0),
@@ -89,12 +89,12 @@ def plot_waveforms(
 
 
 @drawn
-def plot_trace(trace: Trace, *, nodes: int = 6) -> Figure:
+def plot_trace(trace: Trace) -> Figure:
     """One record against time: volts of some nodes (mV) of the first sample, a share of full scale, or another unit."""
     figure = new_figure(7.0, 2.6)
     ax = figure.subplots()
     if trace.unit == "V":
-        _panel(ax, "", trace, nodes, 0)
+        _panel(ax, "", trace, 6, 0)
         ax.set_ylabel("voltage (mV)")
     else:
         ax.plot(trace.times * 1e9, trace.values.reshape(len(trace.times), -1), color=COLOURS[0])

@@ -67,8 +67,7 @@ class Request:
             raise Error(f"accuracy {shown(self.accuracy)} is unknown: use 'waveform' or 'settling'")
         if self.tolerance is not None:
             fix = "it is a share of full scale, 1e-12 … 0.5"
-            if checks.number("tolerance", self.tolerance, fix, least=1e-12) > 0.5:
-                raise Error(f"tolerance is {self.tolerance!r}: {fix}")
+            checks.number("tolerance", self.tolerance, fix, least=1e-12, most=0.5)
 
     @property
     def noisy(self) -> bool:
@@ -140,8 +139,7 @@ def checked_bits(settle_bits: float | None) -> float:
     """Bits to which a run settles, 8 by default."""
     bits = 8 if settle_bits is None else settle_bits
     fix = "choose bits above 0, up to 40 (8: within 1/256 of full scale; 0: in transient, with a duration)"
-    if checks.number("settle_bits", bits, fix, above=0) > 40:
-        raise Error(f"settle_bits is {bits!r}: {fix}")
+    checks.number("settle_bits", bits, fix, above=0, most=40)
     return bits
 
 

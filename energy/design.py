@@ -61,9 +61,7 @@ class Design:
                 raise Error(f"{name} {shown(value)} is unknown: use {' or '.join(map(repr, known))}")
         for name, bits in (("dac_bits", dac_bits), ("adc_bits", adc_bits), ("weight_bits", weight_bits)):
             if bits is not None:
-                checks.number(name, bits, "give bits, 1 … 32", least=1)
-                if bits > 32:
-                    raise Error(f"{name} is {bits!r}: give bits, 1 … 32")
+                checks.number(name, bits, "give bits, 1 … 32", least=1, most=32)
         own = technology.converter.bits
         converter = technology.converter.of_bits(dac_bits, adc_bits)
         switch = technology.switch.of_bits(own if weight_bits is None else weight_bits, own)

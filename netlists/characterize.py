@@ -121,9 +121,8 @@ def characterize(
     """
     if unit not in UNITS:
         raise Error(f"unit {unit!r} is unknown: take single, pair or quad")
-    checks.number("tolerance", tolerance, "give a share of the largest current, above 0 and up to 0.1", above=0)
-    if tolerance > 0.1:
-        raise Error(f"tolerance is {tolerance!r}: give a share of the largest current, above 0 and up to 0.1")
+    share = "give a share of the largest current, above 0 and up to 0.1"
+    checks.number("tolerance", tolerance, share, above=0, most=0.1)
     check_cells(cells)
     tech = load_technology(technology, corner=corner, temperature=temperature, vdd=vdd, overrides=overrides)
     models = models or load_models()
@@ -260,8 +259,4 @@ def _swept(axis: Array) -> str:
 
 
 def _metres(name: str, value: float) -> float:
-    fix = f"give metres, {SMALLEST:g} … {LARGEST:g}"
-    value = checks.number(name, value, fix, least=SMALLEST)
-    if value > LARGEST:
-        raise Error(f"{name} is {value!r}: {fix}")
-    return value
+    return checks.number(name, value, f"give metres, {SMALLEST:g} … {LARGEST:g}", least=SMALLEST, most=LARGEST)

@@ -126,9 +126,7 @@ def run_netlist(text: str, *, engine: Engine = "pyspice", timeout: float = 600.0
     Raises:
         Error: the engine is missing, or it rejects the netlist, fails to converge, crashes, or takes too long.
     """
-    checks.number("timeout", timeout, "give seconds, above 0 and up to 1e6", above=0)
-    if timeout > 1e6:
-        raise Error(f"timeout is {timeout!r}: give seconds, above 0 and up to 1e6")
+    checks.number("timeout", timeout, "give seconds, above 0 and up to 1e6", above=0, most=1e6)
     if not checks.among(engine, _RUNS):
         raise Error(f"engine {shown(engine)} is unknown: take 'pyspice', 'batch' or 'neospice'")
     analysis = check_netlist(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dsmachine.circuits.errors import Error
-from dsmachine.circuits.technology import bundled, load_technology
+from dsmachine.circuits.technology import load_technology
 from dsmachine.circuits.technology_parts import FIELDS
 from dsmachine.circuits.units import si
 from dsmachine.circuits.wires import row
@@ -43,7 +43,6 @@ def test_unknown_units(unit: str) -> None:
 
 
 def test_bundled_technology_is_complete_and_sourced() -> None:
-    assert "cmos45" in bundled()
     tech = load_technology()
     assert tech.node.capacitance == 49e-15
     assert tech.node.time_constant == pytest.approx(1.519e-9, rel=1e-3)

@@ -1,8 +1,8 @@
 """How many angles the linearised noise of a deep machine wants: the logits of a few tokens, by angles and seeds.
 
 Means over samples are exact for any number of angles (`emulator/fluctuation.py`), but a row of n lags lets through some
-1/n of them: a sample whose angles all miss these is too small, its neighbour too large. So rms scatters, and the
-perplexity, a mean of exponentials, is too high.
+1/n of them: a sample whose angles all miss these is too small, its neighbour too large. Means of perplexity over so few
+samples do not tell numbers of angles apart.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TOKENS, FREQUENCIES, SAMPLES, SEEDS = 8, (4, 8, 16, 32), 8, 3
 
 def run(bench: Bench) -> None:
     rows, few = Rows("angles", fresh=bench.fresh), replace(bench, positions=TOKENS)
-    plan = ds.prepare(few.circuit(ranges=bench.ranges(), precision="float32"))
+    plan = ds.prepare(few.circuit(ranges=bench.ranges, precision="float32"))
     for angles in FREQUENCIES:
         for seed in range(SEEDS):
             rows.row({"angles": angles, "seed": seed}, lambda angles=angles, seed=seed: one(few, plan, angles, seed))

@@ -22,8 +22,7 @@ HERTZ = np.geomspace(1e6, 5e9, 200)
 LOADS = (0.0, 0.1e-3, 0.5e-3)  # S at a conveyor's input
 AMPERES = np.geomspace(1e-9, 2e-5, 100)  # of a cell's devices
 SHARES = np.linspace(0.0, 1.0, 101)  # of a tail's current
-KELVIN = 300.0
-VOLTS = BOLTZMANN * KELVIN / ELEMENTARY_CHARGE  # kT/q
+VOLTS = BOLTZMANN * 300 / ELEMENTARY_CHARGE  # kT/q at 300 K
 
 
 @drawn

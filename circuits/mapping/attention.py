@@ -43,8 +43,7 @@ def check_cell(softmax: str, leakage: bool, clamp: float | None, gain: float) ->
         checks.number(
             "softmax_clamp", clamp, "give nats above 0, such as 11.5, or None for the reach of the cell", above=0
         )
-    if checks.number("softmax_gain", gain, GAIN, above=0) > LARGEST_GAIN:
-        raise Error(f"softmax_gain is {gain!r}: {GAIN}")
+    checks.number("softmax_gain", gain, GAIN, above=0, most=LARGEST_GAIN)
     if softmax == "translinear":
         return
     for name, given in (("leakage", leakage), ("softmax_clamp", clamp is not None), ("softmax_gain", gain != 1)):

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..circuits.devices.linearity import Linearity
 
 SHARES = (1.0, 0.5, 0.2, 0.1)  # of the largest conductance
-KELVIN = 273.15
 
 
 def characterize(
@@ -99,6 +98,8 @@ def card_facts(card: DeviceCard) -> dict[str, object]:
 
 def card_lines(card: DeviceCard) -> dict[str, str]:
     """A card in words, by the name of the line."""
+    from ..circuits.cells.mos.rails import KELVIN
+
     origin = card.origin
     return {
         "device": f"{card.unit} of {origin.model} ({origin.models}), {card.width * 1e9:.4g} nm × "

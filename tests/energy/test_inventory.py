@@ -14,6 +14,7 @@ import dsmachine as ds
 from dsmachine.circuits.checkpoints import load_config
 from dsmachine.circuits.mapping.sketch import sketch
 from dsmachine.circuits.shapes import SHAPES
+from dsmachine.energy.account import driver_counts
 from dsmachine.energy.inventory import Piece, deep, inventory
 
 TECHNOLOGY = ds.load_technology()
@@ -31,6 +32,12 @@ def check(name: str, tokens: int, mode: str) -> None:
     there = [node for node in mapped.arrays.values() if not node.is_inner and (node.stored or not node.clamped)]
     assert sum(piece.nodes for piece in pieces) == sum(node.count for node in there)
     assert sum(piece.weights for piece in pieces) == sum(term.weights(mapped) for term in mapped.terms.values())
+    drawn = sum(node.area(TECHNOLOGY) for node in mapped.arrays.values())
+    drawn += sum(term.area(mapped, TECHNOLOGY) for term in mapped.terms.values())
+    drawn += sum(driver_counts(mapped, TECHNOLOGY).values()) * TECHNOLOGY.buffer.area
+    conveyed = {term.target for term in mapped.terms.values() if term.conveyed}
+    drawn += sum(mapped.arrays[name].count for name in conveyed) * TECHNOLOGY.conveyor.area
+    assert sum(piece.silicon for piece in pieces) == pytest.approx(drawn)
 
 
 @pytest.mark.parametrize("mode", ["parallel", "serial"])

@@ -192,6 +192,7 @@ def test_products_in_parts(length: int) -> None:
         if precision == "tf32x3":
             assert few.get() == pytest.approx(known[:100].get(), rel=1e-5, abs=1e-3)
     assert errors["tf32x3"] < min(2e-5, 0.05 * errors["tf32"]), errors
+    assert errors["tf32x3"] != errors["float32"], "it is float32's own product"
 
 
 def test_a_machine_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

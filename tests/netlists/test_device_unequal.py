@@ -156,6 +156,7 @@ def test_nodes_are_off_by_what_their_conveyors_are(kind: str, whole: float) -> N
     def of(seed: int, share: float, **trim: Any) -> tuple[Any, Any]:
         """(by the law, by ngspice) where the nodes of a chip stand."""
         chip = ds.fabricate(machine, seed=seed, **{name: share * area for name, area in PELGROM.items()}, **trim)
+        assert not trim or chip.circuit.arrays["v"].offset == pytest.approx(0.0)
         return ds.operating_point(chip, rest).outputs["v"][0], settled(chip.circuit, rest, devices)["v"]
 
     far = []

@@ -17,8 +17,6 @@ Array = Any
 SUPPORTS = ("ideal", "A", "AB")
 FEEDBACKS = ("transistors", "ideal")
 DIFFUSION = 100e-9  # m, length of a source or drain: its junction is width x 100 nm (technology, [softmax])
-
-
 MADE = "give what transistors_of returns"
 
 
@@ -51,11 +49,9 @@ class Transistors:
     mobility: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("conveyor", "buffer"):
-            if not checks.among(getattr(self, name), SUPPORTS):
-                raise Error(f"{name} {shown(getattr(self, name))} is unknown: use {', '.join(SUPPORTS)}")
-        if self.feedback not in FEEDBACKS:
-            raise Error(f"feedback {self.feedback!r} is unknown: use {', '.join(FEEDBACKS)}")
+        for name, known in (("conveyor", SUPPORTS), ("buffer", SUPPORTS), ("feedback", FEEDBACKS)):
+            if not checks.among(getattr(self, name), known):
+                raise Error(f"{name} {shown(getattr(self, name))} is unknown: use {', '.join(known)}")
         pair = self.pair_card
         for name in ("vdd", "common_mode", "temperature"):
             if getattr(self.card, name) != getattr(pair, name):
