@@ -27,7 +27,9 @@ A cell states its noise as the white one of equal variance in its node: of a tra
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from .channel import time_constant
@@ -85,12 +87,14 @@ class ConveyorLoop:
             "impedance": (product(gate, pushed), d),
         }  # fmt: skip
 
-    def siemens(self, conductance: float, ohms: float, slope: float, load: Array, seconds: Array) -> Array:
-        """G [S] in a node of τ = `seconds`: conductance G_n [S], ohms R [Ω], slope c/r_x [S], load r_x L."""
+    def siemens(
+        self, conductance: float, ohms: float, slope: float, load: Array, share: Callable[[Transfer], Array]
+    ) -> Array:
+        """G [S]: conductance G_n [S], ohms R [Ω], slope c/r_x [S], load r_x L; share of white noise behind a transfer:
+        what a node is left with (`left`), or |X|² at a frequency."""
         paths = self.transfers(load)
-        amplifiers = (1 - self.pushed) * left(paths["amplifier"], seconds)
-        amplifiers = amplifiers + self.pushed * left(paths["sinks"], seconds)
-        copies = 1 - self.mirrored + self.mirrored * left(self.mirrors, seconds)
+        amplifiers = (1 - self.pushed) * share(paths["amplifier"]) + self.pushed * share(paths["sinks"])
+        copies = 1 - self.mirrored + self.mirrored * share(self.mirrors)
         return conductance * copies + ohms * slope**2 * amplifiers
 
     def passed(self, load: Array, seconds: Array) -> Array:
@@ -109,8 +113,8 @@ def noise_of(node: Any, load: Array) -> Array:
     resistance, ohms = node.input_resistance, node.input_resistance + node.noise_ohms
     if not node.loop or not resistance:
         return node.noise_siemens + ohms * (load * node.attenuation(load)) ** 2
-    slope = node.current_gain / resistance
-    return node.loop.siemens(node.noise_siemens, ohms, slope, resistance * load, time_constant(node))
+    slope, share = node.current_gain / resistance, partial(left, seconds=time_constant(node))
+    return node.loop.siemens(node.noise_siemens, ohms, slope, resistance * load, share)
 
 
 def share_of(node: Any, load: Array) -> Array:

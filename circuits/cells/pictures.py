@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from ..circuit import BOLTZMANN, ELEMENTARY_CHARGE
 from ..look import COLOURS, LINES, MUTED, drawn, new_figure, plain_ticks
 from ..units import engineering
+from .conveyor_loop import Transfer
 from .rational import at
 
 if TYPE_CHECKING:
@@ -53,14 +54,15 @@ def plot_support(found: Support) -> Figure:
 
 def _of_conveyor(found: Support, load: float) -> tuple[Array, Array]:
     """(|i_out / i_in|, G [S]) over HERTZ with a conductance at x; equations: `conveyor_loop.py`."""
-    s, loop = 2j * np.pi * HERTZ, found.loop
-    transfers = loop.transfers(found.input_resistance * load)
-    paths = {name: at(above, s) / at(below, s) for name, (above, below) in transfers.items()}
-    copies = at(loop.mirrors[0], s) / at(loop.mirrors[1], s)
-    white = found.noise_conductance * (1 - loop.mirrored + loop.mirrored * np.abs(copies) ** 2)
-    amplifiers = (1 - loop.pushed) * np.abs(paths["amplifier"]) ** 2 + loop.pushed * np.abs(paths["sinks"]) ** 2
-    slope = found.current_gain / found.input_resistance
-    return found.current_gain * np.abs(paths["signal"]), white + found.noise_resistance * slope**2 * amplifiers
+    s, at_input, slope = 2j * np.pi * HERTZ, found.input_resistance * load, found.current_gain / found.input_resistance
+
+    def squared(transfer: Transfer) -> Array:
+        above, below = transfer
+        return np.abs(at(above, s) / at(below, s)) ** 2
+
+    gain = found.current_gain * np.sqrt(squared(found.loop.transfers(at_input)["signal"]))
+    noise = found.loop.siemens(found.noise_conductance, found.noise_resistance, slope, at_input, squared)
+    return gain, noise
 
 
 @drawn

@@ -1,6 +1,7 @@
 """Noise of a conveyor behind its poles: known limits, a class A by hand, quadrature, and a machine's own noise."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from scipy.integrate import quad
 
 from dsmachine.circuits.cells.channel import Channel, Channels, Ends, with_channels
-from dsmachine.circuits.cells.conveyor_loop import ConveyorLoop, noise_of, share_of
+from dsmachine.circuits.cells.conveyor_loop import ConveyorLoop, left, noise_of, share_of
 from dsmachine.circuits.cells.rational import power
 from dsmachine.circuits.circuit import BOLTZMANN, Circuit
 from dsmachine.emulator.agitation import agitation
@@ -29,7 +30,7 @@ LOADS = np.array([0.0, 5.8e-5, 2e-4])  # S
 
 
 def siemens(loop: ConveyorLoop, load: Any, tau: float = TAU) -> Any:
-    return loop.siemens(G_N, R, GAIN / OHMS, OHMS * load, tau)
+    return loop.siemens(G_N, R, GAIN / OHMS, OHMS * load, partial(left, seconds=tau))
 
 
 def test_without_poles_it_is_white() -> None:

@@ -1,12 +1,13 @@
 """Loops of conveyors from spectra: those of a known one."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 import dsmachine as ds
-from dsmachine.circuits.cells.conveyor_loop import ConveyorLoop
+from dsmachine.circuits.cells.conveyor_loop import ConveyorLoop, left
 from dsmachine.circuits.cells.rational import at
 from dsmachine.netlists.conveyor_loops import Measured, fit_loop
 
@@ -43,7 +44,8 @@ def test_a_known_loop_is_found(loop: ConveyorLoop) -> None:
         for farads in (0.0, 5e-14):
             for tau in (1.5e-9, 1e-8):
                 one, other = (
-                    each.wired(OHMS, farads).siemens(G_N, R, SLOPE, OHMS * load, tau) for each in (found, loop)
+                    each.wired(OHMS, farads).siemens(G_N, R, SLOPE, OHMS * load, partial(left, seconds=tau))
+                    for each in (found, loop)
                 )
                 assert one == pytest.approx(other, rel=2e-3)
 
