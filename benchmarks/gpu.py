@@ -25,6 +25,7 @@ import argparse
 import fcntl
 import gc
 import math
+import os
 import resource
 import statistics
 import time
@@ -45,14 +46,14 @@ from dsmachine.emulator.observers import Probe
 from dsmachine.emulator.plan import Plan
 
 Array = Any
-LOCK = Path("/tmp/dsmachine-gpu-benchmark.lock")
+LOCK = Path(f"/tmp/dsmachine-gpu-benchmark-{os.environ.get('CUDA_VISIBLE_DEVICES', '')}.lock")
 TOLERANCES = {"S": ("settling", (1e-3,)), "W": ("waveform", (2e-3, 1e-3, 7e-4, 5e-4, 4.2e-4, 3.5e-4, 2.5e-4, 1.2e-4))}
 TIMES = 121
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """One process at a time uses the GPU, while others map their models."""
+    """One process at a time uses a GPU, while others map their models."""
     with LOCK.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
