@@ -213,7 +213,7 @@ def measured(
         "replayed": bool(run.statistics.get("replayed")),
         "adaptive_s": seconds[0],
         **{key: run.statistics[key] for key in ("elements", "points", "rejected")},
-        "rests_within_bits": run.statistics.get("rests_within_bits"),
+        **{key: run.statistics[key] for key in ("rests_within_bits",) if key in run.statistics},
     }
     if not options.unmetered:
         metered, weighed = repeated(plan, inputs, options, [ds.EnergyMeter()], choices)
@@ -236,10 +236,10 @@ def repeated(
         runs.append(finished(lambda: ds.transient(plan, inputs, observers=observers, **choices)))
         seconds, run = runs[-1]
         cost = ", ".join(f"{run.statistics[key]} {key}" for key in ("elements", "rejected"))
-        settled = f"settled at {run.settling_time.max() * 1e9:.1f} ns" if run.settled else "not settled"
         within = run.statistics.get("rests_within_bits", math.nan)
-        said = f"{seconds:.3f} s for {run.duration * 1e9:.0f} ns, {settled}, rests within {within:.2f} bits: {cost}"
-        print(said, flush=True)
+        rests = f"not settled, rests within {within:.2f} bits"
+        settled = f"settled at {run.settling_time.max() * 1e9:.1f} ns" if run.settled else rests
+        print(f"{seconds:.3f} s for {run.duration * 1e9:.0f} ns, {settled}: {cost}", flush=True)
     return [seconds for seconds, _ in runs[1:]], runs[-1][1]
 
 

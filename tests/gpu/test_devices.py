@@ -136,7 +136,8 @@ def test_chips_over_devices(chip: Given, count: int) -> None:
 def test_a_sweep_over_gpus_is_that_of_the_processor(
     count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process for each GPU, noise in it: values to rounding."""
+    """A process for each GPU, noise in it: perplexities to rounding; times, and joules until then, as well as elements
+    tell them, which are chosen for longer windows there."""
     devices = gpus(count)
     monkeypatch.setattr("dsmachine.sweeps.workers._gpus", lambda: count)
     model = str(write_small(tmp_path / "small"))
@@ -150,7 +151,8 @@ def test_a_sweep_over_gpus_is_that_of_the_processor(
     }  # fmt: skip
     assert devices and found["cupy"].computed == found["numpy"].computed
     for name, values in found["numpy"].values.items():
-        np.testing.assert_allclose(found["cupy"].of(name), values, rtol=1e-6)
+        apart = 1e-6 if name == "perplexity" else 0.02
+        np.testing.assert_allclose(found["cupy"].of(name), values, rtol=apart, err_msg=name)
 
 
 def test_a_gpu_that_is_not_here() -> None:
