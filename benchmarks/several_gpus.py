@@ -4,11 +4,12 @@
     python benchmarks/several_gpus.py --cases llama2-7b --chips 4 --vocabulary 32000
     python benchmarks/several_gpus.py --cases gpt2 --layers 2 --chips 2 --devices numpy numpy    # processors stand in
 
-chips: each is fabricated (an offset of its own at every node), its weights moved to its device, and annealed once from
-rest until settled to 8 bits, accuracy="settling", no recorded run; seconds from the first to the last, and medians of
-the parts. shared: one machine that is there already, annealed the same way, median of --repeats. times: as many times
-as fast as one device of the same run. apart: largest difference of the logits from those of one device, as a share of
-the largest; of a shared machine both runs take windows of the same length. Weights are random (machines.py).
+chips: each is fabricated (an offset of its own at every node), moved to its device, but for what the chip before it has
+left there, and annealed once from rest until settled to 8 bits, accuracy="settling", no recorded run; seconds from the
+first to the last, and medians of the parts. shared: one machine that is there already, annealed the same way, median of
+--repeats. times: as many times as fast as one device of the same run. apart: largest difference of the logits from
+those of one device, as a share of the largest; of a shared machine both runs take windows of the same length. Weights
+are random (machines.py).
 """
 
 from __future__ import annotations
@@ -46,17 +47,17 @@ def found() -> list[str]:
     return [f"cupy:{number}" for number in range(cupy.cuda.runtime.getDeviceCount())]
 
 
-def one_chip(circuit: Circuit, inputs: Row, offset: float, seed: int, device: str) -> Row:
-    """A chip from its making to its logits: seconds of each part."""
+def one_chip(circuit: Circuit, inputs: Row, offset: float, seed: int, device: str, plans: dict[str, Any]) -> Row:
+    """A chip from its making to its logits: seconds of each part. plans: the latest on each device."""
     with Backend(device).here():
         wait = waiting(device.partition(":")[0])
         begun = time.perf_counter()
         chip = ds.fabricate(circuit, seed=seed, offset=offset)
         made = time.perf_counter()
-        plan = ds.prepare(chip, device=device)
+        plans[device] = ds.prepare(chip, device=device, like=plans.get(device))
         wait()
         moved = time.perf_counter()
-        run = ds.transient(plan, inputs, **ANNEAL)
+        run = ds.transient(plans[device], inputs, **ANNEAL)
         wait()
         done = time.perf_counter()
     return {
@@ -71,15 +72,16 @@ def apart(ours: Array, theirs: Array) -> float:
 
 def batches(circuit: Circuit, inputs: Row, options: argparse.Namespace) -> Iterator[Row]:
     """A row for each number of devices."""
-    one_chip(circuit, inputs, options.offset, 0, options.devices[0])  # kernels are compiled
+    one_chip(circuit, inputs, options.offset, 0, options.devices[0], {})  # kernels are compiled
     alone: list[Row] = []
     first = 0.0
     for count in counts(options.devices):
-        begun = time.perf_counter()
-        chips = ds.each(
-            range(options.chips), lambda seed, device: one_chip(circuit, inputs, options.offset, seed, device),
-            devices=options.devices[:count],
-        )  # fmt: skip
+        begun, plans = time.perf_counter(), dict[str, Any]()
+
+        def make(seed: int, device: str, plans: dict[str, Any] = plans) -> Row:
+            return one_chip(circuit, inputs, options.offset, seed, device, plans)
+
+        chips = ds.each(range(options.chips), make, devices=options.devices[:count])
         wall = time.perf_counter() - begun
         alone, first = alone or chips, first or wall
         yield {

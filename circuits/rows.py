@@ -16,7 +16,7 @@ import numpy as np
 Array = Any
 Found = TypeVar("Found")
 Item = TypeVar("Item")
-TOGETHER = 1 << 17  # numbers worked on at a time: they stay in the cache
+TOGETHER = 1 << 16  # numbers worked on at a time: they stay in the cache
 FEW = 1 << 20  # numbers of a matrix that is not worth a thread
 
 

@@ -245,16 +245,21 @@ class Backend:
         with self.here():  # whose queue is waited for
             return on_host(value)
 
-    def place(self, cell: Cell) -> Cell:
-        """A copy of a cell (dataclass) whose floating-point arrays are on this device, in this precision; in `here`."""
+    def put(self, value: Array) -> Array:
+        """An array of the host on this device, numbers with a fraction in this precision."""
+        return self.array(value) if value.dtype.kind == "f" else self.xp.asarray(value)
+
+    def place(self, cell: Cell, put: Callable[[Array], Array] | None = None) -> Cell:
+        """A copy of a cell (dataclass) whose arrays are on this device, in this precision; in `here`. put: what brings
+        one of the host there."""
         changes: dict[str, Any] = {}
         for name, value in moving(cell):
             if isinstance(value, np.ndarray):
-                changes[name] = self.array(value) if value.dtype.kind == "f" else self.xp.asarray(value)
+                changes[name] = (put or self.put)(value)
             elif hasattr(value, "get") and hasattr(value, "dtype"):  # a GPU's array
                 changes[name] = self.brought(value)
             elif hasattr(value, "__dataclass_fields__"):
-                placed = self.place(value)
+                placed = self.place(value, put)
                 if placed is not value:
                     changes[name] = placed
         if not changes:

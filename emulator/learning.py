@@ -71,6 +71,8 @@ class Learner:
         made = adjoint(own, loss=loss)
         self.plan = prepare(replace(chip, circuit=own), precision=precision, device=device)
         self.behind = prepare(made, precision=precision, device=device)
+        for plan in (self.plan, self.behind):
+            plan.brought.clear()  # what lies there does not stay what the circuit has
         self._latest: Any = None
         self._recorded: dict[Any, Recorded] = {}
         self._forward = placed_terms(self.plan)

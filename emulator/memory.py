@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -328,10 +328,14 @@ def _shadow(value: Any, ledger: Ledger, circuits: set[int]) -> Any:
 # --- what is there ----------------------------------------------------------------------------------------
 
 
-def placed(circuit: Circuit, backend: Backend) -> Memory:
-    """What `prepare` puts on the device: the weights."""
+def placed(circuit: Circuit, backend: Backend, there: Container[int] = ()) -> Memory:
+    """What `prepare` puts on the device: the weights, but for those arrays (ids) that are there."""
     shadow = weightless(backend, "weights")
-    _kept = [shadow.place(part) for part in (*circuit.arrays.values(), *circuit.terms.values())]
+
+    def put(value: Array) -> Array:
+        return Shadow.shared(shadow.ledger, value.shape, value.dtype) if id(value) in there else shadow.put(value)
+
+    _kept = [shadow.place(part, put) for part in (*circuit.arrays.values(), *circuit.terms.values())]
     return Memory(backend.device, shadow.ledger.total, 0, 0, 0, 0)
 
 

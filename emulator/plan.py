@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
 from ..circuits.cells import NodeArray, Signals, Source, Term
 from ..circuits.circuit import Circuit, sorted_components
-from .backend import Backend
+from .backend import Backend, moving
 from .store import Store
 
 Array = Any
+Brought = dict[int, tuple[Array, Array]]
 STREAMED = 8  # how many times as long windows are where all weights pass by in each
 MOST_PACES = 16  # distinct time constants of an array that get a propagator each
 
@@ -146,6 +148,7 @@ class Plan:
     What is made of it once, when it is first wanted: solvers, by points of an element; kernels, by array
     (`fused.py`); noise, by array and kind (`agitation.py`); steps, by kind of noise (`fused_steps.py`); quickest
     (`quickest.py`, `duration.py`); taken and graphs, by case (`graphs.py`); needs: memory, by request (`memory.py`).
+    brought: (array of the circuit's, where it is on the device), by the former's identity.
 
     store: where weights are that come to the device group by group; None: they are there. split: on several devices,
     the plan of each one's share (`share.py`), whose groups these are, seen from this plan's own device. sends: arrays
@@ -166,6 +169,7 @@ class Plan:
     taken: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     graphs: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     needs: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    brought: Brought = field(default_factory=dict, compare=False, repr=False)
     store: Store | None = field(default=None, compare=False, repr=False)
     split: tuple[Plan, ...] = ()
     sends: frozenset[str] = frozenset()
@@ -224,20 +228,41 @@ def make_plan(
     *,
     stream: bool = False,
     share: slice = slice(None),
+    there: Brought | None = None,
     **more: Any,
 ) -> Plan:
     """Stages of a circuit in feed-forward order, grouped by layer and cycle; share: which of the groups; stream:
-    whether their weights come to the device group by group; more: of the plan."""
+    whether their weights come to the device group by group; there: what the device holds already; more: of the plan."""
     drives, grouped = driven(circuit), groups_of(circuit)[share]
+    brought: Brought = {}
+
+    def put(value: Array) -> Array:
+        known = (there or {}).get(id(value))
+        brought[id(value)] = known or (value, backend.put(value))
+        return brought[id(value)][1]
+
     with backend.here():
         store = Store(backend, [[t for n in names for t in drives[n]] for _, names, _ in grouped]) if stream else None
-        place = store.placed if store else backend.place
+        place = store.placed if store else partial(backend.place, put=put)
         groups = tuple(
             Group(label, tuple(_stage(circuit, backend, place, circuit.arrays[n], drives[n]) for n in names), cyclic)
             for label, names, cyclic in grouped
         )
     stretch = STREAMED if stream else 1
-    return Plan(circuit, backend, groups, fabrication or {}, store=store, stretch=stretch, **more)
+    return Plan(circuit, backend, groups, fabrication or {}, store=store, stretch=stretch, brought=brought, **more)
+
+
+def outline(value: Any) -> Iterator[Any]:
+    """What memory depends on in a stage, or a part of it: kinds of its parts, shapes and types of their arrays."""
+    yield type(value).__name__
+    if isinstance(value, tuple):
+        for part in value:
+            yield from outline(part)
+    elif hasattr(value, "__dataclass_fields__"):
+        for _, part in moving(value):
+            yield from outline(part)
+    elif hasattr(value, "nbytes"):
+        yield value.shape, value.dtype.str
 
 
 def driven(circuit: Circuit) -> dict[str, list[Term]]:

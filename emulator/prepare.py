@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..circuits import checks
@@ -13,7 +14,7 @@ from ..circuits.circuit import Circuit
 from ..circuits.errors import Error, shown
 from .backend import Backend
 from .memory import Memory, check_room, needed, placed
-from .plan import Plan, make_plan
+from .plan import Plan, make_plan, outline
 from .request import Request
 from .shadow import Unpredicted
 from .share import shared_plan
@@ -25,9 +26,10 @@ log = logging.getLogger(__name__)
 def prepare(
     machine: Circuit | Chip,
     *,
-    precision: str = "float32",
-    device: str | Sequence[str] = "numpy",
+    precision: str | None = None,
+    device: str | Sequence[str] | None = None,
     stream: bool = False,
+    like: Plan | None = None,
 ) -> Plan:
     """A machine made ready to be run many times: in order, and its weights on the device.
 
@@ -35,13 +37,24 @@ def prepare(
     layers each (see `pipeline.py`). precision: "float32", "float64" or, on the GPU, "tf32" or "tf32x3".
     stream: weights that do not fit into the device's memory stay on the host and pass by layer by layer, once for each
     window of time (see `store.py`).
-    Raises Error for what is no machine, has no free nodes, or no such place to solve it.
+    like: a plan of another chip of the same circuit. This one comes to the same device in the same precision; arrays
+    that both chips have stay where they are, and what memory a run takes is not worked out again.
+
+        plan = None
+        for seed in range(100):
+            plan = ds.prepare(ds.fabricate(circuit, seed=seed, offset=0.001), device="cupy", like=plan)
+            run = ds.transient(plan, inputs)
+
+    Raises Error for what is no machine, has no free nodes, or no such place to solve it, or is not like that plan.
     """
     if isinstance(machine, Plan):
         raise Error(f"{machine.circuit.name!r} is prepared already: run it, or prepare its circuit or chip again")
     circuit = circuit_of(machine)
     if len(circuit.inputs()) == len(circuit.arrays):
         raise Error(f"circuit {circuit.name!r} has no free nodes: add some, such as circuit.nodes('s', (3,))")
+    if like is not None:
+        return _alike(machine, circuit, like, precision, device, stream)
+    precision, device = "float32" if precision is None else precision, "numpy" if device is None else device
     if not isinstance(device, str | list | tuple):
         raise Error(f"device is {shown(device)}: give 'numpy', 'cupy', or a list of them")
     backends = [Backend(name, precision) for name in ([device] if isinstance(device, str) else device)]
@@ -56,22 +69,44 @@ def prepare(
     return make_plan(circuit, backends[0], fabrication(machine), stream=stream)
 
 
+def _alike(
+    machine: Circuit | Chip, circuit: Circuit, like: Any, precision: str | None, device: Any, stream: bool
+) -> Plan:
+    """The machine beside that of a plan, with which it shares what both have."""
+    if not isinstance(like, Plan):
+        raise Error(f"like is {shown(like)}: give what prepare returned for another chip of the same circuit")
+    if stream or not like.resident:
+        raise Error("like is for machines that one device holds: leave it out where weights pass by or devices share")
+    for kind in ("arrays", "terms"):
+        ours, theirs = list(getattr(circuit, kind)), list(getattr(like.circuit, kind))
+        if ours != theirs:
+            other = next((name for name in (*theirs, *ours) if (name in ours) != (name in theirs)), "their order")
+            raise Error(f"like has other {kind} than {circuit.name!r} ({other}): give a plan of the same circuit")
+    _check_same(like, precision, device)
+    backend = replace(like.backend)
+    check_room(circuit.name, placed(circuit, backend, like.brought), None, backend)
+    made = make_plan(circuit, backend, fabrication(machine), there=like.brought)
+    same = list(outline(made.groups)) == list(outline(like.groups))
+    return replace(made, needs=like.needs) if same else made
+
+
 def planned(
     machine: Circuit | Chip | Plan, precision: str | None, device: str | Sequence[str] | None, usual: str = "float32"
 ) -> Plan:
     """The machine made ready; as it is, if it is already: then there is nothing to choose."""
     if not isinstance(machine, Plan):
-        return prepare(
-            machine,
-            precision=usual if precision is None else precision,
-            device="numpy" if device is None else device,
-        )
-    made = machine.devices if machine.split else machine.backend.device
+        return prepare(machine, precision=usual if precision is None else precision, device=device)
+    _check_same(machine, precision, device)
+    return machine
+
+
+def _check_same(plan: Plan, precision: str | None, device: str | Sequence[str] | None) -> None:
+    """Raises Error if a plan's precision or device is not what is asked for, where anything is."""
+    made = plan.devices if plan.split else plan.backend.device
     asked = list(device) if isinstance(device, tuple) else device
-    for what, wanted, found in (("precision", precision, machine.backend.precision), ("device", asked, made)):
+    for what, wanted, found in (("precision", precision, plan.backend.precision), ("device", asked, made)):
         if wanted is not None and not (type(wanted) is type(found) and wanted == found):
             raise Error(f"{what} {shown(wanted)} is not what the machine was prepared for, {found!r}: prepare it again")
-    return machine
 
 
 def fabrication(machine: Circuit | Chip) -> dict[str, Any]:

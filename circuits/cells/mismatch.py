@@ -82,20 +82,23 @@ def philox(counter: Array, key: tuple[int, int]) -> Array:
     counter: 64-bit (n,), the low half of the generator's counter; or all its words, uint32 (n, 4).
     """
     index = np.asarray(counter, np.uint64)
-    zero = np.zeros(len(index), np.uint64)
-    c = list(index.T) if index.ndim == 2 else [index & LOW, index >> np.uint64(32), zero, zero]
+    c = np.zeros((4, len(index)), np.uint64)
+    if index.ndim == 2:
+        c[:] = index.T
+    else:
+        c[0], c[1] = index & LOW, index >> np.uint64(32)
+    first, second = np.empty_like(c[0]), np.empty_like(c[0])  # made once: so many small ones would keep cores waiting
     k0, k1 = key
     for _ in range(10):
-        high0, low0 = _multiply(c[0], MULTIPLIERS[0])
-        high1, low1 = _multiply(c[2], MULTIPLIERS[1])
-        c = [high1 ^ c[1] ^ np.uint64(k0), low1, high0 ^ c[3] ^ np.uint64(k1), low0]
+        np.multiply(c[0], np.uint64(MULTIPLIERS[0]), out=first)
+        np.multiply(c[2], np.uint64(MULTIPLIERS[1]), out=second)
+        for product, word, low, k in ((second, c[0], c[1], k0), (first, c[2], c[3], k1)):
+            np.right_shift(product, np.uint64(32), out=word)
+            word ^= low
+            word ^= np.uint64(k)
+            np.bitwise_and(product, LOW, out=low)
         k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
-    return np.stack(c, axis=1).astype(np.uint32)
-
-
-def _multiply(a: Array, b: int) -> tuple[Array, Array]:
-    product = a * np.uint64(b)
-    return product >> np.uint64(32), product & LOW
+    return c.T.astype(np.uint32, order="C")
 
 
 @dataclass(frozen=True)
@@ -118,11 +121,15 @@ class Draw:
         normal = np.empty(((count + 3) // 4, 4))
 
         def draw(rows: slice) -> None:
-            words = philox(np.arange(rows.start, rows.stop), key).astype(np.float64)
-            uniform = (words + 0.5) * 2.0**-32
-            radius = np.sqrt(-2 * np.log(uniform[:, 0::2]))
-            angle = 2 * np.pi * uniform[:, 1::2]
-            normal[rows, 0::2], normal[rows, 1::2] = radius * np.cos(angle), radius * np.sin(angle)
+            uniform = philox(np.arange(rows.start, rows.stop), key).astype(np.float64)
+            uniform += 0.5
+            uniform *= 2.0**-32
+            radius, angle = np.log(uniform[:, 0::2]), uniform[:, 1::2]
+            radius *= -2
+            np.sqrt(radius, out=radius)
+            angle *= 2 * np.pi
+            for half, wave in enumerate((np.cos, np.sin)):
+                np.multiply(radius, wave(angle), out=normal[rows, half::2])
 
         by_rows(draw, normal.shape)
         return normal.reshape(-1)[:count].reshape(shape)
