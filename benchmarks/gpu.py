@@ -182,7 +182,8 @@ def timed_case(name: str, options: argparse.Namespace) -> Iterator[dict[str, Any
                 row, run = measured(plan, inputs, options, **choices)
                 print(f"elements of each layer: {list(run.statistics['by_layer'].values())}", flush=True)
                 row |= floor(circuit, run, options.batch * options.tokens, flops, copies)
-                yield about | {"kind": kind} | row | found | {"settled_ns": float(run.settling_time.max()) * 1e9}
+                rested = {"settled_ns": float(run.settling_time.max()) * 1e9} if run.settled else {}
+                yield about | {"kind": kind} | row | found | rested
                 plan.graphs.clear()
                 gc.collect()
 
