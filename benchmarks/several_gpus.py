@@ -20,10 +20,12 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from common import save, timed, waiting
+from gpu import alone
 from machines import random_machine
 
 import dsmachine as ds
@@ -136,9 +138,10 @@ def main() -> None:
     rows: list[Row] = []
     for case in options.cases:
         circuit, embedded = random_machine(SHAPES[case], options.tokens, options.vocabulary, layers=options.layers)
-        about = {"case": case, "tokens": options.tokens, "vocabulary": options.vocabulary}
-        for measure in (batches, shared):
-            for row in measure(circuit, {"embed": embedded}, options):
+        layers = len({node.layer for node in circuit.arrays.values()} - {"head", ""})
+        about = {"case": case, "layers": layers, "tokens": options.tokens, "vocabulary": options.vocabulary}
+        with alone():
+            for row in chain(*(measure(circuit, {"embed": embedded}, options) for measure in (batches, shared))):
                 rows.append(about | row | {"device": options.devices[0].partition(":")[0]})
                 print(rows[-1], flush=True)
                 save(options.name, rows)
