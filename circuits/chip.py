@@ -17,7 +17,6 @@ from .cells.converter import converter
 from .cells.mismatch import OF_TRANSISTORS, Draw, Spread
 from .circuit import Circuit
 from .errors import Error, shown
-from .rows import at_once
 
 if TYPE_CHECKING:
     from .devices.card import DeviceCard
@@ -88,7 +87,7 @@ def fabricate(
     dac = converter("weight_bits", weight_bits)
     written = [term if dac is None else term.quantized(circuit, dac) for term in circuit.terms.values()]
     terms = [draw.once(term, lambda cell: cell.fabricate(circuit, spread, draw)) for term in written]
-    nodes = at_once(lambda node: node.fabricate(spread, draw), circuit.arrays.values())
+    nodes = [node.fabricate(spread, draw) for node in circuit.arrays.values()]
     return Chip(circuit.with_terms(terms, nodes), seed, spread, dict(trim or {}), weight_bits)
 
 

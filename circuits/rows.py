@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -15,8 +15,7 @@ import numpy as np
 
 Array = Any
 Found = TypeVar("Found")
-Item = TypeVar("Item")
-TOGETHER = 1 << 16  # numbers worked on at a time: they stay in the cache
+TOGETHER = 1 << 17  # numbers worked on at a time: they stay in the cache
 FEW = 1 << 20  # numbers of a matrix that is not worth a thread
 
 
@@ -27,13 +26,8 @@ def by_rows(work: Callable[[slice], Found], shape: tuple[int, ...]) -> list[Foun
     parts = [slice(begin, min(begin + step, shape[0])) for begin in range(0, shape[0], step)]
     if shape[0] * width < FEW or len(parts) < 2:
         return [work(part) for part in parts]
-    return at_once(work, parts)
-
-
-def at_once(work: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
-    """work(item) of each, in order, as many at a time as there are cores; for work that is mostly NumPy's."""
     with ThreadPoolExecutor(cores()) as pool:
-        return list(pool.map(work, items))
+        return list(pool.map(work, parts))
 
 
 def once(array: Array) -> Array:
