@@ -132,6 +132,16 @@ def test_chips_over_devices(chip: Given, count: int) -> None:
         assert logits == pytest.approx(alone, abs=1e-6 * float(abs(alone).max())), seed
 
 
+def test_chip_after_chip(chip: Given) -> None:
+    """What stays on the device is read by the next chip's kernels, where it lies, and by nobody's after."""
+    machine, inputs = chip
+    plan = None
+    for seed in range(3):
+        other = ds.fabricate(machine.circuit, seed=seed, offset=0.01)
+        plan = ds.prepare(other, device="cupy", like=plan)
+        same(ds.transient(other, inputs, device="cupy"), ds.transient(plan, inputs))
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_sweep_over_gpus_is_that_of_the_processor(
     count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
