@@ -8,7 +8,8 @@ mismatch leaves to learn.
     python benchmarks/paper_training.py --only smollm2 --device cupy --positions 32 --batch 16 --steps 48 --held-out 200
 
 Each run is written to results/paper_*.json as it ends and found there again by its key and sizes: what is stopped goes
-on. Sizes that are not given are the experiment's own; mean ± standard deviation (n − 1) over --seeds.
+on. Sizes that are not given are the experiment's own, those that are given are in the file's name; mean ± standard
+deviation (n − 1) over --seeds.
 """
 
 from __future__ import annotations

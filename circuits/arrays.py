@@ -36,16 +36,20 @@ def real(value: Array) -> Array:
     return value.astype(float) if isinstance(value, np.ndarray) and value.dtype.kind in "biu" else value
 
 
-def pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Contiguous arrays of one size side by side, flat, a piece at a time on a processor, whole on a GPU; what is
-    written into a piece is in its array. Single numbers come with every piece.
+def pieces(*arrays: Array, row: int | None = None) -> Iterator[tuple[Array, ...]]:
+    """Contiguous arrays of one size side by side, a piece at a time on a processor, whole on a GPU; what is written
+    into a piece is in its array. Single numbers come with every piece. Pieces are flat, or whole rows of so many
+    numbers.
 
     >>> [a.tolist() for a, _ in pieces(np.ones((2, 2)), np.array(3.0))]
     [[1.0, 1.0, 1.0, 1.0]]
+    >>> [a.tolist() for (a,) in pieces(np.ones((1, 2, 2)), row=2)]
+    [[[1.0, 1.0], [1.0, 1.0]]]
     """
-    flat = [each.reshape(-1) if getattr(each, "ndim", 0) else each for each in arrays]
-    size = max(getattr(each, "size", 1) for each in flat)
-    step = PIECE if module_of(flat[0]) is np else max(1, size)
+    shape = (-1,) if row is None else (-1, row)
+    flat = [each.reshape(shape) if getattr(each, "ndim", 0) else each for each in arrays]
+    size = max(len(each) if getattr(each, "ndim", 0) else 1 for each in flat)
+    step = max(1, PIECE // (row or 1) if module_of(flat[0]) is np else size)
     for begin in range(0, size, step):
         yield tuple(each[begin : begin + step] if getattr(each, "ndim", 0) else each for each in flat)
 

@@ -15,7 +15,6 @@ from .circuits import checks
 from .circuits.checkpoints import Model, as_model
 from .circuits.chip import chip_words, fabricate
 from .circuits.circuit import Circuit
-from .circuits.errors import Error, shown
 from .circuits.mapping.model import map_model
 from .circuits.technology import Technology, as_technology
 from .circuits.words import counted
@@ -23,12 +22,12 @@ from .emulator.checkpoint import check_case, digest, same_file
 from .emulator.files import check_target
 from .emulator.gradients import Gradients
 from .emulator.learning import Learner
-from .emulator.optimizers import OPTIMIZERS
 from .emulator.still_noise import StillNoise
 from .emulator.training_file import load_training, save_training
 from .energy.training_step import anneal_both, step_report
 from .energy.weight_update import by_capacitors, by_converters
 from .training_data import Lessons, read_lessons
+from .training_rule import rule_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,7 +37,6 @@ SPREADS = ("mismatch", "vt_mismatch", "offset")  # of a chip that learns
 log = logging.getLogger(__name__)
 POSITIONS = 32
 BATCH = 8
-RATES = {"sgd": 0.01, "adamw": 1e-3}
 SHARE_AT_RAILS = 0.001  # of all weights, more than at the beginning, of which is warned
 
 
@@ -186,6 +184,8 @@ def train(
     batch: int | None = None,
     optimizer: str = "sgd",
     lr: float | None = None,
+    lr_of: str | None = None,
+    clip: float | None = None,
     data_seed: int = 0,
     technology: Technology | str = "cmos45",
     softmax: str | None = None,
@@ -220,7 +220,10 @@ def train(
     before and after. positions: tokens side by side (default: 32, or the context if smaller).
     epochs: passes over the data; steps: how many in all instead. batch: samples a step (default: 8, or all if fewer);
     what is left over of a pass is not used. lr: 0.01 of "sgd", 0.001 of "adamw" (digital, otherwise with PyTorch's
-    defaults) unless given. data_seed: order of the samples.
+    defaults) unless given. lr_of: what that is the rate of: "model", each weight as the checkpoint has it, so that
+    columns with a norm's gain γ folded in move by lr |γ| (default of "adamw"), or "chip", each programmed value (all
+    that "sgd" has). clip: norm that a step's gradients together are scaled down to, of "adamw" (default: none).
+    data_seed: order of the samples.
     Chip, mapping, precision and device: as `fabricate` and `map_model`.
     noise: "off", "thermal", or σ in 0 … 1 of every node of the forward machine, at every reading, of validation too;
     noise_unit: of σ, "full-scale" or "activation"; see `emulator/still_noise.py`. noise_seed: which.
@@ -230,7 +233,7 @@ def train(
 
     Raises Error for bad data and options, and for a file of another chip, model, data or option.
     """
-    rate = _checked_rate(optimizer, lr)
+    rule = rule_of(optimizer, lr, lr_of, clip)
     output, overwrite = _target(output, resume, overwrite)
     kept = None if resume is None else load_training(resume)
     loaded = as_model(model)
@@ -246,15 +249,13 @@ def train(
     )  # fmt: skip
     chip = fabricate(circuit, seed=chip_seed, mismatch=mismatch, vt_mismatch=vt_mismatch, offset=offset, trim=trim)
     shaken = None if checks.among(noise, ("off",)) else StillNoise(noise, noise_seed, noise_unit)
-    learner = Learner(
-        circuit, chip, tech, OPTIMIZERS[optimizer](rate), precision=precision, device=device, noise=shaken
-    )
+    learner = Learner(circuit, chip, tech, rule.made(loaded, circuit), precision=precision, device=device, noise=shaken)
     about = {"chip_seed": chip.seed, **vars(chip.spread), "trim": chip.trim}
     about |= {} if shaken is None else {"noise": noise, "noise_unit": noise_unit, "noise_seed": noise_seed}
     found = Trained(loaded, task, learner, course, optimizer, about, rails_before=learner.at_rails)
-    options = about | {
-        "task": task, "optimizer": optimizer, "lr": rate, "batch": course.batch, "positions": width,
-        "data_seed": course.seed, "precision": precision, "device": device,
+    options = about | rule.asked | {
+        "task": task, "batch": course.batch, "positions": width, "data_seed": course.seed, "precision": precision,
+        "device": device,
     }  # fmt: skip
     case = _case(options, circuit, course)
     if kept is not None:
@@ -275,12 +276,6 @@ def train(
 
 
 # --- before ---------------------------------------------------------------------------------------
-
-
-def _checked_rate(optimizer: str, lr: float | None) -> float:
-    if not checks.among(optimizer, OPTIMIZERS):
-        raise Error(f"optimizer {shown(optimizer)} is unknown: use {' or '.join(OPTIMIZERS)}")
-    return RATES[optimizer] if lr is None else checks.number("lr", lr, "use a number above 0, such as 0.01", above=0)
 
 
 def checked_positions(model: Model, positions: int) -> int:

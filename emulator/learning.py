@@ -100,7 +100,7 @@ class Learner:
         """One step along gradients by term, on the device."""
         self.steps += 1
         with self.plan.backend.here():
-            share = self.optimizer.share(terms[name] for name in self.programs if name in terms)
+            share = self.optimizer.share({name: terms[name] for name in self.programs if name in terms})
             for name, program in self.programs.items():
                 if name in terms:
                     self.optimizer.move(name, self.values[name], terms[name], self.steps, share)

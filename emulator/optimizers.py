@@ -4,12 +4,19 @@ sgd     w ← w − η g                                  a control capacitor in
 adamw   m ← β₁m + (1−β₁)g,   v ← β₂v + (1−β₂)g²      (Loshchilov & Hutter 2019), on digital numbers: each
         w ← w(1 − ηλ) − η m̂ / (√v̂ + ε)               gradient is read and each weight written by converters
 clip    g ← g min(1, c/‖g‖)                          ‖g‖ of all gradients together (Pascanu et al. 2013)
+gains   w′ = w γ,   g = γ dL/dw′                     γ: what the mapping folded into a matrix's input columns
+        w′ ← w′(1 − ηλ) − η γ m̂ / (√v̂ + ε)
+
+AdamW moves every number by about its rate, so the rate of a column w′ has to be η|γ| for w to move by η. With m, v and
+the norm that is clipped made of g = γ dL/dw′, whose γ may be negative, each step is that of w to the last term: a chip
+of w′ goes where the model of w goes whose γ stand still. SGD has no such choice: capacitors move by η dL/dw′, which in
+w is a step of η/γ².
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -27,7 +34,7 @@ class Sgd:
     state: dict[str, Any] = field(default_factory=dict)
     """What it remembers from step to step: nothing."""
 
-    def share(self, gradients: Iterable[Array]) -> float:
+    def share(self, gradients: Mapping[str, Array]) -> float:
         """By how much of all gradients a step goes."""
         return 1.0
 
@@ -39,7 +46,8 @@ class Sgd:
 
 @dataclass
 class AdamW:
-    """rate: η; first, second: β₁, β₂; decay: λ; tiny: ε (PyTorch's defaults); clip: c. state: (m, v) by name."""
+    """rate: η; first, second: β₁, β₂; decay: λ; tiny: ε (PyTorch's defaults); clip: c; gains: γ (in,) of arrays
+    (…, in) by name, 1 where there is none. state: (m, v) by name."""
 
     rate: float
     first: float = 0.9
@@ -47,29 +55,44 @@ class AdamW:
     decay: float = 0.01
     tiny: float = 1e-8
     clip: float = math.inf
+    gains: Mapping[str, Array] = field(default_factory=dict)
     digital: ClassVar[bool] = True
     state: dict[str, Any] = field(default_factory=dict)
 
-    def share(self, gradients: Iterable[Array]) -> float:
+    def share(self, gradients: Mapping[str, Array]) -> float:
         """By how much of all gradients a step goes."""
         if math.isinf(self.clip):
             return 1.0
-        norm = math.sqrt(sum(float(g.reshape(-1) @ g.reshape(-1)) for g in gradients))
-        return min(1.0, self.clip / max(norm, 1e-30))
+        return min(1.0, self.clip / max(math.sqrt(sum(self._square(*each) for each in gradients.items())), 1e-30))
 
     def move(self, name: str, value: Array, gradient: Array, step: int, share: float) -> None:
         """Step number `step` (1, 2, …) of a contiguous array, where it stands."""
         xp = module_of(value)
         if name not in self.state:
             self.state[name] = [xp.zeros_like(value), xp.zeros_like(value)]
-        rate, grown = self.rate / (1 - self.first**step), 1 - self.second**step
-        for w, g, m, v in pieces(value, gradient.astype(value.dtype, copy=False), *self.state[name]):
+        gain, row = self._gain(name, value)
+        rate, grown = self.rate * gain / (1 - self.first**step), 1 - self.second**step
+        for w, h, m, v in pieces(value, gradient.astype(value.dtype, copy=False), *self.state[name], row=row):
+            g = share * gain * h
             m *= self.first
-            m += (1 - self.first) * share * g
+            m += (1 - self.first) * g
             v *= self.second
-            v += (1 - self.second) * share**2 * g * g
+            v += (1 - self.second) * g * g
             w *= 1 - self.rate * self.decay
             w -= rate * m / (xp.sqrt(v / grown) + self.tiny)
+
+    def _gain(self, name: str, like: Array) -> tuple[Array, int | None]:
+        """γ of an array where that is, in its type, and how many numbers it has; of one without 1 and None."""
+        if name not in self.gains:
+            return 1.0, None
+        gain = module_of(like).asarray(self.gains[name], dtype=like.dtype)
+        return gain, gain.size
+
+    def _square(self, name: str, gradient: Array) -> float:
+        """‖g‖² of one array."""
+        gain, row = self._gain(name, gradient)
+        parts = ((gain * h).reshape(-1) for (h,) in pieces(gradient, row=row))
+        return sum(float(g @ g) for g in parts)
 
 
 OPTIMIZERS: dict[str, type[Sgd] | type[AdamW]] = {"sgd": Sgd, "adamw": AdamW}

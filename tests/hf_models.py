@@ -93,6 +93,10 @@ def logits(model: Any, tokens: Any) -> Any:
 
 
 def exact_logits(model: Any, tokens: Any) -> Any:
+    return logits(exact(model, len(tokens)), tokens)
+
+
+def exact(model: Any, positions: int) -> Any:
     """In float64 throughout: transformers' Llama norms and angles are float32 whatever the model is.
 
     Norms become torch's own, angles are formed anew from the frequencies in float64; attention is torch's, since
@@ -108,10 +112,10 @@ def exact_logits(model: Any, tokens: Any) -> Any:
             for name in ("input_layernorm", "post_attention_layernorm"):
                 setattr(layer, name, _torch_norm(getattr(layer, name)))
         inner.norm = _torch_norm(inner.norm)
-        angles = torch.outer(torch.arange(len(tokens)).double(), _frequencies(model.config))
+        angles = torch.outer(torch.arange(positions).double(), _frequencies(model.config))
         angles = torch.cat((angles, angles), -1)[None]
         inner.rotary_emb.forward = lambda x, position_ids: (angles.cos(), angles.sin())
-    return logits(model, tokens)
+    return model
 
 
 def _torch_norm(norm: Any) -> Any:

@@ -99,3 +99,13 @@ def test_runs_are_found_again(paper: Any, tmp_path: Path) -> None:
     assert again.run({"sigma": 0.2}, sizes, lambda: {"loss": [3.0, 2.0]})["loss"] == [3.0, 2.0]
     assert "0.1" in (tmp_path / "thing.md").read_text()
     assert paper.bench.told([1.0, 2.0, 3.0]) == "2 ± 1" and paper.bench.percent([0.5, 0.5]) == "50.0 ± 0.0"
+
+
+def test_sizes_that_are_given_have_a_file_of_their_own(paper: Any, tmp_path: Path) -> None:
+    """Rows of an experiment's own sizes stay."""
+    bench = paper.bench.Bench(given={"steps": 2, "seeds": 1})
+    runs = bench.runs("thing")
+    runs.run({}, paper.bench.Sizes(8, 2, 2, 4), lambda: {"loss": 1.0})
+    runs.write([{"σ": 0.1}])
+    assert {path.name for path in tmp_path.iterdir()} == {"paper_thing_steps_2.json", "paper_thing_steps_2.md"}
+    assert bench.runs("thing").kept and not paper.bench.Bench(given={"seeds": 1}).runs("thing").kept

@@ -49,16 +49,19 @@ class Bench:
         return Sizes(**(vars(own) | dict(self.given or {})))
 
     def runs(self, name: str) -> Runs:
-        return Runs(f"paper_{name}", fresh=self.fresh)
+        """Those of sizes that are given are in a file of their own, named after these."""
+        sizes = "".join(f"_{size}_{value}" for size, value in (self.given or {}).items() if size != "seeds")
+        return Runs(f"paper_{name}{sizes}", fresh=self.fresh)
 
     def train(
         self, model: Any, data: Path, held_out: Path, sizes: Sizes, points: int = POINTS, **options: Any
     ) -> Found:
-        """One chip's training: loss and accuracy of what is not learnt, before and after, and at points on the way."""
+        """One chip's training: loss and accuracy of what is not learnt, before and after, and at points on the way. Its
+        rate is that of programmed values, as control capacitors have it, unless said otherwise."""
         curve = Curve(max(1, sizes.steps // points))
         found = ds.train(
             model, data, validation=held_out, positions=sizes.positions, batch=sizes.batch, steps=sizes.steps,
-            device=self.device, energy=False, told=curve, **options,
+            device=self.device, energy=False, told=curve, **({"lr_of": "chip"} | options),
         )  # fmt: skip
         return {
             "loss": rounded(found.validation["loss"]), "accuracy": rounded(found.validation["accuracy"]),

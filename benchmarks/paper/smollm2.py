@@ -3,7 +3,8 @@
     original  all 135 million weights fine-tuned by PyTorch's AdamW, asked digitally
     DS        the same weights written into chips, asked at their operating points
     DS-ECL    all programmed couplings and biases (the head apart from the embedding, which DACs write) learnt by AdamW
-              from a chip's own gradients, clipped as the original's, asked on that chip
+              from a chip's own gradients, clipped as the original's, asked on that chip. The rate is that of weights as
+              the model has them, and then, to compare, of programmed values with norms' gains folded in
 
 A snippet is cut so that a prompt fits behind it; the class is the likelier of two words after that, and what is learnt
 is the surprise of the right one among all. Seeds are orders of the data and chips. The model is mapped once, then each
@@ -16,7 +17,7 @@ RATE is the better of two for labels, by the original's accuracy (seed 1): from 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -28,9 +29,9 @@ from dsmachine.circuits.calibration import Ranges
 from dsmachine.circuits.mapping.model import calibrate
 from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator.learning import Learner
-from dsmachine.emulator.optimizers import AdamW
 from dsmachine.training import Course, Trained
 from dsmachine.training_data import Lessons, read_lessons
+from dsmachine.training_rule import Rule
 
 from .bench import Bench, Found, Runs, Sizes, percent, rounded, told
 from .data import Files, prompted
@@ -40,7 +41,8 @@ from .table1 import CHIPS
 SIZES = Sizes(positions=16, batch=16, steps=20, held_out=100)
 RATE = 5e-5
 PROMPT, WORDS = " This film is", {"0": " bad", "1": " good"}
-SYSTEMS = {"original": ["–"], "DS": list(CHIPS), "DS-ECL": list(CHIPS)}
+LEARNT = {"DS-ECL": "model", "DS-ECL, lr of the chip": "chip"}  # of what the rate is
+SYSTEMS = {"original": ["–"], "DS": list(CHIPS), **{system: list(CHIPS) for system in LEARNT}}
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,17 @@ class Ready:
 def run(bench: Bench) -> None:
     sizes, runs = bench.sizes(SIZES), bench.runs("smollm2")
     seeds = range(1, sizes.seeds + 1)
-    wanted = {seed: [key(system, chip, seed) for system, chips in SYSTEMS.items() for chip in chips] for seed in seeds}
-    missing = [seed for seed, keys in wanted.items() if any(runs.of(each, sizes) is None for each in keys)]
+    lacking = {
+        seed: [
+            (system, chip)
+            for system, chips in SYSTEMS.items() for chip in chips if runs.of(key(system, chip, seed), sizes) is None
+        ]
+        for seed in seeds
+    }  # fmt: skip
+    missing = [seed for seed in seeds if lacking[seed]]
     if missing:
         together = 1 if bench.device == "numpy" else len(missing)  # 7 GB of memory each
-        runs.beside(sizes, missing, together, partial(one, bench, sizes, ready(bench, sizes)))
+        runs.beside(sizes, missing, together, partial(one, bench, sizes, ready(bench, sizes), lacking))
     rows = [_row(runs, sizes, seeds, system, chip) for system, chips in SYSTEMS.items() for chip in chips]
     runs.write([row for row in rows if row["seeds"]])
 
@@ -103,35 +111,52 @@ def mapped(model: Any, ranges: Ranges, sizes: Sizes) -> Any:
     return ds.map_model(model, sizes.positions, ranges=ranges, precision="float32")
 
 
-def one(bench: Bench, sizes: Sizes, shared: Ready, seed: int) -> Iterator[tuple[Found, Found]]:
-    """(key, run) of all systems with one seed."""
-    course = Course(shared.learnt, shared.held_out, sizes.batch, sizes.steps, seed)
+def one(
+    bench: Bench, sizes: Sizes, shared: Ready, lacking: Mapping[int, Sequence[tuple[str, str]]], seed: int
+) -> Iterator[tuple[Found, Found]]:
+    """(key, run) of the systems and chips that are lacking with one seed."""
+    course, written = Course(shared.learnt, shared.held_out, sizes.batch, sizes.steps, seed), None
+    if any(system in ("original", "DS") for system, _ in lacking[seed]):
+        begun = time.perf_counter()
+        start = begun_llama(shared.model, "cpu" if bench.device == "numpy" else "cuda")
+        before = start.read(shared.held_out)
+        tuned, curve = start.tuned(course, RATE, points=1)
+        after = {"before": before, "after": tuned.read(shared.held_out), "learnt": curve["learnt"]}
+        written = mapped(tuned.kept, shared.ranges, sizes).terms
+        del start, tuned
+        if ("original", "–") in lacking[seed]:
+            yield key("original", "–", seed), _timed(after, begun)
+    for chip in CHIPS:
+        if systems := [system for system, of in lacking[seed] if of == chip]:
+            yield from on_chip(bench, shared, course, chip, systems, written)
+
+
+def on_chip(
+    bench: Bench, shared: Ready, course: Course, chip: str, systems: Sequence[str], written: Any
+) -> Iterator[tuple[Found, Found]]:
+    """The same of one chip, whose number is that of the order of the data. written: terms that DS is asked with."""
     begun = time.perf_counter()
-    start = begun_llama(shared.model, "cpu" if bench.device == "numpy" else "cuda")
-    before = start.read(shared.held_out)
-    tuned, curve = start.tuned(course, RATE, points=1)
-    after = {"before": before, "after": tuned.read(shared.held_out), "learnt": curve["learnt"]}
-    written = mapped(tuned.kept, shared.ranges, sizes).terms
-    del start, tuned
-    yield key("original", "–", seed), _timed(after, begun)
-    for chip, spread in CHIPS.items():
+    made = ds.fabricate(shared.circuit, seed=course.seed, **CHIPS[chip])
+    rules = {
+        system: Rule("adamw", RATE, lr_of, CLIP).made(shared.model, shared.circuit) for system, lr_of in LEARNT.items()
+    }
+    learner = Learner(shared.circuit, made, load_technology("cmos45"), rules["DS-ECL"], device=bench.device)
+    fresh = learner.kept()[0]
+    for system in systems:
+        if system in rules:
+            learner.optimizer, values = rules[system], fresh
+        else:
+            values = {name: getattr(written[name], each.field) for name, each in learner.programs.items()}
+        learner.restore(values, {}, 0)
+        found = Trained(shared.model, "classify", learner, course, "adamw", {}, rails_before=learner.at_rails)
+        yield key(system, chip, course.seed), _timed(learning(found) if system in rules else asked(found), begun)
         begun = time.perf_counter()
-        found = chip_of(bench, shared, course, spread)
-        learner, fresh = found.learner, found.learner.kept()[0]
-        learner.restore({n: getattr(written[n], p.field) for n, p in learner.programs.items()}, {}, 0)
-        yield key("DS", chip, seed), _timed({"before": None, "after": found.read(shared.held_out)}, begun)
-        begun = time.perf_counter()
-        learner.restore(fresh, {}, 0)
-        yield key("DS-ECL", chip, seed), _timed(learning(found), begun)
-        del found, learner
 
 
-def chip_of(bench: Bench, shared: Ready, course: Course, spread: dict[str, float]) -> Trained:
-    """A chip that has learnt nothing yet; its number is that of the order of the data."""
-    chip = ds.fabricate(shared.circuit, seed=course.seed, **spread)
-    technology = load_technology("cmos45")
-    learner = Learner(shared.circuit, chip, technology, AdamW(RATE, clip=CLIP), device=bench.device)
-    return Trained(shared.model, "classify", learner, course, "adamw", dict(spread), rails_before=learner.at_rails)
+def asked(found: Trained) -> Found:
+    """What a chip says that does not learn."""
+    assert found.course.held_out is not None
+    return {"before": None, "after": found.read(found.course.held_out)}
 
 
 def learning(found: Trained) -> Found:

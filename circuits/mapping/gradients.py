@@ -57,6 +57,15 @@ def tensor_gradients(
     return found
 
 
+def folded_gains(model: Model, circuit: Circuit) -> dict[str, Array]:
+    """γ (in,) that was folded into the columns of matrices of `circuit`, by term, float64.
+
+    Raises Error for a circuit that is not the model's.
+    """
+    norms = {term: how["norm"] for term, how in _mapped(model, circuit).items() if how["norm"] is not None}
+    return {term: np.asarray(model.tensors[f"{norm}.weight"], np.float64) for term, norm in norms.items()}
+
+
 def _mapped(model: Model, circuit: Circuit) -> Mapping[str, Any]:
     mapped: Mapping[str, Any] = circuit.notes.get("tensors", {})
     if not mapped or not all(f"{term}.weight" in model.tensors for term in mapped):

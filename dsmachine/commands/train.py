@@ -67,6 +67,15 @@ def train(
     batch: Annotated[int | None, typer.Option(help="Samples a step [default: 8, or all if fewer].")] = None,
     optimizer: Annotated[str, typer.Option(help="sgd, on control capacitors, or adamw, digital.")] = "sgd",
     lr: Annotated[float | None, typer.Option(help="Learning rate [default: 0.01 of sgd, 0.001 of adamw].")] = None,
+    lr_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="model|chip",
+            help="What lr is the rate of: weights as the model has them, or programmed values, norms' gains folded in "
+            "[default: model of adamw, chip of sgd].",
+        ),
+    ] = None,
+    clip: Annotated[float | None, typer.Option(help="Largest norm of a step's gradients, of adamw.")] = None,
     data_seed: Annotated[int, typer.Option(help="Order of the samples.")] = 0,
     technology: TechnologyOption = "cmos45",
     settings: SetOption = None,
@@ -101,8 +110,8 @@ def train(
 
     options: dict[str, Any] = {
         "task": task, "labels": parse_labels(labels), "validation": validation, "positions": positions,
-        "epochs": epochs, "steps": steps, "batch": batch, "optimizer": optimizer, "lr": lr, "data_seed": data_seed,
-        "technology": technology_of(technology, settings),
+        "epochs": epochs, "steps": steps, "batch": batch, "optimizer": optimizer, "lr": lr, "lr_of": lr_of,
+        "clip": clip, "data_seed": data_seed, "technology": technology_of(technology, settings),
         "softmax": softmax, "order": taylor_order, "activation": activation,
         "mismatch": mismatch, "vt_mismatch": vt_mismatch, "offset": offset, "trim": parse_trim(trim),
         "chip_seed": chip_seed, "noise": parse_noise(noise), "noise_unit": noise_unit, "noise_seed": noise_seed,

@@ -117,6 +117,19 @@ def test_going_on_is_the_uninterrupted_training(small: str, tmp_path: Path) -> N
     assert read.loss == whole.loss
 
 
+@pytest.mark.parametrize("lr_of", [None, "model", "chip"])
+def test_columns_move_by_the_gains_folded_into_them(lr_of: str | None, small: str, tmp_path: Path) -> None:
+    """A first step of AdamW is η where a gradient is no smaller than ε, so η |γ| of a column."""
+    data, model = written(tmp_path, "text.txt", TEXT), ds.load_model(small)
+    norms = {"h.0.attn.c_attn": "h.0.ln_1", "h.0.mlp.c_fc": "h.0.ln_2", "wte": "ln_f"}
+    learner = trained(small, data, steps=1, lr=1e-4, lr_of=lr_of, clip=1e3, precision="float64").learner
+    for name in (*norms, "h.0.mlp.c_proj"):
+        moved = np.median(np.abs(learner.values[name] - learner.programs[name].value * (1 - 1e-6)), axis=0)
+        folded = name in norms and lr_of != "chip"
+        gain = np.abs(model.tensors[f"{norms[name]}.weight"]) if folded else 1.0
+        np.testing.assert_allclose(moved, np.broadcast_to(1e-4 * gain, moved.shape), rtol=1e-3, err_msg=name)
+
+
 def test_a_noisy_training_is_weighed(small: str, tmp_path: Path) -> None:
     data = written(tmp_path, "text.txt", TEXT)
     found = trained(small, data, steps=1, mismatch=0.05, chip_seed=3, noise="thermal", energy=True)
@@ -182,6 +195,11 @@ def test_bad_data(
         (["--optimizer", "adam"], ("optimizer 'adam' is unknown", "sgd or adamw")),
         (["--lr", "0"], ("lr is 0.0", "above 0")),
         (["--lr", "nan"], ("lr is nan",)),
+        (["--optimizer", "adamw", "--lr-of", "gains"], ("lr_of 'gains' is unknown", "model or chip")),
+        (["--lr-of", "model"], ("lr_of 'model'", "control capacitors", "'sgd'", "adamw")),
+        (["--optimizer", "adamw", "--clip", "0"], ("clip is 0.0", "above 0")),
+        (["--optimizer", "adamw", "--clip", "inf"], ("clip is inf", "above 0")),
+        (["--clip", "1"], ("clip 1.0", "control capacitors", "leave it out")),
         (["--batch", "17"], ("batch is 17", "16 samples")),
         (["--epochs", "0"], ("epochs is 0",)),
         (["--steps", "0"], ("steps is 0",)),
@@ -220,6 +238,8 @@ def test_files_of_others_are_not_gone_on_with(small: str, tmp_path: Path, capfd:
     for changed, words in (
         (["--chip-seed", "2"], ("chip_seed=1, not 2",)),
         (["--chip-seed", "1", "--lr", "0.5"], ("lr=0.03, not 0.5",)),
+        (["--chip-seed", "1", "--lr-of", "chip"], ("lr_of='model', not 'chip'",)),
+        (["--chip-seed", "1", "--clip", "2"], ("clip=None, not 2.0",)),
         (["--chip-seed", "1", "--data", others], ("(data)",)),
         (["--chip-seed", "1", "--validation", others], ("(validation data)",)),
     ):

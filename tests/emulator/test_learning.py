@@ -9,18 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 from gpt2_folders import SHAPES, write_folder
+from lessons import WIDE, lesson, mapped, step
 from small_models import PROMPT, write_small
 
 import dsmachine as ds
-from dsmachine.circuits.calibration import Ranges
 from dsmachine.circuits.cells import Transposed
-from dsmachine.circuits.reference import calibrate_ranges
-from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator import learning
 from dsmachine.emulator.learning import Learner
 from dsmachine.emulator.optimizers import OPTIMIZERS, AdamW
 
-WIDE = load_technology("cmos45", overrides={"supply.swing": 4.0, "coupling.g_max": 1e-3})
 RATES = {"sgd": 0.1, "adamw": 0.01}
 
 
@@ -28,28 +25,6 @@ def learner(model: Any, tokens: Any, optimizer: str = "sgd", rate: float = 0.1, 
     circuit = mapped(model, tokens)
     chip = ds.fabricate(circuit, seed=1, **spread)
     return Learner(circuit, chip, WIDE, OPTIMIZERS[optimizer](rate), precision="float64")
-
-
-def mapped(model: Any, tokens: Any) -> ds.Circuit:
-    """Its circuit, with room for three times what the tokens take, as weights are going to move."""
-    text, positions = (
-        "".join(model.decode([int(t) for t in row]) for row in np.atleast_2d(tokens)),
-        np.shape(tokens)[-1],
-    )
-    ranges = Ranges({name: 3 * value for name, value in calibrate_ranges(model, text, positions).items()})
-    return ds.map_model(model, positions, technology=WIDE, ranges=ranges)
-
-
-def lesson(model: Any, tokens: Any) -> tuple[Any, Any]:
-    """(inputs, targets) of the mean over a batch."""
-    targets = ds.next_token_targets(tokens, model.config.vocabulary)
-    return {"embed": model.embed(tokens)}, {name: v / len(np.atleast_2d(tokens)) for name, v in targets.items()}
-
-
-def step(machine: Learner, inputs: Any, targets: Any) -> float:
-    found = machine.gradients(inputs, targets)
-    machine.update(found.terms)
-    return float(found.loss.sum())
 
 
 def as_programmed(theirs: Any) -> dict[str, Any]:
