@@ -20,12 +20,12 @@ from ._common import (
     JsonOption,
     OverwriteOption,
     print_table,
-    progress,
     results_console,
     stdout_kept_for_json,
     write_json,
 )
 from ._options import CalibrationOption, ModelArgument
+from ._progress import progress
 
 if TYPE_CHECKING:
     from ..sweeps.result import Swept
@@ -133,7 +133,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
         def told(there: int, total: int) -> None:
             done[:] = there, total
-            bar.update(task, completed=there, total=total)
+            bar.update(task, description=f"measured {there} of {total}", completed=there, total=total)
 
         try:
             yield told
