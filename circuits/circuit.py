@@ -42,6 +42,7 @@ from .cells import (
     tails,
 )
 from .errors import Error
+from .named import Named
 from .words import counted
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class Circuit:
 
     def __post_init__(self) -> None:
         checks.number("temperature", self.temperature, "give kelvin, above 0", above=0)
+        self.arrays = Named(self.arrays, f"array of circuit {self.name!r}")
+        self.terms = Named(self.terms, f"term of circuit {self.name!r}")
 
     @property
     def thermal_voltage(self) -> float:
@@ -212,9 +215,6 @@ class Circuit:
         return self._held(names, False)
 
     def _held(self, names: Iterable[str], clamped: bool) -> Circuit:
-        for name in names:
-            if name not in self.arrays:
-                raise Error(f"{self.name!r} has no array {name!r}: it has {', '.join(self.arrays) or 'none'}")
         return self.with_terms((), [replace(self.arrays[name], clamped=clamped) for name in names])
 
     def with_terms(self, terms: Iterable[Term], arrays: Iterable[NodeArray] = ()) -> Self:

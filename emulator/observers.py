@@ -15,6 +15,7 @@ import numpy as np
 
 from ..circuits import checks
 from ..circuits.errors import Error, shown
+from ..circuits.named import unknown
 from .collocation import Collocation, Piece
 from .held import Held
 from .plan import Group, Plan
@@ -194,11 +195,16 @@ class Probe:
 
     def times(self, name: str) -> Array:
         """Sample times [s]."""
-        return np.concatenate(self._times[name])
+        return np.concatenate(self._times[self._own(name)])
 
     def volts(self, name: str) -> Array:
         """Samples in volts, (T, batch, …)."""
-        return np.concatenate(self._values.lists[name]) * self._unit[name]
+        return np.concatenate(self._values.lists[self._own(name)]) * self._unit[name]
+
+    def _own(self, name: str) -> str:
+        if name not in self.index:
+            raise unknown(name, self.index, "array of this probe")
+        return name
 
     def traces(self) -> dict[str, Trace]:
         """Everything recorded, by array."""
