@@ -37,7 +37,7 @@ def sweep(
     model: ModelArgument,
     vary: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUES", help="An axis: FROM:TO:COUNT[:log] or a list; again for another axis."),
+        typer.Option(metavar="NAME=VALUES", help="An axis: FROM:TO:COUNT[:log] or a list; names: docs/sweeps.md."),
     ] = None,
     settings: Annotated[
         list[str] | None,
