@@ -184,6 +184,7 @@ def test_bad_data(
         (["--lr", "nan"], ("lr is nan",)),
         (["--batch", "17"], ("batch is 17", "16 samples")),
         (["--epochs", "0"], ("epochs is 0",)),
+        (["--epochs", "2", "--steps", "3"], ("epochs 2 would be ignored", "steps is 3", "give one of both")),
         (["--steps", "0"], ("steps is 0",)),
         (["--positions", "9"], ("positions is 9", "2 … 8")),
         (["--positions", "1"], ("positions is 1",)),
