@@ -77,7 +77,7 @@ def sweep(
     """
     from ..circuits.checkpoints import load_model
     from ..emulator.files import check_target
-    from ..plots import save_figure
+    from ..plots import picture_format, save_figure
     from ..sweeps import sweep as sweeps
     from ..sweeps.grammar import parse_limit, parse_setting, parse_vary
 
@@ -95,6 +95,7 @@ def sweep(
         # Where the output is there, the sweep refuses one of another sweep before it measures anything.
         redrawn = overwrite or (output is not None and output.exists())
         check_target(picture, overwrite=redrawn)
+        picture_format(picture)
     with stdout_kept_for_json(as_json), _progress() as told:
         found = sweeps.sweep(load_model(model, calibration=calibration), axes, told=told, **options)
         if picture is not None:

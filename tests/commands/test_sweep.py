@@ -199,6 +199,8 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--vary", "mismatch=0,0.1", "--scheduler", "tcp://x:1", "--workers", "2"], ("workers 2", "cluster")),
         (["--vary", "mismatch=0,0.1", "-o", "/nowhere/sweep.h5"], ("/nowhere",)),
         (["--vary", "mismatch=0,0.1", "--cache", "/nowhere/cache"], ("/nowhere/cache", "cannot be used")),
+        (["--vary", "mismatch=0,0.1", "--scheduler", "here"], ("scheduler 'here' is no address", "tcp://HOST:PORT")),
+        (["--vary", "mismatch=0,0.1", "--picture", "x.foo"], ("picture x.foo has no known format", "png")),
         (["--vary", "technology=cmos45,cmos99"], ("'cmos99'",)),
         (["--vary", "device_card=/nowhere.h5"], ("/nowhere.h5",)),
     ],
