@@ -174,6 +174,7 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--vary", "mismatch=1,2,5"], ("mismatch is 1.0", "below 1", "0.02 means 2 %")),
         (["--vary", "mismatch=0,0.1", "--set", "auto-zero=5"], ("auto-zero is 5.0", "below 1")),
         (["--vary", "mismatch=0,much"], ("mismatch is 'much'", "number")),
+        (["--vary", "read_window=120,240", "--set", "noise=thermal"], ("read_window is 120.0", "120 ns")),
         (["--vary", "noise=0,2"], ("noise 2.0",)),
         (["--vary", "noise=0,loud"], ("noise is 'loud'", "'thermal'")),
         (["--vary", "weight_bits=4,5.5"], ("weight_bits is 5.5", "whole")),

@@ -158,7 +158,7 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("classify", "", ("is empty",)),
         ("classify", "text\tlabel\nabc\t1\n", ("lacks columns", "sentence, label")),
         ("classify", "sentence\tlabel\n", ("a header and no sentences",)),
-        ("classify", "sentence\tlabel\nabc\n", ("line 2", "1 columns of 2")),
+        ("classify", "sentence\tlabel\nabc\n", ("line 2", "1 of 2 columns")),
         ("classify", "sentence\tlabel\nabc\t1\nabc\t7\n", ("line 3", "label '7' is none of 0, 1")),
         ("classify", "sentence\tlabel\n\t1\n", ("line 2", "is empty")),
         ("pairs", SST2, ("lacks columns", "#1 String, #2 String, Quality")),
