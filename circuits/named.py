@@ -33,6 +33,14 @@ class Named(dict[str, Value]):
 
 def unknown(name: Any, names: Iterable[str], what: str) -> UnknownName:
     """What to raise for a name that is none of these."""
+    return UnknownName(f"{shown(name)} is no {what}: {meant(name, names)}")
+
+
+def meant(name: Any, names: Iterable[str]) -> str:
+    """What somebody who wrote `name` may have meant, or could write.
+
+    >>> meant("logit", ["embed", "logits"]), meant("x", ["s"]), meant("x", [])
+    ("did you mean 'logits'?", 'use s', 'there is none')
+    """
     there = list(names)
-    close = hint(str(name), there).lstrip("; ")
-    return UnknownName(f"{shown(name)} is no {what}: {close or (there and f'use {listed(there)}') or 'there is none'}")
+    return hint(str(name), there).lstrip("; ") or (f"use {listed(there)}" if there else "there is none")

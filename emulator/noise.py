@@ -15,7 +15,7 @@ from ..circuits import checks
 from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error, shown
-from ..circuits.named import Named
+from ..circuits.named import Named, meant
 from ..circuits.words import counted
 from .fluctuation import Fluctuation
 from .operating_point import solve_operating_point
@@ -167,9 +167,7 @@ def _recorded(plan: Plan, record: Sequence[str] | None) -> list[str]:
         raise Error(f"record is {shown(record)}: give a list of arrays, such as {free[:2]}")
     for name in record:
         if not checks.among(name, free):
-            raise Error(
-                f"record names {shown(name)}, which is no free array of {plan.circuit.name!r}: it has {free[:8]}"
-            )
+            raise Error(f"record names {shown(name)}, no free array of {plan.circuit.name!r}: {meant(name, free)}")
     return list(record)
 
 

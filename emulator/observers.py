@@ -130,6 +130,18 @@ class Aimed(Protocol):
         """Called before `begin` with the operating point, logical values (batch, *shape)."""
 
 
+def checked_observers(observers: Any) -> list[Observer]:
+    """A list of its own. Raises Error for what is none of observers."""
+    if observers is None:
+        return []
+    if not isinstance(observers, list | tuple):
+        raise Error(f"observers are {shown(observers)}: give a list, such as [ds.EnergyMeter()]")
+    for each in observers:
+        if not all(callable(getattr(each, part, None)) for part in ("begin", "element", "window")):
+            raise Error(f"observer {shown(each)} has no begin, element and window: give one such as ds.EnergyMeter()")
+    return list(observers)
+
+
 class Probe:
     """Records arrays (or chosen nodes of them) at given times, or `density` samples an element.
 

@@ -23,7 +23,7 @@ from .duration import latest_end, patience, run_windows
 from .graphs import graph_of, remember, replayable
 from .inputs import batch_size, checked_inputs, starting_values
 from .noise_meter import NoiseMeter
-from .observers import Aimed, Observer, Recordable
+from .observers import Aimed, Observer, Recordable, checked_observers
 from .operating_point import solve_operating_point
 from .pipeline import Pipeline, SharedWatch
 from .plan import Plan
@@ -178,7 +178,7 @@ def transient(
     driven = {} if inputs is None else inputs
     with plan.backend.arithmetic():
         return _transient(
-            plan, request, driven, initial, initial_seed, list(observers or []), begun, checkpoint, resume
+            plan, request, driven, initial, initial_seed, checked_observers(observers), begun, checkpoint, resume
         )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..circuits.errors import Error, shown
 from ..circuits.units import engineering
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ class EnergyReport:
 
     def by(self, key: str) -> dict[str, tuple[Array, Array]]:
         """{name: (drawn, dissipated)} summed by "part", "layer" or "phase", (batch,) each."""
+        if key not in ("part", "layer", "phase"):
+            raise Error(f"joules by {shown(key)} are unknown: use 'part', 'layer' or 'phase'")
         table: dict[str, tuple[Array, Array]] = {}
         for entry in self.entries:
             drawn, dissipated = table.get(getattr(entry, key), (0.0, 0.0))

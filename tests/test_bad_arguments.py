@@ -61,7 +61,9 @@ def refused(call: Callable[[], Any], *words: str) -> None:
         ({"initial": "random", "initial_seed": -1}, ("initial_seed is -1", "whole number")),
         ({"initial": "warm"}, ("'warm'", "'zero', 'random'")),
         ({"initial": 3}, ("initial state is 3",)),
-        ({"initial": {"x": 0.0}}, ("initial value 'x'", "it has v")),
+        ({"observers": ds.EnergyMeter()}, ("observers are <dsmachine", "give a list")),
+        ({"observers": ["meter"]}, ("observer 'meter' has no begin, element and window", "EnergyMeter()")),
+        ({"initial": {"x": 0.0}}, ("initial value 'x'", "use v")),
         ({"initial": {"v": np.zeros((3, 2))}, "inputs": {"u": np.zeros((2, 2))}}, ("batch lengths [2, 3]",)),
         ({"inputs": [0.1, 0.2]}, ("inputs are [0.1, 0.2]", "mapping")),
         ({"inputs": {"u": ["a", "b"]}}, ("input 'u' is", "no number")),
@@ -116,7 +118,10 @@ def test_nodes(options: dict[str, Any], words: tuple[str, ...]) -> None:
     [
         (lambda c: c.couple("k", "u", "v", np.array([[1.0, math.nan], [0, 0]])), ("weight of term 'k'", "[0, 1]")),
         (lambda c: c.couple("k", "u", "v", math.inf), ("weight of term 'k'", "infinite")),
-        (lambda c: c.couple("k", "u", "v", "1"), ("term 'k'",)),
+        (lambda c: c.couple("k", "u", "v", "1"), ("weight of term 'k' is '1', which is no number",)),
+        (lambda c: c.couple("k", "u", "v", [["a", "b"]]), ("weight of term 'k'", "no number")),
+        (lambda c: c.nodes(5, (2,)), ("name of an array is 5", "text")),
+        (lambda c: ds.Circuit(5), ("name of a circuit is 5", "text")),  # type: ignore[arg-type]
         (lambda c: c.couple("k", "u", "v", np.ones((2, 3))), ("term 'k' does not fit 'v'", "3 columns", "2 along")),
         (lambda c: c.couple("k", "u", "v", np.ones((3, 2))), ("'v' of shape (2,): it drives (3,)",)),
         (lambda c: c.multiply("k", "u", "u", "v", "i,i->i", math.nan), ("gain of term 'k'",)),
