@@ -30,6 +30,7 @@ from ._options import (
     positions_of,
     technology_of,
 )
+from ._progress import stage_progress
 
 if TYPE_CHECKING:
     from ..circuits.circuit import Circuit
@@ -74,7 +75,8 @@ def info(
         if not show_kept(model, as_json):
             _show_run(model, as_json)
         return
-    with stdout_kept_for_json(as_json):
+    with stdout_kept_for_json(as_json), stage_progress() as stage:
+        stage("calibrate and map")
         loaded = load_model(model, calibration=calibration)
         circuit = map_model(
             loaded,
@@ -90,6 +92,7 @@ def info(
             tokens=tokens,
             allow_unstable=allow_unstable,
         )
+        stage("count")
         memory = memory_needed(circuit, tolerance=TOLERANCE)
         found = {"parameters": loaded.parameters, **describe(circuit), "memory_bytes": vars(memory)}
     if as_json:
