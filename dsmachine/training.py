@@ -312,8 +312,7 @@ def _course(
     count = len(lessons)
     size = checks.whole("batch", min(BATCH, count) if batch is None else batch, 1, count,
                         f"the data has {counted(count, 'sample')}: use 1 … {count}, or more data")  # fmt: skip
-    if epochs is not None and steps is not None:
-        raise Error(f"epochs {shown(epochs)} would be ignored, steps is {shown(steps)}: give one of both")
+    checks.one_of_both("epochs", epochs, "steps", steps)
     passes = checks.whole("epochs", 1 if epochs is None else epochs, 1, 10**6)
     total = passes * (count // size) if steps is None else checks.whole("steps", steps, 1, 10**9)
     return Course(lessons, held_out, size, total, checks.seed("data_seed", seed))
