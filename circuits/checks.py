@@ -39,6 +39,12 @@ def number(
     return float(value)
 
 
+def one_of_both(what: str, value: Any, other: str, besides: Any) -> None:
+    """Two arguments of which the second says all; None: not given."""
+    if value is not None and besides is not None:
+        raise Error(f"{what} {shown(value)} would be ignored, {other} is {shown(besides)}: give one of both")
+
+
 def values(what: str, value: Any, fix: str = "check what produced it") -> Any:
     """Numbers, all finite; arrays on a device are believed."""
     if hasattr(value, "get") and hasattr(value, "dtype"):

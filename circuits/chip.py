@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from . import checks
 from .cells.converter import converter
-from .cells.mismatch import OF_TRANSISTORS, Draw, Spread
+from .cells.mismatch import OF_TRANSISTORS, Draw, Spread, check_spread
 from .circuit import Circuit
 from .errors import Error, shown
 
@@ -69,7 +69,7 @@ def fabricate(
     trim: {"write-verify": σ, "auto-zero": σ} residuals. weight_bits: of the DACs that write weights and biases, over
     each row's largest |G|; 2 … 24, None: exact. Devices err on top of what is written.
 
-    Raises Error for spreads outside 0 … 10, unknown trims, and spreads of transistors where no cell is made of any.
+    Raises Error for spreads of 1 or more, unknown trims, and spreads of transistors where no cell is made of any.
     """
     if not isinstance(circuit, Circuit):
         raise Error(f"fabricate takes a Circuit, not {shown(circuit)}: pass what map_model or ds.Circuit made")
@@ -178,7 +178,5 @@ def _residuals(trim: Mapping[str, float] | None) -> dict[str, float]:
     for name, sigma in (trim or {}).items():
         if name not in TRIMS:
             raise Error(f"trim {name!r} is unknown: use {' or '.join(TRIMS)}")
-        fix = "it is what remains, a standard deviation of 0 … 10"
-        if checks.number(f"trim {name}", sigma, fix, least=0) >= 10:
-            raise Error(f"trim {name} is {sigma!r}: {fix}")
+        check_spread(f"trim {name}", name.replace("-", "_"), sigma)
     return dict(trim or {})

@@ -42,6 +42,7 @@ from .cells import (
     tails,
 )
 from .errors import Error
+from .named import Named
 from .words import counted
 
 if TYPE_CHECKING:
@@ -67,7 +68,10 @@ class Circuit:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        checks.text("name of a circuit", self.name)
         checks.number("temperature", self.temperature, "give kelvin, above 0", above=0)
+        self.arrays = Named(self.arrays, f"array of circuit {self.name!r}")
+        self.terms = Named(self.terms, f"term of circuit {self.name!r}")
 
     @property
     def thermal_voltage(self) -> float:
@@ -78,7 +82,7 @@ class Circuit:
 
     def add_nodes(self, node: NodeArray) -> NodeArray:
         """Add a node array; its name must be new."""
-        if node.name in self.arrays:
+        if checks.text("name of an array", node.name) in self.arrays:
             raise Error(f"node array {node.name!r} exists already: choose another name")
         self.arrays[node.name] = node
         return node
@@ -143,6 +147,8 @@ class Circuit:
 
         device_card: of the transistors that they are built of; None: linear ones.
         """
+        if not hasattr(weight, "dtype"):
+            checks.values(f"weight of term {name!r}", weight, "give numbers")
         linear = coupling(name, source, target, weight, **options)
         if device_card is None:
             return self.add(linear)
@@ -212,9 +218,6 @@ class Circuit:
         return self._held(names, False)
 
     def _held(self, names: Iterable[str], clamped: bool) -> Circuit:
-        for name in names:
-            if name not in self.arrays:
-                raise Error(f"{self.name!r} has no array {name!r}: it has {', '.join(self.arrays) or 'none'}")
         return self.with_terms((), [replace(self.arrays[name], clamped=clamped) for name in names])
 
     def with_terms(self, terms: Iterable[Term], arrays: Iterable[NodeArray] = ()) -> Self:

@@ -14,7 +14,7 @@ from typing import Any
 from . import checks
 from .errors import Error, shown
 from .metadata import plain_text
-from .units import si
+from .units import scale, si
 
 CELSIUS = ("°C", "C", "degC", "℃")
 UNSPACED = re.compile(r"(.*[,:])?\s*([+-]?(?>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?))((?:[^\W\d_]|[%°℃]).*)")
@@ -94,10 +94,13 @@ def spaced(written: str) -> str:
 def written_number(written: str, what: str, unit: str | None) -> float | None:
     """A number as people write it, with a unit or with none, in SI; None for what begins with no number.
 
-    what: said in messages; unit: that it is measured in, where this is known ("1": a plain number, or %).
+    what: said in messages; unit: that it is measured in, where this is known ("1": a plain number, or %); a scale alone
+    is enough then.
 
     >>> written_number("10%", "--mismatch", "1"), written_number("240 nm", "--width", "m")
     (0.1, 2.4e-07)
+    >>> written_number("10k", "--input-resistance", "Ω"), written_number("240n", "--width", "m")
+    (10000.0, 2.4e-07)
     """
     number, _, own = spaced(written).strip().partition(" ")
     try:
@@ -116,6 +119,10 @@ def factor_of(written: str, what: str, unit: str | None, value: float) -> float:
         return 1.0
     if written in CELSIUS and unit == "K":
         raise Error(f"{what} has the unit {written!r}: it is measured in K, write {value + 273.15:g} K")
+    if unit is not None and (alone := scale(written, unit)) is not None:
+        return alone
+    if written == "M":
+        raise Error(f"{what} has the unit 'M', mega here and milli in SPICE: write meg or m")
     try:
         factor, found = si(written)
     except Error as problem:

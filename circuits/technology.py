@@ -137,7 +137,12 @@ def load_technology(
     if vdd is not None:
         tech = _supplied(tech, _number("supply.vdd", vdd))
     numbers = checks.mapping("overrides", overrides, "give numbers by key, {'node.capacitance': 60e-15}")
-    return tech.changed(numbers, "override") if numbers else tech
+    tech = tech.changed(numbers, "override") if numbers else tech
+    supply = tech.supply
+    if supply.swing > 2 * supply.vdd:
+        most = 2 * supply.vdd
+        log.warning("supply.swing is ±%g V, and rails %g V apart hold ±%g V at most", supply.swing, supply.vdd, most)
+    return tech
 
 
 def as_technology(technology: Any) -> Technology:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .encodings import Bytes, Encoding, Numbers
 from .errors import Error, place, shown
+from .named import unknown
 
 CHUNK = 2**20  # values looked at together in the search for NaN
 FIX = "download or save the model again"
@@ -106,6 +107,8 @@ class Tensors(Mapping[str, Numbers]):
 
     def stored(self, name: str) -> str:
         """The name in the file."""
+        if name not in self:
+            raise unknown(name, self._stored, f"tensor in {place(self._source.path)}")
         return self._stored[self.bare(name)]
 
     def rows(self, name: str, index: NDArray[np.integer[Any]]) -> Numbers:

@@ -12,6 +12,9 @@ PREFIXES = {
     "T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3, "m": 1e-3, "u": 1e-6,
     "µ": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15, "a": 1e-18,
 }  # fmt: skip
+MEGA = {"meg": 1e6, "Meg": 1e6, "MEG": 1e6}
+KNOWN = PREFIXES | MEGA
+SCALES = {each: PREFIXES[each] for each in "Gkmuµnpf"} | {"K": 1e3} | MEGA  # alone, as SPICE has them
 BASES = ("V", "A", "S", "Ω", "F", "H", "W", "J", "K", "Hz", "s", "m")
 PLAIN = {"1": 1.0, "%": 0.01, "nat": 1.0, "°": math.pi / 180}
 EXPONENTS = {"": 1, "²": 2, "^2": 2}
@@ -41,9 +44,22 @@ def si(unit: str) -> tuple[float, str]:
 
 def _plain(unit: str) -> str:
     """One way of writing for what has several: Greek mu and the micro sign, Ω, the ohm sign and ohm."""
-    for other, own in (("μ", "µ"), ("*", "·"), ("\N{OHM SIGN}", "Ω"), ("ohm", "Ω"), ("Ohm", "Ω")):
+    for other, own in (("μ", "µ"), ("*", "·"), ("\N{OHM SIGN}", "Ω"), ("Ohm", "ohm"), ("ohms", "ohm"), ("ohm", "Ω")):
         unit = unit.replace(other, own)
     return unit
+
+
+def scale(written: str, unit: str) -> float | None:
+    """The factor of a scale alone, "k", "meg", "u", "f", as SPICE has it, for a number measured in this SI unit; None
+    for anything else.
+
+    Letters of the unit itself mean the unit: m is no milli of metres. M is mega here, milli in SPICE, and so neither.
+
+    >>> scale("k", "Ω"), scale("meg", "Ω"), scale("m", "V"), scale("m", "F/m"), scale("M", "Ω")
+    (1000.0, 1000000.0, 0.001, None, None)
+    """
+    own = re.split("[·/²]", unit)
+    return None if written in own else SCALES.get(_plain(written))
 
 
 def _factor(token: str, unit: str) -> tuple[float, str]:
@@ -55,8 +71,9 @@ def _factor(token: str, unit: str) -> tuple[float, str]:
     mark = "²" if exponent == 2 else ""
     if name in BASES:
         return 1.0, name + mark
-    if name[:1] in PREFIXES and name[1:] in BASES:
-        return PREFIXES[name[0]] ** exponent, name[1:] + mark
+    long = 3 if name[:3] in MEGA else 1
+    if name[:long] in KNOWN and name[long:] in BASES:
+        return KNOWN[name[:long]] ** exponent, name[long:] + mark
     raise Error(f"unit {unit!r} is not understood: use {', '.join(BASES)} with a prefix, '%' or '1'")
 
 

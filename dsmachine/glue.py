@@ -113,7 +113,7 @@ def _read(path: Path, task: Task, most: int | None) -> list[Sample]:
 
 def _sample(path: Path, line: int, cells: Sequence[str], at: Sequence[int], task: Task) -> Sample:
     if len(cells) <= max(at):
-        raise Error(f"{path}, line {line}, has {len(cells)} columns of {max(at) + 1}: unpack GLUE's files again")
+        raise Error(f"{path}, line {line}, has {len(cells)} of {max(at) + 1} columns: unpack GLUE's files again")
     *sentences, label = (cells[k] for k in at)
     if label not in task.classes:
         raise Error(

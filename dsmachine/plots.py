@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from .circuits.cells.pictures import plot_channels, plot_support
@@ -24,12 +25,18 @@ from .results_plots import plot_annealed, plot_calibration, plot_generated, plot
 from .sweeps.plots import plot_sweep, plot_yield
 
 
-def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = False, dpi: float = 160) -> None:
-    """Write a figure whole, in the format of the path's suffix (PNG without one)."""
-    known = figure.canvas.get_supported_filetypes()
+def picture_format(path: str | Path) -> str:
+    """The format of a path's suffix, PNG without one. Raises Error for one that Matplotlib cannot write."""
+    known = FigureCanvasBase.get_supported_filetypes()
     suffix = Path(path).suffix.lstrip(".").lower() or "png"
     if suffix not in known:
         raise Error(f"picture {path} has no known format: use one of {', '.join(sorted(known))}")
+    return suffix
+
+
+def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = False, dpi: float = 160) -> None:
+    """Write a figure whole, in the format of the path's suffix (PNG without one)."""
+    suffix = picture_format(path)
     with written_whole(path, overwrite=overwrite) as part:
         figure.savefig(part, dpi=dpi, format=suffix)
 

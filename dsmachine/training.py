@@ -179,7 +179,7 @@ def train(
     labels: Mapping[str, str] | None = None,
     validation: str | Path | None = None,
     positions: int | None = None,
-    epochs: int = 1,
+    epochs: int | None = None,
     steps: int | None = None,
     batch: int | None = None,
     optimizer: str = "sgd",
@@ -212,13 +212,19 @@ def train(
 
         w ← w − lr · dL/dw,   |G_ij| ≤ coupling.g_max       ("sgd": what control capacitors do)
 
+        found = ds.train("tiny-shakespeare", "plays.txt", validation="held_out.txt", mismatch=0.05, chip_seed=1)
+        found.validation["loss"]                        # [before, after], nat
+        ds.transient(found.learner.circuit, inputs)     # this chip with what it learnt
+
     L is the mean over a batch; dL/dw = Σ a x by the chip's own devices, at the operating points of the chip and of its
     adjoint circuit (`emulator/learning.py`). What learns are the programmed couplings and biases of the machine; token
     embeddings, which DACs write, and gains that the mapping folded into couplings are no values of their own.
 
-    data: a file; task: "text", "classify" or "pairs", labels: see `training_data.py`. validation: a file alike, read
-    before and after. positions: tokens side by side (default: 32, or the context if smaller).
-    epochs: passes over the data; steps: how many in all instead. batch: samples a step (default: 8, or all if fewer);
+    data: a file. task: "text", each window of it is a sample and every next token is learnt; "classify" and "pairs",
+    tables of one or two sentences and a label, as GLUE has them, where labels = {label: word} says which word is learnt
+    after them (`training_data.py`). validation: a file alike, asked before and after, not learnt.
+    positions: tokens side by side, so many of a sample (default: 32, or the context if smaller).
+    epochs: passes over the data (1), or steps: updates in all. batch: samples a step (default: 8, or all if fewer);
     what is left over of a pass is not used. lr: 0.01 of "sgd", 0.001 of "adamw" (digital, otherwise with PyTorch's
     defaults) unless given. lr_of: what that is the rate of: "model", each weight as the checkpoint has it, so that
     columns with a norm's gain γ folded in move by lr |γ| (default of "adamw"), or "chip", each programmed value (all
@@ -229,7 +235,8 @@ def train(
     noise_unit: of σ, "full-scale" or "activation"; see `emulator/still_noise.py`. noise_seed: which.
     energy: weigh what the machine does with the first sample (`energy/training_step.py`).
     output: a training file, written whole after each step; resume: one to go on with, bit for bit on the same device;
-    one that has all its steps is only read. told: called after each step with what is found.
+    one that has all its steps is only read, which brings the learnt chip back. command: kept in the file. told: called
+    after each step with what is found.
 
     Raises Error for bad data and options, and for a file of another chip, model, data or option.
     """
@@ -295,12 +302,13 @@ def _target(output: str | Path | None, resume: str | Path | None, overwrite: boo
 
 
 def _course(
-    lessons: Lessons, held_out: Lessons | None, batch: int | None, epochs: int, steps: int | None, seed: int
+    lessons: Lessons, held_out: Lessons | None, batch: int | None, epochs: int | None, steps: int | None, seed: int
 ) -> Course:
     count = len(lessons)
     size = checks.whole("batch", min(BATCH, count) if batch is None else batch, 1, count,
                         f"the data has {counted(count, 'sample')}: use 1 … {count}, or more data")  # fmt: skip
-    passes = checks.whole("epochs", epochs, 1, 10**6)
+    checks.one_of_both("epochs", epochs, "steps", steps)
+    passes = checks.whole("epochs", 1 if epochs is None else epochs, 1, 10**6)
     total = passes * (count // size) if steps is None else checks.whole("steps", steps, 1, 10**9)
     return Course(lessons, held_out, size, total, checks.seed("data_seed", seed))
 

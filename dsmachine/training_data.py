@@ -136,7 +136,7 @@ def _labelled(
             continue
         cells = line.rstrip("\r").split("\t")
         if len(cells) <= max(at):
-            raise Error(f"data {path}, line {number}, has {len(cells)} columns of {len(head)}: write all of them")
+            raise Error(f"data {path}, line {number}, has {len(cells)} of {len(head)} columns: write all of them")
         *sentences, name = (cells[k] for k in at)
         if name not in said:
             raise Error(f"data {path}, line {number}: label {shown(name)} is none of {', '.join(said)}: name its word")

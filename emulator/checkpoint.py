@@ -42,6 +42,9 @@ class Checkpoint:
     overwrite: bool = False
     stays_open: bool = False
 
+    def __post_init__(self) -> None:
+        checks.number("every", self.every, "give seconds of wall time, 0 (at each window) or more", least=0)
+
 
 class Stopped(KeyboardInterrupt):
     """Ctrl-C, and what is kept of the run."""

@@ -145,7 +145,9 @@ def told(
     if clipped:
         number, name = _first(clipped)
         log.warning("gradients are clipped: %s on rails, first of %r", counted(number, "adjoint node"), name)
-    return Gradients(loss, Fetched(host, terms), forward, backward, Fetched(host, seen))
+    name = forward.circuit.name
+    of_terms = Fetched(host, terms, f"term of circuit {name!r} with a gradient")
+    return Gradients(loss, of_terms, forward, backward, Fetched(host, seen, f"array of the adjoint of {name!r}"))
 
 
 def term_gradients(

@@ -11,6 +11,7 @@ import numpy as np
 from ..circuits import checks
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error, shown
+from ..circuits.named import meant
 from ..circuits.waveforms import Waveform
 from .backend import Backend
 
@@ -41,7 +42,7 @@ def checked_inputs(circuit: Circuit, backend: Backend, inputs: Mapping[str, Any]
     wanted = {node.name for node in circuit.inputs()}
     for name in inputs:
         if name not in wanted:
-            raise Error(f"input {name!r} is not a clamped array of {circuit.name!r}: it has {sorted(wanted) or 'none'}")
+            raise Error(f"input {name!r} is not a clamped array of {circuit.name!r}: {meant(name, sorted(wanted))}")
     for name in sorted(wanted - set(inputs)):
         raise Error(f"input {name!r} of {circuit.name!r} has no value: pass inputs={{{name!r}: …}}")
     values: dict[str, Any] = {}
@@ -119,7 +120,7 @@ def starting_values(
         raise Error(f"initial state is {shown(initial)}: use 'zero', 'random' or a mapping of arrays")
     for name in initial:
         if name not in free:
-            raise Error(f"initial value {name!r} is not of a free array of {circuit.name!r}: it has {', '.join(free)}")
+            raise Error(f"initial value {name!r} is not of a free array of {circuit.name!r}: {meant(name, free)}")
     return {
         name: _batched(backend, initial.get(name, np.zeros(node.shape)), node.shape, f"initial value {name!r}")
         for name, node in free.items()

@@ -15,6 +15,7 @@ from ..circuits import checks
 from ..circuits.chip import Chip
 from ..circuits.circuit import Circuit
 from ..circuits.errors import Error, shown
+from ..circuits.named import Named, meant
 from ..circuits.words import counted
 from .fluctuation import Fluctuation
 from .operating_point import solve_operating_point
@@ -55,6 +56,10 @@ class Fluctuations:
     deviations: dict[str, Array] = field(default_factory=dict)
     saturated: dict[str, int] = field(default_factory=dict)
     statistics: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("variance", "standard_error", "rms", "rms_error"):
+            setattr(self, name, Named(getattr(self, name), f"free array of circuit {self.circuit.name!r}"))
 
     @property
     def worst(self) -> str:
@@ -162,9 +167,7 @@ def _recorded(plan: Plan, record: Sequence[str] | None) -> list[str]:
         raise Error(f"record is {shown(record)}: give a list of arrays, such as {free[:2]}")
     for name in record:
         if not checks.among(name, free):
-            raise Error(
-                f"record names {shown(name)}, which is no free array of {plan.circuit.name!r}: it has {free[:8]}"
-            )
+            raise Error(f"record names {shown(name)}, no free array of {plan.circuit.name!r}: {meant(name, free)}")
     return list(record)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..circuits import checks
 from ..circuits.errors import Error, shown
+from ..circuits.named import unknown
 from .collocation import Collocation, Piece
 from .held import Held
 from .plan import Group, Plan
@@ -129,6 +130,18 @@ class Aimed(Protocol):
         """Called before `begin` with the operating point, logical values (batch, *shape)."""
 
 
+def checked_observers(observers: Any) -> list[Observer]:
+    """A list of its own. Raises Error for what is none of observers."""
+    if observers is None:
+        return []
+    if not isinstance(observers, list | tuple):
+        raise Error(f"observers are {shown(observers)}: give a list, such as [ds.EnergyMeter()]")
+    for each in observers:
+        if not all(callable(getattr(each, part, None)) for part in ("begin", "element", "window")):
+            raise Error(f"observer {shown(each)} has no begin, element and window: give one such as ds.EnergyMeter()")
+    return list(observers)
+
+
 class Probe:
     """Records arrays (or chosen nodes of them) at given times, or `density` samples an element.
 
@@ -194,11 +207,16 @@ class Probe:
 
     def times(self, name: str) -> Array:
         """Sample times [s]."""
-        return np.concatenate(self._times[name])
+        return np.concatenate(self._times[self._own(name)])
 
     def volts(self, name: str) -> Array:
         """Samples in volts, (T, batch, …)."""
-        return np.concatenate(self._values.lists[name]) * self._unit[name]
+        return np.concatenate(self._values.lists[self._own(name)]) * self._unit[name]
+
+    def _own(self, name: str) -> str:
+        if name not in self.index:
+            raise unknown(name, self.index, "array of this probe")
+        return name
 
     def traces(self) -> dict[str, Trace]:
         """Everything recorded, by array."""

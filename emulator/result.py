@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..circuits.named import Named
 from ..circuits.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = Any
+PARTS = {  # fields by name, and what their values are of
+    "outputs": "free array", "by_array": "array with a settling time", "noise_rms": "array whose noise was watched",
+    "observed": "observer", "saturated": "array with saturated nodes",
+}  # fmt: skip
 
 
 class Result:
@@ -24,6 +29,15 @@ class Result:
     settling_time: Array | None
     duration: float
     saturated: dict[str, int]
+
+    def __post_init__(self) -> None:
+        for name in PARTS:
+            if isinstance(value := getattr(self, name), dict):
+                setattr(self, name, self.named(name, value))
+
+    def named(self, name: str, values: Mapping[str, Any]) -> Named[Any]:
+        """Values of one of these fields, which say what they lack."""
+        return Named(values, f"{PARTS[name]} in this run of {self._name()!r}")
 
     def _name(self) -> str:
         """The circuit's."""

@@ -23,7 +23,7 @@ from .duration import latest_end, patience, run_windows
 from .graphs import graph_of, remember, replayable
 from .inputs import batch_size, checked_inputs, starting_values
 from .noise_meter import NoiseMeter
-from .observers import Aimed, Observer, Recordable
+from .observers import Aimed, Observer, Recordable, checked_observers
 from .operating_point import solve_operating_point
 from .pipeline import Pipeline, SharedWatch
 from .plan import Plan
@@ -178,7 +178,7 @@ def transient(
     driven = {} if inputs is None else inputs
     with plan.backend.arithmetic():
         return _transient(
-            plan, request, driven, initial, initial_seed, list(observers or []), begun, checkpoint, resume
+            plan, request, driven, initial, initial_seed, checked_observers(observers), begun, checkpoint, resume
         )
 
 
@@ -227,11 +227,11 @@ def _transient(
     run.duration = _march(plan, march, watch, values, stop, request, keeper)
     run.outputs = Volts(plan, march.x)
     if watch:
-        run.settling_time, run.by_array = watch.time, watch.by_array
+        run.settling_time, run.by_array = watch.time, run.named("by_array", watch.by_array)
         if request.relaxes and not run.settled:
             run.statistics["rests_within_bits"] = watch.rests_within
     if meter:
-        run.noise_rms = meter.rms
+        run.noise_rms = run.named("noise_rms", meter.rms)
     run.statistics |= _said(plan, request, stop) | vars(march.counts) | plan.fabrication | _wall(begun)
     run.statistics |= predicted
     _log(run, march)
@@ -250,10 +250,10 @@ def _replayed(
     if graph is None or not graph.run(values):
         return None
     taken = graph.taken
-    run = Run(plan.circuit, "tran", Volts(plan, graph.ends()), duration=taken.duration)
-    run.saturated = graph.saturated
-    run.observed = _named(observers)
-    run.settling_time, run.by_array = graph.watch.time, graph.watch.by_array
+    run = Run(
+        plan.circuit, "tran", Volts(plan, graph.ends()), graph.watch.time, graph.watch.by_array,
+        duration=taken.duration, observed=_named(observers), saturated=graph.saturated,
+    )  # fmt: skip
     cost = copy.deepcopy(vars(taken.counts)) | {"replayed": True}
     run.statistics |= _said(plan, request, taken.duration) | cost | plan.fabrication | _wall(begun)
     log.info("%r took %.3g s, replayed", run, run.statistics["wall_s"])

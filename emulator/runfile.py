@@ -27,6 +27,7 @@ import numpy as np
 
 from ..circuits import checks
 from ..circuits.errors import Error
+from ..circuits.named import Named
 from . import hdf5
 from .files import written_whole
 from .result import Result
@@ -305,7 +306,7 @@ def _read_traces(key: str, parent: h5py.Group, layers: dict[str, str]) -> Record
         shape = tuple(int(n) for n in hdf5.get(inside, "shape")) if nodes is not None else ()
         values = hdf5.member(inside, "values", h5py.Dataset)
         record[name] = Trace(hdf5.get(inside, "times"), hdf5.numbers(values), hdf5.unit_of(values), nodes, shape)
-    return Record(key, record, {name: layers.get(name, "") for name in record})
+    return Record(key, Named(record, f"trace of {key} in this file"), {name: layers.get(name, "") for name in record})
 
 
 def _read_extra(parent: h5py.Group) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..circuits.named import unknown
 from .plan import Plan
 
 Array = Any
@@ -18,9 +19,12 @@ class Volts(Mapping[str, Array]):
         self._names = [n for n, node in plan.circuit.arrays.items() if not node.clamped]
         self._x = {name: x[name] for name in self._names}
         self._volts: dict[str, Array] = {}
+        self._what = f"free array of circuit {plan.circuit.name!r}"
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._volts:
+            if name not in self._x:
+                raise unknown(name, self._names, self._what)
             self._volts[name] = self._host(self._x.pop(name)) * self._units(name)
         return self._volts[name]
 
@@ -33,6 +37,9 @@ class Volts(Mapping[str, Array]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
     def __reversed__(self) -> Iterator[str]:
         return reversed(self._names)
 
@@ -41,12 +48,14 @@ class Volts(Mapping[str, Array]):
 
 
 class Fetched(Mapping[str, Array]):
-    """Arrays of a device by name, on the host when they are asked for; there: where they were computed."""
+    """Arrays of a device by name, on the host when asked for; there: where they were computed; what: they are."""
 
-    def __init__(self, host: Callable[[Array], Array], there: Mapping[str, Array]) -> None:
-        self._host, self.there = host, there
+    def __init__(self, host: Callable[[Array], Array], there: Mapping[str, Array], what: str) -> None:
+        self._host, self.there, self._what = host, there, what
 
     def __getitem__(self, name: str) -> Array:
+        if name not in self.there:
+            raise unknown(name, self.there, self._what)
         return self._host(self.there[name])
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -54,6 +63,9 @@ class Fetched(Mapping[str, Array]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.there)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.there
 
     def __len__(self) -> int:
         return len(self.there)

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits import checks
 from ..circuits.cells import Meter, NodeArray, Term, feedback_of
 from ..circuits.circuit import Circuit
 from ..circuits.loads import buffers, rows
@@ -77,13 +78,14 @@ def weigh(
     account.weigh_drivers()
     account.weigh_converters()
     weights = sum(term.weights(circuit) for term in circuit.terms.values())
+    rows, each = _rows(circuit), _each(circuit, tokens)
     return EnergyReport(
         circuit=circuit.name,
         technology=f"{technology.name} {technology.corner}",
         duration=float(sums.seconds),
         basis=basis,
         phases=account.phases,
-        tokens=tokens or _rows(circuit),
+        tokens=rows if tokens is None else checks.whole("tokens", tokens, 1, 10**9),
         entries=tuple(account),
         delivered=delivered,
         stored_before=account.stored(sums.start),
@@ -93,8 +95,9 @@ def weigh(
         programming_time=conversions(weights, technology.converter.dac_count) * technology.converter.dac_time,
         passive=not any(term.conveyed for term in circuit.terms.values()),
         waits=dict(waits),
-        read={"all": _rows(circuit), "last": 1, "none": 0}[design.read],
-        assumed=design.assumptions(weights, account.least_resistance),
+        read=0 if circuit.output is None else {"all": rows, "last": 1, "none": 0}[design.read],
+        each=each,
+        assumed=design.assumptions(weights, account.least_resistance, _outputs_read(circuit, design.read, each)),
     )
 
 
@@ -302,3 +305,19 @@ def _rows(circuit: Circuit) -> int:
     """Positions of the output array; 1 without one."""
     shape = circuit.arrays[circuit.output].shape if circuit.output is not None else ()
     return int(np.prod(shape[:-1])) if len(shape) > 1 else 1
+
+
+def _each(circuit: Circuit, tokens: int | None) -> str:
+    """What a row of the output is called; "" where there is one, and nobody says that it is a token."""
+    if tokens is not None or "tokens" in circuit.notes:
+        return "token"
+    return "row" if _rows(circuit) > 1 else ""
+
+
+def _outputs_read(circuit: Circuit, read: str, each: str) -> str:
+    """Which outputs are converted. read: as a `Design` has it."""
+    if circuit.output is None:
+        return "no outputs read, as the circuit names none (circuit.output)"
+    of = {"token": "position"}.get(each, each)
+    some = {"all": f" of every {of}", "last": f" of the last {of}"}
+    return "no outputs read" if read == "none" else f"outputs{some[read] if of else ''} read"

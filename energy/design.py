@@ -22,7 +22,7 @@ from ..circuits.technology import Technology
 from ..circuits.units import engineering
 
 CLASSES = ("AB", "A")
-READS = {"all": "outputs of every position", "last": "outputs of the last position", "none": "no outputs"}
+READS = ("all", "last", "none")
 HOLDS = ("plain", "low-leakage")
 
 
@@ -70,8 +70,9 @@ class Design:
         tech = replace(technology, converter=converter, switch=switch)
         return cls(tech, output_class, dac, adc, weight, read, weight_hold)
 
-    def assumptions(self, weights: int, least_resistance: float) -> tuple[str, ...]:
-        """What the account takes for granted, in words. least_resistance [Ω]: of all conveyors."""
+    def assumptions(self, weights: int, least_resistance: float, outputs: str) -> tuple[str, ...]:
+        """What the account takes for granted, in words. least_resistance [Ω]: of all conveyors; outputs: which are
+        read, in words."""
         conveyor, converter, switch = self.technology.conveyor, self.technology.converter, self.technology.switch
         ohms, least = (engineering(value, "Ω") for value in (conveyor.input_resistance, least_resistance))
         steps = (converter.dac_energy / 2**self.dac_bits, converter.adc_energy / 2**self.adc_bits)
@@ -79,7 +80,7 @@ class Design:
         said = [
             f"buffers and conveyors of class {self.output_class}",
             f"ideal conveyors have r_x of {ohms}, or what holds their gain to {conveyor.gain_error:.2g}, least {least}",
-            f"{READS[self.read]} read",
+            outputs,
             f"DACs of {self.dac_bits:g} bits at {dac} a step, ADCs of {self.adc_bits:g} bits at {adc} a step",
         ]
         if weights:

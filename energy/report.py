@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..circuits.errors import Error, shown
 from ..circuits.units import engineering
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ Array = Any
 APART = ("refresh", "controller")  # what keeps and steers, beside the circuits that compute
 STANDING = ("retention", "refresh", "controller")  # a constant power of the weights, whatever the machine does
 EXCLUDED = (
-    "programming of the weights (once a model: see programming)",
+    "programming of the weights (once: see programming)",
     "nodes and drivers while the machine is reset, loaded and read (switched off; outputs are sampled and held)",
     "what a conveyor's input resistance dissipates, and buffers that charge wires",
     "the wire from a node to the tiles of its row after the first",
@@ -48,12 +49,13 @@ class EnergyReport:
 
     entries: the account. duration: seconds annealed until the machine is read; basis: what that time is (the timer's,
     the oracle's, the end of the run). phases: seconds of reset, load, anneal and read. waits: seconds annealed on each
-    basis that is known ("oracle time", "timer time"). tokens: positions the run answered.
+    basis that is known ("oracle time", "timer time"). tokens: positions the run answered, or rows of a circuit
+    by hand; each: what one of them is called, "token", "row", or "" where a circuit has none.
     delivered: what drivers and ideal sources handed to couplings and products at their own voltages.
     stored_before, stored_after: ½CV² on the free nodes. weights: programmed values held.
     programming, programming_time: joules and seconds to write all weights once, not in the total. assumed: what was
     taken for granted, excluded: what is not counted at all, in words.
-    read: positions whose outputs are converted.
+    read: of how many of them outputs are converted.
     passive: whether nothing but passive couplings drives the nodes, so that `imbalance` must vanish.
     """
 
@@ -73,6 +75,7 @@ class EnergyReport:
     passive: bool
     waits: Mapping[str, float] = field(default_factory=dict)
     read: int = 1
+    each: str = "token"
     assumed: tuple[str, ...] = ()
     excluded: tuple[str, ...] = EXCLUDED
 
@@ -113,6 +116,8 @@ class EnergyReport:
 
     def by(self, key: str) -> dict[str, tuple[Array, Array]]:
         """{name: (drawn, dissipated)} summed by "part", "layer" or "phase", (batch,) each."""
+        if key not in ("part", "layer", "phase"):
+            raise Error(f"joules by {shown(key)} are unknown: use 'part', 'layer' or 'phase'")
         table: dict[str, tuple[Array, Array]] = {}
         for entry in self.entries:
             drawn, dissipated = table.get(getattr(entry, key), (0.0, 0.0))
@@ -189,19 +194,21 @@ class EnergyReport:
         return plot_energy(self)
 
     def __repr__(self) -> str:
-        total, per = float(np.mean(self.total)), float(np.mean(self.per_token))
-        return (
-            f"{type(self).__name__}({self.circuit!r}, {engineering(total, 'J')} in {engineering(self.duration, 's')}, "
-            f"{engineering(per, 'J')} a token)"
-        )
+        total = float(np.mean(self.total))
+        spent = f"{engineering(total, 'J')} in {engineering(self.duration, 's')}"
+        return f"{type(self).__name__}({self.circuit!r}, {spent}{self._of_each(total)})"
+
+    def _of_each(self, joules: float) -> str:
+        """The joules of each token or row, where there are such."""
+        return f", {engineering(joules / self.tokens, 'J')} a {self.each}" if self.each else ""
 
     def __str__(self) -> str:
         total, power = float(np.mean(self.total)), float(np.mean(self.power))
         lines = [
             f"{self.circuit} on {self.technology}: {engineering(total, 'J')} drawn from the supply, "
             f"{engineering(float(np.mean(self.dissipated)), 'J')} dissipated in elements",
-            f"read after {engineering(self.duration, 's')} ({self.basis}), {engineering(power, 'W')}, "
-            f"{engineering(total / self.tokens, 'J')} a token ({self.tokens})",
+            f"read after {engineering(self.duration, 's')} ({self.basis}), {engineering(power, 'W')}"
+            + (f"{self._of_each(total)} ({self.tokens})" if self.each else ""),
             f"{'part':<16}{'drawn':>12}{'share':>8}{'dissipated':>12}",
         ]
         for name, cost in sorted(self._means("part"), key=lambda item: -item[1]["drawn"]):
@@ -216,7 +223,7 @@ class EnergyReport:
             lines.append(f"{name:<16}{drawn:>12}{engineering(self.phases[name], 's'):>8}{heat:>12}")
         bare = float(np.mean(self.without("refresh").total))
         lines.append(
-            f"without refresh {engineering(bare, 'J')}, {engineering(bare / self.tokens, 'J')} a token; programming "
-            f"{engineering(self.programming, 'J')} and {engineering(self.programming_time, 's')}, once a model"
+            f"without refresh {engineering(bare, 'J')}{self._of_each(bare)}; programming "
+            f"{engineering(self.programming, 'J')} and {engineering(self.programming_time, 's')}, once"
         )
         return "\n".join([*lines, "taken: " + "; ".join(self.assumed), "not counted: " + "; ".join(self.excluded)])

@@ -121,6 +121,8 @@ def characterize(
     """
     if unit not in UNITS:
         raise Error(f"unit {unit!r} is unknown: take single, pair or quad")
+    if bias is not None and unit != "quad":
+        raise Error(f"bias {bias!r} would be ignored by unit {unit!r}: leave it out, or take 'quad'")
     share = "give a share of the largest current, above 0 and up to 0.1"
     checks.number("tolerance", tolerance, share, above=0, most=0.1)
     check_cells(cells)

@@ -84,7 +84,7 @@ def test_the_command_tells_them(classifier: Path, tmp_path: Path, capsys: pytest
         ("sentence\tlabel\n", "has no sentences"),
         ("sentence\tright\nab\t1\n", "no column 'label'"),
         ("sentence\tlabel\nab\t2\n", "label '2' is none of 0, 1"),
-        ("sentence\tlabel\nab\n", "line 2, has 1 columns of 2"),
+        ("sentence\tlabel\nab\n", "line 2, has 1 of 2 columns"),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, text: str, said: str) -> None:

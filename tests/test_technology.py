@@ -196,6 +196,18 @@ def test_a_number_that_is_too_small() -> None:
         load_technology(overrides={"node.capacitance": 49e-27})
 
 
+def test_a_swing_beyond_the_rails_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Of two sides, each within the rails."""
+    load_technology(overrides={"supply.swing": 2.0})
+    assert not caplog.records
+    load_technology(overrides={"supply.swing": 2.1})
+    load_technology(vdd=0.9, overrides={"supply.swing": 2.0})
+    assert [record.message for record in caplog.records] == [
+        "supply.swing is ±2.1 V, and rails 1 V apart hold ±2 V at most",
+        "supply.swing is ±2 V, and rails 0.9 V apart hold ±1.8 V at most",
+    ]
+
+
 def test_a_prefix_forgotten_in_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "mine.toml"
     text = TOML.read_text(encoding="utf-8")

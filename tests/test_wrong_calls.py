@@ -47,6 +47,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(model, circuit, mapped, embedded, device_cards.square_pair(), run, folder)
 
 
+def metered(bench: Bench) -> Any:
+    """The account of a run."""
+    meter = ds.EnergyMeter()
+    ds.transient(bench.circuit, U, observers=[meter])
+    return meter.report()
+
+
 def line_of(call: Callable[[], Any]) -> str:
     with pytest.raises(ds.Error) as caught:
         call()
@@ -67,6 +74,11 @@ CALLS: list[tuple[Callable[[Bench], Any], tuple[str, ...]]] = [
     (lambda b: ds.save_device("pair.h5", "x.h5"), ("card is 'pair.h5'", "characterize")),
     (lambda b: ds.load_device(b.card), ("device card is", "path")),
     (lambda b: ds.load_run(b.run), ("run file is", "path")),
+    (lambda b: ds.transient(b.circuit, {"w": 0.1}), ("input 'w' is not a clamped array of 'rc'", "use u")),
+    (lambda b: ds.transient(b.mapped, {"x": 0.1}), ("input 'x' is not a clamped array of 'small'",)),
+    (lambda b: ds.noise(b.circuit, U, record=["w"]), ("record names 'w', no free array of 'rc'", "use v")),
+    (lambda b: ds.Checkpoint("x.h5", every=-1), ("every is -1", "seconds of wall time")),
+    (lambda b: metered(b).by("parts"), ("joules by 'parts' are unknown", "'phase'")),
     (lambda b: ds.load_run(5), ("run file is 5", "path")),
     (lambda b: ds.load_sweep(b.folder / "run.h5"), ("run.h5", "not a sweep")),
     (lambda b: ds.load_device(b.folder / "run.h5"), ("run.h5",)),

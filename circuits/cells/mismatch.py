@@ -22,16 +22,16 @@ MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 LOW = np.uint64(0xFFFFFFFF)
 OF_TRANSISTORS = ("threshold_area", "beta_area", "threshold_gradient", "beta_gradient")
-MEANING = dict.fromkeys(("mismatch", "vt_mismatch", "offset"), "it is a standard deviation, 0 … 10 (0.02 means 2 %)")
+MEANING = dict.fromkeys(
+    ("mismatch", "vt_mismatch", "offset", "write_verify", "auto_zero"),
+    "it is a standard deviation of 0 or more, below 1 (0.02 means 2 %)",
+)
 MEANING["branch_offset"] = "it is a standard deviation in volts, 0 … 1 (0.01 means 10 mV)"
 MEANING["threshold_area"] = "it is Pelgrom's A_Vt in volts times metres, 0 … 1e-6 (3.5e-9 means 3.5 mV·µm)"
 MEANING["beta_area"] = "it is Pelgrom's A_β in metres, 0 … 1e-5 (1.5e-8 means 1.5 %·µm)"
 MEANING["threshold_gradient"] = "it is volts of threshold from a coupling to the next, 0 … 1 (1e-6: 1 µV)"
 MEANING["beta_gradient"] = "it is a share of the current from a coupling to the next, 0 … 1 (1e-5: 10 ppm)"
-MEANING["write_verify"] = MEANING["auto_zero"] = MEANING["mismatch"]
-MOST = {
-    "branch_offset": 1, "threshold_area": 1e-6, "beta_area": 1e-5, "threshold_gradient": 1, "beta_gradient": 1,
-}  # fmt: skip
+MOST = {"threshold_area": 1e-6, "beta_area": 1e-5}  # all others stay below 1: 5 is somebody's 5 %
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,18 @@ class Spread:
             if name == "gradient_angle":
                 checks.number(name, value, "it is a direction in radians, 0 along a row, 1.5708 along a column")
                 continue
-            checks.number(name, value, MEANING[name], least=0)
-            if value >= MOST.get(name, 10):
-                raise Error(f"{name} is {value!r}: {MEANING[name]}")
+            check_spread(name, name, value)
 
     @property
     def of_transistors(self) -> bool:
         """Whether transistors differ one by one."""
         return any(getattr(self, name) for name in OF_TRANSISTORS)
+
+
+def check_spread(what: str, name: str, value: float) -> None:
+    """Raises Error for what is no value of this spread. what: it is called in the message."""
+    if checks.number(what, value, MEANING[name], least=0) >= MOST.get(name, 1):
+        raise Error(f"{what} is {value!r}: {MEANING[name]}")
 
 
 def philox(counter: Array, key: tuple[int, int]) -> Array:

@@ -76,8 +76,8 @@ def _fit(volts: Array, surface: Array, allowed: float, parity: str) -> tuple[Arr
         if worst <= allowed:
             return basis[:count, : degrees[count - 1] + 1], fit
     raise Error(
-        f"surface is {worst:.2g} A off a polynomial of degree {top} in v, {allowed:.2g} A are allowed: raise the "
-        "tolerance or lower the swing"
+        f"current over ±{float(volts[-1]):.3g} V is {worst:.2g} A off a polynomial of degree {top}, and the tolerance "
+        f"allows {allowed:.2g} A: raise the tolerance, or lower supply.swing"
     )
 
 

@@ -17,7 +17,6 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from .. import Error
@@ -164,22 +163,6 @@ def print_table(console: Console, table: Table) -> None:
 def messages_console() -> Console:
     """Console on stderr, for all that is not the result."""
     return Console(stderr=True, markup=False, highlight=False, emoji=False)
-
-
-def progress() -> Progress:
-    """Progress bar on stderr; silent when stderr is no terminal, or under ``-q``."""
-    console = messages_console()
-    loud = logging.getLogger("dsmachine").isEnabledFor(logging.WARNING)
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not (loud and console.is_terminal),
-        redirect_stdout=False,
-    )
 
 
 # --- output paths ----------------------------------------------------------------------------

@@ -1,15 +1,20 @@
-"""Progress on stderr: an annealing model's stages, and within the transient how much of it has settled; a training's
-steps."""
+"""Progress on stderr, a bar on a terminal and lines in a log: an annealing model's stages, and within the transient how
+much of it has settled; a training's steps."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from ._common import progress
+from ._common import messages_console
 
 if TYPE_CHECKING:
     from ..emulator.observers import Element
@@ -17,6 +22,68 @@ if TYPE_CHECKING:
     from ..training import Trained
 
 Array = Any
+
+
+class PlainProgress(Progress):
+    """Progress for a log: a line on stderr every `seconds`, later each minute; none for what is over before.
+
+    A thread writes them, as a bar's does: what a line says stands for as long as a stage tells nothing.
+    """
+
+    seconds, longest = 10.0, 60.0
+
+    def __init__(self) -> None:
+        super().__init__(disable=True)
+        self._over = threading.Event()
+        self._writer = threading.Thread(target=self._write, daemon=True)
+
+    def start(self) -> None:
+        """Begin to count the time."""
+        self._began = time.monotonic()
+        self._writer.start()
+
+    def stop(self) -> None:
+        """No line comes after this."""
+        self._over.set()
+        self._writer.join()
+
+    def line(self, seconds: float) -> str:
+        """What there is to say after so long: the time, what goes on, and how much of it is done where that is known.
+
+        >>> bar = PlainProgress()
+        >>> _ = bar.add_task("anneal  12 ns", total=4, completed=1)
+        >>> bar.line(75.2)
+        '0:01:15  25%  anneal  12 ns'
+        """
+        shown = [task for task in self.tasks if task.visible]
+        said = [("" if task.total is None else f"{task.percentage:.0f}%  ") + task.description for task in shown]
+        return "  ".join([str(timedelta(seconds=int(seconds))), *said])
+
+    def _write(self) -> None:
+        wait = self.seconds
+        while not self._over.wait(wait):
+            elapsed = time.monotonic() - self._began
+            with contextlib.suppress(OSError):  # the log is full or gone: the work is not
+                sys.stderr.write(f"{self.line(elapsed)}\n")
+            wait = min(max(self.seconds, elapsed / 10), self.longest)
+
+
+def progress() -> Progress:
+    """Progress on stderr: a bar on a terminal, lines elsewhere, nothing under ``-q``."""
+    console = messages_console()
+    loud = logging.getLogger("dsmachine").isEnabledFor(logging.WARNING)
+    if loud and (not console.is_terminal or console.is_dumb_terminal):
+        return PlainProgress()
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not loud,
+        redirect_stdout=False,
+    )
 
 
 class StageProgress:
@@ -85,7 +152,7 @@ class SettledShare:
 
 @contextlib.contextmanager
 def stage_progress() -> Iterator[StageProgress]:
-    """A live line on stderr, gone at the end; nothing where stderr is no terminal."""
+    """A live line on stderr, gone at the end."""
     with progress() as bar:
         yield StageProgress(bar)
 
@@ -100,7 +167,7 @@ def training_progress() -> Iterator[Callable[[Trained], None]]:
 
         def told(found: Trained) -> None:
             spent = "" if found.energy is None else f"  {engineering(found.energy, 'J')}"
-            said = f"loss {found.loss[-1]:.3f}  accuracy {found.accuracy[-1]:.0%}{spent}"
+            said = f"step {found.steps}  loss {found.loss[-1]:.3f}  accuracy {found.accuracy[-1]:.0%}{spent}"
             bar.update(task, description=said, completed=found.steps, total=found.course.total)
 
         yield told

@@ -13,6 +13,7 @@ from rich.table import Table
 from ..emulator.files import check_target
 from ._common import JsonOption, OverwriteOption, print_table, results_console, stdout_kept_for_json, write_json
 from ._options import SetOption, SpiceModelsOption, TechnologyOption, parse_set, quantity
+from ._progress import stage_progress
 
 if TYPE_CHECKING:
     from ..circuits.devices.card import DeviceCard
@@ -60,7 +61,8 @@ def characterize(
 
     check_target(output, overwrite=overwrite)
     overrides = parse_set(settings)
-    with stdout_kept_for_json(as_json):
+    with stdout_kept_for_json(as_json), stage_progress() as stage:
+        stage(f"sweep a {unit}")
         card = measured(
             cast(Any, unit), technology=technology, models=load_models(spice_models or (), nfet=nfet), width=width,
             length=length, corner=corner, temperature=temperature, vdd=vdd, overrides=overrides, bias=bias,

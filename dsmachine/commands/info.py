@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from .. import Error
 from ..circuits.words import counted
 from ._common import JsonOption, print_table, results_console, stdout_kept_for_json, write_json
 from ._kept import show_kept
@@ -29,6 +30,7 @@ from ._options import (
     positions_of,
     technology_of,
 )
+from ._progress import stage_progress
 
 if TYPE_CHECKING:
     from ..circuits.circuit import Circuit
@@ -66,10 +68,15 @@ def info(
     from ..tasks import TOLERANCE
 
     if model.endswith(RUN_SUFFIXES):
+        _refuse_of_files(
+            model, calibration=calibration, positions=positions, set=settings or None, softmax=softmax,
+            taylor_order=taylor_order, device_card=device_card, softmax_clamp=softmax_clamp,
+        )  # fmt: skip
         if not show_kept(model, as_json):
             _show_run(model, as_json)
         return
-    with stdout_kept_for_json(as_json):
+    with stdout_kept_for_json(as_json), stage_progress() as stage:
+        stage("calibrate and map")
         loaded = load_model(model, calibration=calibration)
         circuit = map_model(
             loaded,
@@ -85,6 +92,7 @@ def info(
             tokens=tokens,
             allow_unstable=allow_unstable,
         )
+        stage("count")
         memory = memory_needed(circuit, tolerance=TOLERANCE)
         found = {"parameters": loaded.parameters, **describe(circuit), "memory_bytes": vars(memory)}
     if as_json:
@@ -95,6 +103,13 @@ def info(
         results_console().print(
             f"memory          {engineering(memory.total, 'B')} to anneal one prompt, {most}", soft_wrap=True
         )
+
+
+def _refuse_of_files(path: str, **options: Any) -> None:
+    """Raises Error for an option that says how a model is mapped, where there is none to map."""
+    for name, given in options.items():
+        if given is not None:
+            raise Error(f"--{name.replace('_', '-')} would be ignored: {path} is no model but a result, leave it out")
 
 
 def _show_run(path: str, as_json: bool) -> None:

@@ -45,6 +45,7 @@ from ._part import (
     mapped_part,
     transistors_of_level,
 )
+from ._progress import stage_progress
 
 
 def netlist(
@@ -94,8 +95,10 @@ def netlist(
         "input_resistance": input_resistance, "leakage": leakage,
         "softmax_clamp": softmax_clamp, "softmax_gain": softmax_gain, "allow_unstable": allow_unstable,
     }  # fmt: skip
-    with stdout_kept_for_json(as_json):
+    with stdout_kept_for_json(as_json), stage_progress() as stage:
+        stage("calibrate and map")
         part = mapped_part(model, calibration, prompt, select, position, options, devices, tile=tile is not None)
+        stage(f"run and write {part.select}")
         written = write_netlist(
             part.machine, output, select=part.select, inputs=part.inputs, position=part.position, level=level,
             transistors=transistors, overwrite=overwrite,

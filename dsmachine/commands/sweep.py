@@ -20,12 +20,12 @@ from ._common import (
     JsonOption,
     OverwriteOption,
     print_table,
-    progress,
     results_console,
     stdout_kept_for_json,
     write_json,
 )
 from ._options import CalibrationOption, ModelArgument
+from ._progress import progress
 
 if TYPE_CHECKING:
     from ..sweeps.result import Swept
@@ -37,7 +37,7 @@ def sweep(
     model: ModelArgument,
     vary: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUES", help="An axis: FROM:TO:COUNT[:log] or a list; again for another axis."),
+        typer.Option(metavar="NAME=VALUES", help="An axis: FROM:TO:COUNT[:log] or a list; names: docs/sweeps.md."),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -77,7 +77,7 @@ def sweep(
     """
     from ..circuits.checkpoints import load_model
     from ..emulator.files import check_target
-    from ..plots import save_figure
+    from ..plots import picture_format, save_figure
     from ..sweeps import sweep as sweeps
     from ..sweeps.grammar import parse_limit, parse_setting, parse_vary
 
@@ -95,6 +95,7 @@ def sweep(
         # Where the output is there, the sweep refuses one of another sweep before it measures anything.
         redrawn = overwrite or (output is not None and output.exists())
         check_target(picture, overwrite=redrawn)
+        picture_format(picture)
     with stdout_kept_for_json(as_json), _progress() as told:
         found = sweeps.sweep(load_model(model, calibration=calibration), axes, told=told, **options)
         if picture is not None:
@@ -133,7 +134,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
         def told(there: int, total: int) -> None:
             done[:] = there, total
-            bar.update(task, completed=there, total=total)
+            bar.update(task, description=f"measured {there} of {total}", completed=there, total=total)
 
         try:
             yield told

@@ -49,21 +49,32 @@ if TYPE_CHECKING:
 
 def train(
     model: ModelArgument,
-    data: Annotated[Path, typer.Option(metavar="FILE", help="A text, or sentences as GLUE's TSV.", show_default=False)],
-    task: Annotated[str, typer.Option(help="text, classify or pairs.")] = "text",
+    data: Annotated[
+        Path, typer.Option(metavar="FILE", help="What is learnt: a text, or a table of sentences.", show_default=False)
+    ],
+    task: Annotated[
+        str,
+        typer.Option(
+            help="text: next tokens; classify, pairs: the label of a sentence, of two, in GLUE's tables (SST-2, MRPC)."
+        ),
+    ] = "text",
     labels: Annotated[
         str | None,
-        typer.Option(metavar="LABEL=WORD,…", help="What the model says for each label [default: the label]."),
+        typer.Option(
+            metavar="LABEL=WORD,…",
+            help="Of classify and pairs, the word to say for each label: '0= bad,1= good' [default: the label].",
+        ),
     ] = None,
     validation: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Data that is read before and after, not learnt.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A file as --data, asked before and after, not learnt."),
     ] = None,
     calibration: CalibrationOption = None,
     positions: Annotated[
         int | None, typer.Option(help="Tokens side by side [default: 32, or the context if smaller].")
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 1,
-    steps: Annotated[int | None, typer.Option(help="Steps in all, instead of passes.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data [default: 1].")] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates of all weights, instead of --epochs.")] = None,
     batch: Annotated[int | None, typer.Option(help="Samples a step [default: 8, or all if fewer].")] = None,
     optimizer: Annotated[str, typer.Option(help="sgd, on control capacitors, or adamw, digital.")] = "sgd",
     lr: Annotated[float | None, typer.Option(help="Learning rate [default: 0.01 of sgd, 0.001 of adamw].")] = None,
@@ -88,22 +99,27 @@ def train(
     trim: TrimOption = "none",
     chip_seed: ChipSeedOption = 0,
     noise: Annotated[
-        str, typer.Option(help="off, thermal, or σ of every node, at every reading (0.01 or 1%).")
+        str, typer.Option(help="While it learns and is asked: off, thermal, or σ of every node (0.01 or 1%).")
     ] = "off",
-    noise_unit: Annotated[str, typer.Option(help="Of σ: full-scale (a share of it) or activation.")] = "full-scale",
+    noise_unit: Annotated[
+        str, typer.Option(help="What σ is a share of: full-scale, or activation, the model's own unit.")
+    ] = "full-scale",
     noise_seed: Annotated[int, typer.Option(help="Which noise.")] = 0,
     precision: PrecisionOption = "float32",
     device: DeviceOption = "numpy",
-    energy: Annotated[bool, typer.Option(help="Weigh what the machine takes for a sample.")] = True,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Keep the training there (HDF5).")] = None,
+    energy: Annotated[bool, typer.Option(help="Weigh the first sample: joules and seconds of the machine.")] = True,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Keep what is learnt there (HDF5), after every step; without, it is lost."),
+    ] = None,
     overwrite: OverwriteOption = False,
     resume: ResumeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a model on one chip.
+    """Train a model on one chip, mismatch and all.
 
-    Forward rest, backward rest, and an update of every programmed weight by the gradient that this chip's own devices
-    give. With -o the training is kept after every step.
+    In each step the machine settles on a batch of samples, its adjoint circuit to the gradients that this chip's own
+    devices give, and every programmed weight moves along them. --resume goes on with what -o kept.
     """
     from .. import training
     from ..circuits.checkpoints import load_model
@@ -170,14 +186,15 @@ def _show(console: Console, found: Trained, kept: Path | None) -> None:
     share = found.at_rails / found.learner.count
     rows = {
         "model": f"{found.model.name}, chip {found.chip['chip_seed']}, {counted(found.learner.count, 'weight')}",
-        "steps": f"{found.steps} of {counted(found.course.batch, 'sample')} each, {found.optimizer}",
-        "loss": _change(found.loss, "{:.4f}") + " nat",
+        "steps": f"{found.steps} by {found.optimizer}, {counted(found.course.batch, 'sample')} each",
+        "loss": _change(found.loss, "{:.4f}") + " nat, of the first and the last step's samples",
         "accuracy": _change(found.accuracy, "{:.1%}"),
     }
     if found.validation:
         loss, accuracy = found.validation["loss"], found.validation["accuracy"]
         rows["validation"] = f"loss {_change(loss, '{:.4f}')} nat, accuracy {_change(accuracy, '{:.1%}')}"
-    rows["at rails"] = f"{counted(found.at_rails, 'weight')} ({share:.2%}), {found.rails_before:,} before"
+    ends = f"{counted(found.at_rails, 'weight')} ({share:.2%}) at an end of their range"
+    rows["at rails"] = f"{ends}, {found.rails_before:,} before"
     if found.joules is not None and found.energy is not None:
         each = ", ".join(f"{phase} {engineering(joules, 'J')}" for phase, joules in found.joules.items())
         rows["energy"] = f"{engineering(found.energy, 'J')}; of a sample: {each}"

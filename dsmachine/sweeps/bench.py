@@ -50,6 +50,7 @@ MAP_OPTIONS = (
 CONVERTERS = ("dac_bits", "adc_bits", "weight_bits")
 TRIMS = ("write-verify", "auto-zero")
 MOST_TOGETHER = 8
+LONGEST_READ = 1e-3  # seconds of a read window: a million time constants; 120 is somebody's 120 ns
 RESULTS_VERSION = 2  # raise it when what a metric means changes between two releases
 
 
@@ -142,6 +143,9 @@ class Bench:
         _meter(point, tech)
         _ = Backend("cupy" if point["precision"].startswith("tf32") else "numpy", point["precision"])
         noise = _noise(point)
+        if point["read_window"] is not None and point["read_window"] > LONGEST_READ:
+            longest = f"{LONGEST_READ:g}, such as 120e-9 (120 ns)"
+            raise Error(f"read_window is {point['read_window']!r}: it is in seconds, up to {longest}")
         Request(noise=noise, **_taken(point, ("step", "read_window")) if noise != "off" else {})
         Request(**_taken(point, ("tolerance", "settle_bits", "accuracy")))
 

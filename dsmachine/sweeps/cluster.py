@@ -36,8 +36,6 @@ def measured_by_cluster(bench: Bench, jobs: Sequence[Job], device: str, schedule
 
 
 def _client(distributed: Any, scheduler: str) -> Any:
-    if "://" not in scheduler:
-        raise Error(f"scheduler {scheduler!r} is no address: write it as tcp://HOST:PORT")
     try:
         return distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, RuntimeError) as problem:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from ..circuits.errors import Error, shown
-from ..circuits.quantities import hint
 from ..circuits.technology_parts import UNITS
 
 READ, ANNEAL = "read", "anneal"
@@ -111,18 +111,26 @@ def parameter(name: Any) -> Parameter:
     """A parameter by its name. Raises Error, with what may have been meant."""
     if name in PARAMETERS:
         return PARAMETERS[name]
-    said = _meant(str(name))
-    fix = said.lstrip("; ") or f"use {', '.join(p.name for p in _TABLE)}, or a number of the technology"
+    near = " or ".join(repr(each) for each in _near(str(name)))
+    fix = f"did you mean {near}?" if near else "use mismatch, noise, supply.swing or another of docs/sweeps.md"
     raise Error(f"{shown(name)} is no parameter of a sweep: {fix}")
 
 
-def _meant(name: str) -> str:
-    """What may have been meant: within its own section if it names one (coupling.W is coupling.width)."""
-    section, dot, last = name.lower().rpartition(".")
+def _near(name: str) -> list[str]:
+    """What may have been meant: within its own section if it names one (coupling.W is coupling.width), else by whole
+    names and those that the technology's numbers have in their sections."""
+    written = name.lower().replace("-", "_")
+    section, dot, last = written.rpartition(".")
     own = [each for each in PARAMETERS if dot and each.startswith(f"{section}.")]
     begins = [each for each in own if each.startswith(f"{section}.{last}")]
-    names = (begins if len(begins) == 1 else own) or list(PARAMETERS)
-    return hint(name, names) or hint(name.lower().replace("-", "_"), names)
+    if len(begins) == 1:
+        return begins
+    whole = {each.replace("-", "_"): each for each in own or PARAMETERS}
+    short: dict[str, list[str]] = {}
+    for each in own or PARAMETERS:
+        short.setdefault(each.rpartition(".")[2], []).append(each)
+    close = [whole[each] for each in get_close_matches(written, whole, n=1)]
+    return close or [full for each in get_close_matches(last, short, n=1) for full in short[each]][:3] or own[:4]
 
 
 def values_of(name: Any, given: Any) -> list[Any]:

@@ -120,6 +120,8 @@ def _check_where(workers: int | None, device: str | None, scheduler: str | None)
         checks.whole("workers", workers, 1, 1024)
         if scheduler is not None:
             raise Error(f"workers {workers} would be ignored by a cluster, which has its own: leave out one of both")
+    if scheduler is not None and "://" not in checks.text("scheduler", scheduler):
+        raise Error(f"scheduler {scheduler!r} is no address: write it as tcp://HOST:PORT")
     if device is not None:
         where = Backend(device)
         _ = where.xp if scheduler is None else None  # a cluster's GPUs are its own

@@ -54,7 +54,8 @@ def test_an_elements_number_does_not_depend_on_how_many_are_drawn() -> None:
     assert (draw("a", "x", (3, 7)).reshape(-1) == draw("a", "x", (1000,))[:21]).all()
 
 
-@pytest.mark.parametrize("value", [-0.1, 12.0, float("nan")])
+@pytest.mark.parametrize("value", [-0.1, 1.0, 5, 12.0, float("nan")])
 def test_a_spread_is_a_standard_deviation(value: float) -> None:
-    with pytest.raises(ds.Error, match="vt_mismatch"):
-        Spread(vt_mismatch=value)
+    for name in ("mismatch", "vt_mismatch", "offset", "branch_offset", "write_verify", "auto_zero"):
+        with pytest.raises(ds.Error, match=f"{name} is .*: it is a standard deviation"):
+            Spread(**{name: value})

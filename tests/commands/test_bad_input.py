@@ -303,7 +303,9 @@ def test_unknown_engine(small: Path, refused: Refused) -> None:
         (["--noise", "-0.1"], ("--noise '-0.1'", "between 0 and 1")),
         (["--mismatch", "-1"], ("mismatch is -1.0", "standard deviation")),
         (["--vt-mismatch", "nan"], ("vt_mismatch is nan", "standard deviation")),
-        (["--offset", "11"], ("offset is 11.0", "0 … 10")),
+        (["--mismatch", "5"], ("mismatch is 5.0", "standard deviation", "below 1", "0.02 means 2 %")),
+        (["--offset", "1"], ("offset is 1.0", "below 1")),
+        (["--trim", "write-verify=1"], ("trim write-verify is 1.0", "below 1")),
         (["--trim", "polish=1"], ("trim 'polish'", "write-verify or auto-zero")),
         (["--trim", "write-verify"], ("--trim 'write-verify'", "write none, or")),
         (["--trim", "write-verify=x"], ("--trim 'write-verify=x'", "write none, or")),
@@ -334,7 +336,7 @@ def test_unknown_engine(small: Path, refused: Refused) -> None:
         (["--tokens", "serial"], ("tokens 'serial'", "'parallel'")),
         (["--timer-prompts", "-1"], ("timer_prompts is -1", "0 (no timer)")),
         (["--timer-prompts", "1000000"], ("timer_prompts is 1000000", "… 1000")),
-        (["--offset", "5"], ("saturate", "lower the chip's mismatch and offset")),
+        (["--offset", "0.9"], ("saturate", "lower the chip's mismatch and offset")),
     ],
 )
 def test_options(options: list[str], words: tuple[str, ...], small: Path, out: Path, refused: Refused) -> None:

@@ -92,6 +92,7 @@ def square_law_quad(pair: DeviceCard) -> DeviceCard:
         (["--tolerance", "1e-9"], ("off a polynomial", "raise the tolerance")),
         (["--vdd", "0.2"], ("vdd 0.2", "raise it")),
         (["--unit", "quad", "--bias", "1.5"], ("bias 1.5", "lower it")),
+        (["--unit", "pair", "--bias", "0.5"], ("bias 0.5 would be ignored by unit 'pair'", "'quad'")),
         (["--set", "coupling.widht=1"], ("coupling.widht", "did you mean")),
         (["--set", "coupling.width"], ("--set 'coupling.width'", "KEY=VALUE")),
         (["--set", "coupling.width=1 furlong"], ("furlong",)),

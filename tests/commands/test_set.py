@@ -11,6 +11,7 @@ import pytest
 from small_models import PROMPT, write_small
 
 import dsmachine as ds
+from dsmachine.circuits.quantities import written_number
 from dsmachine.commands import COMMANDS, main
 from dsmachine.commands._options import FORMS, technology_of
 
@@ -79,6 +80,25 @@ def test_whatever_is_measured_takes_a_unit() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "unit", "number"),
+    [
+        ("10k", "Ω", 1e4), ("10 K", "Ω", 1e4), ("2meg", "Ω", 2e6), ("2MEG", "Ω", 2e6), ("2 megohms", "Ω", 2e6),
+        ("49f", "F", 49e-15), ("0.2p", "F/m", 2e-13), ("3.5n", "V·m", 3.5e-9), ("5u", "A", 5e-6), ("5μ", "A", 5e-6),
+        ("5m", "1", 5e-3), ("1G", "Hz", 1e9), ("300K", "K", 300.0), ("0.02m", "m", 0.02), ("49F", "F", 49.0),
+    ],
+)  # fmt: skip
+def test_scales_as_in_spice(written: str, unit: str, number: float) -> None:
+    """Letters that are the unit itself are no scale: kelvin, metre, farad."""
+    assert written_number(written, "it", unit) == number
+
+
+@pytest.mark.parametrize(("written", "unit"), [("2M", "Ω"), ("5m", "F/m"), ("5a", "A"), ("1mil", "m"), ("10k", None)])
+def test_scales_that_could_be_something_else(written: str, unit: str | None) -> None:
+    with pytest.raises(ds.Error, match=r"^it"):
+        written_number(written, "it", unit)
+
+
+@pytest.mark.parametrize(
     ("option", "written", "plain"),
     [
         ("--mismatch", "2%", "0.02"),
@@ -87,6 +107,8 @@ def test_whatever_is_measured_takes_a_unit() -> None:
         ("--branch-offset", "2mV", "0.002"),
         ("--input-resistance", "0.02kΩ", "20"),
         ("--input-resistance", "20 ohm", "20"),
+        ("--input-resistance", "0.02k", "20"),
+        ("--branch-offset", "2m", "0.002"),
         ("--tolerance", "0.05%", "5e-4"),
         ("--noise", "1%", "0.01"),
         ("--trim", "write-verify=0.5%", "write-verify=0.005"),
@@ -114,6 +136,8 @@ def test_a_quantity_is_what_it_is_without_its_unit(
         ("anneal", ["--input-resistance", "1 kparsec"], ("'1 kparsec'", "Ω")),
         ("anneal", ["--noise", "1 V"], ("--noise", "'V'", "a plain number, or in %")),
         ("anneal", ["--trim", "auto-zero=1mV"], ("--trim 'auto-zero'", "'mV'", "a plain number, or in %")),
+        ("anneal", ["--input-resistance", "1M"], ("'--input-resistance'", "'M'", "milli in SPICE", "write meg or m")),
+        ("characterize", ["--width", "240m"], ("width is 240.0", "give metres")),
         ("characterize", ["--width", "240"], ("width is 240.0", "give metres")),
         ("characterize", ["--width", "240 mV"], ("'--width'", "'240 mV'", "measured in m")),
         ("characterize", ["--temperature", "27°C"], ("'--temperature'", "'°C'", "write 300.15 K")),

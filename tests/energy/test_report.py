@@ -9,6 +9,7 @@ from energy_circuits import TAU, VDD, C, tile, weigh
 from small_models import PROMPT, write_small
 
 from dsmachine.circuits.checkpoints import load_model
+from dsmachine.circuits.errors import Error
 from dsmachine.circuits.mapping.model import map_model
 from dsmachine.circuits.technology import Technology, load_technology
 from dsmachine.circuits.units import engineering
@@ -37,6 +38,36 @@ def test_tables_add_up_and_print() -> None:
     assert report.power == pytest.approx(report.by("phase")["anneal"][0] / report.duration)
     text = str(report)
     assert "drawn from the supply" in text and "refresh" in text and "not counted" in text
+
+
+def test_a_circuit_by_hand_has_no_tokens() -> None:
+    """One answer, or rows of an output; tokens are a model's, or what somebody says."""
+    circuit, _ = tile()
+    inputs = {"u": np.ones((2, 3))}
+    report = weigh(circuit, inputs, 4 * TAU)
+    assert (report.tokens, report.read, report.each) == (1, 0, "")
+    assert report.to_json()["positions_read"] == 0
+    for text in (str(report), repr(report)):
+        assert "token" not in text and "model" not in text and "position" not in text
+    assert "no outputs read, as the circuit names none (circuit.output)" in str(report)
+    circuit.output = "p"
+    meter = EnergyMeter(read="last")
+    transient(circuit, inputs, duration=4 * TAU, observers=[meter])
+    report = meter.report()
+    assert (report.tokens, report.read, report.each) == (2, 1, "row")
+    assert f"{engineering(float(report.total[0]) / 2, 'J')} a row (2)" in str(report)
+    assert repr(report).endswith(" a row)") and "outputs of the last row read" in str(report)
+    assert repr(meter.report(tokens=4)).endswith(f"{engineering(float(report.total[0]) / 4, 'J')} a token)")
+    for tokens in (0, -1, 2.5):
+        with pytest.raises(Error, match=f"tokens is {tokens}"):
+            meter.report(tokens=tokens)  # type: ignore[arg-type]
+
+
+def test_a_model_has_tokens(tmp_path: Path) -> None:
+    circuit = map_model(load_model(write_small(tmp_path / "small")), 3)
+    meter = EnergyMeter()
+    transient(circuit, {"embed": np.full((3, 8), 0.1)}, duration=1e-9, observers=[meter])
+    assert repr(meter.report()).endswith(" a token)") and "outputs of every position read" in str(meter.report())
 
 
 def test_phases_have_their_seconds_and_joules() -> None:
