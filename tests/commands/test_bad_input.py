@@ -369,33 +369,6 @@ def test_the_process_itself(small: Path) -> None:
     check_line(done.stdout, done.stderr, ("config.json", "n_embd 8", "n_head 3", "correct it"))
 
 
-def _process(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dsmachine", *arguments]
-    return subprocess.run(command, stderr=subprocess.PIPE, text=True, **options)
-
-
-def test_no_room_for_stdout(small: Path) -> None:
-    with open("/dev/full", "w") as full:
-        done = _process(["info", str(small), "--json"], stdout=full)
-    assert done.returncode == 2
-    check_line("", done.stderr, ("stdout", "no space left", "make room"))
-
-
-def test_nobody_reads_stdout(small: Path) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    done = _process(["info", str(small), "--json"], stdout=writer)
-    os.close(writer)
-    assert (done.returncode, done.stderr) == (1, "")
-
-
-def test_terminal_without_utf8(small: Path) -> None:
-    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = _process(["info", str(small)], stdout=subprocess.PIPE, env=env)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "time constants" in done.stdout
-
-
 def test_no_gpu(small: Path, refused: Refused) -> None:
     if importlib.util.find_spec("cupy"):
         pytest.skip("CuPy is here: tests/gpu")
