@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=192)
     parser.add_argument("--calibration", choices=list(CALIBRATED_ON), default="long")
     parser.add_argument("--headroom", type=float, default=2.0, help="rail over settled range")
-    parser.add_argument("--device", default="numpy", help="of the part noise: cupy is far quicker")
+    parser.add_argument("--device", default="numpy", help="of the parts noise and angles: cupy is far quicker")
     parser.add_argument("--fresh", action="store_true", help="forget rows of an earlier run")
     options = parser.parse_args()
     bench = Bench(options.tokens, options.calibration, options.headroom, options.fresh, device=options.device)

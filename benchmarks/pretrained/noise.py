@@ -80,16 +80,13 @@ def linearised(bench: Bench, machine: Any) -> dict[str, Any]:
     """The same of a machine, or of what `ds.prepare` made of it."""
     found = ds.noise(machine, bench.inputs, frequencies=FREQUENCIES, samples=SAMPLES)
     circuit = found.circuit
-    unit = circuit.units("logits")
-    readings = Readings(bench.ids, found.outputs["logits"][0] / unit, circuit.full_scale("logits"))
-    for read in found.logical_samples("logits"):
-        readings.add(read)
+    read = readings(bench, found)
     rms = {name: value for name, value in found.rms.items() if not circuit.arrays[name].is_inner}
     worst = max(rms, key=lambda name: rms[name])
     return {
         "angles": FREQUENCIES,
-        "perplexity, noiseless": readings.noiseless,
-        **readings.columns(),
+        "perplexity, noiseless": read.noiseless,
+        **read.columns(),
         "median rms %": 100 * statistics.median(rms.values()),
         "worst rms %": 100 * rms[worst],
         "worst array": worst,
@@ -97,3 +94,12 @@ def linearised(bench: Bench, machine: Any) -> dict[str, Any]:
         "logits rms ±": 100 * rms["logits"] * found.rms_error["logits"],
         "saturated": sum(found.saturated.values()),
     }
+
+
+def readings(bench: Bench, found: Any) -> Readings:
+    """The samples of the logits that `noise` found."""
+    rest = found.outputs["logits"][0] / found.circuit.units("logits")
+    made = Readings(bench.ids, rest, found.circuit.full_scale("logits"))
+    for read in found.logical_samples("logits"):
+        made.add(read)
+    return made
