@@ -7,7 +7,7 @@
 The passage and its machine are those of pretrained_model.py. From rest, the noise engine runs in steps of a quarter of
 a bare node's time constant; logits are read at `--reads` times the machine's settling time, whose noise has little in
 common. A row of the runs is the
-mean perplexity of these reads and of their mirror images about rest (`pretrained/mirrored.py`), and the rms of each.
+mean perplexity of these reads; that of their mirror images about rest (`pretrained/mirrored.py`) is beside it.
 Without mismatch all chips are one, so there only noise seeds vary; with it, devices as
 they come (β 2 %, V_t 2 %, offset 6 %) are trimmed to the residuals that cost 5 % each, on several chips.
 
@@ -102,7 +102,7 @@ def runs(
                 each.add(read[0])
             return {
                 "noiseless": each.noiseless,
-                "perplexity": each.columns()["perplexity"],
+                "perplexity": statistics.mean(each.perplexity),
                 "reads": each.perplexity,
                 "mirrored": each.mirrored,
                 "read rms %": [100 * rms for rms in each.rms],
@@ -183,7 +183,7 @@ class Wanted:
 
 def summed(rows: list[dict[str, Any]], lines: list[dict[str, Any]], femtofarads: float) -> list[dict[str, Any]]:
     """Lines of the table at one capacitance: the ideal machine, and the chips together; deviations are of reads, and
-    of the analysis' samples (rms over chips); standard errors of seeds, and of independent samples."""
+    of the analysis' samples (rms over chips); standard errors as if all were independent."""
     found = []
     for machine, ideal in (("no mismatch", True), ("trimmed mismatch", False)):
         own, expected = (
@@ -192,7 +192,6 @@ def summed(rows: list[dict[str, Any]], lines: list[dict[str, Any]], femtofarads:
         )
         if own:
             reads, images = ([read for row in own for read in row[key]] for key in ("reads", "mirrored"))
-            seeds = [row["perplexity"] for row in own]
             found.append({
                 "fF": femtofarads,
                 "machine": machine,
@@ -200,12 +199,14 @@ def summed(rows: list[dict[str, Any]], lines: list[dict[str, Any]], femtofarads:
                 "noise seeds": len(own) // len(expected),
                 "reads": len(reads),
                 "noiseless": statistics.mean(row["noiseless"] for row in own),
-                "perplexity": statistics.mean(reads + images),
-                "standard error": statistics.stdev(seeds) / math.sqrt(len(seeds)) if len(seeds) > 1 else math.nan,
-                "reads alone": statistics.mean(reads),
+                "perplexity": statistics.mean(reads),
+                "standard error": _error(reads),
                 "± of reads": statistics.pstdev(reads),
+                "mirror images": statistics.mean(images),
+                "read and image": statistics.mean(reads + images),
+                "its standard error": _error(np.add(reads, images) / 2),
                 "linearised": statistics.mean(line["perplexity"] for line in expected),
-                "its standard error": _rms(line["standard error"] for line in expected),
+                "linearised standard error": _rms(line["standard error"] for line in expected),
                 "± of samples": _rms(line["over samples"] for line in expected),
                 "logits rms %": _rms(row["logits rms %"] for row in own),
                 "by read %": [round(_rms(each), 3) for each in zip(*(row["read rms %"] for row in own), strict=True)],
@@ -215,6 +216,12 @@ def summed(rows: list[dict[str, Any]], lines: list[dict[str, Any]], femtofarads:
                 "linearised surprise": _rms(line["surprise, nats"] for line in expected),
             })  # fmt: skip
     return found
+
+
+def _error(values: Iterable[float]) -> float:
+    """Standard error of the mean of independent values; nan of one."""
+    each = np.asarray(list(values))
+    return float(each.std(ddof=1)) / math.sqrt(len(each)) if len(each) > 1 else math.nan
 
 
 def _rms(values: Iterable[float]) -> float:

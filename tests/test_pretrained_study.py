@@ -114,6 +114,34 @@ def test_mirrored_readings_have_no_first_order(study: Any) -> None:
     assert found["standard error"] == pytest.approx(0, abs=1e-12)
 
 
+def test_a_displaced_mean_costs_in_the_order_of_the_noises_power(study: Any) -> None:
+    """Logits (s ± d, 0) of V = 2, the small copies (± d/30, 0): ln(1 + e^(−z)) by what is linear and by the mean."""
+    from pretrained import bending  # type: ignore[import-not-found, unused-ignore]
+
+    d, s = 0.3, 0.05
+    small = d * bending.SMALL
+    copies = np.zeros((4, 2, 2))
+    copies[:, 0, 0] = s + d, s - d, small, -small
+    found = bending.shares(np.zeros((2, 2)), copies, [0, 0], 1.0)
+    assert found["loss, linear"] == pytest.approx(np.log(np.cosh(d / 2)))
+    assert found["loss, displaced"] == pytest.approx(np.log1p(np.exp(-s)) - np.log(2))
+    assert found["loss"] == pytest.approx(np.log1p(np.exp([-s - d, -s + d])).mean() - np.log(2))
+    assert found["mean displacement %"] == pytest.approx(100 * s / 2)
+    assert found["logits rms %"] == pytest.approx(100 * d / 2)
+
+
+def test_small_still_noise_is_linear(study: Any) -> None:
+    """Of the bundled model, a hundredth of thermal noise: with either sign it costs what its linear part does."""
+    from pretrained import bending  # type: ignore[import-not-found, unused-ignore]
+
+    bench = study.Bench(6, "short", 2.0, name="tiny-shakespeare")
+    plan = planned(bench.circuit(), "float64", "numpy")
+    weak, strong = (bending.mean(bench, plan, strength, 2) for strength in (0.01, 0.02))
+    for name in ("loss", "loss, linear", "loss, displaced"):
+        assert strong[name] == pytest.approx(4 * weak[name], rel=0.02), name
+    assert weak["loss"] == pytest.approx(weak["loss, linear"] + weak["loss, displaced"], rel=0.02)
+
+
 def test_scatter_of_lags_is_known(study: Any) -> None:
     """N nodes alone, ⟨x(0)x(τ)⟩ = σ² e^(−λτ): a mean of x² over T and the nodes has the relative variance 2/(λTN)."""
     circuit = ds.Circuit("lags")

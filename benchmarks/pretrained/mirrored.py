@@ -3,7 +3,8 @@
     L(z ± δ) = L(z) ± L′δ + ½ δᵀL″δ ± …
 
 Where noise is linear, δ and −δ are equally likely: the mean of both is an unbiased estimate of a reading's loss, and
-what scatters most, of first order, drops out of it. In time it stays exact but for what the circuit bends.
+what scatters most, of first order, drops out of it. In time δ has a mean, which the circuit bends (`bending.py`): there
+readings alone are what the machine is worth, and their images are worse by twice what the mean does for it.
 """
 
 from __future__ import annotations
