@@ -7,7 +7,8 @@
 The passage and its machine are those of pretrained_model.py. From rest, the noise engine runs in steps of a quarter of
 a bare node's time constant; logits are read at `--reads` times the machine's settling time, whose noise has little in
 common. A row of the runs is the
-mean perplexity of these reads. Without mismatch all chips are one, so there only noise seeds vary; with it, devices as
+mean perplexity of these reads; that of their mirror images about rest (`pretrained/mirrored.py`) is beside it.
+Without mismatch all chips are one, so there only noise seeds vary; with it, devices as
 they come (β 2 %, V_t 2 %, offset 6 %) are trimmed to the residuals that cost 5 % each, on several chips.
 
 The linearised figures beside them are those of results/pretrained_noise.json, else found by the same function, which
@@ -21,19 +22,19 @@ import argparse
 import gc
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from common import save
 from pretrained.bench import CALIBRATED_ON, Bench, Rows
+from pretrained.mirrored import Readings
 from pretrained.mismatch import DEVICE
-from pretrained.noise import CASES, linearised
+from pretrained.noise import CASES, FREQUENCIES, linearised
 
 import dsmachine as ds
 from dsmachine.circuits.loads import load_nodes
-from dsmachine.circuits.reference import perplexity
 from dsmachine.emulator.inputs import checked_inputs
 from dsmachine.emulator.observers import Element
 from dsmachine.emulator.operating_point import solve_operating_point
@@ -96,11 +97,16 @@ def runs(
                 plan, bench.inputs, noise="thermal", noise_seed=seed, read_window=max(times),
                 step=STEP * bare / shortest, observers=[reads],
             )  # fmt: skip
-            each = [perplexity(read[0], bench.ids) for read in reads.values]
+            each = Readings(bench.ids, logits, plan.circuit.full_scale("logits"))
+            for read in reads.values:
+                each.add(read[0])
             return {
-                "noiseless": perplexity(logits, bench.ids),
-                "perplexity": float(np.mean(each)),
-                "reads": each,
+                "noiseless": each.noiseless,
+                "perplexity": statistics.mean(each.perplexity),
+                "reads": each.perplexity,
+                "mirrored": each.mirrored,
+                "read rms %": [100 * rms for rms in each.rms],
+                "surprise, nats": each.columns()["surprise, nats"],
                 "logits rms %": 100 * found.noise_rms["logits"],
                 "steps": found.statistics["steps"],
                 "read at ns": [round(time * 1e9, 1) for time in times],
@@ -117,7 +123,8 @@ def linear(bench: Bench, plan: Plan, femtofarads: float, chip: Any) -> dict[str,
         for case in CASES:
             only = case.scaling == "first" and case.coupling == "buffered" and set(case.overrides) <= {CAPACITANCE}
             if only and math.isclose(case.overrides.get(CAPACITANCE, default), femtofarads * 1e-15):
-                found = [row for row in Rows("noise").rows if row["machine"] == case.name]
+                kept = [row for row in Rows("noise").rows if row["machine"] == case.name]
+                found = [row for row in kept if row.get("angles") == FREQUENCIES]
                 if found:
                     return found[0]
     return linearised(bench, plan)
@@ -176,7 +183,7 @@ class Wanted:
 
 def summed(rows: list[dict[str, Any]], lines: list[dict[str, Any]], femtofarads: float) -> list[dict[str, Any]]:
     """Lines of the table at one capacitance: the ideal machine, and the chips together; deviations are of reads, and
-    of the analysis' samples (rms over chips)."""
+    of the analysis' samples (rms over chips); standard errors as if all were independent."""
     found = []
     for machine, ideal in (("no mismatch", True), ("trimmed mismatch", False)):
         own, expected = (
@@ -184,7 +191,7 @@ def summed(rows: list[dict[str, Any]], lines: list[dict[str, Any]], femtofarads:
             for kept in (rows, lines)
         )
         if own:
-            reads = [read for row in own for read in row["reads"]]
+            reads, images = ([read for row in own for read in row[key]] for key in ("reads", "mirrored"))
             found.append({
                 "fF": femtofarads,
                 "machine": machine,
@@ -193,13 +200,32 @@ def summed(rows: list[dict[str, Any]], lines: list[dict[str, Any]], femtofarads:
                 "reads": len(reads),
                 "noiseless": statistics.mean(row["noiseless"] for row in own),
                 "perplexity": statistics.mean(reads),
-                "±": statistics.pstdev(reads),
+                "standard error": _error(reads),
+                "± of reads": statistics.pstdev(reads),
+                "mirror images": statistics.mean(images),
+                "read and image": statistics.mean(reads + images),
+                "its standard error": _error(np.add(reads, images) / 2),
                 "linearised": statistics.mean(line["perplexity"] for line in expected),
-                "± of samples": float(np.sqrt(np.mean([line["over samples"] ** 2 for line in expected]))),
-                "logits rms %": statistics.mean(row["logits rms %"] for row in own),
+                "linearised standard error": _rms(line["standard error"] for line in expected),
+                "± of samples": _rms(line["over samples"] for line in expected),
+                "logits rms %": _rms(row["logits rms %"] for row in own),
+                "by read %": [round(_rms(each), 3) for each in zip(*(row["read rms %"] for row in own), strict=True)],
                 "linearised logits rms %": statistics.mean(line["logits rms %"] for line in expected),
+                "its ±": _rms(line["logits rms ±"] for line in expected),
+                "surprise, nats": _rms(row["surprise, nats"] for row in own),
+                "linearised surprise": _rms(line["surprise, nats"] for line in expected),
             })  # fmt: skip
     return found
+
+
+def _error(values: Iterable[float]) -> float:
+    """Standard error of the mean of independent values; nan of one."""
+    each = np.asarray(list(values))
+    return float(each.std(ddof=1)) / math.sqrt(len(each)) if len(each) > 1 else math.nan
+
+
+def _rms(values: Iterable[float]) -> float:
+    return float(np.sqrt(np.mean(np.square(list(values)))))
 
 
 def settling_time(plan: Plan, inputs: dict[str, Array]) -> float:

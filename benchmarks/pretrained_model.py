@@ -15,6 +15,7 @@ import argparse
 from pretrained import (
     angles,
     balance,
+    bending,
     converters,
     mismatch,
     noise,
@@ -42,6 +43,7 @@ PARTS = {
     "stepper": stepper.run,
     "scatter": scatter.run,
     "angles": angles.run,
+    "bending": bending.run,
     "transistors": transistors.run,
     "balance": balance.run,
     "balance-large": balance.large,
@@ -55,9 +57,10 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=192)
     parser.add_argument("--calibration", choices=list(CALIBRATED_ON), default="long")
     parser.add_argument("--headroom", type=float, default=2.0, help="rail over settled range")
+    parser.add_argument("--device", default="numpy", help="of the parts noise, angles and bending")
     parser.add_argument("--fresh", action="store_true", help="forget rows of an earlier run")
     options = parser.parse_args()
-    bench = Bench(options.tokens, options.calibration, options.headroom, options.fresh)
+    bench = Bench(options.tokens, options.calibration, options.headroom, options.fresh, device=options.device)
     for part in options.parts.split(","):
         if part not in PARTS:
             parser.error(f"part {part!r} is unknown: use {', '.join(PARTS)}")

@@ -98,13 +98,16 @@ def noise(
 ) -> Fluctuations:
     """Stationary fluctuation around the operating point: τ dδ/dt = J δ − λδ + noise, filtered by every lag it passes.
 
+    Linear: the mean of δ is 0. Where the circuit bends, noise also displaces the mean, in the order of its power; what
+    a reading is worth, such as a perplexity, wants `transient(noise=…)`.
+
     machine: or what `prepare` made of it. inputs: clamped arrays, logical units, (*shape) or (batch, *shape): one
     operating point each.
     noise: "thermal" (4kTΣG at the circuit's temperature) or σ (every node's own stationary noise, share of its full
         scale), as in `transient`.
     frequencies (F): angles that one sample sums over; more for circuits of very different time constants or great
-        depth. samples: joint Gaussian samples of all arrays, in pairs. The work is F·samples sweeps; errors fall with
-        its root. noise_seed: Philox key.
+        depth: of a lag at r times `pole_hz` a sample has its variance within 1 ± 2((1 − r)/(1 + r))^F. samples: joint
+        samples of all arrays, in pairs. The work is F·samples sweeps, errors fall with its root. noise_seed: a key.
     record: arrays whose samples are kept; default: the circuit's output.
 
     Raises Error for circuits with cycles: `transient(noise=…)` samples those.

@@ -88,12 +88,58 @@ def test_noise_in_time_is_that_of_the_analysis(study: Any, monkeypatch: pytest.M
         (49, "no mismatch", 2), (49, "trimmed mismatch", 2), (490, "no mismatch", 2), (490, "trimmed mismatch", 2),
     ]  # fmt: skip
     for row in rows:
+        assert len(row["by read %"]) == 2
         assert row["logits rms %"] == pytest.approx(row["linearised logits rms %"], rel=0.3)
     assert rows[0]["logits rms %"] > 1.5 * rows[2]["logits rms %"]
     technology = ds.load_technology(overrides={"supply.headroom": 2.0, "node.capacitance": 490e-15})
     again, mapped = noise_table.load_nodes(bench.circuit(), technology), bench.circuit({"node.capacitance": 490e-15})
     for name, node in mapped.arrays.items():
         assert node.clamped or np.array_equal(node.capacitance, again.arrays[name].capacitance), name
+
+
+def test_mirrored_readings_have_no_first_order(study: Any) -> None:
+    """Two likely tokens of V = 2: L(±d) = ln(1 + e^(∓d)), perplexity on average 1 + cosh d, the odd part of L d/2."""
+    from pretrained.mirrored import Readings  # type: ignore[import-not-found, unused-ignore]
+
+    readings = Readings([0, 0], np.zeros((2, 2)), 2.0)
+    for d in (0.4, -0.4):
+        readings.add(np.array([[d, 0.0], [0.0, 0.0]]))
+    assert readings.noiseless == pytest.approx(2)
+    assert readings.perplexity == pytest.approx([1 + np.exp(-0.4), 1 + np.exp(0.4)])
+    assert readings.mirrored == pytest.approx(readings.perplexity[::-1])
+    assert readings.surprise == pytest.approx([0.2, 0.2])
+    assert readings.rms == pytest.approx([0.1, 0.1])
+    found = readings.columns()
+    assert found["perplexity"] == pytest.approx(1 + np.cosh(0.4))
+    assert found["standard error"] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_displaced_mean_costs_in_the_order_of_the_noises_power(study: Any) -> None:
+    """Logits (s ± d, 0) of V = 2, the small copies (± d/30, 0): ln(1 + e^(−z)) by what is linear and by the mean."""
+    from pretrained import bending  # type: ignore[import-not-found, unused-ignore]
+
+    d, s = 0.3, 0.05
+    small = d * bending.SMALL
+    copies = np.zeros((4, 2, 2))
+    copies[:, 0, 0] = s + d, s - d, small, -small
+    found = bending.shares(np.zeros((2, 2)), copies, [0, 0], 1.0)
+    assert found["loss, linear"] == pytest.approx(np.log(np.cosh(d / 2)))
+    assert found["loss, displaced"] == pytest.approx(np.log1p(np.exp(-s)) - np.log(2))
+    assert found["loss"] == pytest.approx(np.log1p(np.exp([-s - d, -s + d])).mean() - np.log(2))
+    assert found["mean displacement %"] == pytest.approx(100 * s / 2)
+    assert found["logits rms %"] == pytest.approx(100 * d / 2)
+
+
+def test_small_still_noise_is_linear(study: Any) -> None:
+    """Of the bundled model, a hundredth of thermal noise: with either sign it costs what its linear part does."""
+    from pretrained import bending  # type: ignore[import-not-found, unused-ignore]
+
+    bench = study.Bench(6, "short", 2.0, name="tiny-shakespeare")
+    plan = planned(bench.circuit(), "float64", "numpy")
+    weak, strong = (bending.mean(bench, plan, strength, 2) for strength in (0.01, 0.02))
+    for name in ("loss", "loss, linear", "loss, displaced"):
+        assert strong[name] == pytest.approx(4 * weak[name], rel=0.02), name
+    assert weak["loss"] == pytest.approx(weak["loss, linear"] + weak["loss, displaced"], rel=0.02)
 
 
 def test_scatter_of_lags_is_known(study: Any) -> None:

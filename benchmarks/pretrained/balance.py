@@ -25,11 +25,11 @@ from dsmachine.circuits.cells.mos.support import Support
 from dsmachine.circuits.reference import perplexity
 
 from .bench import Bench, Rows
-from .noise import FREQUENCIES, of_swing
+from .noise import of_swing
 from .transistors import A_BETA, A_VT, SWINGS, UNITS, Device, Study, alike, differing, matrices
 
 Array = Any
-SAMPLES = 4
+FREQUENCIES, SAMPLES = 4, 4
 CAPACITORS = {"49 fF": 49e-15, "2 pF": 2e-12}
 CONVEYORS = ("ideal", "A", "AB")
 STUDIED = (("49 fF", "ideal"), ("49 fF", "A"), ("2 pF", "A"))  # nodes and conveyors of the large model

@@ -35,7 +35,7 @@ class Bench:
     calibration: "short" (the 5.9 kB of plays that calibrate the bundled model) or "long" (1,500 characters of the
     middle of each of the 37 plays that are not Hamlet): both Shakespeare, neither the passage.
     headroom: rail over settled range; fresh: forget rows that were kept; name: of the model;
-    skipped: characters after BEGIN at which the passage starts.
+    skipped: characters after BEGIN at which the passage starts; device: that noise is analysed on.
     """
 
     positions: int = 192
@@ -44,6 +44,7 @@ class Bench:
     fresh: bool = False
     name: str = "smollm2"
     skipped: int = 0
+    device: str = "numpy"
 
     @cached_property
     def model(self) -> Any:

@@ -1,7 +1,11 @@
 """Thermal noise at rest: capacitance, swing, coupling and scaling, one at a time.
 
 Joint samples δ of the logits from the linearised analysis; perplexity is the mean over samples of exp(mean NLL) of
-logits + δ: what one reading of the machine is worth.
+logits + δ and of logits − δ, which is as likely (`mirrored.py`): what one reading of the machine is worth.
+
+Noise of SmolLM2's logits is slow: a lag of some tenth of the analysis' ω₀, of which F angles make a variance that is up
+to (1 + q)/(1 − q) times too large in one sample and too small by as much in another, q = ((1 − r)/(1 + r))^F, r = 0.1
+(`emulator/fluctuation.py`). With 4 angles that is 2.6, with 16 it is 1.08.
 """
 
 from __future__ import annotations
@@ -11,14 +15,13 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 import dsmachine as ds
 from dsmachine.circuits.reference import perplexity
 
 from .bench import Bench, Rows
+from .mirrored import Readings
 
-FREQUENCIES, SAMPLES = 4, 4
+FREQUENCIES, SAMPLES = 16, 8
 LOST = 10.0  # times the reference: a machine that has lost the model without noise is not given any
 SWING, SLOPE = 0.5, 1.12  # V and n of the technology: scores keep their reach in nats at every swing
 
@@ -68,7 +71,7 @@ def fluctuating(bench: Bench, case: Case) -> dict[str, Any]:
         quiet = bench.score(circuit)
         if quiet["perplexity"] > LOST * perplexity(bench.reference, bench.ids):
             return {"perplexity, noiseless": quiet["perplexity"], "saturated": quiet["saturated"]}
-    found = linearised(bench, circuit)
+    found = linearised(bench, ds.prepare(circuit, precision="float32", device=bench.device))
     gc.collect()
     return found
 
@@ -77,17 +80,26 @@ def linearised(bench: Bench, machine: Any) -> dict[str, Any]:
     """The same of a machine, or of what `ds.prepare` made of it."""
     found = ds.noise(machine, bench.inputs, frequencies=FREQUENCIES, samples=SAMPLES)
     circuit = found.circuit
-    logits = found.outputs["logits"][0] / circuit.units("logits")
-    each = [perplexity(read, bench.ids) for read in found.logical_samples("logits")]
+    read = readings(bench, found)
     rms = {name: value for name, value in found.rms.items() if not circuit.arrays[name].is_inner}
     worst = max(rms, key=lambda name: rms[name])
     return {
-        "perplexity, noiseless": perplexity(logits, bench.ids),
-        "perplexity": float(np.mean(each)),
-        "over samples": statistics.stdev(each),
+        "angles": FREQUENCIES,
+        "perplexity, noiseless": read.noiseless,
+        **read.columns(),
         "median rms %": 100 * statistics.median(rms.values()),
         "worst rms %": 100 * rms[worst],
         "worst array": worst,
         "logits rms %": 100 * rms["logits"],
+        "logits rms ±": 100 * rms["logits"] * found.rms_error["logits"],
         "saturated": sum(found.saturated.values()),
     }
+
+
+def readings(bench: Bench, found: Any) -> Readings:
+    """The samples of the logits that `noise` found."""
+    rest = found.outputs["logits"][0] / found.circuit.units("logits")
+    made = Readings(bench.ids, rest, found.circuit.full_scale("logits"))
+    for read in found.logical_samples("logits"):
+        made.add(read)
+    return made
