@@ -14,11 +14,10 @@ import numpy as np
 from .circuits import checks
 from .circuits.checkpoints import Model, as_model
 from .circuits.chip import chip_words, fabricate
-from .circuits.circuit import Circuit
 from .circuits.mapping.model import map_model
 from .circuits.technology import Technology, as_technology
 from .circuits.words import counted
-from .emulator.checkpoint import check_case, digest, same_file
+from .emulator.checkpoint import check_case, same_file
 from .emulator.files import check_target
 from .emulator.gradients import Gradients
 from .emulator.learning import Learner
@@ -26,6 +25,7 @@ from .emulator.still_noise import StillNoise
 from .emulator.training_file import load_training, save_training
 from .energy.training_step import anneal_both, step_report
 from .energy.weight_update import by_capacitors, by_converters
+from .training_case import case_of, mapped_by, shaken_by, technology_of
 from .training_data import Lessons, read_lessons
 from .training_rule import rule_of
 
@@ -235,8 +235,13 @@ def train(
     noise_unit: of σ, "full-scale" or "activation"; see `emulator/still_noise.py`. noise_seed: which.
     energy: weigh what the machine does with the first sample (`energy/training_step.py`).
     output: a training file, written whole after each step; resume: one to go on with, bit for bit on the same device;
+<<<<<<< HEAD
     one that has all its steps is only read, which brings the learnt chip back. command: kept in the file. told: called
     after each step with what is found.
+=======
+    one that has all its steps is only read. epochs, steps, device and energy may differ from its own.
+    told: called after each step with what is found.
+>>>>>>> resume
 
     Raises Error for bad data and options, and for a file of another chip, model, data or option.
     """
@@ -258,13 +263,14 @@ def train(
     shaken = None if checks.among(noise, ("off",)) else StillNoise(noise, noise_seed, noise_unit)
     learner = Learner(circuit, chip, tech, rule.made(loaded, circuit), precision=precision, device=device, noise=shaken)
     about = {"chip_seed": chip.seed, **vars(chip.spread), "trim": chip.trim}
-    about |= {} if shaken is None else {"noise": noise, "noise_unit": noise_unit, "noise_seed": noise_seed}
+    about |= {} if shaken is None else shaken_by(shaken)
     found = Trained(loaded, task, learner, course, optimizer, about, rails_before=learner.at_rails)
-    options = about | rule.asked | {
-        "task": task, "batch": course.batch, "positions": width, "data_seed": course.seed, "precision": precision,
-        "device": device,
-    }  # fmt: skip
-    case = _case(options, circuit, course)
+    case: dict[str, Any] = {}
+    if output is not None:
+        options = about | shaken_by(shaken) | rule.asked | {
+            "task": task, "labels": labels, "batch": course.batch, "data_seed": course.seed, "precision": precision,
+        } | mapped_by(loaded, width, softmax, order, activation) | technology_of(tech)  # fmt: skip
+        case = case_of(options, loaded, circuit, course.lessons, course.held_out)
     if kept is not None:
         check_case(str(resume), kept["case"], case)
         _restore(found, kept)
@@ -358,16 +364,6 @@ def _warn(found: Trained) -> None:
 
 
 # --- files ----------------------------------------------------------------------------------------
-
-
-def _case(options: dict[str, Any], circuit: Circuit, course: Course) -> dict[str, Any]:
-    """What a training must have in common with one that it goes on with."""
-    return {
-        "options": options,
-        "model or mapping": digest((circuit.temperature, circuit.arrays, circuit.terms)),
-        "data": digest(course.lessons),
-        "validation data": digest(course.held_out),
-    }
 
 
 def _keep(found: Trained, case: dict[str, Any], command: Sequence[str], path: str | Path, overwrite: bool) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..circuits import checks
-from ..circuits.errors import Error
+from ..circuits.errors import Error, shown
 from .files import check_target
 from .plan import Plan
 from .request import Request
@@ -185,8 +185,15 @@ def _restored(now: Any, kept: Any, xp: Any) -> Any:
 # --- what a run is of -------------------------------------------------------------------------------------
 
 
-def case_of(plan: Plan, request: Request, inputs: Mapping[str, Any], initial: Any, stop: float) -> dict[str, Any]:
-    """What a run must have in common with one that it goes on with."""
+def case_of(
+    plan: Plan,
+    request: Request,
+    inputs: Mapping[str, Any],
+    initial: Any,
+    stop: float,
+    observed: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a run must have in common with one that it goes on with. observed: its observers, by name."""
     circuit, backend = plan.circuit, plan.backend
     sampled = {
         name: v.at(np.linspace(0, stop, 257)) if hasattr(v, "at") else backend.host(v) for name, v in inputs.items()
@@ -194,6 +201,7 @@ def case_of(plan: Plan, request: Request, inputs: Mapping[str, Any], initial: An
     options = {
         name: np.asarray(v).tolist() if name == "elements" and v is not None else v for name, v in vars(request).items()
     }
+    options |= {f"{n}.{key}": v for n, each in observed.items() for key, v in getattr(each, "asked", {}).items()}
     found = {
         "circuit": digest((circuit.temperature, circuit.arrays, circuit.terms)),
         "inputs": digest(sampled),
@@ -205,14 +213,20 @@ def case_of(plan: Plan, request: Request, inputs: Mapping[str, Any], initial: An
 
 
 def check_case(path: str | Path, made: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Raises Error that names what is different."""
-    for name, value in asked["options"].items():
-        before = made["options"].get(name)
-        if before != value:
-            raise Error(f"run file {path} was made with {name}={before!r}, not {value!r}: use the same")
-    for what, value in asked.items():
-        if what != "options" and made.get(what) != value:
-            raise Error(f"run file {path} is of another run ({what}): name its own")
+    """Raises Error that names what is different: an option of either side, or what only has a fingerprint."""
+    before, now = made["options"], asked["options"]
+    for name in {**now, **before}:
+        if name not in now:
+            raise Error(f"run file {path} was made with {name}={shown(before[name])}, not without it: give the same")
+        if name not in before:
+            raise Error(f"run file {path} was made without {name}, not with {name}={shown(now[name])}: leave it out")
+        if before[name] != now[name]:
+            there, here = shown(before[name]), shown(now[name])
+            raise Error(f"run file {path} was made with {name}={there}, not {here}: use the same")
+    for what in {**asked, **made}:
+        if what != "options" and made.get(what) != asked.get(what):
+            there, here = (str(each.get(what, "none"))[:8] for each in (made, asked))
+            raise Error(f"run file {path} is of another run ({what}), fingerprint {there}, not {here}: name its own")
 
 
 def digest(value: Any) -> str:

@@ -92,7 +92,8 @@ class Observer(Protocol):
     """Anything that wants to see a run.
 
     One with `keeps`, the names of the attributes that hold what it has seen (numbers, arrays, dicts and lists of them),
-    can see a run that is stopped and gone on with: they are set after `begin`.
+    can see a run that is stopped and gone on with: they are set after `begin`. Where that depends on how the observer
+    was made, `asked` says so by name (numbers, words, lists and dicts of them), and no other goes on with its run.
     """
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
@@ -154,17 +155,23 @@ class Probe:
     def __init__(self, nodes: Mapping[str, Any] | Sequence[str], times: Array | None = None, density: int = 8) -> None:
         if not (isinstance(nodes, Mapping | list | tuple) and {*map(type, nodes)} <= {str}):
             raise Error(f"nodes of a probe are {shown(nodes)}: give a list of arrays, or a mapping {{array: index}}")
-        checks.whole("density", density, 1, 10_000)
+        self.density = checks.whole("density", density, 1, 10_000)
         self.index = dict(nodes) if isinstance(nodes, Mapping) else dict.fromkeys(nodes, ...)
         self.sample_times = None if times is None else np.sort(checks.moments("times", times))
         self._next: dict[str, int] = {}
-        self.density = density
         self._times: dict[str, list[Array]] = {name: [] for name in self.index}
         self._values = Held()  # logical
         self._nodes: dict[str, Any] = {}  # `index` where the values are
         self._unit: dict[str, Array] = {}
         self._picked: dict[str, Array] = {}
         self._shape: dict[str, tuple[int, ...]] = {}
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What its records are of."""
+        nodes = {name: repr(i.tolist() if hasattr(i, "tolist") else i) for name, i in self.index.items()}
+        when = {"density": self.density} if self.sample_times is None else {"times": self.sample_times.tolist()}
+        return {"nodes": nodes, **when}
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
         self._values.begin(plan.backend)

@@ -26,7 +26,7 @@ from .runfile import opened, versions
 
 Array = Any
 FORMAT = "dsmachine training"
-FORMAT_VERSION = 2  # 2: what the machine takes for a sample is a whole account
+FORMAT_VERSION = 3  # 3: all settings that change what is learnt are in it, those at their defaults too
 
 
 def save_training(path: str | Path, state: Mapping[str, Any], about: Mapping[str, Any], *, overwrite: bool) -> None:

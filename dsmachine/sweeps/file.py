@@ -124,6 +124,9 @@ def _difference(kept: Swept, wanted: Swept) -> str:
             return f"{name}: {_said(lost[0])} there, {listed([_said(value) for value in here])} here"
     if any(name not in wanted.values for name in kept.values):
         return f"metrics: {', '.join(kept.values)} there, {', '.join(wanted.values)} here"
+    for name, limit in kept.limits.items():  # of the yields in the file
+        if wanted.limits.get(name) != limit:
+            return f"limit of {name}: {_said(limit)} there, {_said(wanted.limits.get(name))} here"
     return ""
 
 

@@ -235,6 +235,12 @@ def test_a_file_of_another_sweep_is_kept(small: str, tmp_path: Path, capfd: pyte
         err = refused(capfd, small, *QUICK, "--chips", "2", *changed, "-o", str(path))
         assert "is of another sweep" in err and why in err and "--overwrite" in err
     assert path.read_bytes() == content
+    assert main(["-q", "sweep", small, *whole, "--limit", "perplexity=9"]) == 0
+    capfd.readouterr()
+    content = path.read_bytes()
+    for changed, why in ((["--limit", "perplexity=8"], "9 there, 8 here"), ([], "9 there, none here")):
+        err = refused(capfd, small, *whole, *changed)
+        assert f"is of another sweep (limit of perplexity: {why})" in err and path.read_bytes() == content
     other = tmp_path / "run.h5"
     with h5py.File(other, "w") as file:
         file["x"] = 1

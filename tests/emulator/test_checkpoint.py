@@ -231,6 +231,48 @@ def test_files_of_other_runs(unfinished: Path, tmp_path: Path) -> None:
     assert "does not exist" in refused(chain(), tmp_path / "none.h5", **LONG)
 
 
+@pytest.mark.parametrize(
+    ("made", "now", "words"),
+    [
+        ({"noise_seed": 3}, {}, "noise_seed=3, not 0"),
+        ({"step": 0.3}, {}, "step=0.3, not None"),
+        ({}, {"step": 0.3}, "step=None, not 0.3"),
+        ({}, {"samples": None}, "samples=3, not None"),
+        ({}, {"noise": 0.01}, "noise='thermal', not 0.01"),
+        ({}, {"noise": "off", "read_window": None, "samples": None}, "noise='thermal', not 'off'"),
+    ],
+)
+def test_options_left_out_are_missed(made: dict[str, Any], now: dict[str, Any], words: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.h5"
+    with pytest.raises(Stopped):
+        stops = Stops(1, KeyboardInterrupt())
+        ds.transient(chain(), INPUTS, observers=[stops], checkpoint=path, **NOISY | made)
+    assert refused(chain(), path, **NOISY | now).endswith(f"was made with {words}: use the same")
+
+
+def test_a_probe_of_something_else_is_refused(tmp_path: Path) -> None:
+    """Records of other nodes or times do not go on with its own."""
+    path = tmp_path / "run.h5"
+
+    def watched(*probes: ds.Probe) -> list[Any]:
+        return [*probes, Stops(-1, None)]
+
+    with pytest.raises(Stopped):
+        seen = [ds.Probe(["a.0"]), Stops(60, KeyboardInterrupt())]
+        ds.transient(chain(), INPUTS, observers=seen, checkpoint=path, **LONG)
+    for probes, words in (
+        ([ds.Probe(["a.2"])], "Probe.nodes={'a.0': 'Ellipsis'}, not {'a.2': 'Ellipsis'}: use the same"),
+        ([ds.Probe({"a.0": np.array([1, 2])})], "Probe.nodes={'a.0': 'Ellipsis'}, not {'a.0': '[1, 2]'}: use the same"),
+        ([ds.Probe(["a.0"], density=4)], "Probe.density=8, not 4: use the same"),
+        ([ds.Probe(["a.0"], times=np.array([TAU]))], "without Probe.times, not with Probe.times="),
+        ([], "with Probe.nodes={'a.0': 'Ellipsis'}, not without it: give the same"),
+        ([ds.Probe(["a.0"]), ds.Probe(["a.2"])], "without Probe 2.nodes, not with Probe 2.nodes="),
+    ):
+        assert words in refused(chain(), path, observers=watched(*probes), **LONG)
+    found = ds.transient(chain(), INPUTS, observers=watched(ds.Probe(["a.0"])), resume=path, **LONG)
+    same(found, ds.transient(chain(), INPUTS, observers=watched(ds.Probe(["a.0"])), **LONG))
+
+
 def test_damage_anywhere_is_found(unfinished: Path, tmp_path: Path) -> None:
     """A byte changed in a file of an unfinished run: refused in one line, or it did not matter."""
     whole, path = unfinished.read_bytes(), tmp_path / "damaged.h5"
