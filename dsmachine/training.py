@@ -235,13 +235,8 @@ def train(
     noise_unit: of σ, "full-scale" or "activation"; see `emulator/still_noise.py`. noise_seed: which.
     energy: weigh what the machine does with the first sample (`energy/training_step.py`).
     output: a training file, written whole after each step; resume: one to go on with, bit for bit on the same device;
-<<<<<<< HEAD
-    one that has all its steps is only read, which brings the learnt chip back. command: kept in the file. told: called
-    after each step with what is found.
-=======
-    one that has all its steps is only read. epochs, steps, device and energy may differ from its own.
-    told: called after each step with what is found.
->>>>>>> resume
+    one that has all its steps is only read, which brings the learnt chip back. epochs, steps, device and energy may
+    differ from its own. command: kept in the file. told: called after each step with what is found.
 
     Raises Error for bad data and options, and for a file of another chip, model, data or option.
     """

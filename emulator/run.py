@@ -219,8 +219,7 @@ def _transient(
     seen += [meter] if meter else []
     march = _engine(plan, values, start, target, seen, watch, request)
     run.statistics = _said(plan, request, stop) | plan.fabrication
-    kept = checkpoint or resume
-    case = case_of(plan, request, values, (initial, initial_seed), stop, run.observed) if kept else {}
+    case = case_of(plan, request, values, (initial, initial_seed), stop, run.observed) if checkpoint or resume else {}
     parts = {"engine": march, "settling": watch, "noise": meter} | run.observed
     keeper = Keeper(checkpoint, run, {name: part for name, part in parts.items() if part}, case)
     if resume:
