@@ -77,6 +77,11 @@ def test_every_page_is_in_the_navigation() -> None:
     assert pages == set(re.findall(r"^ +- (\S+\.md)$", nav, re.M))
 
 
+def test_every_table_of_results_is_listed() -> None:
+    listed = set(re.findall(r"benchmarks/results/(\w+)\.md", (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")))
+    assert listed == {table.stem for table in (ROOT / "benchmarks/results").glob("*.md")}
+
+
 def test_the_reference_has_every_public_name() -> None:
     text = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
     shown = re.findall(r"^::: dsmachine\.(\w+)$", text, re.M)
