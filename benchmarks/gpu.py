@@ -46,7 +46,7 @@ from dsmachine.emulator.observers import Probe
 from dsmachine.emulator.plan import Plan
 
 Array = Any
-LOCK = Path(f"/tmp/dsmachine-gpu-benchmark-{os.environ.get('CUDA_VISIBLE_DEVICES', '')}.lock")
+LOCK = Path(f"/tmp/dsmachine-gpu-benchmark-{os.environ.get('CUDA_VISIBLE_DEVICES') or '0'}.lock")
 TOLERANCES = {"S": ("settling", (1e-3,)), "W": ("waveform", (2e-3, 1e-3, 7e-4, 5e-4, 4.2e-4, 3.5e-4, 2.5e-4, 1.2e-4))}
 TIMES = 121
 

@@ -9,8 +9,8 @@ gains   w′ = w γ,   g = γ dL/dw′                     γ: what the mapping 
 
 AdamW moves every number by about its rate, so the rate of a column w′ has to be η|γ| for w to move by η. With m, v and
 the norm that is clipped made of g = γ dL/dw′, whose γ may be negative, each step is that of w to the last term: a chip
-of w′ goes where the model of w goes whose γ stand still. SGD has no such choice: capacitors move by η dL/dw′, which in
-w is a step of η/γ².
+of w′ goes where the model of w goes whose γ stand still, and whose norms' shifts are in the biases behind them, as the
+mapping puts them. SGD has no such choice: capacitors move by η dL/dw′, which in w is a step of η/γ².
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class AdamW:
     def _square(self, name: str, gradient: Array) -> float:
         """‖g‖² of one array."""
         gain, row = self._gain(name, gradient)
-        parts = ((gain * h).reshape(-1) for (h,) in pieces(gradient, row=row))
+        parts = ((h if row is None else gain * h).reshape(-1) for (h,) in pieces(gradient, row=row))
         return sum(float(g @ g) for g in parts)
 
 

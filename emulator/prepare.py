@@ -37,8 +37,9 @@ def prepare(
     layers each (see `pipeline.py`). precision: "float32", "float64" or, on the GPU, "tf32" or "tf32x3".
     stream: weights that do not fit into the device's memory stay on the host and pass by layer by layer, once for each
     window of time (see `store.py`).
-    like: a plan of another chip of the same circuit. This one comes to the same device in the same precision; arrays
-    that both chips have stay where they are, and what memory a run takes is not worked out again.
+    like: a plan of another chip of the same circuit. This one comes to the same device in the same precision; arrays of
+    cells that both chips have, the same objects and not written to since, stay where they are, and what memory a run
+    takes is not worked out again.
 
         plan = None
         for seed in range(100):
@@ -78,7 +79,7 @@ def _alike(
     if stream or not like.resident:
         raise Error("like is for machines that one device holds: leave it out where weights pass by or devices share")
     for kind in ("arrays", "terms"):
-        ours, theirs = list(getattr(circuit, kind)), list(getattr(like.circuit, kind))
+        ours, theirs = _named(circuit, kind), _named(like.circuit, kind)
         if ours != theirs:
             other = next((name for name in (*theirs, *ours) if (name in ours) != (name in theirs)), "their order")
             raise Error(f"like has other {kind} than {circuit.name!r} ({other}): give a plan of the same circuit")
@@ -88,6 +89,13 @@ def _alike(
     made = make_plan(circuit, backend, fabrication(machine), there=like.brought)
     same = list(outline(made.groups)) == list(outline(like.groups))
     return replace(made, needs=like.needs) if same else made
+
+
+def _named(circuit: Circuit, kind: str) -> list[str]:
+    """Arrays with their shapes, or terms."""
+    if kind == "terms":
+        return list(circuit.terms)
+    return [f"{name} of shape {node.shape}" for name, node in circuit.arrays.items()]
 
 
 def planned(
@@ -152,9 +160,9 @@ def _needed(plan: Plan, request: Request, batch: int, levels: int = 0) -> Memory
         return one.grown(two, levels - 1)
     longest = max((n.time_constant for n in plan.circuit.arrays.values() if not n.clamped), default=1.0)
     key = (
-        batch, levels, request.samples, request.engine, request.noise, request.settle_bits, request.local_tolerance,
-        request.growing, request.collocation_points, request.elements is None, request.duration,
-        request.read_window,
+        longest, batch, levels, request.samples, request.engine, request.noise, request.settle_bits,
+        request.local_tolerance, request.growing, request.collocation_points, request.elements is None,
+        request.duration, request.read_window,
     )  # fmt: skip
     if key not in plan.needs:
         stop = float(request.read_window or request.duration or math.inf)

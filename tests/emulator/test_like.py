@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,18 @@ def test_what_both_have_is_there_once(machine: Any) -> None:
     assert off.needs is not ideal.needs  # offsets take memory
 
 
+def test_longer_time_constants_are_other_memory(machine: Any) -> None:
+    """A window is as long as they are, and what is taken in it depends on that."""
+    circuit, inputs = machine
+    slow = circuit.with_terms(
+        (), [replace(node, capacitance=10 * node.capacitance) for node in circuit.arrays.values()]
+    )
+    plan, options = ds.prepare(circuit), {"duration": 3e-7, "settle_bits": 0}
+    ds.transient(plan, inputs, **options)
+    found = [ds.transient(each, inputs, **options) for each in (slow, ds.prepare(slow, like=plan))]
+    assert found[0].statistics["predicted_bytes"] == found[1].statistics["predicted_bytes"]
+
+
 def test_a_machine_that_learns_keeps_its_weights_to_itself(machine: Any) -> None:
     circuit, _ = machine
     chip = ds.fabricate(circuit)
@@ -69,7 +82,10 @@ def test_errors(machine: Any) -> None:
         ("precision 'float64' is not what", {"like": plan, "precision": "float64"}),
         ("like is for machines that one device holds", {"like": plan, "stream": True}),
         ("like is for machines that one device holds", {"like": ds.prepare(circuit, device=["numpy", "numpy"])}),
-        (r"like has other arrays than 'deep0' \(s\): give a plan of the same circuit", {"like": ds.prepare(other)}),
+        (
+            r"like has other arrays than 'deep0' \(s of shape \(2,\)\): give a plan of the same",
+            {"like": ds.prepare(other)},
+        ),
     ):
         with pytest.raises(ds.Error, match=wanted):
             ds.prepare(circuit, **options)  # type: ignore[arg-type]
