@@ -152,4 +152,6 @@ def keep(name: str, order: Iterable[str], row: dict[str, Any], account: dict[str
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_cell, value))}]"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

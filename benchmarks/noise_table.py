@@ -132,7 +132,8 @@ def linear(bench: Bench, plan: Plan, femtofarads: float, chip: Any) -> dict[str,
 
 def table(bench: Bench, options: argparse.Namespace) -> None:
     """All machines, ideal ones while chips are made; every finished row is kept, and found again."""
-    rows, lines = Rows("noise_runs", fresh=bench.fresh), Rows("noise_linear", fresh=bench.fresh)
+    rows = Rows("noise_runs", fresh=bench.fresh, having="mirrored")
+    lines = Rows("noise_linear", fresh=bench.fresh, having="angles")
     wanted = Wanted(rows, lines, options)
     circuit = bench.circuit(precision="float32")
     with ThreadPoolExecutor() as pool:
@@ -160,7 +161,8 @@ def table(bench: Bench, options: argparse.Namespace) -> None:
                     lines.row(about, lambda plan=plan, fF=femtofarads, chip=chip: linear(bench, plan, fF, chip))
                 del plan
                 gc.collect()
-    if len(lines.rows) == len({(row["fF"], row["chip"]) for row in rows.rows}):
+    read, analysed = ({(row["fF"], row["chip"]) for row in kept.rows} for kept in (rows, lines))
+    if read and read == analysed:
         save("noise_table", [line for fF in options.capacitances for line in summed(rows.rows, lines.rows, fF)])
 
 

@@ -106,8 +106,9 @@ def noise(
     noise: "thermal" (4kTΣG at the circuit's temperature) or σ (every node's own stationary noise, share of its full
         scale), as in `transient`.
     frequencies (F): angles that one sample sums over; more for circuits of very different time constants or great
-        depth: of a lag at r times `pole_hz` a sample has its variance within 1 ± 2((1 − r)/(1 + r))^F. samples: joint
-        samples of all arrays, in pairs. The work is F·samples sweeps, errors fall with its root. noise_seed: a key.
+        depth: of a lag at r times `pole_hz` a sample has (1 − q)/(1 + q) … (1 + q)/(1 − q) times its variance,
+        q = ((1 − r)/(1 + r))^F. samples: joint samples of all arrays, in pairs. The work is F·samples sweeps, errors
+        fall with its root. noise_seed: a key.
     record: arrays whose samples are kept; default: the circuit's output.
 
     Raises Error for circuits with cycles: `transient(noise=…)` samples those.

@@ -97,6 +97,48 @@ def test_noise_in_time_is_that_of_the_analysis(study: Any, monkeypatch: pytest.M
         assert node.clamped or np.array_equal(node.capacitance, again.arrays[name].capacitance), name
 
 
+def test_kept_rows_of_an_earlier_kind_stay_and_are_not_counted(
+    study: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without mirror images, angles, standard errors: what is lacking is found beside them."""
+    monkeypatch.delitem(sys.modules, "noise_table", raising=False)
+    import noise_table  # type: ignore[import-not-found, unused-ignore]
+    from pretrained import angles, noise  # type: ignore[import-not-found, unused-ignore]
+
+    machine = {"fF": 49.0, "chip": "ideal"}
+    earlier: dict[str, dict[str, Any]] = {
+        "noise_runs": machine | {"noise seed": 0, "reads": [5.0], "perplexity": 5.0, "read at ns": [7.0]},
+        "noise_linear": machine | {"perplexity": 5.0, "over samples": 1.0, "logits rms %": 1.0},
+        "noise": {"machine": noise.CASES[0].name, "perplexity": 5.0},
+        "angles": {"angles": angles.FREQUENCIES[0], "seed": 0, "perplexity": 5.0},
+    }
+    for name, row in earlier.items():
+        (tmp_path / f"pretrained_{name}.json").write_text(json.dumps({"rows": [row]}))
+    bench = study.Bench(4, "short", 2.0, name="tiny-shakespeare")
+    given: dict[str, Any] = {"capacitances": [49.0], "chips": 0, "seeds": 1, "reads": [1.0], "device": "numpy"}
+    noise_table.table(bench, Namespace(**given, parts=["runs"]))
+    assert not (tmp_path / "noise_table.json").exists()
+    noise_table.table(bench, Namespace(**given, parts=["runs", "linear"]))
+    (line,) = json.loads((tmp_path / "noise_table.json").read_text())["rows"]
+    assert line["reads"] == 1 and line["perplexity"] != 5.0
+
+    monkeypatch.setattr(noise, "CASES", noise.CASES[:1])
+    monkeypatch.setattr(noise, "fluctuating", lambda bench, case: {"perplexity": 6.0})
+    noise.run(bench)
+    monkeypatch.setattr(angles, "FREQUENCIES", angles.FREQUENCIES[:1])
+    monkeypatch.setattr(angles, "SEEDS", 1)
+    monkeypatch.setattr(angles, "one", lambda *given: {"perplexity": 6.0, "surprise, nats": 0.1})
+    angles.run(bench)
+    for name, row in earlier.items():
+        rows = json.loads((tmp_path / f"pretrained_{name}.json").read_text())["rows"]
+        assert rows[0] == row and len(rows) == 2, name
+    noise_table.table(bench, Namespace(**given, parts=["runs", "linear"]))
+    for part in (noise, angles):
+        part.run(bench)
+    for name in earlier:  # and all is found again
+        assert len(json.loads((tmp_path / f"pretrained_{name}.json").read_text())["rows"]) == 2, name
+
+
 def test_mirrored_readings_have_no_first_order(study: Any) -> None:
     """Two likely tokens of V = 2: L(±d) = ln(1 + e^(∓d)), perplexity on average 1 + cosh d, the odd part of L d/2."""
     from pretrained.mirrored import Readings  # type: ignore[import-not-found, unused-ignore]

@@ -133,7 +133,8 @@ def _loss(suffix: str) -> float:
 
 
 def _robustness() -> Iterator[Finding]:
-    rows = sorted(result("pretrained_noise"), key=lambda row: row["median rms %"])
+    latest = {row["machine"]: row for row in result("pretrained_noise")}
+    rows = sorted(latest.values(), key=lambda row: row["median rms %"])
     one_sided = [row for row in rows if row["machine"].startswith(("default", "±"))]
     said = "; ".join(f"{row['median rms %']:.1f} % → {row['perplexity']:.3g}" for row in one_sided)
     trained = {(row["σ is a share of"], row["σ"]): row for row in result("paper_table5")}

@@ -19,7 +19,7 @@ TOKENS, FREQUENCIES, SAMPLES, SEEDS = 8, (4, 8, 16, 32), 8, 3
 
 
 def run(bench: Bench) -> None:
-    rows, few = Rows("angles", fresh=bench.fresh), replace(bench, positions=TOKENS)
+    rows, few = Rows("angles", fresh=bench.fresh, having="surprise, nats"), replace(bench, positions=TOKENS)
     plan = ds.prepare(few.circuit(ranges=bench.ranges, precision="float32"), device=bench.device)
     for angles in FREQUENCIES:
         for seed in range(SEEDS):

@@ -128,12 +128,16 @@ def _calibrated(model: Any, text: str, positions: int) -> Ranges:
 
 
 class Rows:
-    """Rows of one table, written after each: a run that is stopped loses one row, and goes on where it was."""
+    """Rows of one table, written after each: a run that is stopped loses one row, and goes on where it was.
 
-    def __init__(self, name: str, *, fresh: bool = False) -> None:
+    having: a column; rows of an earlier kind, which lack it, stay in the file but are neither among `rows` nor found.
+    """
+
+    def __init__(self, name: str, *, fresh: bool = False, having: str | None = None) -> None:
         self.name, self.path = f"pretrained_{name}", RESULTS / f"pretrained_{name}.json"
         kept = json.loads(self.path.read_text())["rows"] if self.path.exists() and not fresh else []
-        self.rows: list[dict[str, Any]] = kept
+        self.rows: list[dict[str, Any]] = [row for row in kept if having is None or having in row]
+        self._earlier = [row for row in kept if having is not None and having not in row]
 
     def row(self, key: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The row of `key`, kept or computed."""
@@ -145,7 +149,7 @@ class Rows:
         row["wall_s"] = round(time.perf_counter() - begun, 1)
         self.rows.append(row)
         sys.stdout.write(f"\n{self.name}, row {len(self.rows)}\n")
-        save(self.name, self.rows)
+        save(self.name, self._earlier + self.rows)
         sys.stdout.flush()
         gc.collect()
         return row

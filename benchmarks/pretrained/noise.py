@@ -61,7 +61,7 @@ CASES = (
 def run(bench: Bench) -> None:
     rows = Rows("noise", fresh=bench.fresh)
     for case in CASES:
-        rows.row({"machine": case.name}, lambda case=case: fluctuating(bench, case))
+        rows.row({"machine": case.name, "angles": FREQUENCIES}, lambda case=case: fluctuating(bench, case))
 
 
 def fluctuating(bench: Bench, case: Case) -> dict[str, Any]:

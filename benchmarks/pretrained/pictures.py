@@ -117,7 +117,8 @@ def _noise() -> Figure:
     figure, ideal = new_figure(7.2, 4.2), _ideal()
     ax, side = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1))
     order = [case.name for case in CASES]
-    kept = sorted(Rows("noise").rows, key=lambda row: order.index(row["machine"]))
+    latest = {row["machine"]: row for row in Rows("noise").rows}
+    kept = sorted(latest.values(), key=lambda row: order.index(row["machine"]))
     rows = [row for row in kept if "perplexity" in row]
     for k, row in enumerate(rows):
         ends = [min(row[key], FARTHEST) for key in ("perplexity, noiseless", "perplexity")]

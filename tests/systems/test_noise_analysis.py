@@ -223,7 +223,7 @@ def test_what_it_refuses() -> None:
         ds.noise(chain(1), {"u": [0.2]}, noise="off")
     with pytest.raises(ds.Error, match="samples is 3: use a whole number, 4"):
         ds.noise(chain(1), {"u": [0.2]}, samples=3)
-    with pytest.raises(ds.Error, match="record names 'u', which is no free array"):
+    with pytest.raises(ds.Error, match="record names 'u', no free array of '1 lags': use x0"):
         ds.noise(chain(1), {"u": [0.2]}, record=["u"])
     with pytest.raises(ds.Error, match="'x0' has no samples: pass record="):
         ds.noise(chain(1), {"u": [0.2]}).logical_samples("x0")
