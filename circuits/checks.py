@@ -82,6 +82,13 @@ def text(what: str, value: Any) -> str:
     return value
 
 
+def name(what: str, value: Any) -> str:
+    """Some text that is not empty."""
+    if not (found := text(what, value)):
+        raise Error(f"{what} is '': give at least one character")
+    return found
+
+
 def mapping(what: str, value: Any, fix: str) -> Mapping[str, Any]:
     """Values by name; nothing where it is None."""
     if value is not None and not isinstance(value, Mapping):

@@ -68,7 +68,7 @@ class Circuit:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        checks.text("name of a circuit", self.name)
+        checks.name("name of a circuit", self.name)
         checks.number("temperature", self.temperature, "give kelvin, above 0", above=0)
         self.arrays = Named(self.arrays, f"array of circuit {self.name!r}")
         self.terms = Named(self.terms, f"term of circuit {self.name!r}")
@@ -82,7 +82,7 @@ class Circuit:
 
     def add_nodes(self, node: NodeArray) -> NodeArray:
         """Add a node array; its name must be new."""
-        if checks.text("name of an array", node.name) in self.arrays:
+        if checks.name("name of an array", node.name) in self.arrays:
             raise Error(f"node array {node.name!r} exists already: choose another name")
         self.arrays[node.name] = node
         return node
@@ -102,7 +102,7 @@ class Circuit:
             if not isinstance(getattr(term, member, None), str) or not is_dataclass(term):
                 kind = type(term).__name__
                 raise Error(f"cell of class {kind} lacks {member}: make it a dataclass with name and target first")
-        if term.name in self.terms:
+        if checks.name("name of a term", term.name) in self.terms:
             raise Error(f"term {term.name!r} exists already: choose another name")
         for name in (term.target, *(view.array for view in term.sources)):
             if name not in self.arrays:

@@ -138,10 +138,7 @@ def load_technology(
         tech = _supplied(tech, _number("supply.vdd", vdd))
     numbers = checks.mapping("overrides", overrides, "give numbers by key, {'node.capacitance': 60e-15}")
     tech = tech.changed(numbers, "override") if numbers else tech
-    supply = tech.supply
-    if supply.swing > 2 * supply.vdd:
-        most = 2 * supply.vdd
-        log.warning("supply.swing is ±%g V, and rails %g V apart hold ±%g V at most", supply.swing, supply.vdd, most)
+    _check_swing(tech)
     return tech
 
 
@@ -151,6 +148,17 @@ def as_technology(technology: Any) -> Technology:
         return load_technology(technology if isinstance(technology, str) else Path(technology))
     checks.made("technology", technology, Technology, "give a name such as 'cmos45', or what load_technology returns")
     return technology  # type: ignore[no-any-return]
+
+
+def _check_swing(tech: Technology) -> None:
+    """Warn where the sides of a node, V_cm ± v/2, leave the rails 0 … VDD: |v| ≤ 2 min(V_cm, VDD − V_cm)."""
+    vdd, middle, swing = tech.supply.vdd, tech.supply.common_mode, tech.supply.swing
+    most = 2 * max(0.0, min(middle, vdd - middle))
+    if swing > most * (1 + 1e-9):  # rounding of the difference
+        log.warning(
+            "supply.swing is ±%g V, and sides about %g V within rails %g V apart hold ±%.4g V at most: lower it, or "
+            "move supply.common_mode", swing, middle, vdd, most,
+        )  # fmt: skip
 
 
 def _parse(document: dict[str, Any], where: str) -> tuple[Technology, dict[str, dict[str, tuple[float, str]]]]:

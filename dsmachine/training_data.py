@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def read_lessons(
     text = plain_text(path, f"data {path}", "name a text file")
     if not text.strip():
         raise Error(f"data {path} is empty: give text to learn from")
-    labels = None if labels is None else checks.mapping("labels", labels, "give the word of each, {'0': 'bad'}")
+    labels = None if labels is None else _sorted(labels)
     if task != "text":
         return _labelled(model, path, text.split("\n"), LAYOUTS[task], positions, labels)
     if labels:
@@ -113,6 +114,12 @@ def read_lessons(
         )
     none = np.zeros(0, int)
     return Lessons(np.array(ids[: count * positions]).reshape(count, positions), none, none, none)
+
+
+def _sorted(labels: Any) -> dict[str, str]:
+    """Labels in an order of their own: the one in which they are given changes nothing that is learnt."""
+    given = checks.mapping("labels", labels, "give the word of each, {'0': 'bad'}")
+    return {label: given[label] for label in sorted(given, key=partial(checks.text, "a key of labels"))}
 
 
 def _labelled(

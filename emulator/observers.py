@@ -138,6 +138,8 @@ def checked_observers(observers: Any) -> list[Observer]:
     if not isinstance(observers, list | tuple):
         raise Error(f"observers are {shown(observers)}: give a list, such as [ds.EnergyMeter()]")
     for each in observers:
+        if isinstance(each, type):
+            raise Error(f"observer {each.__name__} is a class: pass one made of it, such as ds.EnergyMeter()")
         if not all(callable(getattr(each, part, None)) for part in ("begin", "element", "window")):
             raise Error(f"observer {shown(each)} has no begin, element and window: give one such as ds.EnergyMeter()")
     return list(observers)

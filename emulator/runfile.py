@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Array = Any
 log = logging.getLogger(__name__)
 FORMAT = "dsmachine run"
-FORMAT_VERSION = 2  # 2: with a state
+FORMAT_VERSION = 3  # 3: a state's case has all settings that change what is found, those of observers too
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -205,8 +205,17 @@ def load_run(path: str | Path) -> LoadedRun:
 
 
 def load_state(path: str | Path) -> dict[str, Any]:
-    """The state of an unfinished run file. Raises Error as `load_run` does, and for a run that is finished."""
-    state = opened(path, lambda file: hdf5.get_tree(file, "state") if "state" in file else None)
+    """The state of an unfinished run file. Raises Error as `load_run` does, for a run that is finished, and for a state
+    of another format than this."""
+
+    def read(file: h5py.File) -> Any:
+        if "state" not in file:
+            return None
+        if (version := int(file.attrs["format_version"])) < FORMAT_VERSION:
+            raise Error(f"{path} is format {version}, this dsmachine goes on with {FORMAT_VERSION}: run it again")
+        return hdf5.get_tree(file, "state")
+
+    state = opened(path, read)
     if state is None:
         raise Error(f"run file {path} is of a finished run: there is nothing to go on with")
     return dict(state)

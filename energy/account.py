@@ -78,14 +78,14 @@ def weigh(
     account.weigh_drivers()
     account.weigh_converters()
     weights = sum(term.weights(circuit) for term in circuit.terms.values())
-    rows, each = _rows(circuit), _each(circuit, tokens)
+    count, each = _rows(circuit), _each(circuit, tokens)
     return EnergyReport(
         circuit=circuit.name,
         technology=f"{technology.name} {technology.corner}",
         duration=float(sums.seconds),
         basis=basis,
         phases=account.phases,
-        tokens=rows if tokens is None else checks.whole("tokens", tokens, 1, 10**9),
+        tokens=count if tokens is None else checks.whole("tokens", tokens, 1, 10**9),
         entries=tuple(account),
         delivered=delivered,
         stored_before=account.stored(sums.start),
@@ -95,7 +95,7 @@ def weigh(
         programming_time=conversions(weights, technology.converter.dac_count) * technology.converter.dac_time,
         passive=not any(term.conveyed for term in circuit.terms.values()),
         waits=dict(waits),
-        read=0 if circuit.output is None else {"all": rows, "last": 1, "none": 0}[design.read],
+        read=0 if circuit.output is None else {"all": count, "last": 1, "none": 0}[design.read],
         each=each,
         assumed=design.assumptions(weights, account.least_resistance, _outputs_read(circuit, design.read, each)),
     )

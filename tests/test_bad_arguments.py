@@ -63,6 +63,7 @@ def refused(call: Callable[[], Any], *words: str) -> None:
         ({"initial": 3}, ("initial state is 3",)),
         ({"observers": ds.EnergyMeter()}, ("observers are <dsmachine", "give a list")),
         ({"observers": ["meter"]}, ("observer 'meter' has no begin, element and window", "EnergyMeter()")),
+        ({"observers": [ds.EnergyMeter]}, ("observer EnergyMeter is a class", "ds.EnergyMeter()")),
         ({"initial": {"x": 0.0}}, ("initial value 'x'", "use v")),
         ({"initial": {"v": np.zeros((3, 2))}, "inputs": {"u": np.zeros((2, 2))}}, ("batch lengths [2, 3]",)),
         ({"inputs": [0.1, 0.2]}, ("inputs are [0.1, 0.2]", "mapping")),
@@ -122,6 +123,9 @@ def test_nodes(options: dict[str, Any], words: tuple[str, ...]) -> None:
         (lambda c: c.couple("k", "u", "v", [["a", "b"]]), ("weight of term 'k'", "no number")),
         (lambda c: c.nodes(5, (2,)), ("name of an array is 5", "text")),
         (lambda c: ds.Circuit(5), ("name of a circuit is 5", "text")),  # type: ignore[arg-type]
+        (lambda c: ds.Circuit(""), ("name of a circuit is ''", "at least one character")),
+        (lambda c: c.clamp("", (2,)), ("name of an array is ''", "at least one character")),
+        (lambda c: c.couple("", "u", "v", 1.0), ("name of a term is ''", "at least one character")),
         (lambda c: c.couple("k", "u", "v", np.ones((2, 3))), ("term 'k' does not fit 'v'", "3 columns", "2 along")),
         (lambda c: c.couple("k", "u", "v", np.ones((3, 2))), ("'v' of shape (2,): it drives (3,)",)),
         (lambda c: c.multiply("k", "u", "u", "v", "i,i->i", math.nan), ("gain of term 'k'",)),

@@ -286,8 +286,8 @@ def test_a_newer_file(valid: bytes, tmp_path: Path) -> None:
     path = tmp_path / "run.h5"
     path.write_bytes(valid)
     with h5py.File(path, "r+") as file:
-        file.attrs["format_version"] = 3
-    assert refused(path).endswith(f"is format 3, this dsmachine reads up to {FORMAT_VERSION}: upgrade dsmachine")
+        file.attrs["format_version"] = 9
+    assert refused(path).endswith(f"is format 9, this dsmachine reads up to {FORMAT_VERSION}: upgrade dsmachine")
 
 
 def test_a_file_may_hold_more_than_we_know(valid: bytes, tmp_path: Path) -> None:

@@ -197,14 +197,21 @@ def test_a_number_that_is_too_small() -> None:
 
 
 def test_a_swing_beyond_the_rails_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    """Of two sides, each within the rails."""
-    load_technology(overrides={"supply.swing": 2.0})
+    """Of two sides, V_cm ± v/2, each within the rails: ±VDD at most, about the middle."""
+    load_technology(vdd=0.9)
+    load_technology(overrides={"supply.swing": 1.0, "supply.common_mode": 0.5})
+    load_technology(overrides={"supply.swing": 0.2, "supply.common_mode": 0.9})
     assert not caplog.records
-    load_technology(overrides={"supply.swing": 2.1})
-    load_technology(vdd=0.9, overrides={"supply.swing": 2.0})
+    for overrides in ({}, {"supply.common_mode": 0.5}, {"supply.common_mode": 0.8}, {"supply.common_mode": 1.2}):
+        load_technology(overrides={"supply.swing": 1.1, **overrides})
+    load_technology(vdd=0.9, overrides={"supply.swing": 0.5})
+    fix = "at most: lower it, or move supply.common_mode"
     assert [record.message for record in caplog.records] == [
-        "supply.swing is ±2.1 V, and rails 1 V apart hold ±2 V at most",
-        "supply.swing is ±2 V, and rails 0.9 V apart hold ±1.8 V at most",
+        f"supply.swing is ±1.1 V, and sides about 0.25 V within rails 1 V apart hold ±0.5 V {fix}",
+        f"supply.swing is ±1.1 V, and sides about 0.5 V within rails 1 V apart hold ±1 V {fix}",
+        f"supply.swing is ±1.1 V, and sides about 0.8 V within rails 1 V apart hold ±0.4 V {fix}",
+        f"supply.swing is ±1.1 V, and sides about 1.2 V within rails 1 V apart hold ±0 V {fix}",
+        f"supply.swing is ±0.5 V, and sides about 0.225 V within rails 0.9 V apart hold ±0.45 V {fix}",
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -40,6 +41,7 @@ RUN_SUFFIXES = (".h5", ".hdf5")
 
 
 def info(
+    context: typer.Context,
     model: ModelArgument,
     calibration: CalibrationOption = None,
     positions: PositionsOption = None,
@@ -68,10 +70,7 @@ def info(
     from ..tasks import TOLERANCE
 
     if model.endswith(RUN_SUFFIXES):
-        _refuse_of_files(
-            model, calibration=calibration, positions=positions, set=settings or None, softmax=softmax,
-            taylor_order=taylor_order, device_card=device_card, softmax_clamp=softmax_clamp,
-        )  # fmt: skip
+        _refuse_of_files(model, context)
         if not show_kept(model, as_json):
             _show_run(model, as_json)
         return
@@ -105,11 +104,13 @@ def info(
         )
 
 
-def _refuse_of_files(path: str, **options: Any) -> None:
-    """Raises Error for an option that says how a model is mapped, where there is none to map."""
-    for name, given in options.items():
-        if given is not None:
-            raise Error(f"--{name.replace('_', '-')} would be ignored: {path} is no model but a result, leave it out")
+def _refuse_of_files(path: str, context: typer.Context) -> None:
+    """Raises Error for an option that says how a model is mapped, where there is none to map: whatever is given but
+    the file and --json."""
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name) if option.name else None
+        if option.name not in ("model", "as_json") and source is not None and source.name == "COMMANDLINE":
+            raise Error(f"{option.opts[0]} would be ignored: {path} is no model but a result, leave it out")
 
 
 def _show_run(path: str, as_json: bool) -> None:

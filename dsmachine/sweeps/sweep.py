@@ -118,8 +118,7 @@ def _check_where(workers: int | None, device: str | None, scheduler: str | None)
     """Raises Error for processes and devices that are not to be had."""
     if workers is not None:
         checks.whole("workers", workers, 1, 1024)
-        if scheduler is not None:
-            raise Error(f"workers {workers} would be ignored by a cluster, which has its own: leave out one of both")
+        checks.one_of_both("workers", workers, "scheduler", scheduler)
     if scheduler is not None and "://" not in checks.text("scheduler", scheduler):
         raise Error(f"scheduler {scheduler!r} is no address: write it as tcp://HOST:PORT")
     if device is not None:

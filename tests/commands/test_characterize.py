@@ -96,7 +96,6 @@ def square_law_quad(pair: DeviceCard) -> DeviceCard:
         (["--set", "coupling.widht=1"], ("coupling.widht", "did you mean")),
         (["--set", "coupling.width"], ("--set 'coupling.width'", "KEY=VALUE")),
         (["--set", "coupling.width=1 furlong"], ("furlong",)),
-        (["--set", "supply.swing=2"], ("±2 V takes a terminal to -0.75 V", "lower supply.swing")),
         (["--engine", "xyce"], ("engine 'xyce'", "'batch'")),
         (["--technology", "cmos54"], ("cmos54", "cmos45")),
         (["--nfet", "nmos_vtl"], ("nfet 'nmos_vtl' is not in cmos45.pm", "it has nfet")),
@@ -108,6 +107,18 @@ def square_law_quad(pair: DeviceCard) -> DeviceCard:
 @spice
 def test_options(options: list[str], words: tuple[str, ...], refused: Refused) -> None:
     refused(*options, words=words)
+
+
+@spice
+def test_a_swing_at_which_a_junction_conducts(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Which is far beyond the rails, of which the technology warns."""
+    out = tmp_path / "out.h5"
+    assert main(["characterize", "-o", str(out), "--engine", "batch", "--set", "supply.swing=2"]) == 2
+    stdout, stderr = capfd.readouterr()
+    warning, error = stderr.splitlines()
+    assert stdout == "" and not out.exists()
+    assert warning.startswith("warning: supply.swing is ±2 V") and "±0.5 V at most" in warning
+    assert error.startswith("error: ") and "±2 V takes a terminal to -0.75 V" in error and "lower supply.swing" in error
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,11 @@ def test_a_device_card_a_training_and_a_sweep(
     assert as_json(capfd, card)["unit"] == "pair"
     assert len(as_json(capfd, learnt)["loss"]) == 2
     assert as_json(capfd, swept)["chips"] == [0, 1]
-    for options in (["--positions", "3"], ["--set", "vdd=0.9"], ["--softmax-clamp", "9"]):
+    for options in (
+        ["--positions", "3"], ["--set", "vdd=0.9"], ["--softmax-clamp", "9"], ["--activation", "taylor"],
+        ["--tokens", "serial"], ["--coupling", "passive"], ["--allow-unstable"], ["--technology", "nonsense"],
+        ["--input-resistance", "18"], ["--activation", "tanh-pair"],
+    ):  # fmt: skip
         assert main(["info", learnt, *options]) == 2
         assert f"{options[0]} would be ignored: {learnt} is no model" in capfd.readouterr().err
 

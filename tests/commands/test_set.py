@@ -64,7 +64,7 @@ def test_other_commands_take_it_too(
     assert out == "" and err.splitlines()[-1].startswith("error: ") and "device" in err
 
 
-PLAIN = {"softmax_gain", "settle_bits", "lr"}  # neither shares nor physical quantities
+PLAIN = {"softmax_gain", "settle_bits", "lr", "clip"}  # neither shares nor physical quantities
 
 
 def test_whatever_is_measured_takes_a_unit() -> None:

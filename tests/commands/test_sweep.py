@@ -197,7 +197,10 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--vary", "mismatch=0,0.1", "--windows", "0"], ("windows is 0",)),
         (["--vary", "mismatch=0,0.1", "--text", "/nowhere.txt"], ("/nowhere.txt", "cannot be read")),
         (["--vary", "mismatch=0,0.1", "--device", "abacus"], ("'abacus'",)),
-        (["--vary", "mismatch=0,0.1", "--scheduler", "tcp://x:1", "--workers", "2"], ("workers 2", "cluster")),
+        (
+            ["--vary", "mismatch=0,0.1", "--scheduler", "tcp://x:1", "--workers", "2"],
+            ("workers 2 would be ignored", "scheduler is 'tcp://x:1'"),
+        ),
         (["--vary", "mismatch=0,0.1", "-o", "/nowhere/sweep.h5"], ("/nowhere",)),
         (["--vary", "mismatch=0,0.1", "--cache", "/nowhere/cache"], ("/nowhere/cache", "cannot be used")),
         (["--vary", "mismatch=0,0.1", "--scheduler", "here"], ("scheduler 'here' is no address", "tcp://HOST:PORT")),

@@ -233,6 +233,21 @@ def test_words_of_labels_differ(small: str, tmp_path: Path, capfd: pytest.Captur
     assert "'0'" in refused(capfd, small, "--data", data, "--task", "classify")  # no letter of this model's
 
 
+def test_labels_are_texts(small: str, tmp_path: Path) -> None:
+    data = written(tmp_path, "train.tsv", SST2)
+    with pytest.raises(ds.Error, match=r"^a key of labels is 0: give a text$"):
+        ds.train(small, data, task="classify", labels={0: "a", 1: "b"})  # type: ignore[dict-item]
+
+
+def test_labels_have_no_order(small: str, tmp_path: Path) -> None:
+    data, path = written(tmp_path, "train.tsv", SST2), tmp_path / "run.h5"
+    made: dict[str, Any] = {"task": "classify", "labels": {"1": "b", "0": "a"}}
+    trained(small, data, steps=1, output=path, **made)
+    found = trained(small, data, steps=2, resume=path, **made | {"labels": {"0": "a", "1": "b"}})
+    again = trained(small, data, steps=2, **made)
+    assert (found.loss, found.accuracy) == (again.loss, again.accuracy)
+
+
 def test_files_of_others_are_not_gone_on_with(small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     data, path = written(tmp_path, "text.txt", TEXT), tmp_path / "run.h5"
     start = [small, "--data", data, *OPTIONS, "--mismatch", "0.05"]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from host_kernels import HostKernel
@@ -229,6 +230,16 @@ def test_files_of_other_runs(unfinished: Path, tmp_path: Path) -> None:
     text.write_text("no run")
     assert "not HDF5" in refused(chain(), text, **LONG)
     assert "does not exist" in refused(chain(), tmp_path / "none.h5", **LONG)
+
+
+def test_a_state_that_does_not_say_all_is_refused(unfinished: Path, tmp_path: Path) -> None:
+    """Runs of an older format say less of what they are of; what they found can be read."""
+    older = tmp_path / "older.h5"
+    older.write_bytes(unfinished.read_bytes())
+    with h5py.File(older, "r+") as file:
+        file.attrs["format_version"] = 2
+    assert refused(chain(), older, **LONG).endswith("is format 2, this dsmachine goes on with 3: run it again")
+    assert ds.load_run(older).unfinished
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_copies_leave_the_circuit_as_it_was() -> None:
     assert [node.name for node in circuit.inputs()] == ["u"]
     again = held.unclamped("x0", "x2")
     assert again.order() == circuit.order() and again.terms == circuit.terms
-    with pytest.raises(ds.Error, match=r"'3 lags' has no array 'y': it has u, x0, x1, x2"):
+    with pytest.raises(ds.Error, match=r"'y' is no array of circuit '3 lags': use u, x0, x1, x2"):
         circuit.clamped("y")
 
 
