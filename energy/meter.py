@@ -23,6 +23,7 @@ from typing import Any
 
 from ..circuits.errors import Error
 from ..circuits.technology import Technology, as_technology
+from ..circuits.units import engineering
 from ..emulator.observers import Element
 from ..emulator.plan import Plan
 from .account import END_OF_RUN, weigh
@@ -60,6 +61,13 @@ class EnergyMeter:
         self.design = Design.of(found, output_class, dac_bits, adc_bits, weight_bits, read, weight_hold)
         self.duration = 0.0
         self.state: Tally | None = None  # what was weighed so far; another after runs of another plan
+
+    def __repr__(self) -> str:
+        technology = self.design.technology
+        weighed = "nothing weighed"
+        if self.state is not None:
+            weighed = f"{self.state.plan.circuit.name!r}, {engineering(self.duration, 's')} weighed"
+        return f"{type(self).__name__}({technology.name} {technology.corner}, {weighed})"
 
     # --- observing ------------------------------------------------------------------------------------
 
