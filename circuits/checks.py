@@ -20,7 +20,7 @@ LARGEST_SEED = 2**63 - 1
 def whole(what: str, value: Any, least: int, most: int, fix: str = "") -> int:
     """An integer within least … most (2.5 and True are none)."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        raise Error(f"{what} is {shown(value)}: {fix or f'use a whole number, {least} … {most}'}")
+        raise Error(f"{what} is {shown(value)}: {_no_text(value)}{fix or f'use a whole number, {least} … {most}'}")
     return int(value)
 
 
@@ -35,8 +35,13 @@ def number(
     """A finite number, at least `least`, more than `above` and at most `most`."""
     real = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
     if not real or not math.isfinite(value) or value <= above or not least <= value <= most:
-        raise Error(f"{what} is {shown(value)}: {fix}")
+        raise Error(f"{what} is {shown(value)}: {_no_text(value)}{fix}")
     return float(value)
+
+
+def _no_text(value: Any) -> str:
+    """What is to be said first where a number is given as text."""
+    return "give a number, not text; " if isinstance(value, str) else ""
 
 
 def one_of_both(what: str, value: Any, other: str, besides: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..circuits.errors import Error
 from .pipeline import Pipeline
 from .plan import Plan, Stage
 from .request import Request
@@ -17,19 +18,35 @@ from .transient import March
 from .windows import WINDOW, windows
 
 Array = Any
+LONGEST = 1e7  # time constants of the slowest node that a run may be asked for
 
 
 def latest_end(plan: Plan, request: Request) -> float:
     """When a run ends at the latest [s]: as asked; with noise, when it has come through; else when patience ends."""
     if request.elements is not None:
         return float(np.asarray(request.elements, float)[-1])
-    asked = request.read_window if request.noisy else request.duration
-    if asked:
-        return asked
+    what = "read_window" if request.noisy else "duration"
+    if asked := getattr(request, what):
+        return _sane(what, asked, longest_time_constant(plan))
     longest, depth = longest_time_constant(plan), len(plan.stages)
     if request.noisy:
         return 2 * noise_come_through(plan)
     return (40 + 5 * depth) * longest + 20 * _slowest(plan)
+
+
+def _sane(what: str, seconds: float, longest: float) -> float:
+    """A run's length that was asked for; Error where it is more than LONGEST of the slowest node's time constants, as
+    where nanoseconds were meant."""
+    if seconds <= LONGEST * longest:
+        return seconds
+    said, nano = f"{seconds:g}", 1e-9 * seconds
+    likely = f"{100 * longest:.1g}"
+    if longest <= nano <= LONGEST * longest:
+        likely = f"{nano:g}" if "e" in said else f"{said}e-9"
+    raise Error(
+        f"{what} is {said} s, {seconds / longest:.2g} time constants of the slowest node: "
+        f"give seconds, such as {likely}"
+    )
 
 
 def patience(plan: Plan) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 from ..circuits import checks
 from ..circuits.errors import Error, shown
 from ..circuits.named import unknown
+from ..circuits.words import counted
 from .collocation import Collocation, Piece
 from .held import Held
 from .plan import Group, Plan
@@ -167,6 +168,13 @@ class Probe:
         self._unit: dict[str, Array] = {}
         self._picked: dict[str, Array] = {}
         self._shape: dict[str, tuple[int, ...]] = {}
+
+    def __repr__(self) -> str:
+        names = list(self.index)
+        some = [*names[:4], "…"] if len(names) > 5 else names
+        dense, asked = f"{counted(self.density, 'sample')} an element", self.sample_times
+        when = dense if asked is None else counted(len(asked), "time")
+        return f"{type(self).__name__}({', '.join([*some, when])})"
 
     @property
     def asked(self) -> dict[str, Any]:

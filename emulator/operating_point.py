@@ -2,7 +2,9 @@
 
 A feed-forward circuit takes one sweep in order. Arrays on a cycle are found together by pseudo-transient Newton
 (Kelley & Keyes 1998): (1/δ − J) Δx = residual with δ growing as the residual falls, which follows the circuit's own
-relaxation at first and so ends in an equilibrium that the circuit itself would reach.
+relaxation at first and so mostly ends in an equilibrium that the circuit itself would reach. Not if it starts on the
+way into one that repels: where small departures δ follow dδ/dt = M δ, M = ∂(dx/dt)/∂x, and M has an eigenvalue of
+positive real part s, any grow like e^(st) (Lyapunov). A warning tells of those of cycles of up to MOST_MODES nodes.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from ..circuits.arrays import module_of
 from ..circuits.cells.inner import InnerNode
 from ..circuits.cells.transit import TransitNode
 from ..circuits.errors import Error
+from ..circuits.units import engineering
+from ..circuits.words import counted
 from .fused import FusedRest
 from .inputs import batch_size, checked_inputs
 from .plan import Group, Plan, Stage
@@ -26,6 +30,7 @@ Array = Any
 log = logging.getLogger(__name__)
 LARGEST = 4000  # nodes of a dense matrix
 MOST_NEWTON = 60
+MOST_MODES = 300  # nodes of a cycle whose eigenvalues are found: about the work of its Newton steps
 
 
 class Shaking(Protocol):
@@ -206,13 +211,35 @@ def _settle_cycle(plan: Plan, group: Group, x: dict[str, Array], batch: int, sha
         raise Error(
             f"the cycle {[s.name for s in group.stages]} has {size} nodes: operating_point takes {LARGEST} at most"
         )
-    solved = []
+    solved, growth = [], np.zeros(batch)
     for k in range(batch):
         one = slice(k, k + 1)
         stages = group.stages if shaken is None else tuple(shaken.on_cycle(stage, one) for stage in group.stages)
-        solved.append(_settle_one(plan, replace(group, stages=stages), {n: v[one] for n, v in x.items()}, size))
+        alone = replace(group, stages=stages)
+        solved.append(_settle_one(plan, alone, {n: v[one] for n, v in x.items()}, size))
+        growth[k] = _growth(plan, stages, solved[-1]) if size <= MOST_MODES else 0.0
     for stage in group.stages:
         x[stage.name] = xp.concatenate([found[stage.name] for found in solved])
+    if growth.any():
+        log.warning(
+            "operating point of the cycle %s is unstable in %d of %s: departures grow e-fold in %s, to where transient "
+            "ends; lower the gain of its loop",
+            ", ".join(stage.name for stage in group.stages), np.count_nonzero(growth), counted(batch, "sample"),
+            engineering(1 / growth.max(), "s"),
+        )  # fmt: skip
+
+
+def _growth(plan: Plan, stages: Sequence[Stage], x: Mapping[str, Array]) -> float:
+    """The largest real part of an eigenvalue of ∂(dx/dt)/∂x at rest at x (1, *shape) [1/s], 0 where departures fade.
+
+    Rounding moves eigenvalues that depend smoothly on the matrix by eps of the largest, of a double one by √eps.
+    """
+    arrays = [plan.circuit.arrays[stage.name] for stage in stages]
+    rates = np.concatenate([np.broadcast_to(1 / a.time_constants, a.shape).reshape(-1) for a in arrays])
+    modes = np.linalg.eigvals(rates[:, None] * jacobian(plan, stages, x))
+    least = float(np.sqrt(np.finfo(plan.backend.dtype).eps)) * float(abs(modes).max())
+    growth = float(modes.real.max())
+    return growth if growth > least else 0.0
 
 
 def _settle_one(plan: Plan, group: Group, x: dict[str, Array], size: int) -> dict[str, Array]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..circuits.cells import NodeArray, Signals, Source, Term
 from ..circuits.circuit import Circuit, sorted_components
+from ..circuits.words import counted
 from .backend import Backend, moving
 from .store import Store
 
@@ -141,7 +142,7 @@ class Group:
     cyclic: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """A circuit on a backend, in order. fabrication: seed and spreads of a chip.
 
@@ -161,22 +162,26 @@ class Plan:
     backend: Backend
     groups: tuple[Group, ...]
     fabrication: dict[str, Any] = field(default_factory=dict)
-    solvers: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
-    kernels: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    noise: dict[tuple[str, bool], Any] = field(default_factory=dict, compare=False, repr=False)
-    steps: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    quickest: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    taken: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
-    graphs: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
-    needs: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
-    brought: Brought = field(default_factory=dict, compare=False, repr=False)
-    store: Store | None = field(default=None, compare=False, repr=False)
+    solvers: dict[int, Any] = field(default_factory=dict, compare=False)
+    kernels: dict[str, Any] = field(default_factory=dict, compare=False)
+    noise: dict[tuple[str, bool], Any] = field(default_factory=dict, compare=False)
+    steps: dict[str, Any] = field(default_factory=dict, compare=False)
+    quickest: dict[str, Any] = field(default_factory=dict, compare=False)
+    taken: dict[Any, Any] = field(default_factory=dict, compare=False)
+    graphs: dict[Any, Any] = field(default_factory=dict, compare=False)
+    needs: dict[Any, Any] = field(default_factory=dict, compare=False)
+    brought: Brought = field(default_factory=dict, compare=False)
+    store: Store | None = field(default=None, compare=False)
     split: tuple[Plan, ...] = ()
     sends: frozenset[str] = frozenset()
-    thread: Any = field(default=None, compare=False, repr=False)
+    thread: Any = field(default=None, compare=False)
     stretch: int = 1
     first: float = 1.0
     growth: float = 1.0
+
+    def __repr__(self) -> str:
+        where = f"{', '.join(self.devices)}, {self.backend.precision}"
+        return f"{type(self).__name__}({self.circuit!r}, {where}, {counted(len(self.groups), 'group')})"
 
     @property
     def parts(self) -> tuple[Plan, ...]:

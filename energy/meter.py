@@ -17,12 +17,16 @@ constant, so E(T) = E(end) + P(end)·(T − end) for any T, before or after the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from ..circuits import checks
 from ..circuits.errors import Error
 from ..circuits.technology import Technology, as_technology
+from ..circuits.units import engineering
+from ..circuits.words import counted
 from ..emulator.observers import Element
 from ..emulator.plan import Plan
 from .account import END_OF_RUN, weigh
@@ -61,6 +65,13 @@ class EnergyMeter:
         self.duration = 0.0
         self.state: Tally | None = None  # what was weighed so far; another after runs of another plan
 
+    def __repr__(self) -> str:
+        technology = self.design.technology
+        weighed = "nothing weighed"
+        if self.state is not None:
+            weighed = f"{self.state.plan.circuit.name!r}, {engineering(self.duration, 's')} weighed"
+        return f"{type(self).__name__}({technology.name} {technology.corner}, {weighed})"
+
     # --- observing ------------------------------------------------------------------------------------
 
     def begin(self, plan: Plan, start: Mapping[str, Array]) -> None:
@@ -90,24 +101,23 @@ class EnergyMeter:
         self,
         tokens: int | None = None,
         *,
-        until: float | None = None,
+        until: float | Array | None = None,
         basis: str = "",
         waits: Mapping[str, float] | None = None,
     ) -> EnergyReport:
         """What the machine costs until it is read.
 
         tokens: positions answered (default: rows of the circuit's output). until [s]: when it is read; the machine
-        must be at rest between then and the end of the run, as it is from its settling time on. None: the end of the
-        run, wherever the solver left off. basis: what `until` is, in words for the report; waits [s]: that of every
+        must be at rest between then and the end of the run, as it is from its settling time on. One number, or one of
+        each sample, as `run.settling_time`: all are read together, after the latest. None: the end of the run, wherever
+        the solver left off. basis: what `until` is, in words for the report; waits [s]: that of every
         basis known, for `EnergyReport.stages`.
 
         Raises Error if `until` is no time, or no run was weighed.
         """
-        if until is not None and not (math.isfinite(until) and until >= 0):
-            raise Error(f"until is {until!r} s: give the time at which the machine is read, such as its settling time")
         basis = basis or (END_OF_RUN if until is None else "as asked")
         state = self._begun()
-        sums = state.sums(self.duration, self.duration if until is None else until)
+        sums = state.sums(self.duration, self.duration if until is None else _latest(until, state.batch))
         circuit, known = state.plan.circuit, waits or {}
         return weigh(circuit, self.design, state.laws, sums, tokens=tokens, basis=basis, waits=known)
 
@@ -115,6 +125,17 @@ class EnergyMeter:
         if self.state is None:
             raise Error("nothing was weighed: pass the meter to a run, observers=[meter]")
         return self.state
+
+
+def _latest(until: Any, batch: int) -> float:
+    """When the last of so many samples is read [s]."""
+    fix = "give seconds at which a machine at rest is read, such as run.settling_time of one that has settled"
+    if not isinstance(until, np.ndarray | list | tuple):
+        return checks.number("until", until, fix, least=0)
+    times = checks.values("until", until, fix)
+    if times.size not in (1, batch):
+        raise Error(f"until has shape {times.shape}: {fix}, one number or one of each of {counted(batch, 'sample')}")
+    return checks.number("until", float(times.max()), fix, least=0)
 
 
 __all__ = ["EnergyMeter", "EnergyReport"]

@@ -48,11 +48,15 @@ def refused(call: Callable[[], Any], *words: str) -> None:
         ({"elements": "x"}, ("elements is 'x'",)),
         ({"duration": math.inf}, ("duration is inf", "seconds")),
         ({"duration": math.nan}, ("duration is nan",)),
+        ({"duration": 100}, ("duration is 100 s, 6.6e+10 time constants", "give seconds, such as 100e-9")),
+        ({"duration": 0.02, "settle_bits": 0}, ("duration is 0.02 s, 1.3e+07 time constants", "such as 2e-07")),
+        ({"noise": 0.01, "read_window": 30.0}, ("read_window is 30 s, 2e+10 time constants", "such as 30e-9")),
         ({"duration": "1n"}, ("duration is '1n'",)),
         ({"tolerance": "x"}, ("tolerance is 'x'", "share of full scale")),
         ({"tolerance": math.nan}, ("tolerance is nan",)),
         ({"tolerance": 0.6}, ("tolerance is 0.6",)),
-        ({"settle_bits": "8"}, ("settle_bits is '8'", "above 0, up to 40")),
+        ({"settle_bits": "8"}, ("settle_bits is '8': give a number, not text; ", "above 0, up to 40")),
+        ({"points": "6"}, ("points is '6': give a number, not text; use a whole number, 2 … 20",)),
         ({"settle_bits": 41}, ("settle_bits is 41",)),
         ({"noise": 0.01, "samples": 2.5}, ("samples is 2.5", "whole number")),
         ({"noise": 0.01, "samples": 0}, ("samples is 0",)),
@@ -61,7 +65,7 @@ def refused(call: Callable[[], Any], *words: str) -> None:
         ({"initial": "random", "initial_seed": -1}, ("initial_seed is -1", "whole number")),
         ({"initial": "warm"}, ("'warm'", "'zero', 'random'")),
         ({"initial": 3}, ("initial state is 3",)),
-        ({"observers": ds.EnergyMeter()}, ("observers are <dsmachine", "give a list")),
+        ({"observers": ds.EnergyMeter()}, ("observers are EnergyMeter(cmos45 TT, nothing weighed)", "give a list")),
         ({"observers": ["meter"]}, ("observer 'meter' has no begin, element and window", "EnergyMeter()")),
         ({"observers": [ds.EnergyMeter]}, ("observer EnergyMeter is a class", "ds.EnergyMeter()")),
         ({"initial": {"x": 0.0}}, ("initial value 'x'", "use v")),
@@ -79,6 +83,18 @@ def refused(call: Callable[[], Any], *words: str) -> None:
 def test_transient(options: dict[str, Any], words: tuple[str, ...]) -> None:
     given = {"inputs": {"u": [0.1, 0.2]}} | options
     refused(lambda: ds.transient(rc(), **given), *words)
+
+
+def test_a_long_run_is_no_mistake() -> None:
+    """A hundred thousand time constants of one RC; ten thousand of one of 1 MΩ and 1 mF, which takes 1e7 s."""
+    run = ds.transient(rc(), {"u": [0.1, 0.2]}, duration=1.5e-4)
+    np.testing.assert_allclose(run.logical("v")[0], [0.09, -0.07], rtol=1e-4)
+    slow = ds.Circuit("slow")
+    slow.clamp("u", (1,))
+    slow.nodes("v", (1,), conductance=1e-6, capacitance=1e-3)
+    slow.couple("w", "u", "v", 0.5)
+    assert ds.transient(slow, {"u": [0.2]}, duration=1e7).logical("v") == pytest.approx(0.1)
+    refused(lambda: ds.transient(slow, {"u": [0.2]}, duration=1e12), "1e+09 time constants", "seconds, such as 1000")
 
 
 @pytest.mark.parametrize("analysis", [ds.transient, ds.operating_point])

@@ -43,6 +43,13 @@ def test_a_circuit_and_a_chip() -> None:
     chip = ds.fabricate(circuit, seed=3, mismatch=0.02)
     assert repr(circuit) == "Circuit('chain', 16 nodes in 4 arrays, 3 terms)"
     assert repr(chip) == f"Chip({circuit!r}, seed 3, mismatch 0.02)"
+    assert repr(ds.prepare(chip)) == f"Plan({circuit!r}, numpy, float32, 3 groups)"
+    assert repr(ds.Probe({"a": 0, "b": 1})) == "Probe(a, b, 8 samples an element)"
+    assert repr(ds.Probe([f"x{k}" for k in range(9)], times=[0.0, 1e-9])) == "Probe(x0, x1, x2, x3, …, 2 times)"
+    meter = ds.EnergyMeter()
+    assert repr(meter) == "EnergyMeter(cmos45 TT, nothing weighed)"
+    ds.transient(circuit, {"u": np.zeros(4)}, duration=1e-9, observers=[meter])
+    assert repr(meter) == "EnergyMeter(cmos45 TT, 'chain', 1 ns weighed)"
     assert repr(ds.adjoint(circuit, loss="given")).startswith("AdjointCircuit('")
 
 

@@ -268,8 +268,30 @@ def test_at_rest_energy_grows_with_power() -> None:
     assert told.to_json()["until"] == "timer time" and meter.report().basis == "end of the run"
     for part, costs in longer.by("part").items():
         assert np.ravel(told.by("part")[part]) == pytest.approx(np.ravel(costs), rel=1e-6), part
+    for until, words in {
+        "10n": r"until is '10n': give .* such as run\.settling_time",
+        -1e-9: "until is -1e-09: give",
+        (1e-9, 2e-9): r"until has shape \(2,\): .*one number or one of each of 1 sample$",
+        (float("nan"),): r"until is NaN or infinite at \[0\]: .* of one that has settled",
+    }.items():
+        with pytest.raises(Error, match=words):
+            meter.report(until=until)
     with pytest.raises(Error, match="until is nan"):
         meter.report(until=float("nan"))
+
+
+def test_samples_are_read_when_the_last_has_settled() -> None:
+    circuit, _ = tile()
+    u = np.random.default_rng(4).normal(size=(3, 2, 3))
+    meter = EnergyMeter()
+    run = transient(circuit, {"u": u}, observers=[meter])
+    assert run.settling_time is not None
+    latest = float(run.settling_time.max())
+    assert run.settling_time.shape == (3,) and run.settling_time.min() < latest < run.duration
+    report = meter.report(until=run.settling_time, basis="oracle time")
+    assert report.duration == latest and meter.report(until=run.settling_time.max(keepdims=True)).duration == latest
+    np.testing.assert_array_equal(report.total, meter.report(until=latest).total)
+    assert {"stage": "anneal", "basis": "oracle time", "seconds": latest} in report.stages()
 
 
 def test_batch_gives_each_sample_its_own_joules() -> None:
