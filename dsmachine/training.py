@@ -269,6 +269,11 @@ def train(
     if kept is not None:
         check_case(str(resume), kept["case"], case)
         _restore(found, kept)
+        if found.steps > course.total:
+            log.warning(
+                "run file %s has %s, more than the %d of this training: it is only read; ask for more than %d steps in "
+                "all to go on", resume, counted(found.steps, "step"), course.total, found.steps,
+            )  # fmt: skip
     elif course.held_out is not None:
         found.validation = {name: [value] for name, value in found.read(course.held_out).items()}
     while found.steps < course.total:

@@ -215,14 +215,14 @@ def case_of(
 def check_case(path: str | Path, made: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """Raises Error that names what is different: an option of either side, or what only has a fingerprint."""
     before, now = made["options"], asked["options"]
-    for name in {**now, **before}:
-        if name not in now:
-            raise Error(f"run file {path} was made with {name}={shown(before[name])}, not without it: give the same")
-        if name not in before:
-            raise Error(f"run file {path} was made without {name}, not with {name}={shown(now[name])}: leave it out")
-        if before[name] != now[name]:
-            there, here = shown(before[name]), shown(now[name])
-            raise Error(f"run file {path} was made with {name}={there}, not {here}: use the same")
+    for name in {**now, **before}:  # one that is None is left out
+        there, here = before.get(name), now.get(name)
+        if here is None and there is not None:
+            raise Error(f"run file {path} was made with {name}={shown(there)}, not without it: give the same")
+        if there is None and here is not None:
+            raise Error(f"run file {path} was made without {name}, not with {name}={shown(here)}: leave it out")
+        if there != here:
+            raise Error(f"run file {path} was made with {name}={shown(there)}, not {shown(here)}: use the same")
     for what in {**asked, **made}:
         if what != "options" and made.get(what) != asked.get(what):
             there, here = (str(each.get(what, "none"))[:8] for each in (made, asked))

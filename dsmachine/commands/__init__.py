@@ -9,6 +9,7 @@ import io
 import itertools
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -58,6 +59,10 @@ INTERRUPTED = 130
 
 # typer brings its own click since 0.26 and used the installed one before: take whichever it is.
 _ClickError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+# What typer's own validators say, of each version.
+_NO_NUMBER = re.compile(r"(Invalid value for .*?): .*\bvalid (integer|number|float)\b.*", re.DOTALL)
+_NUMBERS = {"integer": ("whole number", "8"), "number": ("plain number", "0.001"), "float": ("plain number", "0.001")}
 
 # No markup mode: rich would read the brackets of TERM[0:8,0:8] as markup.
 app = typer.Typer(
@@ -141,7 +146,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _usage_line(error: Exception, arguments: list[str]) -> str:
     """Name what is wrong, the value that was given, and where the options are listed."""
     message: str = error.format_message() if hasattr(error, "format_message") else str(error)
-    value = _given(getattr(error, "param", None), arguments)
+    parameter = getattr(error, "param", None)
+    value = _given(parameter, arguments)
+    if (wrong := _NO_NUMBER.fullmatch(message)) is not None:
+        kind, example = _NUMBERS[wrong[2]]
+        default = getattr(parameter, "default", None)
+        example = f"{default:g}" if isinstance(default, int | float) else example
+        said = "it" if value is None else repr(value)
+        message = f"{wrong[1]}: {said} is no {kind}: write one such as {example}"
     if value is not None and repr(value) not in message:
         message = f"{message.rstrip('.')} (given: {value!r})"
     names = [a for a in arguments if a in {command.__name__ for command in COMMANDS}][:1]

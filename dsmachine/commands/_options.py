@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import Error
-from ..circuits.quantities import written_number
+from ..circuits.quantities import known, written_number
 from ..circuits.technology_parts import UNITS
 from ..circuits.units import si
 
@@ -153,10 +153,11 @@ def parse_trim(text: str) -> dict[str, float]:
     return found
 
 
-def parse_set(settings: list[str] | None, units: Mapping[str, str] | None = None) -> dict[str, float]:
-    """Numbers by key, in SI. units: of what keys are measured in, those of a technology's if not given.
+def parse_set(settings: list[str] | None, of: str, units: Mapping[str, str] | None = None) -> dict[str, float]:
+    """Numbers by key, in SI. of: what has them, in messages; units: of what keys are measured in, those of a
+    technology's if not given.
 
-    >>> parse_set(["coupling.width=240nm", "supply.vdd=0.9"])
+    >>> parse_set(["coupling.width=240nm", "supply.vdd=0.9"], "technology 'cmos45'")
     {'coupling.width': 2.4e-07, 'supply.vdd': 0.9}
     """
     found: dict[str, float] = {}
@@ -165,8 +166,10 @@ def parse_set(settings: list[str] | None, units: Mapping[str, str] | None = None
         key, _, value = text.partition("=")
         if (key := key.strip()) in found:
             raise Error(f"--set has {key!r} twice: give it once")
-        number = written_number(value, f"--set {key!r}", units.get(key))
-        if not key or number is None:
+        if key:
+            known(key, units, f"key of {of}")
+        number = written_number(value, f"--set {key!r}", units[key]) if key else None
+        if number is None:
             raise Error(f"--set {text!r} is not understood: write KEY=VALUE, such as coupling.width=240e-9")
         found[key] = number
     return found
@@ -181,7 +184,7 @@ def technology_of(name: str, settings: list[str] | None) -> Technology:
     if len(corners) > 1:
         raise Error("--set has 'corner' twice: give it once")
     corner = corners[0].partition("=")[2].strip() if corners else "TT"
-    numbers = parse_set([text for text in settings or [] if text not in corners])
+    numbers = parse_set([text for text in settings or [] if text not in corners], f"technology {name!r}")
     if "vdd" in numbers and "supply.vdd" in numbers:
         raise Error(
             f"--set has 'vdd' {numbers['vdd']!r} and 'supply.vdd' {numbers['supply.vdd']!r}: give vdd, which moves "

@@ -60,7 +60,7 @@ def characterize(
     from .. import load_models, load_technology, save_device
 
     check_target(output, overwrite=overwrite)
-    overrides = parse_set(settings)
+    overrides = parse_set(settings, f"technology {technology!r}")
     with stdout_kept_for_json(as_json), stage_progress() as stage:
         stage(f"sweep a {unit}")
         card = measured(

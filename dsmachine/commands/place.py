@@ -57,7 +57,7 @@ def place(
     with stdout_kept_for_json(as_json):
         found = placed(
             model,
-            load_machine(machine, overrides=parse_set(of_machine, units)),
+            load_machine(machine, overrides=parse_set(of_machine, f"machine {machine!r}", units)),
             tokens=tokens,
             mode=mode,
             chips=chips,

@@ -179,7 +179,8 @@ def _show(console: Console, found: Swept, written: Sequence[Path]) -> None:
                 cells.append(f"{row[name]['yield']:.0%}")
         table.add_row(*cells)
     over = " × ".join([counted(len(found.grid.chips), "chip"), counted(len(found.grid.noise_seeds), "noise seed")])
-    console.print(f"{found.model}: mean ± deviation over {over}", soft_wrap=True)
+    of = "" if len(found.grid.chips) * len(found.grid.noise_seeds) == 1 else "mean ± deviation over "
+    console.print(f"{found.model}: {of}{over}", soft_wrap=True)
     print_table(console, table)
     console.print(f"{counted(found.computed, 'measurement')} made, {found.known} found in the cache", soft_wrap=True)
     for path in written:

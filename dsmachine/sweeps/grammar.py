@@ -17,13 +17,15 @@ RANGE = "FROM:TO:COUNT (0:0.3:7), FROM:TO:COUNT:log, or a list (0,0.05,0.1)"
 
 
 def parse_vary(text: str) -> tuple[str, list[float | str]]:
-    """A parameter and its values: a range with both ends, evenly spaced or by equal factors, or a list; SI, or followed
-    by a unit.
+    """A parameter and its values: a range with both ends, evenly spaced or by equal factors, or a list; SI, each with
+    its own unit, or followed by one.
 
     >>> parse_vary("mismatch=0:0.3:4")
     ('mismatch', [0.0, 0.1, 0.2, 0.3])
     >>> parse_vary("coupling.width=120,240 nm")
     ('coupling.width', [1.2e-07, 2.4e-07])
+    >>> parse_vary("node.capacitance=49f,0.9pF"), parse_vary("mismatch=0,2%,5%")
+    (('node.capacitance', [4.9e-14, 9e-13]), ('mismatch', [0.0, 0.02, 0.05]))
     >>> parse_vary("noise=1e-3:1e-1:3:log")
     ('noise', [0.001, 0.01, 0.1])
     >>> parse_vary("noise=off,thermal")
@@ -35,9 +37,8 @@ def parse_vary(text: str) -> tuple[str, list[float | str]]:
         return name, _range(text, spaced(body), measured)
     if ".." in body and not _is_word(name):
         raise Error(f"range {shown(text)} is not understood: write {RANGE}")
-    parts = (body if _is_word(name) else spaced(body)).split(",")
-    unit = parts[-1].strip().partition(" ")[2].strip()
-    return name, [_value(text, part if part is parts[-1] else f"{part.strip()} {unit}", measured) for part in parts]
+    parts = body.split(",") if _is_word(name) else _with_units(text, body, measured)
+    return name, [_value(text, part, measured) for part in parts]
 
 
 def parse_setting(text: str) -> tuple[str, float | str]:
@@ -88,6 +89,27 @@ def _range(text: str, body: str, measured: str) -> list[float | str]:
     return [_tidy(value * factor) for value in spaced.tolist()]
 
 
+def _with_units(text: str, body: str, measured: str) -> list[str]:
+    """Parts of a list, each number with its own unit, or all with the one after the last.
+
+    A plain number is whole without %, or another scale, so beside one that has it nobody can tell what it is; 0 is 0.
+    """
+    written = [
+        (number, unit.strip()) for number, _, unit in (spaced(part).strip().partition(" ") for part in body.split(","))
+    ]
+    units = [unit for _, unit in written if unit]
+    bare = [number for number, unit in written if not unit and _number(number)]
+    if bare and units and measured == "1":
+        raise Error(
+            f"{shown(text)} has {bare[0]} beside a number in {units[-1]}: write {units[-1]} behind each: "
+            f"2{units[-1]},5{units[-1]}"
+        )
+    if bare and units and (len(units) > 1 or not written[-1][1]):
+        raise Error(f"{shown(text)} has {bare[0]} without a unit: write one behind each, or one after the last")
+    shared = written[-1][1]
+    return [f"{number} {unit or (shared if _number(number) is not None else '')}".strip() for number, unit in written]
+
+
 def _value(text: str, part: str, measured: str | None) -> float | str:
     """A number, in SI or with a unit, or a word. measured: the SI unit of such numbers, where it is known."""
     number = written_number(part, shown(text), measured)
@@ -95,7 +117,7 @@ def _value(text: str, part: str, measured: str | None) -> float | str:
         return number
     word, _, unit = part.strip().partition(" ")
     if not word or unit.strip():
-        raise Error(f"{shown(text)} is not understood: write numbers, with a unit after the last, or words")
+        raise Error(f"{shown(text)} is not understood: write numbers, with a unit each or one after the last, or words")
     return word
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..circuits import checks
 from ..circuits.errors import Error, shown
+from ..circuits.units import engineering
 from .bench import Bench, Job
 from .metrics import METRICS
 from .parameters import PARAMETERS, settings_of, values_of
@@ -59,6 +60,12 @@ class Grid:
         """Of a result."""
         return tuple(len(values) for values in self.dimensions.values())
 
+    def said(self, place: Sequence[int]) -> str:
+        """A place of a result in words: "mismatch 0.1, input_resistance 10 kΩ, chip 0"."""
+        varied = [(name, values[k]) for k, (name, values) in zip(place, self.dimensions.items(), strict=True)
+                  if name in self.axes or len(values) > 1]  # fmt: skip
+        return ", ".join(f"{name} {_said(value, unit_of(name))}" for name, value in varied)
+
     def points(self) -> Iterator[tuple[tuple[int, ...], dict[str, Any]]]:
         """(index, parameters) of each point, of all chips and seeds."""
         for index in np.ndindex(*(len(values) for values in self.axes.values())):
@@ -96,6 +103,12 @@ def checked_limits(limits: Mapping[str, Any] | None, metrics: Sequence[str]) -> 
             raise Error(f"limit on {shown(name)}, which is not computed (these are: {', '.join(metrics)}): {fix}")
         found[name] = checks.number(f"limit of {name}", limit, f"give a number, in {METRICS[name].unit}")
     return found
+
+
+def _said(value: Any, unit: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "none" if value is None else str(value)
+    return f"{value:g}" if unit == "1" else engineering(value, unit)
 
 
 def unit_of(name: str) -> str:

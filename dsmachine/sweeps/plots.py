@@ -77,16 +77,26 @@ def _curves(ax: Axes, found: Swept, metric: str, chosen: tuple[int, ...]) -> Non
     if metric in found.limits:
         limit = found.limits[metric] * factor
         ax.axhline(limit, color=MUTED, linewidth=0.9, linestyle="--")
-        ax.annotate(f"limit {limit:g}", (0.99, limit), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-                    fontsize=8, color=MUTED)  # fmt: skip
+        ax.annotate(f"limit {limit:g}", (1, limit), xycoords=("axes fraction", "data"), xytext=(4, 0),
+                    textcoords="offset points", ha="left", va="center", fontsize=8, color=MUTED)  # fmt: skip
     if _steep(mean):
-        positive = mean[np.isfinite(mean)]
+        positive = np.array([*mean[np.isfinite(mean)], *(x for x in [found.limits.get(metric, 0.0)] if x > 0)])
         ax.set_yscale("log")
         ax.set_ylim(positive.min() * factor / 2, positive.max() * factor * 4)
         plain_ticks(ax.yaxis)
     ax.set_ylabel(_axis_label(METRICS[metric].meaning, unit))
+    ax.set_title(_of_how_many(found))
+
+
+def _alone(found: Swept) -> bool:
+    """Whether each point is one reading, so that there is nothing to take a mean of."""
+    return len(found.grid.chips) * len(found.grid.noise_seeds) == 1
+
+
+def _of_how_many(found: Swept) -> str:
     chips, seeds = len(found.grid.chips), len(found.grid.noise_seeds)
-    ax.set_title(f"mean ± deviation, {counted(chips, 'chip')}" + (f" × {seeds} seeds" if seeds > 1 else ""))
+    of = counted(chips, "chip") + (f" × {seeds} seeds" if seeds > 1 else "")
+    return of if _alone(found) else f"mean ± deviation, {of}"
 
 
 def _steep(values: Array) -> bool:
@@ -113,7 +123,7 @@ def _heat(ax: Axes, found: Swept, metric: str, chosen: tuple[int, ...]) -> None:
             ax.annotate(text, (column, row), ha="center", va="center", fontsize=7, color=colour)
     ax.grid(False)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
-    bar.set_label(_axis_label(f"{METRICS[metric].meaning}, mean", unit))
+    bar.set_label(_axis_label(METRICS[metric].meaning + ("" if _alone(found) else ", mean"), unit))
     bar.outline.set_visible(False)
     if steep:
         plain_ticks(bar.ax.yaxis)
@@ -142,14 +152,16 @@ def _two(found: Swept, values: Array, chosen: tuple[int, ...]) -> Array:
 
 
 def _positions(ax: Axes, found: Swept) -> Array:
-    """Where the values of the first axis stand; words side by side."""
+    """Where the values of the first axis stand, those without a result too; words side by side."""
     name, values = next(iter(found.axes.items()), ("", [0]))
     factor, unit = _scale_of(name, values)
     ax.set_xlabel(_axis_label(name, unit))
     if not all(isinstance(value, int | float) for value in values):
         ax.set_xticks(range(len(values)), _labels(values, factor))
+        ax.set_xlim(-0.5, len(values) - 0.5)
         return np.arange(len(values))
     x = np.array(values, float)
+    ax.update_datalim(np.column_stack([x * factor, x]), updatey=False)
     steps = np.diff(x) if len(x) > 2 and (x > 0).all() else np.zeros(1)
     if len(steps) > 1 and steps.max() > 3 * steps.min() > 0:
         ax.set_xscale("log")

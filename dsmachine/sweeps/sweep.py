@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -153,6 +154,7 @@ class _Work:
         self._places: dict[str, list[Place]] = {}
         self._failed: Counter[str] = Counter()
         self._lost = 0
+        self._saturated: dict[Place, float] = {}
         self._warned: set[str] = set()
 
     def begin(self, bench: Bench) -> list[Job]:
@@ -186,19 +188,29 @@ class _Work:
         self.told(self.found.known + self.found.computed, self.total)
 
     def end(self) -> None:
-        """Say what could not be measured. Raises Error if that is all of it."""
+        """Say what could not be measured, and what was read on rails. Raises Error if nothing could be measured."""
         self.found.failed = self._failed.most_common()
         if self._lost and self._lost == self.total:
             raise Error(f"no point could be measured: {self.found.failed[0][0]}")
         for error, count in self.found.failed:
             log.warning("%s no value: %s", counted(count, "point", "have"), error)
+        if self._saturated:
+            worst, share = max(self._saturated.items(), key=lambda each: each[1])
+            log.warning(
+                "nodes are on their rails, so values are lost, at %d of %s, most at %s (%.2g %% of nodes): raise "
+                "supply.headroom; the metric saturated tells of each", len(self._saturated),
+                counted(math.prod(self.found.grid.shape), "point"), self.found.grid.said(worst), 100 * share,
+            )  # fmt: skip
 
     def _fill(self, job: Job, values: Mapping[str, float]) -> bool:
         """Put metrics where they belong; False if a metric is not among them (a newer one)."""
         wanted = [name for name in self.found.values if METRICS[name].analysis == job.analysis]
         if any(name not in values for name in wanted):
             return False
+        saturated = values.get("saturated", 0.0)
         for place in self._places.pop(job.key):
+            if saturated > 0:
+                self._saturated[place] = saturated
             for name in wanted:
                 self.found.values[name][place] = values[name]
         return True

@@ -59,6 +59,22 @@ def test_usage_error_is_one_line(capsys: pytest.CaptureFixture[str], arguments: 
     assert err.endswith("\n") and err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "m", "--data", "x", "--lr", "5m"], "'--lr': '5m' is no plain number: write one such as 0.001"),
+        (["train", "m", "--data", "x", "--clip=1%"], "'--clip': '1%' is no plain number: write one such as 0.001"),
+        (["train", "m", "--data", "x", "--steps", "5k"], "'--steps': '5k' is no whole number: write one such as 8"),
+        (["anneal", "m", "--settle-bits", "x"], "'--settle-bits': 'x' is no plain number: write one such as 8"),
+        (["place", "m", "--tokens", "1.5"], "'--tokens': '1.5' is no whole number: write one such as 8"),
+    ],
+)
+def test_what_is_no_number_is_told_one(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+    assert main(arguments) == 2
+    help_of = f"see 'dsmachine {arguments[0]} --help'"
+    assert capsys.readouterr().err == f"error: Invalid value for {said}: {help_of}\n"
+
+
 def test_error_is_one_line_without_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

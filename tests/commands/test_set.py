@@ -168,7 +168,9 @@ def test_overlays_are_those_of_a_sweep() -> None:
     ("given", "words"),
     [
         (["node.capacity=1"], ("'node.capacity'", "did you mean 'node.capacitance'?")),
+        (["node.capacitence=49f"], ("'node.capacitence'", "did you mean 'node.capacitance'?")),
         (["node.capacitance"], ("'node.capacitance'", "KEY=VALUE")),
+        (["=49f"], ("'=49f'", "KEY=VALUE")),
         (["node.capacitance=1 parsec"], ("parsec",)),
         (["node.capacitance=-1"], ("'node.capacitance'", "-1")),
         (["vdd=1", "vdd=0.9"], ("'vdd' twice",)),

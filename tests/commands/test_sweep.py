@@ -20,6 +20,7 @@ from small_models import write_small
 
 import dsmachine as ds
 from dsmachine.commands import main
+from dsmachine.sweeps.grammar import parse_vary
 
 QUICK = ["--windows", "2", "--set", "positions=4"]
 
@@ -67,6 +68,29 @@ def test_a_sweep_from_the_command_line(
     assert "already exists" in capfd.readouterr().err
     assert main([*[word.replace("0:0.2:3", "0:0.3:4") for word in command], "-o", str(path)]) == 0
     assert ds.load_sweep(path).of("energy").shape == (4, 2, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "values"),
+    [
+        ("mismatch=2%,5%", "mismatch", [0.02, 0.05]),
+        ("mismatch=0, 2 %, 5 %", "mismatch", [0.0, 0.02, 0.05]),
+        ("noise=0,thermal,5%", "noise", [0.0, "thermal", 0.05]),
+        ("noise=1%,thermal", "noise", [0.01, "thermal"]),
+        ("node.capacitance=40f,49f", "node.capacitance", [40e-15, 49e-15]),
+        ("node.capacitance=40,49 fF", "node.capacitance", [40e-15, 49e-15]),
+        ("node.capacitance=40,49fF", "node.capacitance", [40e-15, 49e-15]),
+        ("node.capacitance=900aF,0.05p", "node.capacitance", [900e-18, 50e-15]),
+        ("coupling.width=120n,240n", "coupling.width", [120e-9, 240e-9]),
+        ("coupling.width=120 nm,0.24 µm", "coupling.width", [120e-9, 240e-9]),
+        ("input_resistance=0,10k,2meg", "input_resistance", [0.0, 1e4, 2e6]),
+        ("auto-zero=none,0.1%", "auto-zero", ["none", 0.001]),
+        ("mismatch=0:10:3 %", "mismatch", [0.0, 0.05, 0.1]),
+        ("read_window=100:400:3:log ns", "read_window", [1e-7, 2e-7, 4e-7]),
+    ],
+)
+def test_values_have_a_unit_each_or_one_after_the_last(written: str, name: str, values: list[float | str]) -> None:
+    assert parse_vary(written) == (name, values)
 
 
 def test_one_chip_has_no_deviation(small: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -163,6 +187,15 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--vary", "mismatch=0:0.3:99999999"], ("99999999 values",)),
         (["--vary", "mismatch=0,,1"], ("'mismatch=0,,1'",)),
         (["--vary", "mismatch=0,0.1 parsec"], ("'parsec'",)),
+        (["--vary", "mismatch=0.02,5%"], ("has 0.02 beside", "write % behind each: 2%,5%")),
+        (["--vary", "mismatch=2%,0.05"], ("has 0.05 beside", "write % behind each: 2%,5%")),
+        (["--vary", "mismatch=2,5 %"], ("has 2 beside", "write % behind each: 2%,5%")),
+        (["--vary", "mismatch=0.1,5m"], ("has 0.1 beside", "write m behind each: 2m,5m")),
+        (["--vary", "node.capacitance=40f,49"], ("has 49 without a unit", "one behind each, or one after the last")),
+        (["--vary", "node.capacitance=40f,49,60f"], ("has 49 without a unit", "one behind each")),
+        (["--vary", "node.capacitance=40f,49mV"], ("'mV'", "measured in F")),
+        (["--vary", "node.capacitence=40f,49f"], ("'node.capacitence'", "did you mean 'node.capacitance'")),
+        (["--vary", "mismatch=0,0.1", "--set", "node.capacitence=49f"], ("did you mean 'node.capacitance'",)),
         (["--vary", "temperature=27,85"], ("temperature is 27.0 K", "200 … 450 K")),
         (["--vary", "temperature=0,27°C"], ("'°C'", "write 273.15 K")),
         (["--vary", "temperature=0,27 °C"], ("'°C'", "write 273.15 K")),

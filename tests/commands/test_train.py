@@ -259,7 +259,7 @@ def test_files_of_others_are_not_gone_on_with(small: str, tmp_path: Path, capfd:
         (["--chip-seed", "2"], ("chip_seed=1, not 2",)),
         (["--chip-seed", "1", "--lr", "0.5"], ("lr=0.03, not 0.5",)),
         (["--chip-seed", "1", "--lr-of", "chip"], ("lr_of='model', not 'chip'",)),
-        (["--chip-seed", "1", "--clip", "2"], ("clip=None, not 2.0",)),
+        (["--chip-seed", "1", "--clip", "2"], ("was made without clip, not with clip=2.0: leave it out",)),
         (["--chip-seed", "1", "--noise", "1%"], ("noise='off', not 0.01",)),
         (["--chip-seed", "1", "--set", "node.capacitance=60fF"], ("node.capacitance=", ", not 6e-14: use the same")),
         (["--chip-seed", "1", "--data", others], ("(data)",)),
@@ -272,6 +272,21 @@ def test_files_of_others_are_not_gone_on_with(small: str, tmp_path: Path, capfd:
     assert "does not exist" in refused(capfd, *start, "--resume", str(tmp_path / "none.h5"))
     path.write_bytes(before[:-200])
     assert "truncated or damaged" in refused(capfd, *start, "--chip-seed", "1", "--resume", str(path))
+
+
+def test_a_file_with_more_steps_than_asked_is_only_read_and_says_so(
+    small: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data, path = written(tmp_path, "text.txt", TEXT), tmp_path / "run.h5"
+    start = [small, "--data", data, *OPTIONS]
+    assert main(["train", *start, "--steps", "3", "-o", str(path)]) == 0
+    before, said = path.read_bytes(), "has 3 steps, more than the 2 of this training: it is only read"
+    capfd.readouterr()
+    assert main(["train", *start, "--steps", "2", "--resume", str(path)]) == 0
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("warning: run file")]
+    assert lines == [f"warning: run file {path} {said}; ask for more than 3 steps in all to go on"]
+    assert main(["train", *start, "--steps", "3", "--resume", str(path)]) == 0
+    assert "only read" not in capfd.readouterr().err and path.read_bytes() == before
 
 
 OTHERS: dict[str, tuple[dict[str, Any], str]] = {
@@ -328,7 +343,8 @@ def test_nothing_that_changes_what_is_learnt_may_differ(name: str, way: str, sma
     data = written(tmp_path, "text.txt", text)
     made, now = (plain, plain | with_it) if way == "present now" else (plain | with_it, plain)
     line = resumed(small, data, tmp_path / "run.h5", made, now)
-    assert f" {word}" in line and ", not " in line and line.endswith((": use the same", ": give the same")), line
+    assert f" {word}" in line and ", not " in line and "None" not in line, line
+    assert line.endswith((": use the same", ": give the same", ": leave it out")), line
 
 
 def test_noise_is_gone_on_with_as_it_was(small: str, tmp_path: Path) -> None:

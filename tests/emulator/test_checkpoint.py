@@ -245,12 +245,12 @@ def test_a_state_that_does_not_say_all_is_refused(unfinished: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("made", "now", "words"),
     [
-        ({"noise_seed": 3}, {}, "noise_seed=3, not 0"),
-        ({"step": 0.3}, {}, "step=0.3, not None"),
-        ({}, {"step": 0.3}, "step=None, not 0.3"),
-        ({}, {"samples": None}, "samples=3, not None"),
-        ({}, {"noise": 0.01}, "noise='thermal', not 0.01"),
-        ({}, {"noise": "off", "read_window": None, "samples": None}, "noise='thermal', not 'off'"),
+        ({"noise_seed": 3}, {}, "with noise_seed=3, not 0: use the same"),
+        ({"step": 0.3}, {}, "with step=0.3, not without it: give the same"),
+        ({}, {"step": 0.3}, "without step, not with step=0.3: leave it out"),
+        ({}, {"samples": None}, "with samples=3, not without it: give the same"),
+        ({}, {"noise": 0.01}, "with noise='thermal', not 0.01: use the same"),
+        ({}, {"noise": "off", "read_window": None, "samples": None}, "with noise='thermal', not 'off': use the same"),
     ],
 )
 def test_options_left_out_are_missed(made: dict[str, Any], now: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_options_left_out_are_missed(made: dict[str, Any], now: dict[str, Any], 
     with pytest.raises(Stopped):
         stops = Stops(1, KeyboardInterrupt())
         ds.transient(chain(), INPUTS, observers=[stops], checkpoint=path, **NOISY | made)
-    assert refused(chain(), path, **NOISY | now).endswith(f"was made with {words}: use the same")
+    assert refused(chain(), path, **NOISY | now).startswith(f"run file {path} was made {words}")
 
 
 def test_a_probe_of_something_else_is_refused(tmp_path: Path) -> None:

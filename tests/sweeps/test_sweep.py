@@ -109,6 +109,26 @@ def test_trims_and_bits_are_parameters(small: str, cache: Path) -> None:
         assert found.of("perplexity")[i, j, 0, 0] == pytest.approx(expected, rel=1e-12)
 
 
+def test_a_machine_on_its_rails_is_said_in_one_line(small: str, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """At how many points, and the worst of them as the metric has it; from the cache too."""
+    vary = {"offset": [0, 0.9], "node.capacitance": [40e-15, 49e-15]}
+    found = swept(small, vary, cache, chips=3, metrics=["perplexity", "saturated"])
+    share = found.of("saturated")
+    assert (share[0] == 0).all() and share[1].max() > 0
+    place = np.unravel_index(share.argmax(), share.shape)
+    worst = (
+        f"offset 0.9, node.capacitance {(40, 49)[place[1]]} fF, chip {place[2]} ({100 * share.max():.2g} % of nodes)"
+    )
+    line = f"nodes are on their rails, so values are lost, at {(share > 0).sum()} of 12 points, most at {worst}: raise "
+    assert [record.getMessage()[: len(line)] for record in caplog.records] == [line]
+    caplog.clear()
+    swept(small, vary, cache, chips=3)
+    assert [record.getMessage()[: len(line)] for record in caplog.records] == [line]
+    caplog.clear()
+    swept(small, {"offset": [0, 0.001]}, cache, chips=1)
+    assert not caplog.records
+
+
 # --- what is computed -------------------------------------------------------------------------------
 
 

@@ -121,6 +121,47 @@ def test_pictures(axes: dict[str, Any], panels: int) -> None:
     assert ds.plots.plot_yield(found, "energy", 1e-5).axes[0].get_ylabel().endswith("energy ≤ 10 µJ)")
 
 
+@pytest.mark.parametrize(
+    "axes", [{"softmax": ["translinear", "taylor"]}, {"mismatch": [0, 0.1]}, {"noise": [0, "thermal"]}]
+)
+def test_a_point_without_a_value_has_its_place_in_the_picture(axes: dict[str, Any]) -> None:
+    found = example(axes, perplexity=9.0)
+    found.values["perplexity"][1] = np.nan
+    figure = ds.plots.plot_sweep(found, "perplexity")
+    curves, shares = figure.axes
+    assert curves.get_xlim() == pytest.approx(shares.get_xlim())
+    [name] = axes
+    end = 0.1 if name == "mismatch" else 1
+    assert curves.get_xlim()[0] < 0 and curves.get_xlim()[1] > end
+
+
+def test_the_limit_is_said_beside_the_curves() -> None:
+    """Right of the axes, where no curve and no band is, at its height; not over the next panel."""
+    figure = ds.plots.plot_sweep(example(perplexity=9.0), "perplexity")
+    figure.draw_without_rendering()
+    curves, heat = figure.axes[:2]
+    [said] = [text for text in curves.texts if text.get_text() == "limit 9"]
+    box = said.get_window_extent()
+    assert curves.bbox.x1 < box.x0 and box.x1 < heat.get_tightbbox().x0
+    assert (box.y0 + box.y1) / 2 == pytest.approx(curves.transData.transform((0, 9))[1], abs=2)
+
+
+def test_a_limit_far_from_what_was_found_is_in_the_picture() -> None:
+    found = example({"mismatch": [0, 0.1]}, perplexity=1e4)
+    found.values["perplexity"][1] *= 100
+    low, high = ds.plots.plot_sweep(found, "perplexity").axes[0].get_ylim()
+    assert low < found.mean("perplexity").min() and high > 1e4
+
+
+@pytest.mark.parametrize(("chips", "seeds", "title"), [
+    (1, 1, "1 chip"), (2, 1, "mean ± deviation, 2 chips"), (1, 3, "mean ± deviation, 1 chip × 3 seeds"),
+])  # fmt: skip
+def test_the_title_says_what_was_averaged(chips: int, seeds: int, title: str) -> None:
+    grid = Grid.of({"mismatch": [0, 0.1]}, chips, seeds, {})
+    found = Swept(grid, {"perplexity": np.ones(grid.shape)}, {}, "small", ABOUT)
+    assert ds.plots.plot_sweep(found, "perplexity").axes[0].get_title(loc="left") == title
+
+
 def test_other_places_of_a_third_axis() -> None:
     found = example()
     figure = ds.plots.plot_sweep(found, "perplexity", at={"supply.swing": 0.5})
