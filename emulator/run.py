@@ -85,8 +85,7 @@ def operating_point(
     precision: str | None = None,
     device: str | Sequence[str] | None = None,
 ) -> Run:
-    """Where the machine rests: γ·v = delivered current at every node. One sweep; Newton where there are cycles,
-    with a warning where such a cycle is unstable (`operating_point.py`).
+    """Where the machine rests: γ·v = delivered current at every node. A sweep; Newton on cycles, warned of if unstable.
 
     machine: or what `prepare` made of it. inputs: value of each clamped array in logical units, (*shape) or
     (batch, *shape). precision: float64 unless given.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,20 @@ from dsmachine.circuits.calibration import Ranges
 from dsmachine.circuits.reference import calibrate_ranges
 from dsmachine.circuits.technology import load_technology
 from dsmachine.emulator.learning import Learner
+from dsmachine.training import Trained
 
 WIDE = load_technology("cmos45", overrides={"supply.swing": 4.0, "coupling.g_max": 1e-3})
+
+
+def written(folder: Path, name: str, text: str) -> str:
+    """The path of a new file with a text."""
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+def trained(model: str, data: str, **options: Any) -> Trained:
+    """A few quick steps, as options say."""
+    return ds.train(model, data, **({"optimizer": "adamw", "lr": 0.03, "batch": 4, "energy": False} | options))
 
 
 def mapped(model: Any, tokens: Any) -> ds.Circuit:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..circuits.errors import Error, shown
 from ..circuits.quantities import factor_of, spaced, written_number
-from ..circuits.units import si
+from ..circuits.units import scale, si
 from .metrics import METRICS
 from .parameters import parameter
 
@@ -92,14 +92,15 @@ def _range(text: str, body: str, measured: str) -> list[float | str]:
 def _with_units(text: str, body: str, measured: str) -> list[str]:
     """Parts of a list, each number with its own unit, or all with the one after the last.
 
-    A plain number is whole without %, or another scale, so beside one that has it nobody can tell what it is; 0 is 0.
+    A plain number is whole without %, and beside a scale alone, 10k, it may be in SI or in thousands: nobody can tell
+    what it is; 0 is 0.
     """
     written = [
         (number, unit.strip()) for number, _, unit in (spaced(part).strip().partition(" ") for part in body.split(","))
     ]
     units = [unit for _, unit in written if unit]
     bare = [number for number, unit in written if not unit and _number(number)]
-    if bare and units and measured == "1":
+    if bare and units and (measured == "1" or scale(units[-1], measured)):
         raise Error(
             f"{shown(text)} has {bare[0]} beside a number in {units[-1]}: write {units[-1]} behind each: "
             f"2{units[-1]},5{units[-1]}"
