@@ -42,7 +42,6 @@ HOSTILE = [
     "time",
     "temper",
     "all",
-    "",
     "...",
     "πρᾶξις",
     "\u2028.control",
