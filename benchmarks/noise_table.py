@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from common import save
 from pretrained.bench import CALIBRATED_ON, Bench, Rows
-from pretrained.mirrored import Readings
+from pretrained.mirrored import Readings, standard_error
 from pretrained.mismatch import DEVICE
 from pretrained.noise import CASES, FREQUENCIES, linearised
 
@@ -202,11 +202,11 @@ def summed(rows: list[dict[str, Any]], lines: list[dict[str, Any]], femtofarads:
                 "reads": len(reads),
                 "noiseless": statistics.mean(row["noiseless"] for row in own),
                 "perplexity": statistics.mean(reads),
-                "standard error": _error(reads),
+                "standard error": standard_error(reads),
                 "± of reads": statistics.pstdev(reads),
                 "mirror images": statistics.mean(images),
                 "read and image": statistics.mean(reads + images),
-                "its standard error": _error(np.add(reads, images) / 2),
+                "its standard error": standard_error(np.add(reads, images) / 2),
                 "linearised": statistics.mean(line["perplexity"] for line in expected),
                 "linearised standard error": _rms(line["standard error"] for line in expected),
                 "± of samples": _rms(line["over samples"] for line in expected),
@@ -218,12 +218,6 @@ def summed(rows: list[dict[str, Any]], lines: list[dict[str, Any]], femtofarads:
                 "linearised surprise": _rms(line["surprise, nats"] for line in expected),
             })  # fmt: skip
     return found
-
-
-def _error(values: Iterable[float]) -> float:
-    """Standard error of the mean of independent values; nan of one."""
-    each = np.asarray(list(values))
-    return float(each.std(ddof=1)) / math.sqrt(len(each)) if len(each) > 1 else math.nan
 
 
 def _rms(values: Iterable[float]) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 from ..circuits.cells import feedback_of
 from ..circuits.cells.conveyor_loop import share_of
 from ..circuits.circuit import BOLTZMANN
-from .operating_point import jacobian
+from .operating_point import drift
 from .plan import Plan, Stage
 
 Array = Any
@@ -60,6 +60,4 @@ def stationary_covariance(plan: Plan, x: Mapping[str, Array]) -> Array:
     """P (n, n) of all free nodes, logical units squared, for thermal noise around the operating point x."""
     from scipy.linalg import solve_continuous_lyapunov
 
-    stages = plan.stages
-    rates = joined(stages, {s.name: np.broadcast_to(1 / s.node.time_constants, s.node.shape) for s in stages})
-    return solve_continuous_lyapunov(rates[:, None] * jacobian(plan, stages, x), -np.diag(thermal_intensity(plan, x)))
+    return solve_continuous_lyapunov(drift(plan, plan.stages, x), -np.diag(thermal_intensity(plan, x)))

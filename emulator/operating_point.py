@@ -230,13 +230,11 @@ def _settle_cycle(plan: Plan, group: Group, x: dict[str, Array], batch: int, sha
 
 
 def _growth(plan: Plan, stages: Sequence[Stage], x: Mapping[str, Array]) -> float:
-    """The largest real part of an eigenvalue of ∂(dx/dt)/∂x at rest at x (1, *shape) [1/s], 0 where departures fade.
+    """The largest real part of an eigenvalue of `drift` at rest at x (1, *shape) [1/s], 0 where departures fade.
 
     Rounding moves eigenvalues that depend smoothly on the matrix by eps of the largest, of a double one by √eps.
     """
-    arrays = [plan.circuit.arrays[stage.name] for stage in stages]
-    rates = np.concatenate([np.broadcast_to(1 / a.time_constants, a.shape).reshape(-1) for a in arrays])
-    modes = np.linalg.eigvals(rates[:, None] * jacobian(plan, stages, x))
+    modes = np.linalg.eigvals(drift(plan, stages, x))
     least = float(np.sqrt(np.finfo(plan.backend.dtype).eps)) * float(abs(modes).max())
     growth = float(modes.real.max())
     return growth if growth > least else 0.0
@@ -263,6 +261,13 @@ def _settle_one(plan: Plan, group: Group, x: dict[str, Array], size: int) -> dic
         _move(plan, group, x, step)
     names = [stage.name for stage in group.stages]
     raise Error(f"no operating point found for the cycle {names}: it may not be stable; lower its gain")
+
+
+def drift(plan: Plan, stages: Sequence[Stage], x: Mapping[str, Array]) -> Array:
+    """Dense M = ∂(dx/dt)/∂x (n, n) [1/s] of some stages at x (1, *shape): the Jacobian over each node's τ."""
+    nodes = [plan.circuit.arrays[stage.name] for stage in stages]
+    rates = np.concatenate([np.broadcast_to(1 / node.time_constants, node.shape).reshape(-1) for node in nodes])
+    return rates[:, None] * jacobian(plan, stages, x)
 
 
 def jacobian(plan: Plan, stages: Sequence[Stage], x: Mapping[str, Array]) -> Array:

@@ -25,7 +25,7 @@ from dsmachine.emulator.plan import Plan, Stage
 from dsmachine.emulator.still_noise import Shaken, StillNoise
 
 from .bench import Bench, Rows
-from .mirrored import surprises
+from .mirrored import standard_error, surprises
 
 Array = Any
 TOKENS, READINGS, STRENGTHS = 8, 40, (0.1, 0.3)
@@ -81,10 +81,7 @@ def mean(bench: Bench, plan: Plan, strength: float, readings: int) -> dict[str, 
             each.append(shares(rest, host(x["logits"]), bench.ids, plan.circuit.full_scale("logits")))
             del x
     found = {name: float(np.mean([one[name] for one in each])) for name in each[0]}
-    errors = {
-        f"{name} ±": float(np.std([one[name] for one in each], ddof=1) / np.sqrt(readings))
-        for name in found if "loss" in name
-    }  # fmt: skip
+    errors = {f"{name} ±": standard_error(one[name] for one in each) for name in found if "loss" in name}
     return found | errors
 
 

@@ -51,15 +51,20 @@ class Readings:
         """A row's, of all readings: perplexity, of both images; its standard error if readings are independent; what
         one reading scatters."""
         both = np.add(self.perplexity, self.mirrored) / 2
-        many = len(both) > 1
         return {
             "perplexity": float(both.mean()),
-            "standard error": float(both.std(ddof=1)) / math.sqrt(len(both)) if many else math.nan,
-            "over samples": float(np.std(self.perplexity, ddof=1)) if many else math.nan,
+            "standard error": standard_error(both),
+            "over samples": float(np.std(self.perplexity, ddof=1)) if len(both) > 1 else math.nan,
             "least sample %": 100 * min(self.rms),
             "largest sample %": 100 * max(self.rms),
             "surprise, nats": float(np.sqrt(np.mean(np.square(self.surprise)))),
         }
+
+
+def standard_error(values: Iterable[float]) -> float:
+    """Of the mean of independent values; nan of one."""
+    each = np.asarray(list(values))
+    return float(each.std(ddof=1)) / math.sqrt(len(each)) if len(each) > 1 else math.nan
 
 
 def surprises(logits: Array, ids: Iterable[int]) -> Array:

